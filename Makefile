@@ -1,0 +1,34 @@
+# make demo   opens the page          make test   runs the tests
+# make lint   linter and type checker make clean  removes the virtual environment
+PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,\
+	$(shell $(python) -c 'import sys; print("$(python)" if sys.version_info >= (3, 11) else "")' 2>/dev/null)))
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/app.installed
+	$(BIN)/python app.py
+
+test: $(VENV)/dev.installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	$(if $(PYTHON),,$(error DynRefer needs Python 3.11 or newer; name one with make PYTHON=/path/to/python3.11))
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/app.installed: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --requirement $<
+	touch $@
+
+$(VENV)/dev.installed: requirements-dev.txt requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --requirement $<
+	touch $@
