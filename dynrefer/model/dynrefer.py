@@ -1,0 +1,125 @@
+"""The whole network: views -> tokens -> fused tokens -> queries -> tags, attributes and classes, caption.
+
+S regions, V views a region, T tokens a view, C channels, Q queries, D their width, E text width, N tags.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from dynrefer.model.align import RegionAlign
+from dynrefer.model.config import ModelConfig
+from dynrefer.model.encoder import build_encoder
+from dynrefer.model.language import LanguageDecoder
+from dynrefer.model.losses import LossWeights
+from dynrefer.model.objective import Batch, GlobalTexts, TextBank, compute_losses
+from dynrefer.model.query_decoder import QueryDecoder
+from dynrefer.model.resampler import RegionSummary, Resampler
+from dynrefer.model.text_encoder import TextEncoder
+
+
+class DynRefer(nn.Module):
+    """Dynamic-resolution region understanding (Zhao et al., CVPR 2025).
+
+    Args:
+        config: sizes; see `ModelConfig`.
+        backbones: False leaves out image encoder, text encoder and language model (for parity checks and training
+            from cached features).
+    """
+
+    def __init__(self, config: ModelConfig, backbones: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        width, text = config.resampler.width, config.text_encoder.width
+        self.encoder = build_encoder(config.encoder, text) if backbones else None
+        self.text_encoder = TextEncoder(config.text_encoder) if backbones else None
+        self.align = RegionAlign(config.align, config.encoder, config.num_views)
+        self.resampler = Resampler(config.resampler, config.encoder.width)
+        self.summary = (
+            RegionSummary(config.resampler, config.encoder.global_tokens, config.encoder.width)
+            if config.decoder.bilinear
+            else None
+        )
+        self.tagging = QueryDecoder(config.decoder, width, text)
+        self.contrast = QueryDecoder(config.decoder, width, text, normalize=config.decoder.normalize_contrast)
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(10.0)))
+        self.contrast_bias = nn.Parameter(torch.tensor(-10.0))
+        self.language = LanguageDecoder(config.language, width, text, backbone=backbones)
+        self._freeze()
+
+    @classmethod
+    def from_config(cls, config: ModelConfig, backbones: bool = True) -> DynRefer:
+        """A network of this size with random weights."""
+        return cls(config, backbones)
+
+    def _freeze(self) -> None:
+        trained = {*self.config.trainable, "log_temperature", "contrast_bias"}
+        for name, parameter in self.named_parameters():
+            part = "t5" if name.startswith("language.t5.") else name.split(".")[0]
+            parameter.requires_grad_(part in trained)
+
+    def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Names and parameters that training changes: exactly those that receive gradients."""
+        return ((name, p) for name, p in self.named_parameters() if p.requires_grad)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Normalised views [N, 3, 224, 224] -> tokens [N, T, C]."""
+        assert self.encoder is not None
+        return self.encoder(pixels)
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """Views as uint8 [N, 224, 224, 3] -> normalised float [N, 3, 224, 224] in the model's type and device."""
+        parameter = self.log_temperature
+        mean, std = (
+            parameter.new_tensor(x, dtype=torch.float32) for x in (self.config.encoder.mean, self.config.encoder.std)
+        )
+        x = (pixels.to(parameter.device).float() - mean) / std
+        return x.permute(0, 3, 1, 2).to(parameter.dtype)
+
+    def fuse(self, tokens: Tensor, boxes: Tensor, geometry: Tensor | None = None) -> Tensor:
+        """tokens [S * V, T, C], boxes [S * V, 4] in view pixels (all views of region 0 first) -> fused [S, T', C]."""
+        return self.align(self.align.cut(tokens, boxes), geometry)
+
+    def resample(self, fused: Tensor) -> Tensor:
+        """fused [S, T', C] -> queries [S, Q, D], the region's representation."""
+        return self.resampler(fused)
+
+    def summarise(self, fused: Tensor, queries: Tensor) -> Tensor | None:
+        """One vector a region [S, D]; None for sizes without it."""
+        return self.summary(fused, queries) if self.summary is not None else None
+
+    def represent(self, cuts: Tensor, geometry: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """cuts [S * V, G + g * g, C] (see `RegionAlign.cut`) -> queries [S, Q, D] and summary [S, D] or None."""
+        fused = self.align(cuts, geometry)
+        queries = self.resample(fused)
+        return queries, self.summarise(fused, queries)
+
+    def represent_batch(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """The same for a training batch, from its views or from its cached cuts."""
+        cuts = batch.cuts
+        if cuts is None:
+            assert batch.pixels is not None and batch.boxes is not None
+            cuts = self.align.cut(self.encode(batch.pixels), batch.boxes)
+        return self.represent(cuts, batch.geometry)
+
+    def forward(
+        self, batch: Batch, bank: TextBank, weights: LossWeights, texts: GlobalTexts | None = None
+    ) -> dict[str, Tensor]:
+        """Weighted losses by name and their sum as `total`; see `compute_losses`."""
+        return compute_losses(self, batch, bank, weights, texts)
+
+    def tag_logits(self, queries: Tensor, text_embeddings: Tensor, summary: Tensor | None = None) -> Tensor:
+        """queries [S, Q, D], texts [N, E] -> [S, N]; the sigmoid is the tag's probability."""
+        return self.tagging(queries, text_embeddings, summary)
+
+    def contrast_logits(self, queries: Tensor, text_embeddings: Tensor, summary: Tensor | None = None) -> Tensor:
+        """queries [S, Q, D], texts [T, E] -> [S, T]; ranks classes, and its sigmoid is an attribute's probability."""
+        return self.contrast(queries, text_embeddings, summary)
+
+    def project(self, queries: Tensor) -> Tensor:
+        """queries [S, Q, D] -> [S, Q, L], what the language model reads."""
+        return self.language.project(queries)

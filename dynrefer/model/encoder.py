@@ -1,0 +1,90 @@
+"""Image encoders behind one interface: pixels [N, 3, 224, 224] -> tokens [N, T, C].
+
+N views, G global tokens, T = G + sum of side * side over the encoder's grids, C channels.
+"""
+
+from __future__ import annotations
+
+import timm
+import torch
+from torch import Tensor, nn
+from transformers import Blip2VisionConfig, Blip2VisionModel, CLIPVisionConfig, CLIPVisionModel
+
+from dynrefer.model.config import EncoderConfig
+
+IMAGENET_CLASSES = 1000
+
+
+class EfficientNetEncoder(nn.Module):
+    """timm's EfficientNet-Lite: stride-32 and stride-16 maps, projected to one width, and two global tokens.
+
+    Global token 0 is the pooled feature; token 1 is what the ImageNet classifier believes, as the mean text embedding
+    of its class names (`class_embeddings` [1000, text width]), so the names' meaning reaches the resampler.
+    """
+
+    STRIDE_16_STAGE = 4
+
+    def __init__(self, config: EncoderConfig, text_width: int) -> None:
+        super().__init__()
+        self.backbone = timm.create_model(config.name, pretrained=False)
+        coarse = self.backbone.num_features
+        fine = self.backbone.feature_info[3]["num_chs"]
+        self.project_coarse = nn.Linear(coarse, config.width)
+        self.project_fine = nn.Linear(fine, config.width)
+        self.project_pooled = nn.Linear(coarse, config.width)
+        self.project_semantic = nn.Linear(text_width, config.width)
+        self.pooled_norm = nn.LayerNorm(config.width)
+        self.semantic_norm = nn.LayerNorm(config.width)
+        self.register_buffer("class_embeddings", torch.zeros(IMAGENET_CLASSES, text_width))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """pixels [N, 3, 224, 224], normalised -> tokens [N, 2 + 7 * 7 + 14 * 14, C]."""
+        coarse, fine = self.maps(pixels)
+        pooled = coarse.mean((2, 3))  # [N, 1280]
+        semantic = self.project_semantic(20 * self.class_probabilities(pooled).to(pooled.dtype) @ self.class_embeddings)
+        tokens = [
+            self.pooled_norm(self.project_pooled(pooled))[:, None],
+            self.semantic_norm(semantic)[:, None],
+            self.project_coarse(coarse.flatten(2).transpose(1, 2)),  # [N, 49, C]
+            self.project_fine(fine.flatten(2).transpose(1, 2)),  # [N, 196, C]
+        ]
+        return torch.cat(tokens, 1)
+
+    def maps(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """The backbone's maps: stride 32 [N, 1280, 7, 7] and stride 16 [N, 120, 14, 14]."""
+        x = self.backbone.bn1(self.backbone.conv_stem(pixels.contiguous(memory_format=torch.channels_last)))
+        fine = x
+        for stage, block in enumerate(self.backbone.blocks):
+            x = block(x)
+            if stage == self.STRIDE_16_STAGE:
+                fine = x
+        return self.backbone.bn2(self.backbone.conv_head(x)), fine
+
+    def class_probabilities(self, pooled: Tensor) -> Tensor:
+        """Pooled features [N, 1280] -> probabilities of ImageNet's classes [N, 1000], float32."""
+        return self.backbone.classifier(pooled).float().softmax(-1)
+
+    def train(self, mode: bool = True) -> EfficientNetEncoder:
+        """Batch norm keeps its running statistics: batches of nested views are far from independent."""
+        return super().train(False)
+
+
+class ViTEncoder(nn.Module):
+    """A vision transformer of `transformers`: BLIP-2's EVA-CLIP ViT-g/14, or CLIP ViT-L/14 up to its last but one layer."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        size = {"image_size": config.image_size} | config.options
+        if config.kind == "blip2":
+            self.vision: nn.Module = Blip2VisionModel(Blip2VisionConfig(**size))
+        else:
+            self.vision = CLIPVisionModel(CLIPVisionConfig(**size))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """pixels [N, 3, 224, 224], normalised -> tokens [N, 1 + 16 * 16, C], class token first."""
+        return self.vision(pixels).last_hidden_state
+
+
+def build_encoder(config: EncoderConfig, text_width: int) -> nn.Module:
+    """The encoder that `config.kind` names, with random weights."""
+    return EfficientNetEncoder(config, text_width) if config.kind == "efficientnet" else ViTEncoder(config)

@@ -1,0 +1,139 @@
+"""The language decoder: the region's representation and control words go in, T5 writes the caption.
+
+S regions, Q queries, D their width, L the language model's width, K control tokens, E the text encoder's width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import T5Config, T5ForConditionalGeneration
+from transformers.generation.streamers import BaseStreamer
+
+from dynrefer.model.config import LanguageConfig
+from dynrefer.model.text_encoder import pad
+
+SENTENCE_SCALE = 20.0  # unit-norm sentence embeddings, brought to about one a dimension
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How a caption is searched for. `length_penalty` 0 scores whole sentences, 1 scores by the mean over words."""
+
+    num_beams: int = 3
+    max_new_tokens: int = 24
+    length_penalty: float = 1.0
+    repetition_penalty: float = 1.1
+
+
+def control_text(words: Sequence[str]) -> str:
+    """Control words as the language model reads them: `tag1,tag2|`; no words give an empty text."""
+    return ",".join(words) + "|" if words else ""
+
+
+class LanguageDecoder(nn.Module):
+    """Projection of the region, embedding of control words plus a learned memory vector, and T5.
+
+    The small model adds two inputs: the sentence embedding it predicts for the region, and a style.
+    """
+
+    def __init__(self, config: LanguageConfig, region_width: int, text_width: int, backbone: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.tokenizer: Tokenizer | None = None
+        t5 = T5Config(**config.options)
+        self.project = nn.Linear(region_width, t5.d_model)
+        self.memory = nn.Parameter(torch.zeros(t5.d_model))
+        if config.sentence_slot:
+            self.sentence_head = nn.Linear(region_width, text_width)
+            self.sentence_proj = nn.Linear(text_width, t5.d_model)
+        if config.styles:
+            self.style = nn.Embedding(len(config.styles), t5.d_model)
+        self.t5 = T5ForConditionalGeneration(t5) if backbone else None
+
+    def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Texts -> ids [B, K] and mask [B, K], without an end token."""
+        assert self.tokenizer is not None, "a checkpoint sets the tokenizer"
+        rows = [self.tokenizer.encode(t, add_special_tokens=False).ids if t else [] for t in texts]
+        return pad([row[: self.config.max_control_tokens] for row in rows])
+
+    def sentence(self, summary: Tensor) -> Tensor:
+        """Region summary [S, D] -> predicted sentence embedding [S, E] of unit norm."""
+        return F.normalize(self.sentence_head(summary).float(), dim=-1)
+
+    def prompt(
+        self,
+        queries: Tensor | None,
+        control_ids: Tensor,
+        control_mask: Tensor,
+        sentence: Tensor | None = None,
+        style: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """What the encoder reads: embeddings [S, Q + 2 + K, L] and attention mask.
+
+        Args:
+            queries: [S, Q, D], or None for text alone (only the sentence slot then says what to write).
+            control_ids, control_mask: [S, K].
+            sentence: [S, E], needed where the configuration has a sentence slot.
+            style: [S] indices into `config.styles`; 0 when None.
+        """
+        assert self.t5 is not None
+        parts, masks = [], []
+        if queries is not None:
+            parts.append(self.project(queries))
+            masks.append(control_mask.new_ones(queries.shape[:2]))
+        if self.config.sentence_slot:
+            assert sentence is not None
+            parts.append(self.sentence_proj(sentence.to(self.memory.dtype) * SENTENCE_SCALE)[:, None])
+            masks.append(control_mask.new_ones(len(control_ids), 1))
+        if self.config.styles:
+            index = style if style is not None else control_ids.new_zeros(len(control_ids))
+            parts.append(self.style(index)[:, None])
+            masks.append(control_mask.new_ones(len(control_ids), 1))
+        parts.append(self.t5.shared(control_ids) + self.memory)
+        masks.append(control_mask)
+        dtype = parts[0].dtype
+        return torch.cat([part.to(dtype) for part in parts], 1), torch.cat(masks, 1)
+
+    def forward(self, prompt: Tensor, mask: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """Mean cross-entropy of each caption: labels [S, N] (0 = padding) -> [S]."""
+        assert self.t5 is not None
+        logits = self.t5(inputs_embeds=prompt, attention_mask=mask, labels=labels).logits
+        known = (labels != 0).float()
+        loss = F.cross_entropy(
+            logits.float().transpose(1, 2), labels, reduction="none", label_smoothing=label_smoothing
+        )
+        return (loss * known).sum(1) / known.sum(1).clamp(min=1)
+
+    @torch.no_grad()
+    def generate(
+        self, prompt: Tensor, mask: Tensor, options: Generation, streamer: BaseStreamer | None = None
+    ) -> tuple[list[str], list[float]]:
+        """Search for the captions: texts, and scores exp(sequence score) in (0, 1]. A streamer needs `num_beams` 1."""
+        assert self.t5 is not None and self.tokenizer is not None
+        beams = options.num_beams > 1
+        out = self.t5.generate(
+            inputs_embeds=prompt,
+            attention_mask=mask,
+            num_beams=options.num_beams,
+            max_new_tokens=options.max_new_tokens,
+            do_sample=False,
+            length_penalty=options.length_penalty if beams else None,
+            repetition_penalty=options.repetition_penalty,
+            return_dict_in_generate=True,
+            output_scores=True,
+            streamer=streamer,
+        )
+        if beams:
+            log_scores = out.sequences_scores
+        else:
+            steps = self.t5.compute_transition_scores(out.sequences, out.scores, normalize_logits=True)
+            written = (out.sequences[:, 1:] != 0) & torch.isfinite(steps)
+            log_scores = torch.where(written, steps, 0).sum(1) / written.sum(1).clamp(min=1) ** options.length_penalty
+        texts = [self.tokenizer.decode(row, skip_special_tokens=True).strip() for row in out.sequences.tolist()]
+        return texts, log_scores.float().exp().clamp(max=1).tolist()
