@@ -15,7 +15,7 @@ CANDIDATES = tuple(tenth / 10 for tenth in range(1, 11))
 VIEW_SIZE = 224
 
 
-def validate_coefficients(coefficients: Sequence[float] | np.ndarray) -> list[float]:
+def validate_coefficients(coefficients: object) -> list[float]:
     """Return interpolation coefficients as floats; InputError where one is not a finite number in [0, 1]."""
     values = coefficients.tolist() if hasattr(coefficients, "tolist") else coefficients
     if not isinstance(values, (list, tuple)):
@@ -23,9 +23,7 @@ def validate_coefficients(coefficients: Sequence[float] | np.ndarray) -> list[fl
     numbers = [finite_number(value, "every coefficient") for value in values]
     for number in numbers:
         if not 0 <= number <= 1:
-            raise InputError(
-                f"every coefficient must lie from 0 (the region) to 1 (the image), and {number:g} does not"
-            )
+            raise InputError(f"coefficients go from 0 (the region) to 1 (the whole image), and {number:g} is outside")
     return numbers
 
 

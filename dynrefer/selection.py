@@ -1,0 +1,130 @@
+"""Which looks to take at a region: perceptual hashes of the candidate views, their information gain, and the modes.
+
+The gain of candidate t is hamming(hash of the region, hash of the view at t) / t: how much new there is to see, against
+how much coarser it is seen (Zhao et al., CVPR 2025, section 3.3).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import imagehash
+import numpy as np
+import torch
+from PIL import Image
+
+from dynrefer.errors import InputError
+from dynrefer.regions import Box, ImageSource, open_image, shown, validate_box
+from dynrefer.views import CANDIDATES, pixel_boxes, validate_coefficients, view_boxes
+
+MODES = ("dynamic", "prior:caption", "prior:attributes", "manual", "random")
+HASH_METHODS = ("dct_mean", "imagehash")
+MAX_VIEWS = 1 + len(CANDIDATES)
+PRIOR_CENTRES = {"prior:caption": 0.45, "prior:attributes": 0.2}
+HASH_INPUT = 224
+HASH_SIDE = 8
+SMALLEST_STEP = 1e-6  # keeps the gain finite however close to 0 a coefficient set by hand is
+
+
+@dataclass(frozen=True)
+class ViewChoice:
+    """One view of a region and whether it was chosen."""
+
+    t: float
+    """Interpolation coefficient in [0, 1]: 0 is the region, 1 the whole image."""
+    box: Box
+    """Where the view lies, in pixels of the image, before truncation to whole pixels."""
+    gain: float | None
+    """Information gain over the region alone, bits per unit of t; None for t = 0."""
+    rank: int | None
+    """Place in the order of choice, which is the order the model takes; 0 for the region, None where not chosen."""
+
+
+def select_views(
+    image: ImageSource,
+    box: Sequence[float] | np.ndarray,
+    num_views: int,
+    mode: str = "dynamic",
+    *,
+    coefficients: Sequence[float] | np.ndarray | None = None,
+    hash_method: str = "dct_mean",
+    generator: torch.Generator | None = None,
+) -> list[ViewChoice]:
+    """Choose `num_views` views of the region `box`, the region itself first.
+
+    Returns one entry a candidate, t = 0 first, then t ascending, each with its gain. In mode "manual" the entries are
+    the given `coefficients` in their order (at most `num_views`, the first taken as 0), and all are chosen.
+    `generator` draws the views of mode "random". Raises InputError on bad input.
+    """
+    if mode not in MODES:
+        raise InputError(f'there is no selection mode "{shown(mode)}"; the modes are {", ".join(MODES)}')
+    if hash_method not in HASH_METHODS:
+        raise InputError(f'there is no hash method "{shown(hash_method)}"; the methods are {", ".join(HASH_METHODS)}')
+    if coefficients is not None and mode != "manual":
+        raise InputError(f'coefficients are for the mode manual, not for "{mode}"; leave them out or change the mode')
+    _check_count(num_views)
+    pixels = open_image(image)
+    size = (pixels.shape[1], pixels.shape[0])
+    steps = _manual_steps(coefficients, num_views) if mode == "manual" else [0.0, *CANDIDATES]
+    boxes = view_boxes(validate_box(box, size), size, steps)
+    gains = information_gains(pixels, boxes, steps, hash_method)
+    order = _order(gains, num_views, mode, generator)
+    ranks = {index: rank for rank, index in enumerate(order)}
+    return [
+        ViewChoice(t, tuple(view.tolist()), float(gain) if t else None, ranks.get(index))
+        for index, (t, view, gain) in enumerate(zip(steps, boxes, gains, strict=True))
+    ]
+
+
+def information_gains(
+    image: np.ndarray, boxes: np.ndarray, steps: Sequence[float], hash_method: str = "dct_mean"
+) -> np.ndarray:
+    """Gains [V] (float64) of the views `boxes` [V, 4] of a uint8 RGB image over the first, the region; 0 for itself."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    if hash_method == "dct_mean":
+        grey = grey.astype(np.float32)
+    views = pixel_boxes(boxes, (image.shape[1], image.shape[0]))
+    hashes = [view_hash(grey[y1:y2, x1:x2], hash_method) for x1, y1, x2, y2 in views]
+    distances = np.array([view - hashes[0] for view in hashes])
+    return distances / np.maximum(steps, SMALLEST_STEP)
+
+
+def view_hash(grey: np.ndarray, method: str = "dct_mean") -> imagehash.ImageHash:
+    """64-bit perceptual hash of a grey view [h, w]; the difference of two hashes is their Hamming distance.
+
+    "dct_mean" is the paper's: 224 x 224, 2-D DCT, low 8 x 8 block, bit = above the block's mean; takes float32.
+    "imagehash" is `imagehash.phash`: 32 x 32 and the median; takes uint8.
+    """
+    if method == "imagehash":
+        return imagehash.phash(Image.fromarray(grey))
+    block = cv2.dct(cv2.resize(grey, (HASH_INPUT, HASH_INPUT)))[:HASH_SIDE, :HASH_SIDE]
+    return imagehash.ImageHash(block > block.mean())
+
+
+def _order(gains: np.ndarray, num_views: int, mode: str, generator: torch.Generator | None) -> list[int]:
+    """Indices of the chosen views in the order chosen, the region's 0 first."""
+    if mode == "manual":
+        return list(range(len(gains)))
+    if mode == "random":
+        ranking = torch.randperm(len(CANDIDATES), generator=generator).numpy()
+    elif mode == "dynamic":
+        ranking = np.argsort(-gains[1:], kind="stable")
+    else:
+        ranking = np.argsort(np.abs(np.array(CANDIDATES) - PRIOR_CENTRES[mode]).round(6), kind="stable")
+    return [0, *(int(index) + 1 for index in ranking[: num_views - 1])]
+
+
+def _check_count(num_views: int) -> None:
+    if isinstance(num_views, bool) or not isinstance(num_views, (int, np.integer)):
+        raise InputError(f'the number of views must be a whole number, not "{shown(num_views)}"')
+    if not 1 <= num_views <= MAX_VIEWS:
+        raise InputError(f"the number of views must lie from 1 to {MAX_VIEWS}, and {num_views} does not")
+
+
+def _manual_steps(coefficients: Sequence[float] | np.ndarray | None, num_views: int) -> list[float]:
+    steps = validate_coefficients(coefficients)
+    if not steps:
+        raise InputError("manual views need at least one coefficient from 0 to 1")
+    if len(steps) > num_views:
+        raise InputError(f"there are {len(steps)} coefficients; the limit is {num_views} views")
+    return [0.0, *steps[1:]]
