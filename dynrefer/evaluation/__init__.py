@@ -1,0 +1,1 @@
+"""The paper's benchmarks, each asked through the same `Predictor` as the page."""
