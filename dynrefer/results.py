@@ -1,0 +1,215 @@
+"""What DynRefer says about a region, and that as JSON, CSV and COCO annotations."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from dynrefer.errors import InputError
+from dynrefer.regions import Box
+from dynrefer.selection import ViewChoice
+
+CSV_COLUMNS = ("image", "x1", "y1", "x2", "y2", "caption", "caption_score", "class", "class_score", "tags", "model")
+# A cell that begins like this is run as a formula by spreadsheet programs.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A sentence about a region, with the model's probability of it in [0, 1]."""
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A tag or class name with its score in [0, 1]."""
+
+    name: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """An attribute such as "red" of the type "color", with its score in [0, 1]."""
+
+    name: str
+    type: str
+    score: float
+
+
+@dataclass(frozen=True)
+class RegionResult:
+    """All that was found out about one region."""
+
+    box: Box
+    """x1, y1, x2, y2 in pixels of the upright original image."""
+    caption: Caption | None
+    """None where no caption was asked for."""
+    classes: tuple[Scored, ...]
+    """The likeliest of the class list, best first."""
+    tags: tuple[Scored, ...]
+    """The tags at or above the threshold, best first."""
+    attributes: tuple[Attribute, ...]
+    """The whole attribute vocabulary, best first."""
+    views: tuple[ViewChoice, ...]
+    """The candidate views, t = 0 first, those with a rank taken."""
+    timing_ms: Mapping[str, float] = field(default_factory=dict)
+    """Milliseconds by step."""
+    model: str = ""
+    """Name of the checkpoint."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain numbers, strings, lists and dicts: the JSON of the command line, the HTTP API and the exports.
+
+        Pixels are rounded to thousandths, scores and gains to four digits, times to tenths of a millisecond.
+        """
+        return {
+            "box": _pixels(self.box),
+            "caption": self.caption and {"text": self.caption.text, "score": _digits(self.caption.score)},
+            "classes": [{"name": item.name, "score": _digits(item.score)} for item in self.classes],
+            "tags": [{"name": item.name, "score": _digits(item.score)} for item in self.tags],
+            "attributes": [
+                {"name": item.name, "type": item.type, "score": _digits(item.score)} for item in self.attributes
+            ],
+            "views": [
+                {
+                    "t": round(float(view.t), 6),
+                    "box": _pixels(view.box),
+                    "gain": None if view.gain is None else _digits(view.gain),
+                    "rank": view.rank,
+                }
+                for view in self.views
+            ],
+            "timing_ms": {step: round(float(time), 1) for step, time in self.timing_ms.items()},
+            "model": self.model,
+        }
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> Self:
+        """Inverse of `to_dict` (to its rounding). Raises InputError when the entry is something else."""
+        try:
+            caption = entry["caption"]
+            return cls(
+                box=_box(entry["box"]),
+                caption=caption and Caption(str(caption["text"]), float(caption["score"])),
+                classes=tuple(Scored(str(item["name"]), float(item["score"])) for item in entry["classes"]),
+                tags=tuple(Scored(str(item["name"]), float(item["score"])) for item in entry["tags"]),
+                attributes=tuple(
+                    Attribute(str(item["name"]), str(item["type"]), float(item["score"]))
+                    for item in entry["attributes"]
+                ),
+                views=tuple(_view(view) for view in entry["views"]),
+                timing_ms={str(step): float(time) for step, time in entry["timing_ms"].items()},
+                model=str(entry["model"]),
+            )
+        except KeyError as error:
+            raise InputError(f"this is not a result of DynRefer: {error} is missing") from error
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise InputError(f"this is not a result of DynRefer: {error}") from error
+
+
+def to_json(results: Iterable[RegionResult], images: str | Sequence[str] | None = None) -> str:
+    """A JSON list of the results; with `images` (one name for all, or one a result) each says its "image" first."""
+    entries = [result.to_dict() for result in results]
+    if images is not None:
+        entries = [{"image": name, **entry} for name, entry in zip(_names(images, len(entries)), entries, strict=True)]
+    return json.dumps(entries, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def results_from_json(text: str) -> list[RegionResult]:
+    """Read what `to_json` wrote. Raises InputError when the text is something else."""
+    try:
+        entries = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"this is not a JSON file ({error})") from error
+    if not isinstance(entries, list):
+        raise InputError("this is not a list of DynRefer's results")
+    return [RegionResult.from_dict(entry) for entry in entries]
+
+
+def to_csv(results: Iterable[RegionResult], images: str | Sequence[str] = "") -> str:
+    """One row a result under the header CSV_COLUMNS, safe to open in a spreadsheet.
+
+    A text that a spreadsheet would run as a formula is preceded by an apostrophe. Save it as "utf-8-sig", by which
+    spreadsheet programs recognise the encoding.
+    """
+    results = list(results)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(CSV_COLUMNS)
+    for name, result in zip(_names(images, len(results)), results, strict=True):
+        entry = result.to_dict()
+        caption = entry["caption"] or {"text": "", "score": ""}
+        best = entry["classes"][0] if entry["classes"] else {"name": "", "score": ""}
+        tags = " | ".join(tag["name"] for tag in entry["tags"])
+        row = [name, *entry["box"], caption["text"], caption["score"], best["name"], best["score"], tags, result.model]
+        writer.writerow([_plain_cell(cell) if isinstance(cell, str) else cell for cell in row])
+    return text.getvalue()
+
+
+def to_coco(results: Iterable[RegionResult], image: str, image_size: tuple[int, int], image_id: int = 1) -> str:
+    """The results on one photograph as a COCO data set in JSON: images, categories, annotations.
+
+    `image` is its file name, `image_size` (width, height). The annotations (bbox = x, y, width, height) also carry the
+    caption, tags and score; they are themselves a list in COCO's results format.
+    """
+    results = list(results)
+    names = [result.classes[0].name if result.classes else "region" for result in results]
+    categories = {name: number for number, name in enumerate(sorted(set(names)), start=1)}
+    annotations = []
+    for number, (name, result) in enumerate(zip(names, results, strict=True), start=1):
+        x1, y1, x2, y2 = result.box
+        annotation = {
+            "id": number,
+            "image_id": image_id,
+            "category_id": categories[name],
+            "bbox": _pixels((x1, y1, x2 - x1, y2 - y1)),
+            "area": round((x2 - x1) * (y2 - y1), 3),
+            "iscrowd": 0,
+            "segmentation": [],
+            "score": _digits(result.classes[0].score) if result.classes else 1.0,
+            "caption": result.caption.text if result.caption else "",
+            "tags": [tag.name for tag in result.tags],
+        }
+        annotations.append(annotation)
+    data_set = {
+        "images": [{"id": image_id, "file_name": image, "width": image_size[0], "height": image_size[1]}],
+        "categories": [{"id": number, "name": name} for name, number in categories.items()],
+        "annotations": annotations,
+    }
+    return json.dumps(data_set, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _plain_cell(text: str) -> str:
+    return "'" + text if text.startswith(FORMULA_STARTS) else text
+
+
+def _names(images: str | Sequence[str], count: int) -> Sequence[str]:
+    return [images] * count if isinstance(images, str) else images
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def _pixels(box: Sequence[float]) -> list[float]:
+    return [round(float(value), 3) for value in box]
+
+
+def _box(values: Any) -> Box:
+    x1, y1, x2, y2 = (float(value) for value in values)
+    return x1, y1, x2, y2
+
+
+def _view(entry: Mapping[str, Any]) -> ViewChoice:
+    gain, rank = entry["gain"], entry["rank"]
+    return ViewChoice(
+        t=float(entry["t"]),
+        box=_box(entry["box"]),
+        gain=None if gain is None else float(gain),
+        rank=None if rank is None else int(rank),
+    )
