@@ -20,7 +20,7 @@ ImageSource = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 MAX_BOXES = 256
 MAX_MEGAPIXELS = 64
 # Named, so that no plugin runs that starts another program (EPS) or follows references to other files.
-FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "AVIF")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "AVIF")
 SUB_PIXEL = 1e-3  # slack for boxes one pixel wide whose corners carry rounding errors
 
 
