@@ -1,0 +1,118 @@
+"""How long a person waits, and how much memory the page holds: `python -m benchmarks.latency --help`.
+
+Medians over the example photographs but the first, which warms up. A new photograph's time includes opening its file.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from gradio_client import Client, handle_file
+
+from dynrefer import Predictor
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "assets" / "examples"
+CONTEXT = (0.3, 0.7, 1.0, 0.5, 0.9, 0.2)  # coefficients of the third view and on, where sliders are moved
+Box = tuple[float, ...]
+Row = tuple[str, str]
+
+
+def timed(function: Callable[..., object], *args: Any, **kwargs: Any) -> float:
+    """Wall-clock milliseconds of one call."""
+    start = time.perf_counter()
+    function(*args, **kwargs)
+    return 1000 * (time.perf_counter() - start)
+
+
+def photographs() -> list[tuple[Path, Box]]:
+    """Every example photograph with one of its boxes."""
+    listed = json.loads((EXAMPLES / "examples.json").read_text())
+    boxes = {example["file"]: tuple(example["box"]) for example in listed}
+    return [(EXAMPLES / name, box) for name, box in boxes.items()]
+
+
+def part_of(box: Box) -> Box:
+    """Another box: the upper left part, of which no view was encoded yet."""
+    x1, y1, x2, y2 = box
+    return x1, y1, x1 + 0.6 * (x2 - x1), y1 + 0.6 * (y2 - y1)
+
+
+def measure_answers(predictor: Predictor, views: int) -> list[Row]:
+    """The three questions of a person at the page, each a median."""
+    (first, first_box), *others = photographs()
+    for box in (first_box, part_of(first_box)):
+        predictor.refer(first, box=box, num_views=views)
+    new, another, slider = [], [], []
+    for photograph, box in others:
+        new.append(timed(predictor.refer, photograph, box=box, num_views=views))
+        another.append(timed(predictor.refer, photograph, box=part_of(box), num_views=views))
+        context = CONTEXT[: max(views - 2, 0)]
+        predictor.refer(photograph, box=box, coefficients=(0, 0.15, *context)[:views])
+        slider.append(timed(predictor.refer, photograph, box=box, coefficients=(0, 0.45, *context)[:views]))
+    medians = (
+        ("first answer on a new photograph", statistics.median(new)),
+        ("another box on it", statistics.median(another)),
+        ("one slider moved", statistics.median(slider)),
+    )
+    rows = [(name, f"{value:.0f} ms") for name, value in medians]
+    return [*rows, ("slider against another box", f"{100 * medians[2][1] / medians[1][1]:.0f} %")]
+
+
+def measure_page() -> list[Row]:
+    """Seconds from `python app.py` to a page that answers, and the process's memory after a question a photograph."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "PYTHONUNBUFFERED": "1"}
+    start = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    ) as app:
+        assert app.stdout
+        address = next(filter(None, (re.search(r"http://[\w.]+:\d+", line) for line in app.stdout)))
+        client = Client(address.group(), verbose=False)
+        ready = time.perf_counter() - start
+        for photograph, box in photographs():
+            client.predict(handle_file(photograph), [box], None, api_name="/refer")
+        resident = psutil.Process(app.pid).memory_info().rss / 2**30
+        app.terminate()
+    return [("page ready after `python app.py`", f"{ready:.1f} s"), ("resident memory", f"{resident:.2f} GiB")]
+
+
+def processor() -> str:
+    """The processor's name as the system gives it."""
+    information = Path("/proc/cpuinfo")
+    named = re.search(r"model name\s*: (.+)", information.read_text()) if information.exists() else None
+    return named.group(1) if named else platform.processor() or platform.machine()
+
+
+def main() -> None:
+    """Measure and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--views", type=int, default=3, help="views a region")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="processor threads for the model")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    predictor = Predictor.from_pretrained()
+    print(f"{predictor.model_name}, {arguments.views} views, {predictor.device_reason}, {arguments.threads} threads")
+    print(f"{processor()}, {os.cpu_count()} cores, torch {torch.__version__}, Python {platform.python_version()}\n")
+    rows = measure_answers(predictor, arguments.views)
+    for name, value in [*rows, *measure_page()]:
+        print(f"| {name:<34} | {value:>9} |")
+
+
+if __name__ == "__main__":
+    main()
