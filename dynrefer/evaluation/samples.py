@@ -1,0 +1,93 @@
+"""The data of a benchmark: a folder in a data set's own format, or one that `data build` wrote."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dynrefer.data.build import READERS
+from dynrefer.data.files import read_json
+from dynrefer.data.loader import read_samples
+from dynrefer.data.problems import Problems
+from dynrefer.data.sample import Sample
+from dynrefer.errors import InputError
+
+_MARKERS = {"coco": "annotations/instances*.json"}
+_SPLITS = {"coco": "val"}
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """The samples of one split, `title` as reports call it, and the folder they came from."""
+
+    title: str
+    folder: Path
+    samples: Sequence[Sample]
+
+    @cached_property
+    def photographs(self) -> str:
+        """Digest of the photographs' names and sizes in bytes."""
+        sizes = [[image.name, image.stat().st_size] for image in sorted({sample.image for sample in self.samples})]
+        return hashlib.sha256(json.dumps(sizes).encode()).hexdigest()[:16]
+
+    def attribute_entries(self) -> list[Mapping[str, Any]]:
+        """OVAD's list of attributes (`name`, `is_has_att`, `freq_set`), by id, from its annotation file.
+
+        Raises:
+            InputError: there is no such file beside the data.
+        """
+        folders = [self.folder, *{sample.image.parent.parent for sample in self.samples[:1]}]
+        files = [file for folder in folders for file in sorted((folder / "annotations").glob("ovad*.json"))]
+        if not files:
+            raise InputError(f"{self.folder / 'annotations'} has no OVAD file: put ovad2000.json there.")
+        return sorted(read_json(files[0], "attributes")["attributes"], key=lambda entry: entry["id"])
+
+
+def load_data(folder: Path, split: str | None = None) -> EvaluationData:
+    """The samples of a split (by default the one that the paper evaluates on).
+
+    Raises:
+        InputError: the folder is missing, of no known format, empty in this split, or lacks a photograph.
+    """
+    if not folder.is_dir():
+        raise InputError(f"There is no data folder {folder}: give --data the folder of the data set.")
+    if (folder / "samples.jsonl").exists():
+        dataset, samples = _dataset_of_build(folder), read_samples(folder / "samples.jsonl")
+    else:
+        dataset = _recognise(folder)
+        problems = Problems()
+        samples = READERS[dataset](folder, problems)
+        for missing in problems.examples.get("photographs that are missing", []):
+            raise InputError(f"The photograph {missing} is missing: put it there, or take it out of the annotations.")
+    split = split or _SPLITS.get(dataset, "val")
+    chosen = [sample for sample in samples if sample.split == split]
+    if not chosen:
+        found = ", ".join(sorted({sample.split for sample in samples})) or "nothing"
+        raise InputError(f"The data set in {folder} has no '{split}' part, only {found}: choose with --split.")
+    for image in dict.fromkeys(sample.image for sample in chosen):
+        if not image.exists():
+            raise InputError(f"The photograph {image} is missing: put it there, or build the samples again.")
+    return EvaluationData(_title(folder, split), folder, chosen)
+
+
+def _recognise(folder: Path) -> str:
+    for dataset, marker in _MARKERS.items():
+        if any(folder.glob(marker)):
+            return dataset
+    raise InputError(
+        f"{folder} is no data set that is known here: it has no samples.jsonl and no {', no '.join(_MARKERS.values())}."
+    )
+
+
+def _dataset_of_build(folder: Path) -> str:
+    stats = folder / "stats.json"
+    return str(read_json(stats).get("dataset", "")) if stats.exists() else ""
+
+
+def _title(folder: Path, split: str) -> str:
+    if (folder / "annotations" / f"instances_{split}2017.json").exists():
+        return f"COCO {split}2017"
+    return f"{folder.resolve().name} {split}"
