@@ -1,0 +1,1 @@
+"""Training: features cached from the frozen encoder, batches, schedule, and the loop that survives being killed."""
