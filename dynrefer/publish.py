@@ -31,7 +31,7 @@ class Publication:
         """Bytes of all files together."""
         return sum(path.stat().st_size for path in self.files.values())
 
-    def report(self) -> str:
+    def __str__(self) -> str:
         """One line a file with its size, then the total and what is left out."""
         lines = [f"{path.stat().st_size:>12,}  {name}" for name, path in self.files.items()]
         verb = "sent to" if self.sent else "would go to"

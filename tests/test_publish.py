@@ -50,8 +50,8 @@ def test_dry_run_lists_what_goes_and_what_stays(checkout: Path) -> None:
     assert publication.size == sum(map(len, SENT.values()))
 
 
-def test_report_has_a_line_a_file_with_its_size(checkout: Path) -> None:
-    lines = publish("someone/looks", dry_run=True, root=checkout).report().splitlines()
+def test_listing_has_a_line_a_file_with_its_size(checkout: Path) -> None:
+    lines = str(publish("someone/looks", dry_run=True, root=checkout)).splitlines()
     listed = {line.split()[1]: int(line.split()[0]) for line in lines[: len(SENT)]}
     assert listed == {name: len(content) for name, content in SENT.items()}
     assert lines[-2].endswith("would go to Space someone/looks")

@@ -1,0 +1,89 @@
+"""What the README shows works as it stands there."""
+
+import asyncio
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+ADDRESS = "http://127.0.0.1:7860"
+
+
+def block(language: str, mark: str) -> str:
+    """The README's code block in `language` that contains `mark`."""
+    (found,) = [code for code in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if mark in code]
+    return str(found)
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_python_example_prints_a_caption_and_a_class_of_the_list() -> None:
+    printed = run(sys.executable, "-c", block("python", "from dynrefer import Predictor"))
+    assert re.search(r"\w+ (dog|cat|bench) \['", printed)
+
+
+def test_command_line_example_prints_json() -> None:
+    command = block("sh", "dynrefer refer").strip().replace("python", sys.executable, 1)
+    (entry,) = json.loads(run("bash", "-c", command))
+    assert entry["box"] == [258, 148, 594, 658]
+
+
+def test_client_example_prints_a_caption(app_url: str) -> None:
+    example = block("python", "gradio_client").replace(ADDRESS, app_url)
+    assert run(sys.executable, "-c", example).splitlines()[-1].strip()
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_curl_example_receives_the_answer(app_url: str) -> None:
+    stream = run("bash", "-c", block("sh", "curl").replace(ADDRESS, app_url))
+    event, data = stream.strip().split("\n")[-2:]
+    assert event == "event: complete"
+    ((answer,),) = json.loads(data.removeprefix("data: "))
+    assert answer["box"] == [258, 148, 594, 658]
+
+
+def test_mcp_example_is_a_server_whose_tool_answers(app_url: str) -> None:
+    settings = json.loads(block("json", "mcpServers").replace(ADDRESS, app_url))
+
+    async def ask() -> str:
+        async with (
+            streamablehttp_client(settings["mcpServers"]["dynrefer"]["url"]) as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            (tool,) = [tool for tool in (await session.list_tools()).tools if tool.name.endswith("refer")]
+            photograph = f"{app_url}/gradio_api/file=assets/examples/puppy.jpg"
+            asked = {"image": photograph, "boxes": [[258, 148, 594, 658]]}
+            answer = await session.call_tool(tool.name, asked)
+            assert not answer.isError, answer.content
+            return str(answer.content[0].text)  # type: ignore[union-attr]
+
+    assert json.loads(asyncio.run(ask()))[0]["box"] == [258, 148, 594, 658]
+
+
+def test_links_and_pictures_of_the_repository_exist() -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", README)
+    assert [target for target in targets if not (ROOT / unquote(target)).exists()] == []
+
+
+def test_layout_names_what_is_there() -> None:
+    (tree,) = re.findall(r"## What is where\n\n```\n(.*?)```", README, re.DOTALL)
+    folder, missing = "", []
+    for line in tree.splitlines():
+        name = line.split()[0]
+        if not line.startswith(" "):
+            folder = name if name.endswith("/") else ""
+        path = name if not line.startswith(" ") else folder + name
+        missing += [path] if not (ROOT / path).exists() else []
+    assert missing == []
