@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dynrefer.model.align import RegionAlign
 from dynrefer.model.config import ModelConfig
-from dynrefer.model.encoder import build_encoder
+from dynrefer.model.encoder import EfficientNetEncoder, build_encoder
 from dynrefer.model.language import LanguageDecoder
 from dynrefer.model.losses import LossWeights
 from dynrefer.model.objective import Batch, GlobalTexts, TextBank, compute_losses
@@ -65,6 +65,13 @@ class DynRefer(nn.Module):
     def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Names and parameters that training changes: exactly those that receive gradients."""
         return ((name, p) for name, p in self.named_parameters() if p.requires_grad)
+
+    def prepare_inference(self) -> None:
+        """Make the loaded network faster where that changes nothing; it can then neither be trained nor saved."""
+        self.eval().requires_grad_(False)
+        if isinstance(self.encoder, EfficientNetEncoder):
+            self.encoder.fold_batch_norm()
+            self.encoder.to(memory_format=torch.channels_last)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Normalised views [N, 3, 224, 224] -> tokens [N, T, C]."""

