@@ -1,6 +1,7 @@
 """What the README shows works as it stands there."""
 
 import asyncio
+import base64
 import json
 import re
 import shutil
@@ -13,7 +14,7 @@ import pytest
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 ADDRESS = "http://127.0.0.1:7860"
 
@@ -55,6 +56,7 @@ def test_curl_example_receives_the_answer(app_url: str) -> None:
 
 def test_mcp_example_is_a_server_whose_tool_answers(app_url: str) -> None:
     settings = json.loads(block("json", "mcpServers").replace(ADDRESS, app_url))
+    photograph = base64.b64encode((ROOT / "assets" / "examples" / "puppy.jpg").read_bytes()).decode()
 
     async def ask() -> str:
         async with (
@@ -63,8 +65,7 @@ def test_mcp_example_is_a_server_whose_tool_answers(app_url: str) -> None:
         ):
             await session.initialize()
             (tool,) = [tool for tool in (await session.list_tools()).tools if tool.name.endswith("refer")]
-            photograph = f"{app_url}/gradio_api/file=assets/examples/puppy.jpg"
-            asked = {"image": photograph, "boxes": [[258, 148, 594, 658]]}
+            asked = {"image": f"data:image/jpeg;base64,{photograph}", "boxes": [[258, 148, 594, 658]]}
             answer = await session.call_tool(tool.name, asked)
             assert not answer.isError, answer.content
             return str(answer.content[0].text)  # type: ignore[union-attr]
