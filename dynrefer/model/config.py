@@ -27,7 +27,7 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class TextEncoderConfig:
-    """Frozen text encoder: `kind` is "bert" (mean pooling) or "clip" (projected end-of-text token)."""
+    """Frozen text encoder: `kind` is "bert" (mean pooling), "clip" (end-of-text token, projected) or "clip-pooled" (plain)."""
 
     kind: str = "bert"
     width: int = 384
@@ -82,11 +82,18 @@ class QueryDecoderConfig:
 
 @dataclass(frozen=True)
 class LanguageConfig:
-    """T5 that writes the caption. `styles` and `sentence_slot` exist for the small model, which learns language from scratch."""
+    """T5 that writes the caption. `styles` and `sentence_slot` exist for the small model, which learns to write from scratch.
+
+    `predicted_controls` is how many predicted tags the caption is told; `generation` are arguments of
+    `dynrefer.model.language.Generation`; `options` are arguments of `transformers.T5Config`.
+    """
 
     styles: tuple[str, ...] = ("caption", "phrase", "class")
     sentence_slot: bool = True
     max_control_tokens: int = 48
+    predicted_controls: int = 0
+    generation: dict[str, Any] = field(default_factory=dict)
+    end_controls: bool = False  # close the controls with T5's end token, as the released checkpoint was trained
     options: dict[str, Any] = field(default_factory=dict)
 
 

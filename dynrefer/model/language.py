@@ -54,13 +54,19 @@ class LanguageDecoder(nn.Module):
             self.sentence_proj = nn.Linear(text_width, t5.d_model)
         if config.styles:
             self.style = nn.Embedding(len(config.styles), t5.d_model)
-        self.t5 = T5ForConditionalGeneration(t5) if backbone else None
+        self.t5 = _build_t5(t5) if backbone else None
 
     def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Texts -> ids [B, K] and mask [B, K], without an end token."""
+        """Control texts -> ids [B, K] and mask [B, K]; an end token follows only where the configuration says so."""
+        return pad([self._control_ids(text) for text in texts])
+
+    def _control_ids(self, text: str) -> list[int]:
         assert self.tokenizer is not None, "a checkpoint sets the tokenizer"
-        rows = [self.tokenizer.encode(t, add_special_tokens=False).ids if t else [] for t in texts]
-        return pad([row[: self.config.max_control_tokens] for row in rows])
+        limit = self.config.max_control_tokens
+        if self.config.end_controls:
+            ids = self.tokenizer.encode(text or control_text([""]), add_special_tokens=False).ids
+            return [*ids[: limit - 1], self.config.options["eos_token_id"]]
+        return self.tokenizer.encode(text, add_special_tokens=False).ids[:limit] if text else []
 
     def sentence(self, summary: Tensor) -> Tensor:
         """Region summary [S, D] -> predicted sentence embedding [S, E] of unit norm."""
@@ -137,3 +143,11 @@ class LanguageDecoder(nn.Module):
             log_scores = torch.where(written, steps, 0).sum(1) / written.sum(1).clamp(min=1) ** options.length_penalty
         texts = [self.tokenizer.decode(row, skip_special_tokens=True).strip() for row in out.sequences.tolist()]
         return texts, log_scores.float().exp().clamp(max=1).tolist()
+
+
+def _build_t5(config: T5Config) -> T5ForConditionalGeneration:
+    """T5 with random weights. `transformers` 5 ties the head to the word embedding; FLAN-T5 has a head of its own."""
+    t5 = T5ForConditionalGeneration(config)
+    if not config.scale_decoder_outputs:
+        t5.lm_head.weight = nn.Parameter(torch.empty_like(t5.shared.weight).normal_(std=config.d_model**-0.5))
+    return t5

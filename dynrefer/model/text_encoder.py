@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel, CLIPTextConfig, CLIPTextModelWithProjection
+from transformers import BertConfig, BertModel, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from dynrefer.model.config import TextEncoderConfig
 
 
 class TextEncoder(nn.Module):
-    """Sentence embeddings: BERT's tokens averaged and normalised (MiniLM), or CLIP's projected end-of-text token.
+    """Sentence embeddings: BERT's tokens averaged and normalised (MiniLM), or CLIP's end-of-text token as it is.
 
     Attributes:
         tokenizer: set by the checkpoint that loads the weights.
@@ -27,7 +27,8 @@ class TextEncoder(nn.Module):
         if config.kind == "bert":
             self.text: nn.Module = BertModel(BertConfig(**config.options), add_pooling_layer=False)
         else:
-            self.text = CLIPTextModelWithProjection(CLIPTextConfig(**config.options))
+            model = CLIPTextModel if config.kind == "clip-pooled" else CLIPTextModelWithProjection
+            self.text = model(CLIPTextConfig(**config.options))
 
     @torch.no_grad()
     def forward(self, texts: Sequence[str], batch_size: int = 256) -> Tensor:
@@ -45,9 +46,12 @@ class TextEncoder(nn.Module):
         return out
 
     def _embed(self, ids: Tensor, mask: Tensor) -> Tensor:
+        out = self.text(input_ids=ids, attention_mask=mask)
         if self.config.kind == "clip":
-            return self.text(input_ids=ids, attention_mask=mask).text_embeds
-        hidden = self.text(input_ids=ids, attention_mask=mask).last_hidden_state  # [T, L, E]
+            return out.text_embeds
+        if self.config.kind == "clip-pooled":
+            return out.pooler_output
+        hidden = out.last_hidden_state  # [T, L, E]
         weight = mask[..., None].to(hidden.dtype)
         return F.normalize((hidden * weight).sum(1) / weight.sum(1), dim=-1)
 

@@ -1,0 +1,131 @@
+"""Weights too big to hold twice: networks without memory, tensors read one at a time, files written in shards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import split_torch_state_dict_into_shards
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+
+from dynrefer.errors import InputError
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+SHARD_BYTES = 2 * 1024**3
+
+
+@contextmanager
+def parameters_on_meta() -> Iterator[None]:
+    """Networks built inside have parameters without memory (the meta device); their buffers are real."""
+
+    def move(_module: nn.Module, _name: str, parameter: nn.Parameter) -> Any:
+        return None if parameter.is_meta else nn.Parameter(parameter.to("meta"), parameter.requires_grad)
+
+    handle = register_module_parameter_registration_hook(move)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor in a safetensors file that stays there until `read`."""
+
+    file: Any
+    name: str
+    shape: tuple[int, ...]
+
+    def read(self) -> Tensor:
+        """The tensor, as stored, on the CPU."""
+        return self.file.get_tensor(self.name)
+
+
+def stored_tensors(folder: Path, weights: str = WEIGHTS) -> dict[str, StoredTensor]:
+    """The tensors of a folder by name: of all shards where it has an index, otherwise of the file `weights`.
+
+    Raises InputError that names the file that is missing or damaged.
+    """
+    tensors: dict[str, StoredTensor] = {}
+    for name in shard_names(folder, weights):
+        try:
+            file = safe_open(folder / name, framework="pt")
+            tensors |= {key: StoredTensor(file, key, tuple(file.get_slice(key).get_shape())) for key in file.keys()}  # noqa: SIM118 - not a mapping
+        except FileNotFoundError as error:
+            raise InputError(f"The checkpoint {folder.name!r} has no {name}; it is not complete.") from error
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{name} of the checkpoint {folder.name!r} is damaged; download it again.") from error
+    return tensors
+
+
+def shard_names(folder: Path, weights: str = WEIGHTS) -> list[str]:
+    """The weight files of a checkpoint folder, in order."""
+    index = folder / f"{weights}.index.json"
+    if not index.is_file():
+        return [weights]
+    try:
+        return sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise InputError(f"{index.name} of the checkpoint {folder.name!r} is damaged; download it again.") from error
+
+
+def write_tensors(
+    folder: Path, tensors: Mapping[str, Tensor | StoredTensor], dtypes: Mapping[str, torch.dtype]
+) -> None:
+    """Write tensors into model.safetensors, or into shards with an index; never holds more than one shard.
+
+    Args:
+        folder: exists.
+        tensors: stored ones are read when their shard is written.
+        dtypes: of every tensor as it is written.
+    """
+    plan = {name: torch.empty(tensor.shape, dtype=dtypes[name], device="meta") for name, tensor in tensors.items()}
+    split = split_torch_state_dict_into_shards(plan, max_shard_size=SHARD_BYTES)
+    for file, names in split.filename_to_tensors.items():
+        shard = {name: _read(tensors[name]).to(dtypes[name]).contiguous() for name in names}
+        save_file(shard, folder / file, metadata={"format": "pt"})
+    if split.is_sharded:
+        index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
+        (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n")
+
+
+def place(
+    module: nn.Module, tensors: Mapping[str, Tensor | StoredTensor], device: torch.device | str, dtype: torch.dtype
+) -> None:
+    """Put tensors into a network one at a time, straight onto a device; floating-point numbers in `dtype`.
+
+    Shared parameters stay shared. Names that `tensors` lacks keep what they have, cast and moved where it has memory.
+    """
+    module.to(dtype)
+    names_of: dict[int, list[str]] = {}
+    state = module.state_dict(keep_vars=True)
+    for name, value in state.items():
+        names_of.setdefault(id(value), []).append(name)
+    for name, stored in tensors.items():
+        value = _read(stored).to(device=device, dtype=state[name].dtype)
+        if isinstance(state[name], nn.Parameter):
+            value = nn.Parameter(value, state[name].requires_grad)
+        for alias in names_of[id(state[name])]:
+            owner, _, leaf = alias.rpartition(".")
+            setattr(module.get_submodule(owner), leaf, value)
+    module.to(device)
+
+
+def unshared(module: nn.Module) -> dict[str, Tensor]:
+    """The network's state without tied copies: T5's encoder, decoder and head may share one word embedding."""
+    first: dict[int, str] = {}
+    state = module.state_dict(keep_vars=True)
+    return {name: value.detach() for name, value in state.items() if first.setdefault(id(value), name) == name}
+
+
+def _read(tensor: Tensor | StoredTensor) -> Tensor:
+    return tensor.read() if isinstance(tensor, StoredTensor) else tensor
