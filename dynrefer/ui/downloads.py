@@ -1,0 +1,59 @@
+"""What the page lets a person save: results as JSON, CSV and COCO, and the photograph with its regions drawn in."""
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from dynrefer.errors import InputError
+from dynrefer.regions import shown
+from dynrefer.results import RegionResult, to_coco, to_csv, to_json
+
+from .photo import Photo
+
+FORMATS = ("JSON", "CSV", "COCO", "PNG")
+PNG_SIZE = 2048
+REGION_COLOURS = ("#fb3f6c", "#22c55e", "#3b82f6", "#f59e0b", "#a855f7", "#06b6d4")
+
+
+def download(kind: str, results: Sequence[RegionResult], image: str, photo: Photo) -> dict[str, str]:
+    """A file of the format `kind` (one of FORMATS): its `name` and, as `url`, its content in a data URL."""
+    stem = Path(image).stem
+    if kind == "JSON":
+        return _file(f"{stem}.regions.json", "application/json", to_json(results, image).encode())
+    if kind == "CSV":
+        return _file(f"{stem}.regions.csv", "text/csv", to_csv(results, image).encode("utf-8-sig"))
+    if kind == "COCO":
+        return _file(f"{stem}.coco.json", "application/json", to_coco(results, image, photo.size).encode())
+    if kind == "PNG":
+        return _file(f"{stem}.regions.png", "image/png", annotated_png(results, photo))
+    raise InputError(f'there is no format "{shown(kind)}"; choose one of {", ".join(FORMATS)}')
+
+
+def annotated_png(results: Sequence[RegionResult], photo: Photo) -> bytes:
+    """The photograph, at most PNG_SIZE pixels a side, with every region's box, number and caption."""
+    image = Image.fromarray(photo.pixels)
+    image.thumbnail((PNG_SIZE, PNG_SIZE), reducing_gap=2)
+    scale = image.width / photo.size[0], image.height / photo.size[1]
+    line = max(2, max(image.size) // 300)
+    font = ImageFont.load_default(size=max(12, max(image.size) // 50))
+    canvas = ImageDraw.Draw(image)
+    for place, result in enumerate(results):
+        colour = REGION_COLOURS[place % len(REGION_COLOURS)]
+        x1, y1, x2, y2 = (value * scale[axis % 2] for axis, value in enumerate(result.box))
+        canvas.rectangle((x1, y1, x2, y2), outline=colour, width=line)
+        text = f"{place + 1} {result.caption.text if result.caption else ''}".strip()
+        _, _, right, bottom = canvas.textbbox((0, 0), text, font=font)
+        place_x = max(0, min(x1, image.width - right - 2 * line))
+        place_y = max(0, y1 - bottom - 2 * line)
+        canvas.rectangle((place_x, place_y, place_x + right + 2 * line, place_y + bottom + 2 * line), fill=colour)
+        canvas.text((place_x + line, place_y + line), text, font=font, fill="#0b0b0f")
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _file(name: str, media_type: str, content: bytes) -> dict[str, str]:
+    return {"name": name, "url": f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"}

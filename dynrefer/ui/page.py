@@ -1,0 +1,156 @@
+"""The page: its components put together and their events bound."""
+
+from typing import Any
+
+import gradio as gr
+
+from dynrefer.predictor import Predictor
+
+from . import rendering
+from .album import Album
+from .api import add_endpoints
+from .asker import Asker
+from .display import Display, Panel
+from .files import read
+from .handlers import Handlers
+from .layout import Choices, Stage, build_choices, build_stage
+from .looks_tab import LooksHandlers, build_looks_tab
+from .regions_tab import SAVE_IN_BROWSER, RegionHandlers, build_regions_tab
+
+QUEUE_SIZE = 40
+HOUR = 3600
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+QUIET: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
+# Changing what is asked while an answer is on its way: only the last question counts.
+LATEST: dict[str, Any] = {"trigger_mode": "always_last", **PRIVATE}
+# One network serves everyone: every event that asks it waits in the same line.
+MODEL_EVENT: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
+
+
+def build_page(predictor: Predictor) -> gr.Blocks:
+    """The page around one `predictor`, with the named endpoints; not launched yet."""
+    asker = Asker(predictor)
+    with gr.Blocks(title="DynRefer", analytics_enabled=False, delete_cache=(HOUR, HOUR), fill_width=True) as page:
+        gr.HTML(read("header.html"), apply_default_css=False, elem_id="header")
+        with gr.Row(elem_id="main"):
+            with gr.Column(scale=11, min_width=320):
+                stage = build_stage()
+                views = Panel(elem_id="views")
+                stage.examples.render()
+            with gr.Column(scale=9, min_width=320):
+                choices = build_choices(predictor)
+                display = build_display(predictor, stage, choices, views)
+                with gr.Tabs(elem_id="tabs"):
+                    with gr.Tab("Answer"):
+                        for part in (display.answer, display.words, display.tag_threshold):
+                            part.render()
+                    with gr.Tab("Regions"):
+                        regions_tab = build_regions_tab(display.table)
+                    with gr.Tab("Looks"):
+                        looks_tab = build_looks_tab(predictor, display.gains)
+                    with gr.Tab("How it works"):
+                        gr.HTML(read("how.html"), apply_default_css=False, elem_id="how")
+        display.status.render()
+        handlers = Handlers(asker, stage, choices, display)
+        bind_photo(handlers)
+        bind_box(handlers)
+        bind_choices(handlers)
+        bind_regions(RegionHandlers(handlers, regions_tab))
+        bind_looks(LooksHandlers(handlers, looks_tab))
+        add_endpoints(asker)
+    return page.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4)
+
+
+def build_display(predictor: Predictor, stage: Stage, choices: Choices, views: Panel) -> Display:
+    """The panels that follow the answer, not placed yet except for the views."""
+    return Display(
+        picker=stage.picker,
+        views=views,
+        answer=Panel(rendering.answer(None), elem_id="answer", render=False),
+        words=Panel(elem_id="words", render=False),
+        tag_threshold=choices.tag_threshold,
+        table=Panel(rendering.table(Album()), elem_id="table", render=False),
+        gains=Panel(elem_id="gains", render=False),
+        status=Panel(rendering.footer(predictor, None), elem_id="status", render=False),
+        album=gr.State(Album()),
+    )
+
+
+def bind_photo(handlers: Handlers) -> None:
+    """Photographs come from the upload area or the examples, and go by a button."""
+    stage, outputs = handlers.stage, handlers.photo_outputs
+    taken = stage.photo.input(handlers.take_photo, stage.photo, outputs, **QUIET)
+    taken.failure(handlers.forget_photo, None, outputs, **QUIET)
+    stage.another.click(handlers.forget_photo, None, outputs, **QUIET)
+    stage.examples.pressed(handlers.take_example, None, outputs, **QUIET).success(**describing(handlers))
+
+
+def bind_box(handlers: Handlers) -> None:
+    """A box drawn is described; its corners can be typed as well."""
+    stage, display = handlers.stage, handlers.display
+    stage.picker.box_drawn(**describing(handlers))
+    cleared = [display.album, display.tag_threshold]
+    stage.picker.box_cleared(handlers.clear_answer, cleared, display.outputs, show_progress="hidden", **LATEST)
+    for event in (stage.picker.box_drawn, stage.picker.box_cleared, stage.picker.change):
+        event(None, stage.picker, stage.corners, js="(box) => box || [null, null, null, null]", **LATEST)
+    typed = stage.use_corners.click(None, stage.corners, stage.picker, js="(...corners) => [corners]", **LATEST)
+    typed.then(**describing(handlers))
+
+
+def bind_choices(handlers: Handlers) -> None:
+    """Every choice is followed at once by another answer; the tag threshold only thins out the last one."""
+    choices, display = handlers.choices, handlers.display
+    arranging = {"inputs": [choices.mode, choices.num_views, display.album], "show_progress": "hidden", **LATEST}
+    for chosen in (choices.mode, choices.num_views):
+        sliders = {choices.sliders_row, *choices.sliders}
+        chosen.input(handlers.arrange_sliders, outputs=sliders, **arranging).success(**describing(handlers))
+    for slider in (*choices.sliders, choices.num_beams, choices.max_new_tokens):
+        slider.input(**describing(handlers))
+    for event in (choices.classes.submit, choices.controls.submit, choices.again.click):
+        event(**describing(handlers))
+    thinning = {"inputs": [display.album, choices.tag_threshold], "outputs": display.words, "queue": False}
+    choices.tag_threshold.input(handlers.thin_tags, show_progress="hidden", **thinning, **LATEST)
+
+
+def describing(handlers: Handlers) -> dict[str, Any]:
+    """The arguments of an event that asks the model about the box."""
+    return {
+        "fn": handlers.describe,
+        "inputs": handlers.inputs,
+        "outputs": handlers.display.outputs,
+        "show_progress": "minimal",
+        "show_progress_on": handlers.display.answer,
+        **MODEL_EVENT,
+        **LATEST,
+    }
+
+
+def bind_regions(handlers: RegionHandlers) -> None:
+    """The table of regions, boxes from elsewhere, and downloads."""
+    tab, main = handlers.tab, handlers.main
+    outputs = {*main.display.outputs, tab.progress, tab.stop}
+    main.display.table.pressed(handlers.press, main.inputs, main.display.outputs, **QUIET)
+    tab.clear.click(handlers.clear, main.inputs, main.display.outputs, **QUIET)
+    long: dict[str, Any] = {"outputs": outputs, **MODEL_EVENT, **QUIET}
+    running = [
+        tab.everything.click(handlers.describe_all, main.inputs, **long),
+        tab.box_file.upload(handlers.describe_file, {*main.inputs, tab.box_file}, **long),
+        tab.use_pasted.click(handlers.describe_pasted, {*main.inputs, tab.pasted}, **long),
+    ]
+    for event in running:
+        event.failure(handlers.stop, None, {tab.progress, tab.stop}, **QUIET)
+    tab.stop.click(handlers.stop, None, {tab.progress, tab.stop}, cancels=running, **QUIET)
+    for name, button in tab.saves.items():
+        saved = button.click(handlers.saving(name), main.inputs, tab.saved, **QUIET)
+        saved.success(None, tab.saved, None, js=SAVE_IN_BROWSER, **PRIVATE)
+
+
+def bind_looks(handlers: LooksHandlers) -> None:
+    """The sweep over t and the comparison."""
+    tab, inputs = handlers.tab, handlers.main.inputs
+    sweep = tab.sweep.click(handlers.sweep, inputs, {tab.swept, tab.progress, tab.stop}, **MODEL_EVENT, **QUIET)
+    sweep.failure(handlers.stop_sweep, None, {tab.progress, tab.stop}, **QUIET)
+    tab.stop.click(handlers.stop_sweep, None, {tab.progress, tab.stop}, cancels=[sweep], **QUIET)
+    sides = {component for side in tab.sides for component in (side.mode, side.num_views)}
+    tab.compare.click(handlers.compare, {*inputs, *sides}, tab.comparison, **MODEL_EVENT, **PRIVATE)

@@ -1,0 +1,104 @@
+"""How a question is to be answered: every value that a client may send is checked here before it is used."""
+
+import math
+import numbers
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from dynrefer.errors import InputError
+from dynrefer.predictor import MAX_CLASS_LENGTH, MAX_CLASSES, MAX_CONTROL_LENGTH, MAX_CONTROLS, check_words
+from dynrefer.regions import shown
+from dynrefer.selection import MODES
+from dynrefer.views import validate_coefficients
+
+MAX_BEAMS = 10
+MAX_NEW_TOKENS = 60
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a question asks beside photograph and boxes; None leaves the choice to the predictor."""
+
+    mode: str | None = None
+    num_views: int | None = None
+    coefficients: tuple[float, ...] | None = None
+    classes: tuple[str, ...] | None = None
+    controls: tuple[str, ...] | None = None
+    tag_threshold: float | None = None
+    top_classes: int | None = None
+    num_beams: int | None = None
+    max_new_tokens: int | None = None
+
+    @classmethod
+    def parse(cls, options: object, max_views: int) -> "Settings":
+        """Check `options`: None, or a mapping with any of the fields above; `max_views` is the model's limit.
+
+        Lists of words may also be text, parted by commas, semicolons or lines. Raises InputError on anything else.
+        """
+        options = {} if options is None else options
+        if not isinstance(options, Mapping):
+            raise InputError(f'the options must be an object of names and values, not "{shown(options)}"')
+        known = [entry.name for entry in fields(cls)]
+        for name in options:
+            if name not in known:
+                raise InputError(f'there is no option "{shown(name)}"; the options are {", ".join(known)}')
+        get = options.get
+        return cls(
+            mode=_mode(get("mode")),
+            num_views=_whole(get("num_views"), "the number of views", 1, max_views),
+            coefficients=_coefficients(get("coefficients"), max_views),
+            classes=_words(get("classes"), "class list", MAX_CLASSES, MAX_CLASS_LENGTH),
+            controls=_words(get("controls"), "control words", MAX_CONTROLS, MAX_CONTROL_LENGTH),
+            tag_threshold=_number(get("tag_threshold"), "the tag threshold", 0, 1),
+            top_classes=_whole(get("top_classes"), "the number of classes shown", 1, MAX_CLASSES),
+            num_beams=_whole(get("num_beams"), "the number of beams", 1, MAX_BEAMS),
+            max_new_tokens=_whole(get("max_new_tokens"), "the caption's length", 1, MAX_NEW_TOKENS),
+        )
+
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments of `Predictor.refer` that were chosen; coefficients count in manual mode only."""
+        chosen = {name: value for name, value in asdict(self).items() if value is not None}
+        if self.mode not in (None, "manual"):
+            chosen.pop("coefficients", None)
+        return chosen
+
+
+def _mode(value: object) -> str | None:
+    if value is None or value in MODES:
+        return value  # type: ignore[return-value]
+    raise InputError(f'there is no selection mode "{shown(value)}"; choose one of {", ".join(MODES)}')
+
+
+def _number(value: object, name: str, low: float, high: float) -> float | None:
+    if value is None:
+        return None
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not math.isfinite(value) or not low <= value <= high:
+        raise InputError(f'{name} must be a number from {low} to {high}, not "{shown(value)}"')
+    return float(value)
+
+
+def _whole(value: object, name: str, low: int, high: int) -> int | None:
+    number = _number(value, name, low, high)
+    if number is not None and not number.is_integer():
+        raise InputError(f"{name} must be a whole number from {low} to {high}, not {number}")
+    return None if number is None else int(number)
+
+
+def _coefficients(value: object, max_views: int) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    coefficients = validate_coefficients(value)  # type: ignore[arg-type]
+    if not 1 <= len(coefficients) <= max_views:
+        raise InputError(f"there are {len(coefficients)} coefficients; this model takes 1 to {max_views}, one a view")
+    return tuple(coefficients)
+
+
+def _words(value: object, name: str, most: int, longest: int) -> tuple[str, ...] | None:
+    """Names from a list or from text; none at all means the default, so None."""
+    words = re.split(r"[,;\n]", value) if isinstance(value, str) else value
+    if not isinstance(words, (list, tuple, type(None))):
+        raise InputError(f"the {name} must be a list of words, or words parted by commas")
+    return check_words(words, name, most, longest) or None
