@@ -12,7 +12,7 @@ from dynrefer.errors import InputError
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Image encoder. A view becomes `global_tokens` tokens, then one row-major grid of patch tokens for every side in `grids`."""
+    """Image encoder: a view becomes `global_tokens` tokens, then a row-major grid of patch tokens per side in `grids`."""
 
     kind: str = "efficientnet"  # "efficientnet" (timm, with projections), "blip2" or "clip" (transformers)
     name: str = "tf_efficientnet_lite2"
@@ -27,7 +27,7 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class TextEncoderConfig:
-    """Frozen text encoder: `kind` is "bert" (mean pooling), "clip" (end-of-text token, projected) or "clip-pooled" (plain)."""
+    """Frozen text encoder: `kind` is "bert" (mean), "clip" (projected end-of-text token) or "clip-pooled" (plain)."""
 
     kind: str = "bert"
     width: int = 384
@@ -82,7 +82,7 @@ class QueryDecoderConfig:
 
 @dataclass(frozen=True)
 class LanguageConfig:
-    """T5 that writes the caption. `styles` and `sentence_slot` exist for the small model, which learns to write from scratch.
+    """T5 that writes the caption; `styles` and `sentence_slot` are for the small model, which starts from scratch.
 
     `predicted_controls` is how many predicted tags the caption is told; `generation` are arguments of
     `dynrefer.model.language.Generation`; `options` are arguments of `transformers.T5Config`.
@@ -99,7 +99,7 @@ class LanguageConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The whole network. `trainable` names the parts that training changes ("t5" apart from the rest of "language"); all else is frozen."""
+    """The whole network. `trainable` names the parts that training changes ("t5" is apart from "language")."""
 
     name: str = "dynrefer-mini"
     num_views: int = 3

@@ -16,7 +16,7 @@ UNKNOWN = -1
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the sum. The first three are the paper's; the others teach the small model and are 0 in the paper's recipe.
+    """Weights of the sum. The first three are the paper's; the others teach the small model and are 0 in its recipe.
 
     Attributes:
         attribute: binary cross-entropy on known attribute labels, through the contrast head.
@@ -42,9 +42,9 @@ class LossWeights:
 def asymmetric_loss(
     logits: Tensor, labels: Tensor, gamma_negative: float = 7.0, gamma_positive: float = 0.0, clip: float = 0.05
 ) -> Tensor:
-    """Asymmetric multi-label loss (Ridnik et al., ICCV 2021): logits [S, N], labels [S, N] 1 / 0 / -1 (unknown) -> scalar.
+    """Asymmetric multi-label loss (Ridnik et al., ICCV 2021): logits, labels [S, N] (1 / 0 / -1 unknown) -> scalar.
 
-    Easy negatives are discounted by `gamma_negative` and dropped below probability `clip`. Sum over tags, mean over regions.
+    Easy negatives are discounted by `gamma_negative` and dropped below probability `clip`. Sum over N, mean over S.
     """
     p = logits.float().sigmoid()
     not_p = (1 - p + clip).clamp(max=1)
@@ -58,7 +58,7 @@ def asymmetric_loss(
 def pairwise_sigmoid_loss(
     logits: Tensor, same: Tensor, log_temperature: Tensor, bias: Tensor, total_texts: int | None = None
 ) -> Tensor:
-    """Sigmoid loss for region-text pairs (SigLIP, Zhai et al., ICCV 2023): logits [S, T], same [S, T] bool -> scalar.
+    """Sigmoid loss of region-text pairs (SigLIP, Zhai et al., ICCV 2023): logits [S, T], same [S, T] bool -> scalar.
 
     Every pair counts once, so averaging the two directions (per region, per text) of a square batch gives the same number.
     `total_texts` is what to divide by, T by default: with several processes every one holds its own rows of the global
@@ -70,7 +70,7 @@ def pairwise_sigmoid_loss(
 
 
 def attribute_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Binary cross-entropy over the known attributes: logits [S, A], labels [S, A] 1 / 0 / -1 -> scalar (0 when none is known)."""
+    """Binary cross-entropy over the known attributes: logits, labels [S, A] (1 / 0 / -1) -> scalar, 0 if none is known."""
     known = labels != UNKNOWN
     if not known.any():
         return logits.sum() * 0

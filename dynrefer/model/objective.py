@@ -94,7 +94,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class GlobalTexts:
-    """Texts of the whole global batch, gathered over processes for the contrast: embeddings [T, E], ids and categories [T]."""
+    """Texts of the global batch, over all processes, for the contrast: embeddings [T, E], ids and categories [T]."""
 
     text: Tensor
     text_id: Tensor
@@ -157,7 +157,7 @@ def _contrast_losses(
     queries: Tensor,
     summary: Tensor | None,
 ) -> dict[str, Tensor]:
-    """Everything that goes through the contrast head: captions, and where weighted, classes, distillation, attributes."""
+    """What goes through the contrast head: captions, and where weighted, classes, distillation, attributes."""
     losses: dict[str, Tensor] = {}
     parts = {"text": texts.text}
     if weights.category:

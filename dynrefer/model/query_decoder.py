@@ -1,4 +1,4 @@
-"""Texts as queries over a region: the decoder that tagging and region-text contrast share, each with weights of its own."""
+"""Texts as queries over a region: the decoder that tagging and contrast share, each with weights of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One transformer layer for the resampler and the query decoders: BERT's post-norm (the paper) or pre-norm (the mini model)."""
+"""The transformer layer of resampler and query decoders: BERT's post-norm (the paper) or pre-norm (the mini model)."""
 
 from __future__ import annotations
 
