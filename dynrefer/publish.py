@@ -11,6 +11,7 @@ from dynrefer.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 SPACE = ("app.py", "README.md", "LICENSE", "requirements.txt", "dynrefer", "assets", "checkpoints/dynrefer-mini")
+MADE_HERE = {".pyc", ".pyi"}  # written beside the sources by Python and by Gradio
 HUB_FILES = {".gitattributes"}  # written by the Hub itself, never removed
 
 
@@ -102,7 +103,8 @@ def _files(roots: Iterable[Path]) -> Iterator[Path]:
     for root in roots:
         for path in [root] if root.is_file() else sorted(root.rglob("*")):
             inside = path.relative_to(root).parts
-            if path.is_file() and not any(part.startswith(".") or part == "__pycache__" for part in inside):
+            hidden = any(part.startswith(".") or part == "__pycache__" for part in inside)
+            if path.is_file() and not hidden and path.suffix not in MADE_HERE:
                 yield path
 
 
@@ -112,7 +114,7 @@ def _left_out(folder: Path, root: Path, files: dict[str, Path]) -> Iterator[str]
         name = path.relative_to(root).as_posix()
         if path.is_dir() and any(sent.startswith(f"{name}/") for sent in files):
             yield from _left_out(path, root, files)
-        elif name not in files and path.name != "__pycache__":
+        elif name not in files and path.name != "__pycache__" and path.suffix not in MADE_HERE:
             yield f"{name}/" if path.is_dir() else name
 
 

@@ -25,6 +25,7 @@ KEPT = {
     "checkpoints/private/model.safetensors": "",
     "dynrefer/.token": "secret",
     "dynrefer/__pycache__/app.pyc": "",
+    "dynrefer/ui/page.pyi": "",
     "notes.txt": "",
 }
 
