@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from dynrefer.errors import InputError
 
@@ -79,6 +80,84 @@ def _data_build(action: str, **given: object) -> None:
     from dynrefer.data.build import build
 
     build(**given)  # type: ignore[arg-type]
+
+
+def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("train", help="train or fine-tune; the same command goes on where it was stopped")
+    parser.add_argument("--config", type=Path, required=True, help="for example configs/mini.json")
+    parser.add_argument("--data", type=Path, required=True, help="folder that `data build` wrote")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--init", help="checkpoint folder or Hub id to start from")
+    parser.add_argument("--max-steps", type=int, help="stop after so many steps, to go on later")
+    parser.set_defaults(run=_train)
+
+
+def _train(**given: object) -> None:
+    from dynrefer.training.trainer import train
+
+    train(**given)  # type: ignore[arg-type]
+
+
+def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("evaluate", help="run a benchmark, or `report` on finished runs")
+    parser.add_argument(
+        "benchmark", help="captions, dense-captions, attributes, recognition, ablation, or report with run folders"
+    )
+    parser.add_argument("runs", nargs="*", type=Path, help="run folders, for report")
+    parser.add_argument("--data", type=Path, help="folder of the data set")
+    parser.add_argument("--out", type=Path, help="folder of the run")
+    parser.add_argument("--views", help="dynamic, random, prior:caption, prior:attributes, t=0.3,0.5 or a number")
+    parser.add_argument("--split", help="part of the data set (default: the paper's)")
+    parser.add_argument("--limit", type=int, help="only so many regions")
+    parser.add_argument("--classes", help="class list for recognition, separated by commas")
+    parser.add_argument("--boxes", type=Path, help="a detector's COCO result file, for dense-captions")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--seed", type=int, default=0, help="of random views")
+    parser.add_argument("--rescore", action="store_true", help="score stored predictions again")
+    _add_model(parser)
+    parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(benchmark: str, runs: list[Path], data: Path | None, out: Path | None, **given: Any) -> None:
+    from dynrefer.evaluation.command import BenchmarkOptions, run_benchmark
+    from dynrefer.evaluation.report import report
+
+    if benchmark == "report":
+        print(report(runs))
+        return
+    if data is None or out is None or runs:
+        raise InputError(f"Say `evaluate {benchmark} --data FOLDER --out FOLDER`; only `report` takes run folders.")
+    given["classes"] = given["classes"].split(",") if given["classes"] else None
+    run_benchmark(benchmark, data, out, BenchmarkOptions(**given))
+
+
+def _add_convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("convert", help="turn the authors' released .pth into a checkpoint folder")
+    parser.add_argument("released", type=Path, help="the released checkpoint, for example vg1.2_5e.pth")
+    parser.add_argument("out", type=Path, help="checkpoint folder to write")
+    parser.add_argument("--base", required=True, help="folder or Hub id of the frozen parts")
+    parser.add_argument("--text-encoder", required=True, help="folder or Hub id of the text tower")
+    parser.add_argument("--tags", required=True, type=Path, help="tag list, one a line")
+    parser.set_defaults(run=_convert)
+
+
+def _convert(**given: object) -> None:
+    from dynrefer.model.official import convert
+
+    convert(**given)  # type: ignore[arg-type]
+
+
+def _add_cost(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("cost", help="parameters and FLOPs of every part")
+    parser.add_argument("--preset", default="dynrefer-mini", help="named size")
+    parser.add_argument("--views", type=int, help="number of views")
+    parser.set_defaults(run=_cost)
+
+
+def _cost(**given: object) -> None:
+    from dynrefer.model.cost import cost
+
+    print(cost(**given))  # type: ignore[arg-type]
 
 
 def _add_publish(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
