@@ -109,7 +109,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--views", help="dynamic, random, prior:caption, prior:attributes, t=0.3,0.5 or a number")
     parser.add_argument("--split", help="part of the data set (default: the paper's)")
     parser.add_argument("--limit", type=int, help="only so many regions")
-    parser.add_argument("--classes", help="class list for recognition, separated by commas")
+    parser.add_argument("--classes", help="class list for recognition: separated by commas, or a file")
     parser.add_argument("--boxes", type=Path, help="a detector's COCO result file, for dense-captions")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0, help="of random views")
@@ -119,32 +119,32 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def _evaluate(benchmark: str, runs: list[Path], data: Path | None, out: Path | None, **given: Any) -> None:
-    from dynrefer.evaluation.command import BenchmarkOptions, run_benchmark
-    from dynrefer.evaluation.report import report
+    from dynrefer.evaluation import BenchmarkOptions, read_classes, report, run_benchmark
 
     if benchmark == "report":
         print(report(runs))
         return
     if data is None or out is None or runs:
         raise InputError(f"Say `evaluate {benchmark} --data FOLDER --out FOLDER`; only `report` takes run folders.")
-    given["classes"] = given["classes"].split(",") if given["classes"] else None
+    given["classes"] = given["classes"] and read_classes(given["classes"])
     run_benchmark(benchmark, data, out, BenchmarkOptions(**given))
 
 
 def _add_convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("convert", help="turn the authors' released .pth into a checkpoint folder")
     parser.add_argument("released", type=Path, help="the released checkpoint, for example vg1.2_5e.pth")
-    parser.add_argument("out", type=Path, help="checkpoint folder to write")
-    parser.add_argument("--base", required=True, help="folder or Hub id of the frozen parts")
-    parser.add_argument("--text-encoder", required=True, help="folder or Hub id of the text tower")
-    parser.add_argument("--tags", required=True, type=Path, help="tag list, one a line")
+    parser.add_argument("out", type=Path, help="checkpoint folder to write; must not exist yet")
+    parser.add_argument("--base", help="BLIP-2 with FLAN-T5-XL: folder or Hub id (default: Salesforce/blip2-flan-t5-xl)")
+    parser.add_argument("--text-encoder", help="EVA-CLIP: folder or Hub id (default: timm's EVA01-g-14)")
+    parser.add_argument("--tags", type=Path, help="ram_tag_list.txt, one tag a line (default: from the Hub)")
+    parser.add_argument("--tag-threshold", type=float, help="show tags from this score on (0.76 for refcocog_ft.pth)")
     parser.set_defaults(run=_convert)
 
 
-def _convert(**given: object) -> None:
-    from dynrefer.model.official import convert
+def _convert(released: Path, out: Path, **given: Any) -> None:
+    from dynrefer.model.convert import convert
 
-    convert(**given)  # type: ignore[arg-type]
+    print(convert(released, out, **{name: value for name, value in given.items() if value is not None}))
 
 
 def _add_cost(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -161,17 +161,24 @@ def _cost(**given: object) -> None:
 
 
 def _add_publish(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("publish", help="upload app, package and checkpoint to a Hugging Face Space")
-    parser.add_argument("--space", required=True, metavar="USER/NAME")
+    parser = commands.add_parser("publish", help="upload the app to a Hugging Face Space, or a checkpoint to the Hub")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--space", metavar="USER/NAME", help="Space for app, package and dynrefer-mini")
+    target.add_argument("--checkpoint", metavar="USER/NAME", help="model repository for the checkpoint of --model")
+    parser.add_argument("--model", help="checkpoint folder (default: DYNREFER_MODEL or dynrefer-mini)")
     parser.add_argument("--dry-run", action="store_true", help="only list what would go; needs no network")
-    parser.add_argument("--private", action="store_true")
+    parser.add_argument("--private", action="store_true", help="make a private repository where there is none yet")
     parser.set_defaults(run=_publish)
 
 
-def _publish(**given: object) -> None:
-    from dynrefer.publish import publish
+def _publish(space: str | None, checkpoint: str | None, model: str | None, dry_run: bool, private: bool) -> None:
+    from dynrefer.model.checkpoint import find_checkpoint
+    from dynrefer.publish import publish, push_to_hub
 
-    print(publish(**given))  # type: ignore[arg-type]
+    if space is not None:
+        print(publish(space, dry_run, private=private))
+    elif checkpoint is not None:
+        print(push_to_hub(find_checkpoint(model), checkpoint, dry_run, private=private))
 
 
 if __name__ == "__main__":
