@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-from huggingface_hub.utils import HFValidationError, validate_repo_id
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.utils import validate_repo_id
 
 from dynrefer.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 SPACE = ("app.py", "README.md", "LICENSE", "requirements.txt", "dynrefer", "assets", "checkpoints/dynrefer-mini")
 MADE_HERE = {".pyc", ".pyi"}  # written beside the sources by Python and by Gradio
+NETWORK_ERRORS = (OSError, HfHubHTTPError.mro()[1])  # the second is httpx's or httpx2's, by release of huggingface_hub
 HUB_FILES = {".gitattributes"}  # written by the Hub itself, never removed
 
 
@@ -119,11 +121,18 @@ def _left_out(folder: Path, root: Path, files: dict[str, Path]) -> Iterator[str]
 
 
 def _send(api: HfApi, repository: str, files: dict[str, Path], kind: str, private: bool) -> None:
-    """One commit that leaves exactly these files in the repository."""
-    api.create_repo(
-        repository, repo_type=kind, private=private, exist_ok=True, space_sdk="gradio" if kind == "space" else None
-    )
-    stale = set(api.list_repo_files(repository, repo_type=kind)) - set(files) - HUB_FILES
+    """One commit that leaves exactly these files in the repository. Raises InputError when the Hub does not take it."""
+    sdk = "gradio" if kind == "space" else None
     additions = [CommitOperationAdd(name, path) for name, path in files.items()]
-    deletions = [CommitOperationDelete(name) for name in sorted(stale)]
-    api.create_commit(repository, [*additions, *deletions], commit_message="Publish DynRefer", repo_type=kind)
+    try:
+        api.create_repo(repository, repo_type=kind, private=private, exist_ok=True, space_sdk=sdk)
+        stale = set(api.list_repo_files(repository, repo_type=kind)) - set(files) - HUB_FILES
+        deletions = [CommitOperationDelete(name) for name in sorted(stale)]
+        api.create_commit(repository, [*additions, *deletions], commit_message="Publish DynRefer", repo_type=kind)
+    except HfHubHTTPError as error:
+        reason = error.server_message or f"status {error.response.status_code}"
+        raise InputError(
+            f"The Hub refused {repository}: {reason}. Is it yours, and did you run `hf auth login`?"
+        ) from error
+    except NETWORK_ERRORS as error:
+        raise InputError(f"The Hub cannot be reached from here ({error}); a dry run needs no network.") from error

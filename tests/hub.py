@@ -10,12 +10,13 @@ from typing import Any
 
 
 class Hub(ThreadingHTTPServer):
-    """Repositories as {kind/name: {path: content}}; `created` holds what was asked when one was made."""
+    """Repositories as {kind/name: {path: content}}; `created` holds what was asked for a new one."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.repositories: dict[str, dict[str, bytes]] = {}
         self.created: list[dict[str, Any]] = []
+        self.refuses = False
 
     @property
     def url(self) -> str:
@@ -38,13 +39,18 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep the test's output clean."""
 
     def do_GET(self) -> None:
+        if self.server.refuses:
+            self._refuse()
+            return
         _, _, kind, user, name, *_ = self.path.split("/")
         files = self.server.repositories[f"{kind}/{user}/{name}"]
         self._answer([{"type": "file", "path": path, "size": len(files[path]), "oid": "0"} for path in files])
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        if self.path == "/api/repos/create":
+        if self.server.refuses:
+            self._refuse()
+        elif self.path == "/api/repos/create":
             asked = json.loads(body)
             name = f"{asked['organization']}/{asked['name']}"
             self.server.created.append(asked)
@@ -61,9 +67,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.commit(f"{kind}/{user}/{name}", [json.loads(line) for line in body.splitlines()])
             self._answer({"commitUrl": f"{self.server.url}/{user}/{name}/commit/0", "commitOid": "0"})
 
-    def _answer(self, content: object) -> None:
+    def _refuse(self) -> None:
+        self._answer({"error": "Invalid username or password."}, status=401)
+
+    def _answer(self, content: object, status: int = 200) -> None:
         payload = json.dumps(content).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(payload)))
         self.end_headers()

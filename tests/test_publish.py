@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from dynrefer.__main__ import main
 from dynrefer.errors import InputError
 from dynrefer.publish import publish, push_to_hub
 from tests.hub import Hub, local_hub
@@ -98,3 +99,22 @@ def test_incomplete_checkout_is_named(checkout: Path) -> None:
 def test_folder_without_weights_is_no_checkpoint(checkout: Path) -> None:
     with pytest.raises(InputError, match=r"no config\.json and no model\.safetensors"):
         push_to_hub(checkout / "tests", "someone/mini", dry_run=True)
+
+
+def test_refusal_tells_to_log_in(checkout: Path, hub: Hub) -> None:
+    hub.refuses = True
+    with pytest.raises(InputError, match=r"refused someone/looks: .*hf auth login"):
+        publish("someone/looks", root=checkout, token="hf_test", endpoint=hub.url)
+
+
+def test_unreachable_hub_is_said_in_a_sentence(checkout: Path) -> None:
+    with local_hub() as gone:
+        address = gone.url
+    with pytest.raises(InputError, match="cannot be reached"):
+        publish("someone/looks", root=checkout, token="hf_test", endpoint=address)
+
+
+def test_command_line_lists_a_checkpoint_without_sending_it(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = checkout / "checkpoints" / "dynrefer-mini"
+    assert main(["publish", "--checkpoint", "someone/mini", "--model", str(folder), "--dry-run"]) == 0
+    assert "would go to model someone/mini" in capsys.readouterr().out
