@@ -13,7 +13,8 @@ from dynrefer.errors import InputError
 ROOT = Path(__file__).resolve().parents[1]
 SPACE = ("app.py", "README.md", "LICENSE", "requirements.txt", "dynrefer", "assets", "checkpoints/dynrefer-mini")
 MADE_HERE = {".pyc", ".pyi"}  # written beside the sources by Python and by Gradio
-NETWORK_ERRORS = (OSError, HfHubHTTPError.mro()[1])  # the second is httpx's or httpx2's, by release of huggingface_hub
+# The base is httpx's or httpx2's, by release of huggingface_hub.
+NETWORK_ERRORS: tuple[type[Exception], ...] = (OSError, HfHubHTTPError.__bases__[0])
 HUB_FILES = {".gitattributes"}  # written by the Hub itself, never removed
 
 
