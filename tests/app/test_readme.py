@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import pytest
 from mcp import ClientSession
-from mcp.client.streamable_http import streamablehttp_client
+from mcp.client.streamable_http import streamable_http_client
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -61,7 +61,7 @@ def test_mcp_example_is_a_server_whose_tool_answers(app_url: str) -> None:
 
     async def ask() -> str:
         async with (
-            streamablehttp_client(settings["mcpServers"]["dynrefer"]["url"]) as (read, write, _),
+            streamable_http_client(settings["mcpServers"]["dynrefer"]["url"]) as (read, write, _),
             ClientSession(read, write) as session,
         ):
             await session.initialize()
