@@ -1,22 +1,28 @@
 """`python -m dynrefer data build`: a data set's own files -> samples, tag vocabulary, sentences and statistics."""
 
 import json
-import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dynrefer.data import coco
+from dynrefer.data import coco, own, refcocog, visual_genome
 from dynrefer.data.corpus import text_corpus
-from dynrefer.data.loader import write_samples
+from dynrefer.data.loader import iter_samples, write_samples
 from dynrefer.data.problems import Problems
-from dynrefer.data.sample import SOURCES, Sample
+from dynrefer.data.sample import Sample
 from dynrefer.data.tags import build_tag_vocabulary, restrict_tags
+from dynrefer.data.tally import Tally
 from dynrefer.errors import InputError
 
-Reader = Callable[[Path, Problems], list[Sample]]
-READERS: dict[str, Reader] = {"coco": coco.read}
+Reader = Callable[[Path, Problems], Iterator[Sample]]
+READERS: dict[str, Reader] = {
+    "coco": coco.read,
+    "own": own.read,
+    "refcocog": refcocog.read,
+    "vg": visual_genome.read,
+    "vg-coco": visual_genome.read_vg_coco,
+}
 
 
 def build(
@@ -31,59 +37,39 @@ def build(
 ) -> dict[str, Any]:
     """Reads a data set and writes samples.jsonl, tags.json, stats.json and, with `texts`, corpus.jsonl into `out`.
 
-    `texts` is a folder of sentences; those that equal a validation caption are left out. Returns the statistics.
-    Raises InputError on missing or wrong files, or when more than 1 % of the records are bad.
+    A tag is in the vocabulary where `min_count` training samples have it. `texts` is a folder of sentences; those that
+    equal a validation caption are left out. Statistics and `examples` texts of each source go to `say`; the statistics
+    are returned. Raises InputError on missing or wrong files, or when more than 1 % of the records are bad.
     """
     if dataset not in READERS:
         raise InputError(f"no data set is called '{dataset}': take one of {', '.join(READERS)}.")
-    problems = Problems()
-    samples = READERS[dataset](Path(root), problems)
-    if not samples:
-        raise InputError(f"{root} gave no sample: is it the folder of the data set '{dataset}'?")
-    vocabulary = build_tag_vocabulary(samples, min_count)
-    known = frozenset(vocabulary)
-    samples = [restrict_tags(sample, known) for sample in samples]
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    write_samples(samples, folder / "samples.jsonl")
+    problems, tally, samples_file = Problems(), Tally(examples), folder / "samples.jsonl"
+    everything = folder / "all-tags.jsonl"
+    write_samples(tally.watch(READERS[dataset](Path(root), problems)), everything)
+    if not tally.total:
+        everything.unlink()
+        raise InputError(f"{root} gave no sample: is it the folder of the data set '{dataset}'?")
+    vocabulary = build_tag_vocabulary(tally.tags, min_count)
+    known = frozenset(vocabulary)
+    write_samples((restrict_tags(sample, known) for sample in iter_samples(everything)), samples_file)
+    everything.unlink()
     _write_json(folder / "tags.json", vocabulary)
-    stats = _statistics(samples, vocabulary, problems) | {"dataset": dataset}
+    stats = {"dataset": dataset} | tally.statistics() | {"tags": len(vocabulary), "skipped": dict(problems.counts)}
     if texts is not None:
-        held_out = [text.text for sample in samples if sample.split != "train" for text in sample.texts]
-        corpus = text_corpus(Path(texts), held_out)
-        lines = (json.dumps(sentence._asdict()) for sentence in corpus)
-        (folder / "corpus.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        stats["sentences"] = dict(Counter(sentence.kind for sentence in corpus))
-    _write_json(folder / "stats.json", stats)
-    _report(samples, stats, examples, say)
+        stats["sentences"] = _write_corpus(Path(texts), tally.held_out, folder / "corpus.jsonl")
+    _write_json(folder / "stats.json", stats | {"skipped_examples": problems.examples})
+    for line in [*(f"{key}: {value}" for key, value in stats.items()), *tally.example_lines()]:
+        say(line)
     return stats
+
+
+def _write_corpus(texts: Path, held_out: set[str], file: Path) -> dict[str, int]:
+    corpus = text_corpus(texts, held_out)
+    file.write_text("".join(json.dumps(sentence._asdict()) + "\n" for sentence in corpus), encoding="utf-8")
+    return dict(Counter(sentence.kind for sentence in corpus))
 
 
 def _write_json(file: Path, content: Any) -> None:
     file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def _statistics(samples: Sequence[Sample], vocabulary: Sequence[str], problems: Problems) -> dict[str, Any]:
-    splits = sorted({sample.split for sample in samples})
-    return {
-        "samples": dict(Counter(sample.split for sample in samples)),
-        "images": {split: len({s.image_id for s in samples if s.split == split}) for split in splits},
-        "texts": {
-            split: dict(Counter(text.source for s in samples if s.split == split for text in s.texts))
-            for split in splits
-        },
-        "with_attributes": dict(Counter(sample.split for sample in samples if sample.attributes is not None)),
-        "tags": len(vocabulary),
-        "skipped": dict(problems.counts),
-        "skipped_examples": problems.examples,
-    }
-
-
-def _report(samples: Sequence[Sample], stats: dict[str, Any], examples: int, say: Callable[[str], None]) -> None:
-    for key, value in stats.items():
-        say(f"{key}: {value}")
-    rng = random.Random(0)
-    for source in SOURCES:
-        found = [(text.text, sample) for sample in samples for text in sample.texts if text.source == source]
-        for text, sample in rng.sample(found, min(examples, len(found))):
-            say(f"  {source:<11}{sample.image.name} {[round(v) for v in sample.box]}: {text}")

@@ -6,22 +6,22 @@ Layouts read: `annotations/instances.json`, `captions.json`, `ovad.json`, `split
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dynrefer.data.attributes import Labels
-from dynrefer.data.derive import Box, region_texts
-from dynrefer.data.files import read_json, xywh_to_xyxy
+from dynrefer.data.boxes import Box, area, share_inside, xywh_to_xyxy
+from dynrefer.data.derive import Known, region_texts
+from dynrefer.data.files import read_json
 from dynrefer.data.problems import Problems
 from dynrefer.data.sample import RegionText, Sample
 from dynrefer.data.tags import image_tags, region_tags
-from dynrefer.data.words import content_words, fix_articles, normalise
+from dynrefer.data.words import content_words, normalise, tidy_caption
 from dynrefer.errors import InputError
 
 MIN_SIDE = 4.0
-WHOLE_WORDS = range(4, 21)
 COMMON = 4  # a word in so many captions is no misspelling
 _OVERLAP = 0.3
 
@@ -37,7 +37,7 @@ class _Part(NamedTuple):
 class _Region:
     annotation_id: int
     class_name: str
-    box: tuple[float, float, float, float]
+    box: Box
     crowd: bool = False
     labels: Labels | None = None
 
@@ -55,18 +55,15 @@ class _Image:
         return int(self.record["width"]), int(self.record["height"])
 
 
-def read(root: Path, problems: Problems) -> list[Sample]:
-    """All samples of a COCO folder: one a box, then one a whole image, in the order of the files.
+def read(root: Path, problems: Problems) -> Iterator[Sample]:
+    """One sample a box and one a whole image, in the order of the files.
 
     Raises InputError where files are missing or not COCO's.
     """
-    samples: list[Sample] = []
     images = _read_images(root, problems)
     counts = Counter(word for image in images.values() for text in image.captions for word in normalise(text).split())
     common = frozenset(word for word, count in counts.items() if count >= COMMON)
-    for image in images.values():
-        samples += _image_samples(image, common)
-    return samples
+    return (sample for image in images.values() for sample in _image_samples(image, common))
 
 
 def _parts(root: Path) -> list[_Part]:
@@ -161,7 +158,7 @@ def _image_samples(image: _Image, common: frozenset[str]) -> list[Sample]:
     complete = bool(image.record.get("boxes_complete_80", True))
     image_id = str(image.record["id"])
     words = {word for caption in image.captions for word in content_words(caption)}
-    boxes = [Box(region.class_name, _area(region.box) / (width * height), region.labels) for region in image.regions]
+    boxes = [Known(region.class_name, area(region.box) / (width * height), region.labels) for region in image.regions]
     texts = region_texts(image.captions, boxes, random.Random(image_id), common)
     samples = []
     for region, derived in zip(image.regions, texts, strict=True):
@@ -190,8 +187,8 @@ def _image_samples(image: _Image, common: frozenset[str]) -> list[Sample]:
 
 
 def _whole_image(image: _Image, complete: bool) -> list[Sample]:
-    texts = dict.fromkeys(fix_articles(normalise(caption)) for caption in image.captions)
-    kept = tuple(RegionText(text, "whole") for text in texts if len(text.split()) in WHOLE_WORDS)
+    texts = dict.fromkeys(tidy_caption(caption) for caption in image.captions)
+    kept = tuple(RegionText(text, "whole") for text in texts if text)
     if not kept:
         return []
     tags, ignored = image_tags(image.captions, [region.class_name for region in image.regions], complete)
@@ -212,17 +209,7 @@ def _whole_image(image: _Image, complete: bool) -> list[Sample]:
     ]
 
 
-def _area(box: tuple[float, float, float, float]) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
-
-
 def _overlapping(region: _Region, others: Iterable[_Region]) -> set[str]:
     """Classes of other boxes with a good part of theirs inside this one: they may be called part of the region."""
-    x1, y1, x2, y2 = region.box
-    found = set()
-    for other in others:
-        width = min(x2, other.box[2]) - max(x1, other.box[0])
-        height = min(y2, other.box[3]) - max(y1, other.box[1])
-        if width > 0 and height > 0 and width * height >= _OVERLAP * _area(other.box):
-            found.add(other.class_name)
-    return found - {region.class_name}
+    inside = {other.class_name for other in others if share_inside(other.box, region.box) >= _OVERLAP}
+    return inside - {region.class_name}

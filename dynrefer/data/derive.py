@@ -34,7 +34,7 @@ _DRESSED = frozenset(
 
 
 @dataclass(frozen=True)
-class Box:
+class Known:
     """What derivation knows of one box: its class, its share of the image's area (0 to 1) and its labels."""
 
     class_name: str
@@ -43,7 +43,7 @@ class Box:
 
 
 def region_texts(
-    captions: Sequence[str], boxes: Sequence[Box], rng: random.Random, common: frozenset[str] = frozenset()
+    captions: Sequence[str], boxes: Sequence[Known], rng: random.Random, common: frozenset[str] = frozenset()
 ) -> list[list[RegionText]]:
     """For every box of one image its derived texts, best first; the last one is always the class.
 
@@ -67,7 +67,7 @@ def class_phrase(class_name: str) -> str:
 
 
 def _grounded(
-    captions: Sequence[str], boxes: Sequence[Box], rng: random.Random, common: frozenset[str]
+    captions: Sequence[str], boxes: Sequence[Known], rng: random.Random, common: frozenset[str]
 ) -> list[list[str]]:
     sole = sole_boxes([box.class_name for box in boxes], [box.area for box in boxes])
     found: list[dict[str, None]] = [{} for _ in boxes]

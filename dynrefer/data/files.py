@@ -1,10 +1,11 @@
-"""Reading annotation files with errors a user can act on, and COCO's box format."""
+"""Reading annotation files with errors a user can act on, and finding photographs."""
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from PIL import ExifTags, Image
 
 from dynrefer.errors import InputError
 
@@ -27,11 +28,16 @@ def read_json(file: Path, *keys: str) -> Any:
     return content
 
 
-def xywh_to_xyxy(box: Sequence[float], image_size: tuple[int, int]) -> tuple[float, float, float, float] | None:
-    """x, y, width, height in pixels to x1, y1, x2, y2 clipped to the image; None where nothing remains."""
-    if len(box) != 4 or not all(isinstance(value, int | float) and math.isfinite(value) for value in box):
+def find_photograph(root: Path, name: str, folders: Sequence[str]) -> Path | None:
+    """The file `name` in the first of these folders of `root` that has it."""
+    return next((path for folder in folders if (path := root / folder / name).is_file()), None)
+
+
+def photograph_size(path: Path) -> tuple[int, int] | None:
+    """(width, height) of the upright photograph from its header; None where it is no photograph."""
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            return (image.height, image.width) if turned else (image.width, image.height)
+    except (OSError, ValueError, Image.DecompressionBombError):
         return None
-    x, y, width, height = (float(value) for value in box)
-    x1, y1 = max(x, 0.0), max(y, 0.0)
-    x2, y2 = min(x + width, float(image_size[0])), min(y + height, float(image_size[1]))
-    return (x1, y1, x2, y2) if x2 > x1 and y2 > y1 else None

@@ -1,7 +1,7 @@
 """Samples to and from JSON lines."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dynrefer.data.sample import Sample
@@ -9,27 +9,31 @@ from dynrefer.errors import InputError
 
 
 def write_samples(samples: Iterable[Sample], file: Path) -> None:
-    """Writes one sample a line."""
-    with file.open("w", encoding="utf-8") as stream:
+    """Writes one sample a line, under another name until all are written."""
+    draft = file.with_name(f".{file.name}.draft")
+    with draft.open("w", encoding="utf-8") as stream:
         for sample in samples:
             stream.write(json.dumps(sample.to_dict(), separators=(",", ":")) + "\n")
+    draft.replace(file)
 
 
-def read_samples(file: Path, split: str | None = None) -> list[Sample]:
-    """The samples of a file, or those of one split.
+def iter_samples(file: Path) -> Iterator[Sample]:
+    """The samples of a file, one after the other.
 
     Raises InputError, naming the line, where the file is missing or a line is not a sample.
     """
-    samples = []
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        with file.open(encoding="utf-8") as stream:
+            for number, line in enumerate(stream, start=1):
+                try:
+                    yield Sample.from_dict(json.loads(line))
+                except (ValueError, TypeError, KeyError) as error:
+                    message = f"line {number} of {file} is not a sample ({error}): build the file again."
+                    raise InputError(message) from error
+    except OSError as error:
         raise InputError(f"{file} cannot be read: build it with 'python -m dynrefer data build'.") from error
-    for number, line in enumerate(lines, start=1):
-        try:
-            sample = Sample.from_dict(json.loads(line))
-        except (ValueError, TypeError, KeyError) as error:
-            raise InputError(f"line {number} of {file} is not a sample ({error}): build the file again.") from error
-        if split in (None, sample.split):
-            samples.append(sample)
-    return samples
+
+
+def read_samples(file: Path, split: str | None = None) -> list[Sample]:
+    """The samples of a file, or those of one split. Raises InputError as `iter_samples` does."""
+    return [sample for sample in iter_samples(file) if split in (None, sample.split)]

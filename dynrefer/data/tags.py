@@ -1,7 +1,6 @@
 """Tags: which words are true of a region, which may be, and which words make the vocabulary."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dynrefer.data.attributes import ATTRIBUTE_TAGS, COLOURS, Labels, attribute_tags
@@ -52,15 +51,14 @@ def image_tags(captions: Iterable[str], class_names: Iterable[str], complete: bo
     return positive, ignored - positive
 
 
-def build_tag_vocabulary(samples: Iterable[Sample], min_count: int = 8) -> list[str]:
-    """The tags of at least `min_count` training samples, most frequent first.
+def build_tag_vocabulary(counts: Mapping[str, int], min_count: int = 8) -> list[str]:
+    """The tags that at least `min_count` training samples have, most frequent first.
 
-    Class names, groups and attribute words are always in.
+    `counts` says how many have each. Class names, groups and attribute words that occur are always in.
     """
-    counts = Counter(tag for sample in samples if sample.split == "train" for tag in sample.tags)
-    always = {*CLASS_NAMES, *GROUPS, *(word for word in ATTRIBUTE_TAGS if counts[word])}
+    always = {*CLASS_NAMES, *GROUPS, *(word for word in ATTRIBUTE_TAGS if word in counts)}
     chosen = always | {tag for tag, count in counts.items() if count >= min_count}
-    return sorted(chosen, key=lambda tag: (-counts[tag], tag))
+    return sorted(chosen, key=lambda tag: (-counts.get(tag, 0), tag))
 
 
 def restrict_tags(sample: Sample, vocabulary: frozenset[str]) -> Sample:

@@ -27,10 +27,11 @@ NOT_TAGS = frozenset(
 )
 _VERBS = (
     "approach attempt await balance be begin bend bite board brush carry catch chew contain cook cover crouch cross "
-    "cut display dive drink drive eat enjoy face feature feed float fly gaze get give glide graze grind hang hit hold jump "
-    "kick land lay lean lick lie look lounge make move pass peer perch perform play point pose prepare pull push put "
-    "reach read relax rest ride roll run sail serve show sit skate skateboard ski sleep slide smile snowboard snuggle "
-    "sport stand stare stick stretch surf swim swing take talk throw toss travel try turn use wait walk watch wear work"
+    "cut display dive drink drive eat enjoy face feature feed float fly gaze get give glide graze grind hang hit hold "
+    "jump kick land lay lean lick lie look lounge make move pass peer perch perform play point pose prepare pull push "
+    "put reach read relax rest ride roll run sail serve show sit skate skateboard ski sleep slide smile snowboard "
+    "snuggle sport stand stare stick stretch surf swim swing take talk throw toss travel try turn use wait walk watch "
+    "wear work"
 ).split()
 _THIRD_PERSON = frozenset(form for verb in _VERBS for form in getInflection(verb, "VBZ"))
 _GERUNDS = frozenset(form for verb in _VERBS for form in getInflection(verb, "VBG")) | {"laying", "wading", "parking"}
@@ -108,6 +109,12 @@ def normalise(text: str) -> str:
     text = re.sub(r"[^a-z0-9'\- ]", " ", text)
     text = re.sub(r"(?<![a-z0-9])['\-]+|['\-]+(?![a-z0-9])", " ", text)
     return _SPELLING.sub(lambda match: _SPELLINGS[match.group()], " ".join(text.split()))
+
+
+def tidy_caption(text: str) -> str | None:
+    """A whole-image caption as it is learnt: normalised, articles mended; None below 4 or above 20 words."""
+    text = fix_articles(normalise(text))
+    return text if 4 <= len(text.split()) <= 20 else None
 
 
 def misspelled(text: str, common: frozenset[str]) -> bool:

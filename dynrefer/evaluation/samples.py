@@ -15,8 +15,14 @@ from dynrefer.data.problems import Problems
 from dynrefer.data.sample import Sample
 from dynrefer.errors import InputError
 
-_MARKERS = {"coco": "annotations/instances*.json"}
-_SPLITS = {"coco": "val"}
+_MARKERS = {
+    "coco": ("annotations/instances*.json",),
+    "refcocog": ("refs*",),
+    "vg-coco": ("vgcoco_splits.json",),
+    "vg": ("region_descriptions.json",),
+    "own": ("train.json", "val.json", "test.json"),
+}
+_OFFICIAL = {"refcocog": "RefCOCOg", "vg-coco": "VG-COCO"}
 
 
 @dataclass(frozen=True)
@@ -58,11 +64,8 @@ def load_data(folder: Path, split: str | None = None) -> EvaluationData:
         dataset, samples = _dataset_of_build(folder), read_samples(folder / "samples.jsonl")
     else:
         dataset = _recognise(folder)
-        problems = Problems()
-        samples = READERS[dataset](folder, problems)
-        for missing in problems.examples.get("photographs that are missing", []):
-            raise InputError(f"The photograph {missing} is missing: put it there, or take it out of the annotations.")
-    split = split or _SPLITS.get(dataset, "val")
+        samples = _read(dataset, folder)
+    split = split or ("test" if dataset.startswith("vg") else "val")
     chosen = [sample for sample in samples if sample.split == split]
     if not chosen:
         found = ", ".join(sorted({sample.split for sample in samples})) or "nothing"
@@ -70,15 +73,35 @@ def load_data(folder: Path, split: str | None = None) -> EvaluationData:
     for image in dict.fromkeys(sample.image for sample in chosen):
         if not image.exists():
             raise InputError(f"The photograph {image} is missing: put it there, or build the samples again.")
-    return EvaluationData(_title(folder, split), folder, chosen)
+    return EvaluationData(_title(dataset, folder, split), folder, chosen)
+
+
+def _read(dataset: str, folder: Path) -> list[Sample]:
+    """The samples of a data set, all of whose photographs must be there."""
+    problems = Problems()
+    try:
+        samples = list(READERS[dataset](folder, problems))
+    except InputError as error:
+        raise _missing_photograph(problems) or error from error
+    if missing := _missing_photograph(problems):
+        raise missing
+    return samples
+
+
+def _missing_photograph(problems: Problems) -> InputError | None:
+    named = problems.examples.get("photographs that are missing")
+    if not named:
+        return None
+    return InputError(f"The photograph {named[0]} is missing: put it there, or take it out of the annotations.")
 
 
 def _recognise(folder: Path) -> str:
-    for dataset, marker in _MARKERS.items():
-        if any(folder.glob(marker)):
+    for dataset, markers in _MARKERS.items():
+        if any(list(folder.glob(marker)) for marker in markers):
             return dataset
     raise InputError(
-        f"{folder} is no data set that is known here: it has no samples.jsonl and no {', no '.join(_MARKERS.values())}."
+        f"{folder} is no data set that is known here: it holds neither COCO's, Visual Genome's or RefCOCOg's files, "
+        "nor a val.json or samples.jsonl of your own."
     )
 
 
@@ -87,7 +110,14 @@ def _dataset_of_build(folder: Path) -> str:
     return str(read_json(stats).get("dataset", "")) if stats.exists() else ""
 
 
-def _title(folder: Path, split: str) -> str:
+def _title(dataset: str, folder: Path, split: str) -> str:
+    """The data set's own name where its official files are there, else the folder's."""
+    name = folder.resolve().name
     if (folder / "annotations" / f"instances_{split}2017.json").exists():
         return f"COCO {split}2017"
-    return f"{folder.resolve().name} {split}"
+    if (folder / "samples.jsonl").exists() or dataset in ("coco", "own"):
+        return f"{name} {split}"
+    if dataset == "vg":
+        with (folder / "image_data.json").open(encoding="utf-8") as file:
+            return f"Visual Genome v{'1.2' if 'image_id' in file.read(1000) else '1.0'} {split}"
+    return f"{_OFFICIAL[dataset]} {split}"
