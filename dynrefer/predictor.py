@@ -20,8 +20,9 @@ from torch import Tensor
 
 from dynrefer.devices import choose_device, too_little_memory
 from dynrefer.errors import InputError
+from dynrefer.model.beam_search import Generation
 from dynrefer.model.checkpoint import Checkpoint, load_checkpoint
-from dynrefer.model.language import Generation, control_text
+from dynrefer.model.language import control_text
 from dynrefer.model.losses import best_of_groups
 from dynrefer.regions import Box, ImageSource, open_image, validate_boxes
 from dynrefer.results import Attribute, Caption, RegionResult, Scored

@@ -85,10 +85,10 @@ class LanguageConfig:
     """T5 that writes the caption; `styles` and `sentence_slot` are for the small model, which starts from scratch.
 
     `predicted_controls` is how many predicted tags the caption is told; `generation` are arguments of
-    `dynrefer.model.language.Generation`; `options` are arguments of `transformers.T5Config`.
+    `dynrefer.model.beam_search.Generation`; `options` are arguments of `transformers.T5Config`.
     """
 
-    styles: tuple[str, ...] = ("caption", "phrase", "class")
+    styles: tuple[str, ...] = ("region", "scene", "class")
     sentence_slot: bool = True
     max_control_tokens: int = 48
     predicted_controls: int = 0

@@ -140,6 +140,6 @@ def cost(preset: str = "dynrefer-mini", views: int | None = None) -> str:
     lines += [
         "",
         f"Tag decoder: {TAGS:,} tags; contrast decoder: {TEXTS} texts; projecting their embeddings is not counted.",
-        f"Text encoder: one full text. Language model: {CONTROL_TOKENS} control tokens, {CAPTION_TOKENS} caption tokens.",
+        f"Text encoder: one full text. Language model: {CONTROL_TOKENS} control tokens, {CAPTION_TOKENS} written.",
     ]
     return "\n".join(lines)

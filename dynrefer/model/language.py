@@ -5,8 +5,9 @@ S regions, Q queries, D their width, L the language model's width, K control tok
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -15,20 +16,13 @@ from torch import Tensor, nn
 from transformers import T5Config, T5ForConditionalGeneration
 from transformers.generation.streamers import BaseStreamer
 
+from dynrefer.model.beam_search import BeamSearch, Generation, can_record
 from dynrefer.model.config import LanguageConfig
 from dynrefer.model.text_encoder import pad
 
 SENTENCE_SCALE = 20.0  # unit-norm sentence embeddings, brought to about one a dimension
-
-
-@dataclass(frozen=True)
-class Generation:
-    """How a caption is searched for. `length_penalty` 0 scores whole sentences, 1 scores by the mean over words."""
-
-    num_beams: int = 3
-    max_new_tokens: int = 24
-    length_penalty: float = 1.0
-    repetition_penalty: float = 1.1
+RECORDED_REGIONS, RECORDED_SHAPES = 4, 4  # of questions whose beam search is recorded on a GPU
+PROMPT_STEP = 32  # prompts are padded to a multiple of it, so that few shapes come up
 
 
 def control_text(words: Sequence[str]) -> str:
@@ -46,6 +40,7 @@ class LanguageDecoder(nn.Module):
         super().__init__()
         self.config = config
         self.tokenizer: Tokenizer | None = None
+        self._searches: OrderedDict[tuple[Any, ...], BeamSearch] = OrderedDict()
         t5 = T5Config(**config.options)
         self.project = nn.Linear(region_width, t5.d_model)
         self.memory = nn.Parameter(torch.zeros(t5.d_model))
@@ -122,27 +117,43 @@ class LanguageDecoder(nn.Module):
     ) -> tuple[list[str], list[float]]:
         """Search for the captions: texts, and scores exp(sequence score) in (0, 1]. A streamer needs `num_beams` 1."""
         assert self.t5 is not None and self.tokenizer is not None
-        beams = options.num_beams > 1
-        out = self.t5.generate(
-            inputs_embeds=prompt,
-            attention_mask=mask,
-            num_beams=options.num_beams,
-            max_new_tokens=options.max_new_tokens,
-            do_sample=False,
-            length_penalty=options.length_penalty if beams else None,
-            repetition_penalty=options.repetition_penalty,
-            return_dict_in_generate=True,
-            output_scores=True,
-            streamer=streamer,
-        )
-        if beams:
-            log_scores = out.sequences_scores
+        if options.num_beams > 1:
+            sequences, log_scores = self._search(prompt, mask, options)
         else:
-            steps = self.t5.compute_transition_scores(out.sequences, out.scores, normalize_logits=True)
-            written = (out.sequences[:, 1:] != 0) & torch.isfinite(steps)
+            out: Any = self.t5.generate(
+                inputs_embeds=prompt,
+                attention_mask=mask,
+                num_beams=1,
+                max_new_tokens=options.max_new_tokens,
+                do_sample=False,
+                repetition_penalty=options.repetition_penalty,
+                return_dict_in_generate=True,
+                output_scores=True,
+                streamer=streamer,
+            )
+            sequences = out.sequences
+            steps = cast(Any, self.t5).compute_transition_scores(sequences, out.scores, normalize_logits=True)
+            written = (sequences[:, 1:] != 0) & torch.isfinite(steps)
             log_scores = torch.where(written, steps, 0).sum(1) / written.sum(1).clamp(min=1) ** options.length_penalty
-        texts = [self.tokenizer.decode(row, skip_special_tokens=True).strip() for row in out.sequences.tolist()]
+        texts = [self.tokenizer.decode(row, skip_special_tokens=True).strip() for row in sequences.tolist()]
         return texts, log_scores.float().exp().clamp(max=1).tolist()
+
+    def _search(self, prompt: Tensor, mask: Tensor, options: Generation) -> tuple[Tensor, Tensor]:
+        """Beam search; on a GPU the recorded steps of the last few shapes are kept."""
+        assert self.t5 is not None
+        record = can_record(prompt.device) and len(prompt) <= RECORDED_REGIONS
+        if record:
+            missing = -prompt.shape[1] % PROMPT_STEP
+            prompt, mask = F.pad(prompt, (0, 0, 0, missing)), F.pad(mask, (0, missing))
+        regions, length = mask.shape
+        key = (options, regions, length, self.t5.shared.weight.data_ptr())
+        search = self._searches.pop(key, None) or BeamSearch(self.t5, options, regions, length, record=record)
+        if record:
+            self._searches[key] = search
+            while len(self._searches) > RECORDED_SHAPES:
+                self._searches.popitem(last=False)
+        encoded = self.t5.encoder(inputs_embeds=prompt, attention_mask=mask).last_hidden_state
+        return search.run(encoded, mask)
 
 
 def _build_t5(config: T5Config) -> T5ForConditionalGeneration:

@@ -1,0 +1,212 @@
+"""Beam search for T5 in which every step has the same shapes, so that a GPU can replay it as one CUDA graph.
+
+The search is `transformers`' own (`early_stopping=False`), to the same texts and scores; its steps wait for the host
+a dozen times each, which costs more than the arithmetic.
+S regions, K beams, B = S * K rows, H heads, P prompt tokens, N largest number of new tokens, W words, D width.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import T5ForConditionalGeneration
+
+IMPOSSIBLE = -1.0e9
+WARM_UP_STEPS = 2
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How a caption is searched for. `length_penalty` 0 scores whole sentences, 1 scores by the mean over words."""
+
+    num_beams: int = 3
+    max_new_tokens: int = 24
+    length_penalty: float = 1.0
+    repetition_penalty: float = 1.1
+
+
+def can_record(device: torch.device) -> bool:
+    """Whether steps may be recorded as CUDA graphs: on a GPU of one's own, unless DYNREFER_CUDA_GRAPHS is 0."""
+    allowed = os.environ.get("DYNREFER_CUDA_GRAPHS", "1") != "0" and not os.environ.get("SPACES_ZERO_GPU")
+    return device.type == "cuda" and allowed
+
+
+class StaticDecoder:
+    """T5's decoder, one token a row at a time, with keys and values in buffers that never move."""
+
+    def __init__(self, t5: T5ForConditionalGeneration, regions: int, beams: int, prompt: int, length: int) -> None:
+        self.t5, self.regions = t5, regions
+        self.blocks = t5.decoder.block
+        weight = t5.shared.weight
+        layers, heads, size = len(self.blocks), t5.config.num_heads, t5.config.d_kv
+        self.past = weight.new_zeros(layers, 2, regions * beams, heads, length, size)
+        self.memory = weight.new_zeros(layers, 2, regions, heads, prompt, size)
+        self.hidden = weight.new_zeros(regions, 1, 1, prompt)  # added to attention: 0, or the least number there is
+        self.lowest = torch.finfo(weight.dtype).min
+        bias = self.blocks[0].layer[0].SelfAttention.compute_bias(length, length)  # [1, H, N, N]
+        future = torch.ones(length, length, dtype=torch.bool, device=weight.device).triu(1)
+        self.bias = bias.masked_fill(future, self.lowest)
+
+    def remember(self, encoded: Tensor, mask: Tensor) -> None:
+        """Take what the encoder read: encoded [S, P, D], mask [S, P] (1 = token)."""
+        for block, (keys, values) in zip(self.blocks, self.memory, strict=True):
+            attention = block.layer[1].EncDecAttention
+            keys.copy_(self._split(attention.k(encoded)))
+            values.copy_(self._split(attention.v(encoded)))
+        self.hidden.copy_((1 - mask.to(self.hidden.dtype))[:, None, None] * self.lowest)
+
+    def step(self, tokens: Tensor, position: Tensor) -> Tensor:
+        """The row's last token [B] at `position` [1] -> logits of the next one [B, W]."""
+        x = self.t5.shared(tokens)[:, None]
+        bias = self.bias.index_select(2, position)
+        for block, (keys, values), memory in zip(self.blocks, self.past, self.memory, strict=True):
+            attend, normed = block.layer[0].SelfAttention, block.layer[0].layer_norm(x)
+            keys.index_copy_(2, position, self._split(attend.k(normed)))
+            values.index_copy_(2, position, self._split(attend.v(normed)))
+            x = x + attend.o(self._merge(self._attention(self._split(attend.q(normed)), keys, values, bias)))
+
+            attend, normed = block.layer[1].EncDecAttention, block.layer[1].layer_norm(x)
+            query = self._split(attend.q(normed.view(self.regions, -1, normed.shape[-1])))  # [S, H, K, width]
+            mixed = self._attention(query, memory[0], memory[1], self.hidden)  # beams of a region share its memory
+            x = x + attend.o(self._merge(mixed).view(len(x), 1, -1))
+            x = block.layer[2](x)
+        x = self.t5.decoder.final_layer_norm(x)
+        if self.t5.config.scale_decoder_outputs:
+            x = x * self.t5.config.d_model**-0.5
+        return self.t5.lm_head(x)[:, 0]
+
+    def reorder(self, rows: Tensor) -> None:
+        """Let row i go on from what row `rows[i]` [B] had written."""
+        self.past.copy_(self.past.index_select(2, rows))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.t5.config.num_heads, -1)).transpose(1, 2)  # [.., H, tokens, width]
+
+    @staticmethod
+    def _merge(x: Tensor) -> Tensor:
+        return x.transpose(1, 2).flatten(2)
+
+    @staticmethod
+    def _attention(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(query, keys, values, attn_mask=bias, scale=1.0)  # T5 does not scale
+
+
+class BeamSearch:
+    """Buffers and, on a GPU, the recorded step for one shape of question; `run` may be called any number of times.
+
+    Args:
+        t5: in evaluation mode; its weights must stay where they are.
+        record: replay the step as a CUDA graph.
+    """
+
+    @torch.inference_mode()
+    def __init__(
+        self, t5: T5ForConditionalGeneration, options: Generation, regions: int, prompt: int, *, record: bool = False
+    ) -> None:
+        self.options, self.start = options, t5.config.decoder_start_token_id
+        self.end = t5.config.eos_token_id
+        beams, length, device = options.num_beams, options.max_new_tokens, t5.shared.weight.device
+        self.decoder = StaticDecoder(t5, regions, beams, prompt, length)
+        whole = {"device": device, "dtype": torch.long}
+        self.position = torch.zeros(1, **whole)
+        self.tokens = torch.zeros(regions * beams, **whole)
+        self.running = torch.zeros(regions, beams, length + 1, **whole)
+        self.finished = torch.zeros(regions, beams, length + 1, **whole)
+        self.running_scores = torch.zeros(regions, beams, device=device)
+        self.finished_scores = torch.zeros(regions, beams, device=device)
+        self.is_finished = torch.zeros(regions, beams, dtype=torch.bool, device=device)
+        self.open = torch.ones(regions, 1, dtype=torch.bool, device=device)  # a better sentence is still possible
+        self.first_row = torch.arange(regions, device=device)[:, None] * beams
+        self.graph = self._record() if record else None
+
+    @torch.inference_mode()
+    def run(self, encoded: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The best sentence of each region.
+
+        Args:
+            encoded: the encoder's output [S, P, D]. mask: [S, P], 1 = token.
+
+        Returns:
+            Tokens [S, 1 + N], first the start token, filled up with it after the end token; log-scores [S].
+        """
+        self._reset()
+        self.decoder.remember(encoded, mask)
+        for _ in range(self.options.max_new_tokens):
+            if self.graph is not None:
+                self.graph.replay()
+            else:
+                self._step()
+            if not self.open.any():
+                break
+        return self.finished[:, 0].clone(), self.finished_scores[:, 0].clone()
+
+    def _reset(self) -> None:
+        self.position.zero_()
+        for tokens in (self.tokens, self.running, self.finished):
+            tokens.fill_(self.start)
+        self.running_scores.fill_(IMPOSSIBLE)
+        self.running_scores[:, 0] = 0  # all beams are alike at first
+        self.finished_scores.fill_(IMPOSSIBLE)
+        self.is_finished.fill_(False)
+        self.open.fill_(True)
+
+    def _step(self) -> None:
+        """Write one more word in every beam. Only kernels on buffers that never move; the host is not waited for."""
+        beams, last = self.options.num_beams, self.options.max_new_tokens
+        words = F.log_softmax(self.decoder.step(self.tokens, self.position).float(), -1)
+        words = self._discourage_repeats(words).unflatten(0, (-1, beams)) + self.running_scores[..., None]
+        scores, index = words.flatten(1).topk(2 * beams)  # so many that K are left if K of them end here
+        beam, token = index // words.shape[-1], index % words.shape[-1]
+        self.position += 1
+        sentences = _rows(self.running, beam).index_copy(2, self.position, token[..., None])
+        ends = (token == self.end) | (self.position == last)
+        penalty = self.position.float() ** self.options.length_penalty
+
+        self._finish(sentences, scores / penalty, ends)
+        next_scores, chosen = (scores + ends * IMPOSSIBLE).topk(beams)
+        self.running.copy_(_rows(sentences, chosen))
+        self.running_scores.copy_(next_scores)
+        self.tokens.copy_(token.gather(1, chosen).flatten())
+        self.decoder.reorder((beam.gather(1, chosen) + self.first_row).flatten())
+        worst = torch.where(self.is_finished, self.finished_scores.min(1, keepdim=True).values, IMPOSSIBLE)
+        self.open &= (next_scores[:, :1] / penalty > worst).any(1, keepdim=True)
+
+    def _discourage_repeats(self, words: Tensor) -> Tensor:
+        """Lower the log-probabilities [B, W] of what the beam has written already."""
+        written = self.running.flatten(0, 1)
+        score = words.gather(1, written)
+        factor = self.options.repetition_penalty
+        return words.scatter(1, written, torch.where(score < 0, score * factor, score / factor))
+
+    def _finish(self, sentences: Tensor, scores: Tensor, ends: Tensor) -> None:
+        """Keep the K best of the sentences finished before and the candidates [S, 2K] that end now."""
+        beams = self.options.num_beams
+        ends = torch.cat([ends[:, :beams], torch.zeros_like(ends[:, beams:])], 1)  # the others were only in reserve
+        scores = scores + ~(ends & self.open) * IMPOSSIBLE
+        best, kept = torch.cat([self.finished_scores, scores], 1).topk(beams)
+        self.finished.copy_(_rows(torch.cat([self.finished, sentences], 1), kept))
+        self.is_finished.copy_(torch.cat([self.is_finished, ends], 1).gather(1, kept))
+        self.finished_scores.copy_(best)
+
+    def _record(self) -> torch.cuda.CUDAGraph:
+        self._reset()
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(min(WARM_UP_STEPS, self.options.max_new_tokens - 1)):
+                self._step()
+        torch.cuda.current_stream().wait_stream(aside)
+        self.position.zero_()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._step()
+        return graph
+
+
+def _rows(values: Tensor, index: Tensor) -> Tensor:
+    """Rows `index` [S, M] of values [S, R, L] -> [S, M, L]."""
+    return values.gather(1, index[..., None].expand(-1, -1, values.shape[-1]))
