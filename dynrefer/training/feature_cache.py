@@ -95,6 +95,18 @@ class FeatureCache:
             )
         return np.array([row_of[_name(s)] for s in samples], dtype=np.int64)
 
+    def usable(self, samples: Sequence[Sample]) -> list[Sample]:
+        """Those of the samples whose plain variant is there."""
+        ready = {
+            name for name, state in zip(self.info["samples"], self.state[:, 0].tolist(), strict=True) if state == DONE
+        }
+        return [sample for sample in samples if _name(sample) in ready]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to encode."""
+        return not (np.asarray(self.state) == PENDING).any()
+
     @property
     def bad(self) -> np.ndarray:
         """Which rows could not be read [N]."""

@@ -1,0 +1,110 @@
+"""The state of an unfinished run, in one file that is whole at any moment: a run that was killed goes on from it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dynrefer.errors import InputError
+from dynrefer.model import DynRefer
+from dynrefer.training.schedule import AveragedWeights
+
+FILE = "state.safetensors"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Finished steps and the best validation so far. `identity` says what the run is made of."""
+
+    step: int = 0
+    best_score: float | None = None
+    best_step: int | None = None
+    identity: str = ""
+
+
+def save_state(
+    folder: Path,
+    model: DynRefer,
+    optimiser: torch.optim.Optimizer,
+    average: AveragedWeights | None,
+    progress: Progress,
+) -> None:
+    """Write the state to a temporary name, sync and rename. Raises InputError when the disk is full; the old one stays."""
+    tensors = _tensors(model, optimiser, average)
+    temporary = folder / f".{FILE}.new"
+    try:
+        save_file(tensors, temporary, metadata={"progress": json.dumps(vars(progress))})
+        _sync(temporary)
+        temporary.replace(folder / FILE)
+        _sync(folder)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(
+            f"The run's state could not be written to {folder} ({error}). Free some disk and start the same command "
+            "again: it goes on from the last state that was saved."
+        ) from error
+
+
+def load_state(
+    folder: Path, model: DynRefer, optimiser: torch.optim.Optimizer, average: AveragedWeights | None, identity: str
+) -> Progress:
+    """Continue from the folder's state, or from the beginning where there is none.
+
+    Raises InputError when the state is damaged or belongs to another configuration, data set or start.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return Progress(identity=identity)
+    try:
+        with safe_open(path, framework="pt") as file:
+            progress = Progress(**json.loads(file.metadata()["progress"]))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error}); delete it to start the run from the beginning.") from error
+    if progress.identity != identity:
+        raise InputError(f"{folder} holds a run with another configuration, data set or start: choose another --out.")
+    _restore(tensors, model, optimiser, average)
+    return progress
+
+
+def _tensors(model: DynRefer, optimiser: torch.optim.Optimizer, average: AveragedWeights | None) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in model.trainable_parameters():
+        tensors[f"model/{name}"] = parameter.detach()
+        tensors |= {f"optimiser/{name}/{key}": value for key, value in optimiser.state[parameter].items()}
+        if average is not None:
+            tensors[f"average/{name}"] = average.values[name]
+    return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+
+
+@torch.no_grad()
+def _restore(
+    tensors: dict[str, Tensor], model: DynRefer, optimiser: torch.optim.Optimizer, average: AveragedWeights | None
+) -> None:
+    moments: dict[str, dict[str, Any]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimiser/"):
+            _, parameter_name, key = name.split("/")
+            moments.setdefault(parameter_name, {})[key] = value
+    for name, parameter in model.trainable_parameters():
+        parameter.copy_(tensors[f"model/{name}"])
+        for key, value in moments.get(name, {}).items():
+            optimiser.state[parameter][key] = value if key == "step" else value.to(parameter.device)
+        if average is not None:
+            average.values[name].copy_(tensors[f"average/{name}"])
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

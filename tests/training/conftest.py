@@ -1,0 +1,84 @@
+"""A small data folder: generated photographs with a coloured square each, their samples and a corpus."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dynrefer.data.loader import write_samples
+from dynrefer.data.sample import RegionText, Sample
+
+COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
+NAMES = ("dog", "cat", "car", "cup")
+SIZE = (96, 64)
+
+
+def make_sample(folder: Path, number: int, split: str) -> Sample:
+    """A photograph of noise with one square, whose colour and corner tell what it is."""
+    rng = np.random.default_rng(number)
+    colour, name = list(COLOURS)[number % 2], NAMES[number % 4]
+    pixels = rng.integers(0, 256, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
+    x, y = 8 * (number % 5), 4 * (number % 4)
+    pixels[y : y + 32, x : x + 40] = COLOURS[colour]
+    path = folder / f"{split}-{number}.png"
+    Image.fromarray(pixels).save(path)
+    texts = (RegionText(f"a {colour} {name} on the big car", "grounded"), RegionText(f"a {name}", "class"))
+    return Sample(
+        image=path,
+        image_id=str(number),
+        image_size=SIZE,
+        box=(x, y, x + 40, y + 32),
+        texts=texts[number % 3 == 0 :],
+        sample_id=f"{split}-{number}",
+        split=split,
+        tags=(name, "red") if colour == "red" else (name,),
+        attributes=(int(colour == "red"), int(colour == "blue"), -1),
+        class_name=name,
+        complete=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
+    folder = tmp_path_factory.mktemp("photographs")
+    return [make_sample(folder, n, "train") for n in range(12)] + [make_sample(folder, n, "val") for n in range(4)]
+
+
+@pytest.fixture
+def data(tmp_path: Path, samples: list[Sample]) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write_samples(samples, folder / "samples.jsonl")
+    sentences = [{"text": f"a {colour} cup", "kind": "caption"} for colour in COLOURS]
+    (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, sentences)))
+    return folder
+
+
+@pytest.fixture
+def settings(tiny_checkpoint: Path) -> dict[str, object]:
+    """A configuration of a few steps, as JSON holds it."""
+    return {
+        "init": str(tiny_checkpoint),
+        "batch_size": 4,
+        "steps": 6,
+        "precision": "fp32",
+        "save_every": 2,
+        "validate_every": 3,
+        "log_every": 1,
+        "optimiser": {"learning_rate": 0.01, "warmup_steps": 2, "ema": 0.9},
+        "weights": {"category": 1.0, "attribute": 1.0, "sentence": 1.0, "text_only": 0.5},
+        "texts": {"extra": 2},
+        "cache": {"enabled": True, "drawn": 2, "variants": 2},
+        "augment": {"jitter": 0.06, "colour": 0.2},
+    }
+
+
+@pytest.fixture
+def config(tmp_path: Path, settings: dict[str, object]) -> Path:
+    path = tmp_path / "tiny.json"
+    path.write_text(json.dumps(settings))
+    return path
