@@ -88,6 +88,7 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--data", type=Path, required=True, help="folder that `data build` wrote")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--init", help="checkpoint folder or Hub id to start from")
+    parser.add_argument("--cache", type=Path, help="folder of cached features (default: features inside --data)")
     parser.add_argument("--max-steps", type=int, help="stop after so many steps, to go on later")
     parser.set_defaults(run=_train)
 
