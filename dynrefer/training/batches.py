@@ -1,4 +1,4 @@
-"""Samples -> training batches. A step's batch follows from (seed, step) alone: any process, started anew, draws the same.
+"""Samples -> training batches. A batch follows from (seed, step) alone: any process, started anew, draws the same.
 
 B regions in the global batch, S in one process's part of it.
 """
@@ -26,7 +26,7 @@ _STEP, _ORDER, _TEXT, _VIEWS, _SENTENCE = range(1, 6)  # streams of chance
 
 @dataclass(frozen=True)
 class Draw:
-    """What a step trains on: `samples`, `texts` and `sources` [B], `sentences` without a photograph, and the words scored.
+    """What a step trains on: `samples`, `texts` and `sources` [B], and `sentences` without a photograph.
 
     `tags` and `teacher_classes` are indices into the whole vocabularies, None for all or for no distillation.
     """

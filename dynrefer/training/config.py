@@ -1,4 +1,4 @@
-"""Everything that decides how a run turns out: frozen dataclasses <-> `configs/*.json`. The defaults are the paper's."""
+"""Everything that decides how a run turns out: frozen dataclasses <-> `configs/*.json`, the paper's by default."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ViewsConfig:
     Attributes:
         stochastic: draw the coefficients anew for every sample; False takes `fixed`.
         keep_region: the first view is always t = 0; False draws it like the others.
-        nested: views lie between region and image; False puts each view, in its size, at a random place around the region.
+        nested: views lie between region and image; False puts each, in its size, at a random place around the region.
         repeat: share of the samples whose last views are replaced by the first, so that fewer views work as well.
     """
 
@@ -61,7 +61,7 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Changes of the photograph: chance to mirror, share of the box's size by which edges move, colour factor 1 +- `colour`.
+    """Changes of the photograph: chance to mirror, share of the box's size by which edges move, colour range.
 
     A cache holds one such variant of every sample, which is used half of the time.
     """
@@ -128,13 +128,13 @@ class TrainConfig:
     save_every: int = 500
     validate_every: int = 500
     log_every: int = 20
-    weights: LossWeights = LossWeights()
-    optimiser: OptimiserConfig = OptimiserConfig()
-    sampling: SamplingConfig = SamplingConfig()
-    views: ViewsConfig = ViewsConfig()
-    texts: TextConfig = TextConfig()
-    augment: AugmentConfig = AugmentConfig()
-    cache: CacheConfig = CacheConfig()
+    weights: LossWeights = field(default_factory=LossWeights)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    views: ViewsConfig = field(default_factory=ViewsConfig)
+    texts: TextConfig = field(default_factory=TextConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary, as JSON holds it."""

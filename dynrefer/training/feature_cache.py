@@ -155,7 +155,7 @@ def build_cache(
                 if cache.bad.sum() > max(MAX_BAD_SHARE * len(samples), 1):
                     raise InputError(f"More than 1 % of the photographs cannot be read, the last is {path.name}.")
     for array in (cache.features, cache.state):
-        array.flush()  # type: ignore[attr-defined]
+        array.flush()
     return FeatureCache(folder)
 
 
@@ -172,7 +172,7 @@ class _Encoder:
         if isinstance(self.encoder, EfficientNetEncoder):
             self.encoder.fold_batch_norm()
         self.encoder = self.encoder.to(memory_format=torch.channels_last)
-        self.classifier = teacher.eval().to(self.device, memory_format=torch.channels_last) if teacher else None  # type: ignore[call-overload]
+        self.classifier = teacher.eval().to(self.device).to(memory_format=torch.channels_last) if teacher else None
 
     @torch.inference_mode()
     def cuts(self, crops: np.ndarray, inverse: np.ndarray, boxes: np.ndarray) -> Tensor:

@@ -55,7 +55,7 @@ def build_optimiser(model: DynRefer, config: OptimiserConfig) -> torch.optim.Ada
 
 
 class AveragedWeights:
-    """Exponential moving average of the trainable parameters; it starts quickly, so that early weights are forgotten."""
+    """Exponential moving average of the trainable parameters, faster at first so that early weights are forgotten."""
 
     def __init__(self, model: DynRefer, decay: float) -> None:
         self.decay = decay

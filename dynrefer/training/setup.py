@@ -91,17 +91,13 @@ def prepare(
         {table.index[text]: config.texts.extra_sources.get(kind, 0.0) for text, kind in corpus.items()},
         _teacher(features, train),
     )
-    encoder = model.encoder
-    names = encoder.class_embeddings.cpu() if isinstance(encoder, EfficientNetEncoder) else None
-    bank = checkpoint.vocabulary.bank(names)
+    bank = checkpoint.vocabulary.bank(_class_names(model))
     validation = None
     if held_out:
         seen = _views(config, model.config.num_views, held_out, features, problems)
         every = dict.fromkeys(config.texts.sources, 1.0)
         validation = Validation(RegionTable(held_out, checkpoint.vocabulary, table, every), table, seen, bank)
-    say(
-        f"{len(train)} samples train, {len(held_out)} validate; {len(table.texts)} texts, {len(corpus)} without photograph"
-    )
+    say(f"{len(train)} samples train, {len(held_out)} validate; {len(table.texts)} texts, {len(corpus)} of them alone")
     identity = _identity(config, train, checkpoint)
     return Setup(
         model, checkpoint.vocabulary, bank, source, validation, problems, config.steps_for(len(train)), identity
@@ -109,7 +105,7 @@ def prepare(
 
 
 def adapt(model: DynRefer, config: TrainConfig) -> DynRefer:
-    """The model with the configuration's changes; what still fits keeps its weights, the rest is drawn from the seed."""
+    """The model with the configuration's changes: what still fits keeps its weights, the rest is random."""
     changed = ModelConfig.from_dict(_merged(model.config.to_dict(), config.model))
     if changed == model.config:
         return model
@@ -200,6 +196,13 @@ def _weights(samples: Sequence[Sample], config: TrainConfig) -> np.ndarray | Non
     """Chances of the samples; None when all are alike, so that an epoch is a pass over them."""
     weights = sample_weights(samples, config.sampling)
     return None if np.allclose(weights, weights[0]) else weights
+
+
+def _class_names(model: DynRefer) -> Tensor | None:
+    """Embeddings of ImageNet's class names [1000, E], where the encoder has them."""
+    return (
+        model.encoder.get_buffer("class_embeddings").cpu() if isinstance(model.encoder, EfficientNetEncoder) else None
+    )
 
 
 def _teacher(cache: FeatureCache | None, samples: Sequence[Sample]) -> tuple[Tensor, Tensor] | None:

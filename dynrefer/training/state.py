@@ -37,7 +37,7 @@ def save_state(
     average: AveragedWeights | None,
     progress: Progress,
 ) -> None:
-    """Write the state to a temporary name, sync and rename. Raises InputError when the disk is full; the old one stays."""
+    """Write the state whole or not at all. Raises InputError when the disk is full; the former state stays."""
     tensors = _tensors(model, optimiser, average)
     temporary = folder / f".{FILE}.new"
     try:

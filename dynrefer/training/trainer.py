@@ -1,4 +1,4 @@
-"""The training loop: one process or many (`accelerate launch`), on a CPU or GPUs, stopped and continued at any moment."""
+"""The training loop: one process or many (`accelerate launch`), on a CPU or GPUs; stops and goes on at any moment."""
 
 from __future__ import annotations
 
@@ -160,8 +160,8 @@ class Trainer:
         )
         if not (torch.isfinite(norm) and torch.isfinite(total)):
             raise InputError(
-                f"The loss is not a finite number at step {step + 1}: lower the learning rate and start into another --out; "
-                "checkpoints saved so far are kept."
+                f"The loss is not a finite number at step {step + 1}: lower the learning rate and name another "
+                "--out; checkpoints saved so far are kept."
             )
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)

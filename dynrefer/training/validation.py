@@ -1,4 +1,4 @@
-"""What decides which weights of a run are kept: classes, attributes and captions of samples that it was not trained on."""
+"""What decides which weights of a run are kept: classes, attributes and captions of samples outside of training."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Validation:
 
     @torch.inference_mode()
     def __call__(self, model: DynRefer, autocast: torch.autocast) -> dict[str, float]:
-        """`class_top1`, `class_mean`, `attribute_map`, `caption_loss`, where the samples allow, and as `score` their sum."""
+        """`class_top1`, `class_mean`, `attribute_map`, `caption_loss` where samples allow, and as `score` a sum."""
         model.eval()
         device = next(model.parameters()).device
         bank = self.bank.to(device)

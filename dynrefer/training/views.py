@@ -81,7 +81,7 @@ class CachedViews:
 
 
 class PixelViews:
-    """Views cut out of the photographs. A photograph that cannot be read is named, counted, and replaced by another sample's.
+    """Views cut out of the photographs; one that cannot be read is named, counted, and replaced by another sample's.
 
     Args:
         problems: where bad photographs are counted; more than 1 % of the samples end the run.
@@ -143,7 +143,7 @@ class PixelViews:
 
 
 def repeat_first(views: list, share: float, rng: Rng) -> list:
-    """With chance `share`, all views from a random place on become the first one: what a missing view is filled with."""
+    """With chance `share`, all views from a random place on become the first, as where fewer are asked for."""
     if len(views) < 2 or rng.random() >= share:
         return views
     kept = int(rng.integers(1, len(views)))
