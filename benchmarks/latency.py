@@ -4,29 +4,22 @@ Medians over the example photographs but the first, which warms up. A new photog
 """
 
 import argparse
-import json
 import os
 import platform
 import re
-import socket
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from gradio_client import Client, handle_file
 
+from benchmarks.page import Box, gibibytes, photographs, serving
 from dynrefer import Predictor
 
-ROOT = Path(__file__).resolve().parents[1]
-EXAMPLES = ROOT / "assets" / "examples"
 CONTEXT = (0.3, 0.7, 1.0, 0.5, 0.9, 0.2)  # coefficients of the third view and on, where sliders are moved
-Box = tuple[float, ...]
 Row = tuple[str, str]
 
 
@@ -35,13 +28,6 @@ def timed(function: Callable[..., object], *args: Any, **kwargs: Any) -> float:
     start = time.perf_counter()
     function(*args, **kwargs)
     return 1000 * (time.perf_counter() - start)
-
-
-def photographs() -> list[tuple[Path, Box]]:
-    """Every example photograph with one of its boxes."""
-    listed = json.loads((EXAMPLES / "examples.json").read_text())
-    boxes = {example["file"]: tuple(example["box"]) for example in listed}
-    return [(EXAMPLES / name, box) for name, box in boxes.items()]
 
 
 def part_of(box: Box) -> Box:
@@ -73,23 +59,16 @@ def measure_answers(predictor: Predictor, views: int) -> list[Row]:
 
 def measure_page() -> list[Row]:
     """Seconds from `python app.py` to a page that answers, and the process's memory after a question a photograph."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "PYTHONUNBUFFERED": "1"}
     start = time.perf_counter()
-    with subprocess.Popen(
-        [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
-    ) as app:
-        assert app.stdout
-        address = next(filter(None, (re.search(r"http://[\w.]+:\d+", line) for line in app.stdout)))
-        client = Client(address.group(), verbose=False)
+    with serving() as (address, process):
+        client = Client(address, verbose=False)
         ready = time.perf_counter() - start
         for photograph, box in photographs():
             client.predict(handle_file(photograph), [box], None, api_name="/refer")
-        resident = psutil.Process(app.pid).memory_info().rss / 2**30
-        app.terminate()
-    return [("page ready after `python app.py`", f"{ready:.1f} s"), ("resident memory", f"{resident:.2f} GiB")]
+        return [
+            ("page ready after `python app.py`", f"{ready:.1f} s"),
+            ("resident memory", f"{gibibytes(process):.2f} GiB"),
+        ]
 
 
 def processor() -> str:

@@ -1,0 +1,1 @@
+"""What a person waits for, and what a crowd does to the page: `python -m benchmarks.latency`, `... .load`."""
