@@ -41,7 +41,7 @@ class Vocabulary:
     Attributes:
         tags: N words. attributes: A entries. classes: K names.
         class_template: how a class name becomes a text, with `{}` for the name.
-        embeddings: "tags" [N, E], "attributes" [M, E] (all templates in order), "classes" [K, E]; empty until `embedded`.
+        embeddings: "tags" [N, E], "attributes" [M, E] (all templates), "classes" [K, E]; empty until `embedded`.
     """
 
     tags: tuple[str, ...]

@@ -115,6 +115,7 @@ def from_prototype(old: dict[str, Tensor], model: DynRefer) -> dict[str, Tensor]
     new["align.positions"] = torch.cat([rest, region, place])
     new["resampler.queries"] = old["q"][None]
     new["language.memory"] = old["cem"]
+    new["language.style.weight"] = old["style.weight"][[0, 0, 2]]  # its caption style starts both region and scene
     new |= _alignment(old) | _contrast(old, new)
     own = model.state_dict()
     kept = {k: v.flatten(1) if v.ndim == 4 and own[k].ndim == 2 else v for k, v in new.items() if k in own}
@@ -142,7 +143,6 @@ _MODULES = {
     "eh": "language.sentence_head",
     "l_sem": "language.sentence_proj",
     "l_q": "language.project",
-    "style": "language.style",
     "lm": "language.t5",
     **{
         f"{old}.{part}": f"{new}.{name}"

@@ -7,12 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from dynrefer import Predictor
 from dynrefer.model import DynRefer, ModelConfig
 from dynrefer.model.checkpoint import save_checkpoint
 from dynrefer.vocabulary import AttributeWord, Vocabulary
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+settings.load_profile("untimed")
 
 WORDS = "a the and on in with dog cat car cup red blue big small man woman holding sitting , |".split()
 

@@ -337,7 +337,7 @@ def test_boxes_may_be_an_array() -> None:
 
 
 def test_the_box_at_fault_is_named_by_its_place() -> None:
-    with pytest.raises(InputError, match="box 2 of 3: the box lies outside"):
+    with pytest.raises(InputError, match="Box 2 of 3: the box lies outside"):
         validate_boxes([[1, 2, 3, 4], [700, 2, 800, 4], [1, 2, 3, 4]], SIZE)
 
 
