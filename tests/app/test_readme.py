@@ -15,6 +15,8 @@ import pytest
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
+from dynrefer.__main__ import main
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 ADDRESS = "http://127.0.0.1:7860"
@@ -89,3 +91,13 @@ def test_layout_names_what_is_there() -> None:
         path = name if not line.startswith(" ") else folder + name
         missing += [path] if not (ROOT / path).exists() else []
     assert missing == []
+
+
+@pytest.mark.parametrize("command", re.findall(r"^python -m dynrefer (.+?)(?:  +#.*)?$", README, re.MULTILINE))
+def test_command_names_options_that_exist(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = command.split()
+    names = words[:2] if words[0] == "data" else words[:1]
+    with pytest.raises(SystemExit):
+        main([*names, "--help"])
+    offered = capsys.readouterr().out
+    assert [word for word in words if word.startswith("--") and word not in offered] == []
