@@ -39,8 +39,12 @@ class Handlers:
 
     @in_words
     def take_photo(self, path: str | None) -> Updates:
-        """Show the photograph at `path` without a box, or ask for one; forget all that was said about the last one."""
-        return self._begin(path, None)
+        """Show the photograph at `path` without a box; a file that is none is told about and taken away again."""
+        try:
+            return {**self._begin(path, None), self.stage.photo: gr.skip()}
+        except InputError as error:
+            gr.Warning(str(error), title="Please check")
+            return self.forget_photo()
 
     @in_words
     def take_example(self, event: gr.EventData) -> Updates:

@@ -68,7 +68,7 @@ def build_stage() -> Stage:
             sources=["upload", "clipboard", "webcam"],
             label="Photograph",
             show_label=False,
-            height="min(50vh, 460px)",
+            height="clamp(260px, 100vh - 340px, 460px)",
             elem_id="photo",
             placeholder="Drop a photograph here, or click to choose one",
         )
@@ -99,10 +99,18 @@ def build_choices(predictor: Predictor) -> Choices:
             value=predictor.default_mode,
             label="Which views",
             elem_id="mode",
-            min_width=190,
+            min_width=220,
         )
         num_views = gr.Slider(
-            1, max(most, 2), most, step=1, label="How many views", interactive=most > 1, buttons=[], elem_id="num-views"
+            1,
+            max(most, 2),
+            most,
+            step=1,
+            label="How many views",
+            interactive=most > 1,
+            buttons=[],
+            min_width=220,
+            elem_id="num-views",
         )
     with gr.Row(visible=False, elem_id="sliders") as sliders_row:
         sliders = [_view_slider(place, most) for place in range(most)]

@@ -1,4 +1,4 @@
-"""The tab about the looks: gains of the candidates, a sweep of t, and one box under two settings."""
+"""Two ways to understand the looks: a sweep over t, and one box under two settings."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,8 +19,13 @@ from .handlers import Handlers, Values
 from .layout import MODE_NAMES
 from .photo import Photo, open_photo
 
-SWEEP = tuple(step / 10 for step in range(11))
+STEPS = tuple(step / 10 for step in range(11))
 FOLLOWED = 4
+SWEEP_HINT = (
+    "A sweep gives the model two views, the box and a second one that grows from the box to the whole photograph, and"
+    " shows how class, attributes and caption change on the way."
+)
+COMPARISON_HINT = "The same box under two settings, side by side; what only one side says is marked."
 
 
 @dataclass(frozen=True)
@@ -32,16 +37,22 @@ class Side:
 
 
 @dataclass(frozen=True)
-class LooksTab:
-    """The tab's components; the plot of gains is part of the display."""
+class Sweep:
+    """The components of the sweep over t."""
 
-    sweep: gr.Button
+    start: gr.Button
     stop: gr.Button
     progress: Panel
-    swept: Panel
+    result: Panel
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The components of the comparison."""
+
     sides: tuple[Side, Side]
-    compare: gr.Button
-    comparison: Panel
+    start: gr.Button
+    result: Panel
 
 
 @dataclass(frozen=True)
@@ -56,19 +67,21 @@ class SideAnswer:
     tags: Sequence[Scored]
 
 
-def build_looks_tab(predictor: Predictor, gains: Panel) -> LooksTab:
-    """Lay the tab out below the plot of `gains`."""
+def build_sweep(predictor: Predictor, gains: Panel) -> Sweep:
+    """Lay the sweep out below the plot of `gains`."""
     gains.render()
     with gr.Row(elem_classes="dr-buttons"):
-        sweep = gr.Button("Sweep t from 0 to 1", size="sm", interactive=predictor.num_views > 1, elem_id="sweep")
+        start = gr.Button("Sweep t from 0 to 1", size="sm", interactive=predictor.num_views > 1, elem_id="sweep")
         stop = gr.Button("Stop", size="sm", variant="stop", min_width=80, visible=False, elem_id="stop-sweep")
-    progress = Panel(elem_id="sweep-progress")
-    swept = Panel(elem_id="swept")
+    return Sweep(start, stop, Panel(elem_id="sweep-progress"), Panel(rendering.hint(SWEEP_HINT), elem_id="swept"))
+
+
+def build_comparison(predictor: Predictor) -> Comparison:
+    """Lay the comparison out."""
     with gr.Row(elem_id="sides"):
         sides = (_side(predictor, "Left", "manual", 1), _side(predictor, "Right", "dynamic", predictor.num_views))
-    compare = gr.Button("Compare the two", size="sm", elem_id="compare")
-    comparison = Panel(elem_id="comparison")
-    return LooksTab(sweep, stop, progress, swept, sides, compare, comparison)
+    compare = gr.Button("Compare", size="sm", elem_id="compare")
+    return Comparison(sides, compare, Panel(rendering.hint(COMPARISON_HINT), elem_id="comparison"))
 
 
 def _side(predictor: Predictor, name: str, mode: str, num_views: int) -> Side:
@@ -84,38 +97,38 @@ def _side(predictor: Predictor, name: str, mode: str, num_views: int) -> Side:
 
 
 class LooksHandlers:
-    """The tab's events, on top of those of the main path."""
+    """The events of both, on top of those of the main path."""
 
-    def __init__(self, main: Handlers, tab: LooksTab) -> None:
-        self.main, self.tab = main, tab
+    def __init__(self, main: Handlers, sweep: Sweep, comparison: Comparison) -> None:
+        self.main, self.sweep, self.comparison = main, sweep, comparison
 
     @in_words
-    def compare(self, values: Values) -> Updates:
+    def run_comparison(self, values: Values) -> Updates:
         """Describe the box under both settings."""
         photo, box = self._subject(values)
-        left, right = (self._ask_side(values, side, photo, box) for side in self.tab.sides)
-        return {self.tab.comparison: rendering.render("comparison", left=left, right=right)}
+        left, right = (self._ask_side(values, side, photo, box) for side in self.comparison.sides)
+        return {self.comparison.result: rendering.render("comparison", left=left, right=right)}
 
     @in_words
-    def sweep(self, values: Values) -> Iterator[Updates]:
+    def run_sweep(self, values: Values) -> Iterator[Updates]:
         """Describe the box with a second view at every step of t, and show how the answer changes."""
         photo, box = self._subject(values)
         settings = replace(self.main.settings(values), mode="manual", num_views=2, tag_threshold=0.0)
         steps: list[tuple[float, str, RegionResult]] = []
-        for t in SWEEP:
+        for t in STEPS:
             yield {
-                self.tab.progress: rendering.progress(len(steps), len(SWEEP), "steps of t"),
-                self.tab.stop: gr.update(visible=True),
+                self.sweep.progress: rendering.progress(len(steps), len(STEPS), "steps of t"),
+                self.sweep.stop: gr.update(visible=True),
             }
             result = self.main.asker.region(photo, box, replace(settings, coefficients=(0.0, t)), top_classes=None)
             view = max(result.views, key=lambda view: view.t)
             steps.append((t, photo.thumbnails([view.box])[0], result))
-            yield {self.tab.swept: _swept(steps)}
+            yield {self.sweep.result: _swept(steps)}
         yield self.stop_sweep()
 
     def stop_sweep(self) -> Updates:
         """Show that nothing is under way."""
-        return {self.tab.progress: "", self.tab.stop: gr.update(visible=False)}
+        return {self.sweep.progress: "", self.sweep.stop: gr.update(visible=False)}
 
     def _subject(self, values: Values) -> tuple[Photo, object]:
         path, box = values[self.main.stage.photo], values[self.main.stage.picker]

@@ -14,7 +14,7 @@ from .display import Display, Panel
 from .files import read
 from .handlers import Handlers
 from .layout import Choices, Stage, build_choices, build_stage
-from .looks_tab import LooksHandlers, build_looks_tab
+from .looks_tab import LooksHandlers, build_comparison, build_sweep
 from .regions_tab import SAVE_IN_BROWSER, RegionHandlers, build_regions_tab
 
 QUEUE_SIZE = 40
@@ -48,7 +48,9 @@ def build_page(predictor: Predictor) -> gr.Blocks:
                     with gr.Tab("Regions"):
                         regions_tab = build_regions_tab(display.table)
                     with gr.Tab("Looks"):
-                        looks_tab = build_looks_tab(predictor, display.gains)
+                        sweep = build_sweep(predictor, display.gains)
+                    with gr.Tab("Compare"):
+                        comparison = build_comparison(predictor)
                     with gr.Tab("How it works"):
                         gr.HTML(read("how.html"), apply_default_css=False, elem_id="how")
         display.status.render()
@@ -57,7 +59,7 @@ def build_page(predictor: Predictor) -> gr.Blocks:
         bind_box(handlers)
         bind_choices(handlers)
         bind_regions(RegionHandlers(handlers, regions_tab))
-        bind_looks(LooksHandlers(handlers, looks_tab))
+        bind_looks(LooksHandlers(handlers, sweep, comparison))
         add_endpoints(asker)
     return page.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4)
 
@@ -80,8 +82,7 @@ def build_display(predictor: Predictor, stage: Stage, choices: Choices, views: P
 def bind_photo(handlers: Handlers) -> None:
     """Photographs come from the upload area or the examples, and go by a button."""
     stage, outputs = handlers.stage, handlers.photo_outputs
-    taken = stage.photo.input(handlers.take_photo, stage.photo, outputs, **QUIET)
-    taken.failure(handlers.forget_photo, None, outputs, **QUIET)
+    stage.photo.input(handlers.take_photo, stage.photo, outputs, **QUIET)
     stage.another.click(handlers.forget_photo, None, outputs, **QUIET)
     stage.examples.pressed(handlers.take_example, None, outputs, **QUIET).success(**describing(handlers))
 
@@ -148,9 +149,10 @@ def bind_regions(handlers: RegionHandlers) -> None:
 
 def bind_looks(handlers: LooksHandlers) -> None:
     """The sweep over t and the comparison."""
-    tab, inputs = handlers.tab, handlers.main.inputs
-    sweep = tab.sweep.click(handlers.sweep, inputs, {tab.swept, tab.progress, tab.stop}, **MODEL_EVENT, **QUIET)
-    sweep.failure(handlers.stop_sweep, None, {tab.progress, tab.stop}, **QUIET)
-    tab.stop.click(handlers.stop_sweep, None, {tab.progress, tab.stop}, cancels=[sweep], **QUIET)
-    sides = {component for side in tab.sides for component in (side.mode, side.num_views)}
-    tab.compare.click(handlers.compare, {*inputs, *sides}, tab.comparison, **MODEL_EVENT, **PRIVATE)
+    sweep, comparison, inputs = handlers.sweep, handlers.comparison, handlers.main.inputs
+    busy = {sweep.progress, sweep.stop}
+    sweeping = sweep.start.click(handlers.run_sweep, inputs, {sweep.result, *busy}, **MODEL_EVENT, **QUIET)
+    sweeping.failure(handlers.stop_sweep, None, busy, **QUIET)
+    sweep.stop.click(handlers.stop_sweep, None, busy, cancels=[sweeping], **QUIET)
+    sides = {component for side in comparison.sides for component in (side.mode, side.num_views)}
+    comparison.start.click(handlers.run_comparison, {*inputs, *sides}, comparison.result, **MODEL_EVENT, **PRIVATE)

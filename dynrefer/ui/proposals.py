@@ -14,10 +14,10 @@ from .asker import Asker
 from .photo import Photo
 from .settings import Settings
 
-SCALES = (0.35, 0.6, 0.9)
+SCALES = (0.35, 0.6)
 SHAPES = (0.6, 1.0, 1.7)
 STRIDE = 0.6
-BATCH = 8
+BATCH = 16
 OVERLAP = 0.3
 MOST = 12
 LEAST_SCORE = 0.5
@@ -29,7 +29,7 @@ def windows(image_size: tuple[int, int]) -> list[Box]:
     boxes: list[Box] = []
     for scale in SCALES:
         for shape in SHAPES:
-            side = scale * min(width, height)
+            side = scale * (width * height) ** 0.5
             wide = min(max(side * shape**0.5, 1), width)
             high = min(max(side / shape**0.5, 1), height)
             corners = product(_starts(width, wide), _starts(height, high))

@@ -51,6 +51,11 @@ def render(name: str, **values: Any) -> str:
     return TEMPLATES.get_template(f"{name}.html").render(**values)
 
 
+def hint(text: str) -> str:
+    """What a panel says while it is empty."""
+    return render("hint", text=text)
+
+
 def answer(result: RegionResult | None) -> str:
     """Caption and classes; without a result, how to begin."""
     return render("answer", result=result)

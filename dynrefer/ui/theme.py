@@ -15,6 +15,11 @@ THEME = gr.themes.Default(
     font_mono=["ui-monospace", "monospace"],
     spacing_size="sm",
     radius_size="md",
+).set(
+    body_text_color_subdued="*neutral_600",
+    body_text_color_subdued_dark="*neutral_400",
+    block_label_text_color="*neutral_600",
+    block_title_text_color="*neutral_700",
 )
 
 

@@ -1,0 +1,119 @@
+"""The live page in Chromium: one app and one browser a session, one fresh visitor a test."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
+
+from dynrefer import Predictor
+from dynrefer.ui import build_page, launch_options
+from tests.browser.visitor import MARK, App
+
+EMBEDDED = Path(__file__).parents[2] / "checkpoints" / "dynrefer-mini"
+# The last four keep Chromium from calling home when it starts.
+CHROMIUM_OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_MS = 60_000
+
+
+@pytest.fixture(scope="session")
+def app(tiny_checkpoint: Path) -> Iterator[App]:
+    """The page around the embedded checkpoint (a tiny random one where there is none), served on a free port."""
+    source = EMBEDDED if (EMBEDDED / "config.json").exists() else tiny_checkpoint
+    predictor = Predictor.from_pretrained(source, device="cpu")
+    app = App("")
+    answer = predictor.refer
+
+    def record(image: np.ndarray, **options: Any) -> Any:
+        app.asked.append({"size": (image.shape[1], image.shape[0]), **options})
+        return answer(image, **options)
+
+    predictor.refer = record  # type: ignore[method-assign]
+    page = build_page(predictor)
+    _, app.url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    yield app
+    page.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium; without it tests are skipped, but never with CI=true."""
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("Chromium is missing; install the package chromium, or name it by CHROMIUM=/path/to/it")
+        pytest.skip("Chromium is missing (package chromium, or CHROMIUM=/path/to/it)")
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, app: App) -> Iterator[Callable[..., Page]]:
+    """Opens the page as a new visitor; afterwards nothing may have failed or been asked of another host."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def watch_console(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            complaints.append(f"console: {message.text}")
+
+    def watch_request(request: Request) -> None:
+        if not request.url.startswith((app.url, "data:", "blob:")):
+            complaints.append(f"request to another host: {request.url}")
+
+    def open_page(width: int = 1280, height: int = 800, **options: Any) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("console", watch_console)
+        page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))
+        page.on("request", watch_request)
+        page.goto(app.url)
+        page.wait_for_selector("#examples button")
+        page.wait_for_selector("#photo input[type=file]", state="attached")
+        return page
+
+    app.asked.clear()
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def marked_photo(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a photograph with one red rectangle at `mark`, in pixels of the upright image."""
+
+    def make(
+        size: tuple[int, int], mark: tuple[int, int, int, int], name: str = "marked.png", rotated: bool = False
+    ) -> Path:
+        image = Image.new("RGB", size, (120, 150, 130))
+        x1, y1, x2, y2 = mark
+        ImageDraw.Draw(image).rectangle((x1, y1, x2 - 1, y2 - 1), fill=MARK)
+        path = tmp_path / name
+        if rotated:  # stored lying on its side; orientation 6 says: turn by 90 degrees clockwise to see it upright
+            exif = Image.Exif()
+            exif[0x0112] = 6
+            image.rotate(90, expand=True).save(path, exif=exif, quality=95)
+        else:
+            image.save(path)
+        return path
+
+    return make

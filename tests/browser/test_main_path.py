@@ -1,0 +1,120 @@
+"""The main path in a browser: photograph, box, answer, and what changes it."""
+
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.browser.visitor import App, MakePhoto, Visit, caption, choose_example, drag, see_mark, upload
+
+pytestmark = pytest.mark.browser
+
+
+def test_the_empty_page_needs_no_scrolling(visit: Visit) -> None:
+    page = visit(1280, 800)
+    assert page.evaluate("document.documentElement.scrollHeight") <= 800
+
+
+def test_an_example_fills_everything(visit: Visit, app: App) -> None:
+    page = visit()
+    choose_example(page, "Puppy")
+    assert caption(page)
+    assert list(app.asked[-1]["box"]) == [258, 148, 594, 658]
+    assert page.locator("#answer .dr-bars li").count() > 1
+    expect(page.locator("#views li")).to_have_count(11)
+    assert page.locator("#views li.chosen").count() == page.locator("#picker .view.chosen").count() + 1
+    assert page.locator("#words .dr-groups dt").count() > 0
+    expect(page.locator("#status")).to_contain_text("ms")
+    page.click("#typed button")
+    expect(page.locator("#corner-x1 input")).to_have_value("258")
+
+
+def test_a_second_photograph_clears_the_answer_to_the_first(visit: Visit, marked_photo: MakePhoto) -> None:
+    page = visit()
+    choose_example(page, "Puppy")
+    assert caption(page)
+    page.click("#another")
+    upload(page, marked_photo((640, 480), (160, 120, 420, 330)))
+    expect(page.locator(".dr-caption-text")).to_have_count(0)
+    expect(page.locator("#views li")).to_have_count(0)
+    expect(page.locator("#words li")).to_have_count(0)
+    expect(page.locator("#picker .box, #picker .view, #picker .region")).to_have_count(0)
+
+
+def test_a_view_slider_changes_views_and_answer(visit: Visit, app: App) -> None:
+    page = visit()
+    choose_example(page, "Puppy")
+    page.wait_for_selector(".dr-caption-text")
+    expect(page.locator("#slider-1")).to_have_count(0)
+    page.click("#mode input")
+    page.get_by_role("option", name="Manual").click()
+    page.wait_for_selector("#slider-1 input[type=number]")
+    page.fill("#slider-1 input[type=number]", "0.7")
+    page.press("#slider-1 input[type=number]", "Enter")
+    expect(page.locator("#views li.chosen[data-t='0.7']")).to_have_count(1)
+    assert app.asked[-1]["mode"] == "manual"
+    assert app.asked[-1]["coefficients"][:2] == (0.0, 0.7)
+
+
+def test_own_class_names_and_control_words_reach_the_model(visit: Visit, app: App) -> None:
+    page = visit()
+    choose_example(page, "Puppy")
+    page.wait_for_selector(".dr-caption-text")
+    page.click("#own-words button")
+    page.fill("#controls input, #controls textarea", "small")
+    page.fill("#classes textarea", "teapot, dog; cat")
+    page.press("#classes textarea", "Enter")
+    expect(page.locator("#answer .dr-bars li")).to_have_count(3)
+    assert app.asked[-1]["classes"] == ("teapot", "dog", "cat")
+    assert app.asked[-1]["controls"] == ("small",)
+
+
+def test_the_tag_threshold_asks_the_model_nothing(visit: Visit, app: App) -> None:
+    page = visit()
+    choose_example(page, "Puppy")
+    page.wait_for_selector(".dr-caption-text")
+    asked = len(app.asked)
+    page.fill("#threshold input[type=number]", "0")
+    page.press("#threshold input[type=number]", "Enter")
+    expect(page.locator("#words section").nth(1)).to_contain_text("at 0% or more")
+    expect(page.locator("#words section").nth(1).locator("li").nth(3)).to_be_visible()
+    assert len(app.asked) == asked
+
+
+def test_a_text_file_called_jpg_gets_a_sentence(visit: Visit, tmp_path: Path) -> None:
+    page = visit()
+    file = tmp_path / "notes.jpg"
+    file.write_text("not a photograph")
+    page.set_input_files("#photo input[type=file]", file)
+    expect(page.get_by_text("notes.jpg is not an image that can be read")).to_be_visible()
+    expect(page.get_by_text(str(tmp_path))).to_have_count(0)
+    expect(page.locator("#upload")).to_be_visible()
+
+
+def test_a_photograph_is_accepted_after_a_bad_file(visit: Visit, marked_photo: MakePhoto, tmp_path: Path) -> None:
+    page = visit()
+    file = tmp_path / "notes.jpg"
+    file.write_text("not a photograph")
+    page.set_input_files("#photo input[type=file]", file)
+    expect(page.get_by_text("is not an image that can be read")).to_be_visible()
+    upload(page, marked_photo((640, 480), (160, 120, 420, 330)))
+    drag(page, see_mark(page))
+    assert caption(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_accessibility_findings(visit: Visit, scheme: str) -> None:
+    page = visit(color_scheme=scheme)
+    choose_example(page, "Puppy")
+    page.wait_for_selector(".dr-caption-text")
+    for tab in ("Answer", "Regions", "Looks", "Compare", "How it works"):
+        page.get_by_role("tab", name=tab).click()
+        found = Axe().run(page).response["violations"]
+        serious = [
+            f"{finding['id']}: {node['html'][:120]}"
+            for finding in found
+            if finding["impact"] in ("serious", "critical")
+            for node in finding["nodes"]
+        ]
+        assert serious == [], tab

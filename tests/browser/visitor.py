@@ -1,0 +1,92 @@
+"""What a visitor does on the page, and what they see."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Page
+
+Corners = tuple[float, float, float, float]
+Visit = Callable[..., Page]
+MakePhoto = Callable[..., Path]
+MARK = (208, 32, 48)
+
+
+@dataclass
+class App:
+    """The app under test and what its model was asked."""
+
+    url: str
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+
+def upload(page: Page, photo: Path) -> None:
+    """Choose a photograph of one's own."""
+    page.set_input_files("#photo input[type=file]", photo)
+    page.wait_for_selector("#picker .photo")
+    page.wait_for_function("document.querySelector('#picker .photo').complete")
+
+
+def choose_example(page: Page, title: str) -> None:
+    """Press one of the examples."""
+    page.click(f"#examples button:has-text('{title}')")
+
+
+def see_mark(page: Page) -> Corners:
+    """Where the rectangle of the colour MARK is seen inside the window, in CSS pixels, corner to corner."""
+    stage = page.locator("#picker .stage")
+    stage.scroll_into_view_if_needed()
+    place = stage.bounding_box()
+    assert place is not None
+    left, top = int(place["x"]), int(place["y"])
+    clip = {"x": left, "y": top, "width": int(place["width"]) + 1, "height": int(place["height"]) + 1}
+    pixels = np.asarray(Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")).astype(int)
+    rows, columns = np.nonzero(np.abs(pixels - MARK).max(axis=2) < 40)
+    edges = (left + columns.min(), top + rows.min(), left + columns.max() + 1, top + rows.max() + 1)
+    return tuple(float(edge) for edge in edges)
+
+
+def drag(page: Page, corners: Corners) -> None:
+    """Draw a box with the mouse."""
+    x1, y1, x2, y2 = corners
+    page.mouse.move(x1, y1)
+    page.mouse.down()
+    page.mouse.move((x1 + x2) / 2, (y1 + y2) / 2)
+    page.mouse.move(x2, y2)
+    page.mouse.up()
+
+
+def drag_by_finger(page: Page, corners: Corners) -> None:
+    """Draw a box with one finger."""
+    x1, y1, x2, y2 = corners
+    session = page.context.new_cdp_session(page)
+    for kind, points in (
+        ("touchStart", [(x1, y1)]),
+        ("touchMove", [((x1 + x2) / 2, (y1 + y2) / 2)]),
+        ("touchMove", [(x2, y2)]),
+        ("touchEnd", []),
+    ):
+        touches = [{"x": x, "y": y} for x, y in points]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+
+
+def caption(page: Page) -> str:
+    """The caption, as soon as there is one."""
+    return page.locator(".dr-caption-text").inner_text()
+
+
+def wait_for_answer(page: Page, count: int = 1) -> None:
+    """Until `count` regions are in the table, which follows every answer."""
+    page.wait_for_selector(".dr-caption-text")
+    page.wait_for_function(f"document.querySelectorAll('#picker .region').length === {count - 1}")
+
+
+def css_pixel(page: Page, width: int) -> float:
+    """How many pixels of a photograph of `width` pixels one CSS pixel covers."""
+    box = page.locator("#picker .photo").bounding_box()
+    assert box is not None
+    return width / box["width"]
