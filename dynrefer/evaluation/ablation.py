@@ -18,8 +18,8 @@ from dynrefer.views import CANDIDATES
 
 HEADLINES = {"recognition": "accuracy", "attributes": "mAP all", "captions": "CIDEr"}
 _NOTES = (
-    "'Best' views are chosen on the very regions they are scored on, the third one after the second (greedily): an upper "
-    "bound, not a result that a user would get.",
+    "'Best' views are chosen on the very regions they are scored on, the third one after the second (greedily): "
+    "an upper bound, not a result that a user would get.",
     "The curve of two views, t = 0 and one more, is in curve.csv and curve.png (the paper's Fig. 4).",
 )
 
@@ -117,7 +117,8 @@ def _csv(curves: Mapping[str, Sequence[float]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["t", *curves])
-    writer.writerows([t, *(round(value, 3) for value in values)] for t, *values in zip(CANDIDATES, *curves.values()))
+    for number, t in enumerate(CANDIDATES):
+        writer.writerow([t, *(round(values[number], 3) for values in curves.values())])
     return text.getvalue()
 
 

@@ -17,6 +17,7 @@ from dynrefer.evaluation.runner import Asking, Say, rescore, run
 from dynrefer.evaluation.samples import EvaluationData, load_data
 from dynrefer.evaluation.texts import require_java
 from dynrefer.evaluation.view_request import ViewRequest
+from dynrefer.model.checkpoint import find_checkpoint, fingerprint_of
 from dynrefer.predictor import Predictor
 
 BENCHMARKS = ("captions", "dense-captions", "attributes", "recognition", "ablation")
@@ -30,6 +31,7 @@ class BenchmarkOptions:
     Attributes:
         model: checkpoint folder or Hub id; None for the embedded model.
         device: where it runs; None chooses.
+        dtype: in which number format; None chooses.
         views: see `ViewRequest.parse`.
         split: part of the data set; None for the one that the paper uses.
         limit: only so many regions (photographs for `dense-captions`), from the first on.
@@ -42,6 +44,7 @@ class BenchmarkOptions:
 
     model: str | None = None
     device: str | None = None
+    dtype: str | None = None
     views: str | None = None
     split: str | None = None
     limit: int | None = None
@@ -80,9 +83,9 @@ def run_benchmark(
     if any(benchmark.needs_java for benchmark in chosen):
         require_java()
     if options.rescore and name != "ablation":
-        metrics = rescore(chosen[0], folder, _model_hash(options.model))
+        metrics = rescore(chosen[0], folder, _fingerprint(options.model))
     else:
-        predictor = Predictor.from_pretrained(options.model, options.device)
+        predictor = Predictor.from_pretrained(options.model, options.device, options.dtype)
         say(f"{predictor.model_name} on {predictor.device_reason}.")
         if name == "ablation":
             return run_ablation(chosen, predictor, asking, folder, say)
@@ -90,6 +93,11 @@ def run_benchmark(
     write_report(folder, metrics)
     say((folder / "report.md").read_text(encoding="utf-8"))
     return metrics
+
+
+def _fingerprint(model: str | None) -> str | None:
+    """Digest of the model that was named, None where none was: then any model's predictions will do."""
+    return None if model is None else fingerprint_of(find_checkpoint(model))
 
 
 def _load(name: str, data: EvaluationData, options: BenchmarkOptions, say: Say) -> list[Benchmark]:

@@ -92,7 +92,7 @@ class DenseCaptions:
             images.append((described, truth))
         precisions = dense_caption_ap(images)
         detector = self.detections is not None
-        protocol = f"{self.data.title}, {'a detector’s boxes' if detector else 'true boxes'}"
+        protocol = f"{self.data.title}, {'detected boxes' if detector else 'true boxes'}"
         mean = 100 * float(np.mean(list(precisions.values())))
         details = {f"IoU {iou:g}, METEOR {meteor:g}": 100 * ap for (iou, meteor), ap in precisions.items()}
         figure = Figure(protocol, "mAP", mean, len(images), "photographs", detector)

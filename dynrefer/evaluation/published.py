@@ -1,9 +1,9 @@
 """What the authors report for DynRefer with FLAN-T5-XL, to stand beside our figures.
 
-Source of every value: `docs/train_and_eval.md` of the authors' repository (callsys/DynRefer, commit 2200c5b), which gives
-them for the released checkpoints of the CVPR 2025 paper (arXiv 2405.16071). That the Visual Genome caption scores are of
-one region an image, and METEOR about 1 lower with all regions, is the authors' answer in issue 5 of callsys/ControlCap.
-Figures of the paper that are in no text at hand are left out.
+Source of every value: `docs/train_and_eval.md` of the authors' repository (callsys/DynRefer, commit 2200c5b), which
+gives them for the released checkpoints of the CVPR 2025 paper (arXiv 2405.16071). That the Visual Genome caption scores
+are of one region an image, and METEOR about 1 lower with all regions, is the authors' answer in issue 5 of
+callsys/ControlCap. Figures of the paper that stand in no text at hand are left out.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ def published_beside(benchmark: str, figure: Figure) -> str:
     """The authors' figure for the same benchmark and metric, with its data and protocol where they differ from ours."""
     found = [item for item in PUBLISHED if (item.benchmark, item.metric) == (benchmark, figure.metric)]
     if figure.detector:
-        found = [item for item in found if "detector" in item.protocol]
+        found = [item for item in found if "detected" in item.protocol]
     same = [item for item in found if item.comparable(figure)]
     if same:
         return f"{same[0].value:.1f}"

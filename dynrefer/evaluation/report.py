@@ -11,7 +11,7 @@ from dynrefer.evaluation.published import published_beside
 from dynrefer.evaluation.store import write_atomically
 
 _COLUMNS = ("Run", "Protocol", "Measured on", "Metric", "Ours", "Paper")
-_DETECTOR_COLUMNS = ("Ours, detector's boxes", "Paper, detector's boxes")
+_DETECTOR_COLUMNS = ("Ours, detected boxes", "Paper, detected boxes")
 
 
 def report(run_dirs: Iterable[str | Path]) -> str:
@@ -23,7 +23,9 @@ def report(run_dirs: Iterable[str | Path]) -> str:
     folders = [Path(folder) for folder in run_dirs]
     runs = {folder.name: read_metrics(folder) for folder in folders if (folder / "metrics.json").exists()}
     if not runs:
-        raise InputError(f"No metrics.json in {', '.join(map(str, folders)) or 'nothing'}: name folders of finished runs.")
+        raise InputError(
+            f"No metrics.json in {', '.join(map(str, folders)) or 'nothing'}: name folders of finished runs."
+        )
     rows = [(name, metrics, figure) for name, metrics in runs.items() for figure in figures_of(metrics)]
     with_detector = any(figure.detector for _, _, figure in rows)
     return _table(

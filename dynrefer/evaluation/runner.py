@@ -1,5 +1,6 @@
 """One benchmark from data to report: ask, store, score."""
 
+import contextlib
 import importlib.metadata
 import json
 import platform
@@ -93,13 +94,11 @@ def rescore(benchmark: Benchmark, out: Path, model_hash: str | None = None) -> d
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on."""
+    """Versions of Python and of the installed packages that results depend on."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
     return found
 
 

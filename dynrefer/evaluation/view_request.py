@@ -7,7 +7,7 @@ from typing import Any
 from dynrefer.errors import InputError
 
 MODES = ("dynamic", "random", "prior:caption", "prior:attributes")
-_WORDS = re.compile(rf"(?P<mode>{'|'.join(MODES)})?[ ,]*(?:(?P<number>\d+) views?)?")
+_WORDS = re.compile(rf"(?P<mode>{'|'.join(MODES)})?[ ,]*(?:(?P<number>\d+)(?: views?)?)?")
 
 
 @dataclass(frozen=True)
