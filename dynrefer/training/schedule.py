@@ -51,6 +51,7 @@ def build_optimiser(model: DynRefer, config: OptimiserConfig) -> torch.optim.Ada
             for (rate, decay), parameters in groups.items()
         ],
         betas=config.betas,
+        fused=True,
     )
 
 
