@@ -40,7 +40,7 @@ def boxes_by_image(path: str | PathLike[str]) -> dict[str, list[object]]:
         for image, box in _from_csv(text) if path.suffix.lower() == ".csv" else _from_json(text):
             groups.setdefault(image, []).append(box)
     except InputError as error:
-        raise InputError(f"{name}: {error}") from error
+        raise InputError(f"{name}: {error.args[0]}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{name} is not a file of boxes; use DynRefer's JSON, COCO's, or a CSV") from error
     if not groups:

@@ -154,12 +154,14 @@ def validate_boxes(boxes: object, image_size: tuple[int, int]) -> list[Box]:
         raise InputError("there is no box; draw or give at least one")
     if len(items) > MAX_BOXES:
         raise InputError(f"there are {len(items)} boxes; the limit is {MAX_BOXES} at a time")
+    if len(items) == 1:
+        return [validate_box(items[0], image_size)]
     valid = []
     for place, box in enumerate(items, start=1):
         try:
             valid.append(validate_box(box, image_size))
         except InputError as error:
-            raise InputError(f"box {place} of {len(items)}: {error}" if len(items) > 1 else str(error)) from error
+            raise InputError(f"box {place} of {len(items)}: {error.args[0]}") from error
     return valid
 
 

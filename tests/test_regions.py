@@ -195,6 +195,7 @@ def jpeg() -> bytes:
         (png_header(30_000, 30_000), f"{MAX_MEGAPIXELS} megapixels"),
         (png_header(9_000, 9_000), f"9000 x 9000 pixels; the limit is {MAX_MEGAPIXELS} megapixels"),
     ],
+    ids=range(10),
 )
 def test_a_bad_file_is_refused_in_words_without_its_folder(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "holiday.jpg"
@@ -347,7 +348,7 @@ def test_the_box_at_fault_is_named_by_its_place() -> None:
         ([], "at least one"),
         (None, "none was given"),
         ("boxes", "list of boxes"),
-        ([1, 2, 3, 4], "box 1 of 4"),
+        ([1, 2, 3, 4], "Box 1 of 4"),
         ([[1, 2, 3, 4]] * (MAX_BOXES + 1), f"{MAX_BOXES + 1} boxes; the limit is {MAX_BOXES}"),
     ],
 )
