@@ -38,10 +38,10 @@ class Display:
     album: gr.State
 
     @property
-    def outputs(self) -> set[Any]:
+    def outputs(self) -> list[Any]:
         """The components that `show` updates."""
-        words = {self.answer, self.words, self.tag_threshold}
-        return {self.picker, self.views, *words, self.table, self.gains, self.status, self.album}
+        words = [self.answer, self.words, self.tag_threshold]
+        return [self.picker, self.views, *words, self.table, self.gains, self.status, self.album]
 
     def show(
         self, predictor: Predictor, photo: Photo | None, album: Album, tag_threshold: float, **picker: Any

@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
 
 from dynrefer.errors import InputError
 
@@ -18,7 +17,7 @@ from .layout import Choices, Stage
 from .photo import Photo, open_photo
 from .settings import Settings
 
-Values = dict[Component, Any]
+Values = dict[Any, Any]
 
 
 class Handlers:
@@ -28,14 +27,14 @@ class Handlers:
         self.asker, self.stage, self.choices, self.display = asker, stage, choices, display
 
     @property
-    def inputs(self) -> set[Component]:
+    def inputs(self) -> set[Any]:
         """The components whose values a question carries."""
         return {self.stage.photo, self.stage.picker, self.display.album, *self.choices.inputs}
 
     @property
-    def photo_outputs(self) -> set[Any]:
+    def photo_outputs(self) -> list[Any]:
         """The components that change with the photograph."""
-        return {*self.display.outputs, self.stage.photo, self.stage.upload, self.stage.work}
+        return [*self.display.outputs, self.stage.photo, self.stage.upload, self.stage.work]
 
     @in_words
     def take_photo(self, path: str | None) -> Updates:
@@ -91,7 +90,7 @@ class Handlers:
         taken = sorted((view for view in views if view.rank is not None), key=lambda view: view.rank or 0)
         updates: Updates = {self.choices.sliders_row: gr.update(visible=settings.mode == "manual")}
         for place, slider in enumerate(self.choices.sliders):
-            start = {"value": round(taken[place].t, 2)} if 0 < place < len(taken) else {}
+            start: dict[str, Any] = {"value": round(taken[place].t, 2)} if 0 < place < len(taken) else {}
             updates[slider] = gr.update(visible=place < (settings.num_views or 1), **start)
         return updates
 

@@ -1,9 +1,9 @@
 """Where a photograph is chosen and how it is to be looked at: components and their places, without behaviour."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
-from gradio.components import Component
 
 from dynrefer.predictor import MAX_CLASSES, MAX_CONTROLS, Predictor
 from dynrefer.selection import MODES
@@ -53,7 +53,7 @@ class Choices:
     tag_threshold: gr.Slider
 
     @property
-    def inputs(self) -> set[Component]:
+    def inputs(self) -> set[Any]:
         """The components that hold a choice."""
         words = {self.classes, self.controls, self.num_beams, self.max_new_tokens, self.tag_threshold}
         return {self.mode, self.num_views, *self.sliders, *words}

@@ -102,16 +102,19 @@ def bind_box(handlers: Handlers) -> None:
 def bind_choices(handlers: Handlers) -> None:
     """Every choice is followed at once by another answer; the tag threshold only thins out the last one."""
     choices, display = handlers.choices, handlers.display
-    arranging = {"inputs": [choices.mode, choices.num_views, display.album], "show_progress": "hidden", **LATEST}
+    arranging = [choices.mode, choices.num_views, display.album]
+    sliders = [choices.sliders_row, *choices.sliders]
     for chosen in (choices.mode, choices.num_views):
-        sliders = {choices.sliders_row, *choices.sliders}
-        chosen.input(handlers.arrange_sliders, outputs=sliders, **arranging).success(**describing(handlers))
+        arranged = chosen.input(handlers.arrange_sliders, arranging, sliders, show_progress="hidden", **LATEST)
+        arranged.success(**describing(handlers))
     for slider in (*choices.sliders, choices.num_beams, choices.max_new_tokens):
         slider.input(**describing(handlers))
     for event in (choices.classes.submit, choices.controls.submit, choices.again.click):
         event(**describing(handlers))
-    thinning = {"inputs": [display.album, choices.tag_threshold], "outputs": display.words, "queue": False}
-    choices.tag_threshold.input(handlers.thin_tags, show_progress="hidden", **thinning, **LATEST)
+    thinning = [display.album, choices.tag_threshold]
+    choices.tag_threshold.input(
+        handlers.thin_tags, thinning, display.words, queue=False, show_progress="hidden", **LATEST
+    )
 
 
 def describing(handlers: Handlers) -> dict[str, Any]:
@@ -130,18 +133,19 @@ def describing(handlers: Handlers) -> dict[str, Any]:
 def bind_regions(handlers: RegionHandlers) -> None:
     """The table of regions, boxes from elsewhere, and downloads."""
     tab, main = handlers.tab, handlers.main
-    outputs = {*main.display.outputs, tab.progress, tab.stop}
+    busy = [tab.progress, tab.stop]
+    outputs = [*main.display.outputs, *busy]
     main.display.table.pressed(handlers.press, main.inputs, main.display.outputs, **QUIET)
     tab.clear.click(handlers.clear, main.inputs, main.display.outputs, **QUIET)
     long: dict[str, Any] = {"outputs": outputs, **MODEL_EVENT, **QUIET}
-    running = [
+    running: list[Any] = [
         tab.everything.click(handlers.describe_all, main.inputs, **long),
         tab.box_file.upload(handlers.describe_file, {*main.inputs, tab.box_file}, **long),
         tab.use_pasted.click(handlers.describe_pasted, {*main.inputs, tab.pasted}, **long),
     ]
     for event in running:
-        event.failure(handlers.stop, None, {tab.progress, tab.stop}, **QUIET)
-    tab.stop.click(handlers.stop, None, {tab.progress, tab.stop}, cancels=running, **QUIET)
+        event.failure(handlers.stop, None, busy, **QUIET)
+    tab.stop.click(handlers.stop, None, busy, cancels=running, **QUIET)
     for name, button in tab.saves.items():
         saved = button.click(handlers.saving(name), main.inputs, tab.saved, **QUIET)
         saved.success(None, tab.saved, None, js=SAVE_IN_BROWSER, **PRIVATE)
@@ -150,8 +154,8 @@ def bind_regions(handlers: RegionHandlers) -> None:
 def bind_looks(handlers: LooksHandlers) -> None:
     """The sweep over t and the comparison."""
     sweep, comparison, inputs = handlers.sweep, handlers.comparison, handlers.main.inputs
-    busy = {sweep.progress, sweep.stop}
-    sweeping = sweep.start.click(handlers.run_sweep, inputs, {sweep.result, *busy}, **MODEL_EVENT, **QUIET)
+    busy = [sweep.progress, sweep.stop]
+    sweeping = sweep.start.click(handlers.run_sweep, inputs, [sweep.result, *busy], **MODEL_EVENT, **QUIET)
     sweeping.failure(handlers.stop_sweep, None, busy, **QUIET)
     sweep.stop.click(handlers.stop_sweep, None, busy, cancels=[sweeping], **QUIET)
     sides = {component for side in comparison.sides for component in (side.mode, side.num_views)}

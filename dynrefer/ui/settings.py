@@ -65,13 +65,13 @@ class Settings:
         return chosen
 
 
-def _mode(value: object) -> str | None:
+def _mode(value: Any) -> str | None:
     if value is None or value in MODES:
-        return value  # type: ignore[return-value]
+        return value
     raise InputError(f'there is no selection mode "{shown(value)}"; choose one of {", ".join(MODES)}')
 
 
-def _number(value: object, name: str, low: float, high: float) -> float | None:
+def _number(value: Any, name: str, low: float, high: float) -> float | None:
     if value is None:
         return None
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
@@ -87,10 +87,10 @@ def _whole(value: object, name: str, low: int, high: int) -> int | None:
     return None if number is None else int(number)
 
 
-def _coefficients(value: object, max_views: int) -> tuple[float, ...] | None:
+def _coefficients(value: Any, max_views: int) -> tuple[float, ...] | None:
     if value is None:
         return None
-    coefficients = validate_coefficients(value)  # type: ignore[arg-type]
+    coefficients = validate_coefficients(value)
     if not 1 <= len(coefficients) <= max_views:
         raise InputError(f"there are {len(coefficients)} coefficients; this model takes 1 to {max_views}, one a view")
     return tuple(coefficients)
