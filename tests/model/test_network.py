@@ -1,0 +1,236 @@
+"""Properties of the whole network on tiny random models of both kinds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from dynrefer import InputError
+from dynrefer.model import DynRefer, ModelConfig
+from dynrefer.model.beam_search import Generation
+from dynrefer.model.losses import LossWeights
+from dynrefer.model.objective import Batch, TextBank
+from tests.model import tiny_official
+
+CONFIGS = {"tiny": ModelConfig.preset("tiny"), "tiny-official": tiny_official.CONFIG}
+EVERY_LOSS = LossWeights(attribute=1, category=1, sentence=1, text_only=1)
+PAPERS_LOSSES = LossWeights()
+
+
+def network(config: ModelConfig) -> DynRefer:
+    """Random weights; offsets that are not zero, so that the alignment does something."""
+    torch.manual_seed(3)
+    model = DynRefer.from_config(config)
+    assert model.text_encoder is not None and model.align.deform is not None
+    torch.nn.init.normal_(model.align.deform.offset_mask.weight, std=0.3)
+    model.language.tokenizer = model.text_encoder.tokenizer = tiny_official.words()
+    return model.eval()
+
+
+@pytest.fixture(scope="module", params=list(CONFIGS))
+def model(request: pytest.FixtureRequest) -> DynRefer:
+    return network(CONFIGS[request.param])
+
+
+def regions(model: DynRefer, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Random tokens [S * V, T, C], boxes [S * V, 4] and geometry [S, 6]."""
+    config = model.config
+    views = count * config.num_views
+    length = config.encoder.global_tokens + sum(side * side for side in config.encoder.grids)
+    generator = torch.Generator().manual_seed(4)
+    tokens = torch.randn(views, length, config.encoder.width, generator=generator)
+    corners = 100 * torch.rand(views, 2, generator=generator)
+    sizes = 10 + 110 * torch.rand(views, 2, generator=generator)
+    return tokens, torch.cat([corners, corners + sizes], 1), torch.rand(count, 6, generator=generator)
+
+
+@torch.no_grad()
+def answers(model: DynRefer, tokens: Tensor, boxes: Tensor, geometry: Tensor) -> dict[str, Tensor]:
+    """Everything but the caption that a question of these views is answered with."""
+    texts = torch.randn(5, model.config.text_encoder.width, generator=torch.Generator().manual_seed(5))
+    fused = model.fuse(tokens, boxes, geometry)
+    queries = model.resample(fused)
+    summary = model.summarise(fused, queries)
+    return {
+        "fused": fused,
+        "queries": queries,
+        "tags": model.tag_logits(queries, texts, summary),
+        "contrast": model.contrast_logits(queries, texts, summary),
+        "projected": model.project(queries),
+    }
+
+
+def test_two_regions_together_are_answered_as_each_alone(model: DynRefer) -> None:
+    tokens, boxes, geometry = regions(model, 2)
+    together = answers(model, tokens, boxes, geometry)
+    views = model.config.num_views
+    for region in range(2):
+        own = slice(region * views, (region + 1) * views)
+        alone = answers(model, tokens[own], boxes[own], geometry[region : region + 1])
+        for name, value in alone.items():
+            torch.testing.assert_close(together[name][region : region + 1], value, rtol=1e-4, atol=1e-5)
+
+
+def test_the_order_of_the_views_matters(model: DynRefer) -> None:
+    tokens, boxes, geometry = regions(model, 1)
+    plain = answers(model, tokens, boxes, geometry)["fused"]
+    for order in ([1, 0, 2], [0, 2, 1]):
+        assert not torch.allclose(answers(model, tokens[order], boxes[order], geometry)["fused"], plain, atol=1e-4)
+
+
+def test_every_view_and_its_box_reach_the_answer(model: DynRefer) -> None:
+    tokens, boxes, geometry = regions(model, 1)
+    plain = answers(model, tokens, boxes, geometry)["queries"]
+    for view in range(model.config.num_views):
+        other = tokens.clone()
+        other[view] = 0
+        assert not torch.allclose(answers(model, other, boxes, geometry)["queries"], plain, atol=1e-6)
+        moved = boxes.clone()
+        moved[view] += 40
+        assert not torch.allclose(answers(model, tokens, moved, geometry)["queries"], plain, atol=1e-6)
+
+
+def test_shapes_of_every_stage(model: DynRefer) -> None:
+    config = model.config
+    out = answers(model, *regions(model, 2))
+    assert out["fused"].shape == (2, model.align.num_tokens, config.encoder.width)
+    assert out["queries"].shape == (2, config.resampler.queries, config.resampler.width)
+    assert out["tags"].shape == out["contrast"].shape == (2, 5)
+    assert out["projected"].shape == (2, config.resampler.queries, config.language.options["d_model"])
+
+
+@torch.no_grad()
+def test_the_encoder_gives_global_tokens_and_one_token_a_cell(model: DynRefer) -> None:
+    config = model.config.encoder
+    pixels = torch.randint(0, 256, (2, 224, 224, 3), dtype=torch.uint8)
+    tokens = model.encode(model.normalize(pixels))
+    length = config.global_tokens + sum(side * side for side in config.grids)
+    assert tokens.shape == (2, length, config.width)
+    single = model.encode(model.normalize(pixels[1:]))
+    torch.testing.assert_close(tokens[1:], single, rtol=1e-3, atol=1e-4)
+
+
+@torch.no_grad()
+def test_each_text_is_scored_on_its_own(model: DynRefer) -> None:
+    tokens, boxes, geometry = regions(model, 1)
+    fused = model.fuse(tokens, boxes, geometry)
+    queries = model.resample(fused)
+    summary = model.summarise(fused, queries)
+    texts = torch.randn(6, model.config.text_encoder.width)
+    order = torch.tensor([4, 1])
+    for score in (model.tag_logits, model.contrast_logits):
+        torch.testing.assert_close(score(queries, texts, summary)[:, order], score(queries, texts[order], summary))
+
+
+@torch.no_grad()
+def test_the_caption_depends_on_the_region_and_on_the_control_words(model: DynRefer) -> None:
+    tokens, boxes, geometry = regions(model, 2)
+    fused = model.fuse(tokens, boxes, geometry)
+    queries = model.resample(fused)
+    summary = model.summarise(fused, queries)
+    language = model.language
+    sentence = language.sentence(summary) if summary is not None else None
+
+    def scores(controls: list[str]) -> list[float]:
+        prompt, mask = language.prompt(queries, *language.tokenize(controls), sentence)
+        return language.generate(prompt, mask, Generation(num_beams=2, max_new_tokens=5))[1]
+
+    plain = scores(["", ""])
+    assert plain[0] != plain[1]
+    controlled = scores(["dog,red|", ""])
+    assert controlled[0] != pytest.approx(plain[0], rel=1e-4)
+    assert controlled[1] == pytest.approx(plain[1], rel=1e-4)  # padding beside the longer controls changes nothing
+
+
+def batch(model: DynRefer, *, cached: bool = False) -> tuple[Batch, TextBank]:
+    """Three regions with every kind of label, and the texts they are scored against."""
+    torch.manual_seed(6)
+    config = model.config
+    width, views = config.text_encoder.width, 3 * config.num_views
+    size = config.encoder.image_size
+    pixels, boxes = torch.randn(views, 3, size, size), torch.tensor([[40.0, 30.0, 180.0, 200.0]]).expand(views, 4)
+    cuts = model.align.cut(model.encode(pixels), boxes).detach() if cached else None
+    captions = torch.tensor([[4, 5, 1], [6, 1, 0], [7, 8, 1]])
+    controls = torch.tensor([[5, 1], [6, 0], [0, 0]])
+    filled = Batch(
+        geometry=torch.rand(3, 6),
+        captions=captions,
+        controls=controls,
+        controls_mask=(controls > 0).long(),
+        text=torch.randn(3, width),
+        text_id=torch.tensor([0, 1, 0]),
+        tags=torch.tensor([[1, 0, -1], [0, 1, 0], [0, 0, 1]]),
+        pixels=None if cached else pixels,
+        boxes=None if cached else boxes,
+        cuts=cuts,
+        attributes=torch.tensor([[1, 0], [-1, -1], [0, -1]]),
+        category=torch.tensor([0, -1, 1]),
+        names_class=torch.tensor([False, False, True]),
+        extra_captions=captions,
+        extra_text=torch.randn(3, width),
+        extra_controls=controls,
+        extra_controls_mask=(controls > 0).long(),
+    )
+    texts = [torch.randn(count, width) for count in (3, 4, 2)]
+    return filled, TextBank(texts[0], texts[1], torch.tensor([0, 0, 1, 1]), texts[2])
+
+
+@pytest.mark.parametrize("name", list(CONFIGS))
+def test_gradients_reach_exactly_the_trainable_parameters(name: str) -> None:
+    model = network(CONFIGS[name]).train()
+    weights = EVERY_LOSS if model.config.language.sentence_slot else PAPERS_LOSSES
+    losses = model(*batch(model), weights)
+    losses["total"].backward()
+    reached = {n for n, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    expected = {n for n, _ in model.trainable_parameters()}
+    unused = {n for n in expected - reached if n.endswith(".key.bias")}  # softmax does not see a shift of all keys
+    assert reached == expected - unused
+    assert not any(n.startswith(("encoder.", "text_encoder.")) for n in expected)
+
+
+def test_the_papers_size_leaves_its_language_model_frozen() -> None:
+    trained = {name for name, _ in network(tiny_official.CONFIG).trainable_parameters()}
+    assert not any(name.startswith("language.t5.") for name in trained)
+    assert {"language.memory", "language.project.weight", "resampler.queries", "log_temperature"} <= trained
+
+
+def test_the_total_is_the_sum_of_the_weighted_losses(model: DynRefer) -> None:
+    losses = model(*batch(model), PAPERS_LOSSES)
+    assert set(losses) == {"caption", "tag", "contrast", "total"}
+    torch.testing.assert_close(losses["total"], losses["caption"] + losses["tag"] + losses["contrast"])
+    doubled = model(*batch(model), replace(PAPERS_LOSSES, tag=0.02))
+    torch.testing.assert_close(doubled["tag"], 2 * losses["tag"])
+
+
+@torch.no_grad()
+def test_cached_features_train_as_the_photographs_they_come_from(model: DynRefer) -> None:
+    torch.testing.assert_close(
+        model(*batch(model, cached=True), PAPERS_LOSSES)["total"], model(*batch(model), PAPERS_LOSSES)["total"]
+    )
+
+
+def test_batch_norm_keeps_its_statistics_in_training() -> None:
+    model = network(CONFIGS["tiny"]).train()
+    before = {name: value.clone() for name, value in model.named_buffers() if "running" in name}
+    model.encode(torch.randn(2, 3, 224, 224))
+    assert before and all(torch.equal(dict(model.named_buffers())[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize("name", ["dynrefer-mini", "dynrefer-flant5xl", "dynrefer-flant5xl-vitl", "tiny"])
+def test_a_configuration_survives_json(name: str) -> None:
+
+    config = ModelConfig.preset(name)
+    assert ModelConfig.from_json(json.dumps(config.to_dict())) == config
+
+
+def test_a_configuration_that_is_none_is_refused_with_its_fault() -> None:
+    with pytest.raises(InputError, match="wheels"):
+        ModelConfig.from_dict({"wheels": 4})
+    with pytest.raises(InputError, match="not valid JSON"):
+        ModelConfig.from_json("{")
+    with pytest.raises(InputError, match="dynrefer-mini"):
+        ModelConfig.preset("dynrefer-nano")
