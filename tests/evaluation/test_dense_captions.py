@@ -76,7 +76,7 @@ def load_boxes(content: Any) -> Callable[[Path], DenseCaptions]:
         ({"images": [], "annotations": []}, "not a COCO result file"),
         ([{"image_id": 1, "bbox": [0, 0, 5, 5]}], "not a COCO result file"),
         ([{"image_id": 77, "bbox": [0, 0, 5, 5], "score": 1}], "image id 77, which has no photograph"),
-        ([{"image_id": 1, "bbox": [0, 0, 5, 5], "score": "high"}], "every score of a detector must be a number"),
+        ([{"image_id": 1, "bbox": [0, 0, 5, 5], "score": "high"}], "score of a detector must be a number"),
         ([{"image_id": 1, "bbox": [500, 0, 5, 5], "score": 1}], "box"),
     ],
 )
