@@ -35,6 +35,14 @@ class Attention(nn.Module):
         return self.output(mixed.transpose(1, 2).flatten(2))
 
 
+class SharedDropout(nn.Dropout):
+    """Drops the same channels of all tokens: texts are compared in one region alike, and few numbers are drawn."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, N, width]."""
+        return x * super().forward(x.new_ones(len(x), 1, x.shape[-1])) if self.training and self.p else x
+
+
 class TransformerLayer(nn.Module):
     """Self-attention and cross-attention (each optional), then a feed-forward network, each with a residual.
 
@@ -63,7 +71,7 @@ class TransformerLayer(nn.Module):
         self.cross_norm = nn.LayerNorm(width, eps) if context_width else None
         self.feed_forward = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
         self.feed_forward_norm = nn.LayerNorm(width, eps)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(dropout) if self_attention else SharedDropout(dropout)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """x [B, N, width], context [B, M, context_width] -> [B, N, width]."""
