@@ -1,0 +1,82 @@
+"""The GPU lease of a Space, and errors told in words."""
+
+import importlib
+import logging
+import multiprocessing
+import sys
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from dynrefer.errors import InputError
+from dynrefer.ui import compute
+
+
+def forking(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What the decorator of `spaces` does: every call runs in a forked process, results come back pickled."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        context = multiprocessing.get_context("fork")
+        results = context.SimpleQueue()
+        worker = context.Process(target=lambda: results.put(function(*args, **kwargs)))
+        worker.start()
+        answer = results.get()
+        worker.join()
+        return answer
+
+    return call
+
+
+@pytest.fixture
+def zero_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine on which the package `spaces` is installed."""
+    module = types.ModuleType("spaces")
+    module.GPU = forking  # type: ignore[attr-defined]
+    module.__spec__ = importlib.machinery.ModuleSpec("spaces", None)
+    monkeypatch.setitem(sys.modules, "spaces", module)
+    importlib.reload(compute)
+    yield
+    monkeypatch.undo()
+    importlib.reload(compute)
+
+
+@pytest.mark.usefixtures("zero_gpu")
+def test_on_zero_gpu_the_computing_function_runs_in_the_leased_process() -> None:
+    seen: list[int] = []
+
+    def count(number: int) -> int:
+        seen.append(number)
+        return number + 1
+
+    assert compute.on_gpu(count)(41) == 42
+    assert seen == []
+
+
+def test_elsewhere_a_function_stays_as_it_is() -> None:
+    assert compute.on_gpu(len) is len
+
+
+def test_an_input_error_is_told_in_its_own_words() -> None:
+    @compute.in_words
+    def fail() -> None:
+        raise InputError("the box lies outside")
+
+    with pytest.raises(gr.Error, match="box lies outside"):
+        fail()
+
+
+def test_an_unexpected_error_is_logged_and_told_without_details(caplog: pytest.LogCaptureFixture) -> None:
+    @compute.in_words
+    def fail() -> Iterator[int]:
+        yield 1
+        raise RuntimeError("/secret/path")
+
+    answers = fail()
+    assert next(answers) == 1
+    with caplog.at_level(logging.ERROR), pytest.raises(gr.Error) as told:
+        next(answers)
+    assert "/secret/path" not in str(told.value)
+    assert "/secret/path" in caplog.text
