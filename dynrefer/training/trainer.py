@@ -152,6 +152,7 @@ class Trainer:
                     self.accelerator.backward(losses["total"] / len(batches))
                 for name, value in losses.items():
                     sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach() / len(batches)
+        sums["total"] = self.accelerator.reduce(sums["total"], "mean")
         self._update(step, sums["total"])
         return sums, self.config.optimiser.learning_rate * factor
 

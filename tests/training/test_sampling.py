@@ -1,0 +1,43 @@
+"""Which samples train, and how often."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dynrefer.data.sample import RegionText, Sample
+from dynrefer.training.sampling import SamplingConfig, choose_samples, sample_weights
+
+
+def plain(samples: list[Sample], number: int, **changes: object) -> Sample:
+    """A sample that carries nothing but its class name."""
+    name = f"{number}"
+    texts = (RegionText("a dog", "class"),)
+    return replace(samples[0], sample_id=name, texts=texts, attributes=None, class_name="dog", **changes)
+
+
+def test_small_boxes_with_nothing_but_a_class_are_left_out(samples: list[Sample]) -> None:
+    tiny = plain(samples, 1, box=(0.0, 0.0, 2.0, 2.0))
+    told = replace(tiny, sample_id="told", texts=samples[1].texts)
+    assert choose_samples([tiny, told], SamplingConfig(min_area=0.01)) == [told]
+
+
+def test_classes_are_capped_the_same_way_every_time(samples: list[Sample]) -> None:
+    many = [plain(samples, n) for n in range(20)]
+    chosen = choose_samples(many, SamplingConfig(max_class_only=5))
+    assert len(chosen) == 5
+    assert chosen == choose_samples(many[::-1], SamplingConfig(max_class_only=5))[::-1]
+
+
+def test_rare_classes_are_drawn_more_often(samples: list[Sample]) -> None:
+    rare = replace(plain(samples, 99), class_name="cat")
+    weights = sample_weights([plain(samples, n) for n in range(4)] + [rare], SamplingConfig(class_power=-0.5))
+    assert weights.sum() == pytest.approx(1)
+    assert weights[-1] / weights[0] == pytest.approx(2)
+
+
+def test_whole_images_get_their_share(samples: list[Sample]) -> None:
+    whole = replace(plain(samples, 7), class_name=None, texts=(RegionText("a street", "whole"),))
+    weights = sample_weights([*samples, whole], SamplingConfig(whole_images=0.25))
+    assert weights[-1] == pytest.approx(0.25)
