@@ -67,9 +67,13 @@ class _Region:
         return self.image.shape[1], self.image.shape[0]
 
     def chosen(self, num_views: int) -> np.ndarray:
-        """Boxes [num_views, 4] in rank order; where fewer were chosen the region's own view fills up."""
+        """Boxes [num_views, 4] in rank order; where fewer were chosen the region's own view fills up.
+
+        The view at t = 1 is the image to the last pixel, so that all regions share it: interpolated in float32 it may
+        end a rounding below the edge.
+        """
         taken = sorted((view for view in self.views if view.rank is not None), key=lambda view: view.rank or 0)
-        boxes = [view.box for view in taken]
+        boxes = [(0.0, 0.0, *self.size) if view.t == 1 else view.box for view in taken]
         return np.array(boxes + boxes[:1] * (num_views - len(boxes)), dtype=np.float32)
 
 

@@ -82,8 +82,9 @@ def test_one_slider_moved_encodes_one_view(predictor: Predictor, photo: np.ndarr
 def test_the_whole_photograph_is_encoded_once_for_all_boxes(
     predictor: Predictor, photo: np.ndarray, encoded: list[int]
 ) -> None:
-    predictor.refer(photo, boxes=[BOX, OTHER], coefficients=(0, 1))
-    assert encoded == [3]
+    fractional = (33.3, 21.7, 61.1, 58.9)
+    predictor.refer(photo, boxes=[BOX, OTHER, fractional], coefficients=(0, 1))
+    assert encoded == [4]
 
 
 def test_another_photograph_of_the_same_size_is_not_mistaken(
