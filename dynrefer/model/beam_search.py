@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +41,7 @@ class StaticDecoder:
 
     def __init__(self, t5: T5ForConditionalGeneration, regions: int, beams: int, prompt: int, length: int) -> None:
         self.t5, self.regions = t5, regions
-        self.blocks = t5.decoder.block
+        self.blocks: Any = t5.decoder.block
         weight = t5.shared.weight
         layers, heads, size = len(self.blocks), t5.config.num_heads, t5.config.d_kv
         self.past = weight.new_zeros(layers, 2, regions * beams, heads, length, size)
@@ -111,7 +112,7 @@ class BeamSearch:
         self.end = t5.config.eos_token_id
         beams, length, device = options.num_beams, options.max_new_tokens, t5.shared.weight.device
         self.decoder = StaticDecoder(t5, regions, beams, prompt, length)
-        whole = {"device": device, "dtype": torch.long}
+        whole: dict[str, Any] = {"device": device, "dtype": torch.long}
         self.position = torch.zeros(1, **whole)
         self.tokens = torch.zeros(regions * beams, **whole)
         self.running = torch.zeros(regions, beams, length + 1, **whole)

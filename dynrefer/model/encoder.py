@@ -6,6 +6,7 @@ N views, G global tokens, T = G + sum of side * side over the encoder's grids, C
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import timm
 import torch
@@ -26,10 +27,11 @@ class EfficientNetEncoder(nn.Module):
     """
 
     STRIDE_16_STAGE = 4
+    class_embeddings: Tensor
 
     def __init__(self, config: EncoderConfig, text_width: int) -> None:
         super().__init__()
-        self.backbone = timm.create_model(config.name, pretrained=False)
+        self.backbone: Any = timm.create_model(config.name, pretrained=False)
         coarse = self.backbone.num_features
         fine = self.backbone.feature_info[3]["num_chs"]
         self.project_coarse = nn.Linear(coarse, config.width)
@@ -92,7 +94,7 @@ class ViTEncoder(nn.Module):
         self.kind = config.kind
         size = {"image_size": config.image_size} | config.options
         if config.kind == "blip2":
-            self.vision: nn.Module = Blip2VisionModel(Blip2VisionConfig(**size))
+            self.vision: Any = Blip2VisionModel(Blip2VisionConfig(**size))
         else:
             self.vision = CLIPVisionModel(CLIPVisionConfig(**size))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -120,7 +120,8 @@ class LanguageDecoder(nn.Module):
         if options.num_beams > 1:
             sequences, log_scores = self._search(prompt, mask, options)
         else:
-            out: Any = self.t5.generate(
+            t5: Any = self.t5
+            out = t5.generate(
                 inputs_embeds=prompt,
                 attention_mask=mask,
                 num_beams=1,
@@ -132,7 +133,7 @@ class LanguageDecoder(nn.Module):
                 streamer=streamer,
             )
             sequences = out.sequences
-            steps = cast(Any, self.t5).compute_transition_scores(sequences, out.scores, normalize_logits=True)
+            steps = t5.compute_transition_scores(sequences, out.scores, normalize_logits=True)
             written = (sequences[:, 1:] != 0) & torch.isfinite(steps)
             log_scores = torch.where(written, steps, 0).sum(1) / written.sum(1).clamp(min=1) ** options.length_penalty
         texts = [self.tokenizer.decode(row, skip_special_tokens=True).strip() for row in sequences.tolist()]

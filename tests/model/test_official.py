@@ -105,6 +105,17 @@ def test_a_converted_folder_answers_through_the_predictor(converted: Path) -> No
     assert not list(converted.glob("*.pth")) and not list(converted.glob("*.bin"))
 
 
+def test_half_precision_answers_nearly_the_same(converted: Path) -> None:
+    photo = np.random.default_rng(1).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    exact, short = (
+        Predictor.from_pretrained(converted, device="cpu", dtype=dtype).refer(photo, (5, 5, 50, 40), tag_threshold=0)
+        for dtype in ("float32", "bfloat16")
+    )
+    scores = [{tag.name: tag.score for tag in result.tags} for result in (exact, short)]
+    assert scores[0] == pytest.approx(scores[1], abs=0.02)
+    assert short.caption.score == pytest.approx(exact.caption.score, rel=0.2)
+
+
 @torch.no_grad()
 def test_a_converted_folder_holds_the_base_models_image_encoder_and_language_model(
     converted: Path, tmp_path: Path
