@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from dynrefer.data.loader import write_samples
 from dynrefer.data.sample import RegionText, Sample
+from dynrefer.model.checkpoint import load_checkpoint
+from dynrefer.training.feature_cache import CacheSettings, build_cache
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
 NAMES = ("dog", "cat", "car", "cup")
@@ -46,6 +49,15 @@ def make_sample(folder: Path, number: int, split: str) -> Sample:
 def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
     folder = tmp_path_factory.mktemp("photographs")
     return [make_sample(folder, n, "train") for n in range(12)] + [make_sample(folder, n, "val") for n in range(4)]
+
+
+@pytest.fixture(scope="session")
+def features(tmp_path_factory: pytest.TempPathFactory, samples: list[Sample], tiny_checkpoint: Path) -> Path:
+    """A complete feature cache of the samples."""
+    folder = tmp_path_factory.mktemp("features")
+    settings = CacheSettings(drawn=2, variants=2)
+    build_cache(samples, load_checkpoint(tiny_checkpoint).model, folder, settings, dtype=torch.float32)
+    return folder
 
 
 @pytest.fixture

@@ -1,0 +1,115 @@
+"""Cached features: what is stored, that work goes on where it stopped, and what happens to bad photographs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dynrefer.data.sample import Sample
+from dynrefer.errors import InputError
+from dynrefer.model import DynRefer
+from dynrefer.model.checkpoint import load_checkpoint
+from dynrefer.regions import open_image
+from dynrefer.training.feature_cache import BAD, DONE, PENDING, CacheSettings, FeatureCache, build_cache
+from dynrefer.views import boxes_in_views, crop_views, view_boxes
+
+SETTINGS = CacheSettings(drawn=1, variants=2)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_checkpoint: Path) -> DynRefer:
+    return load_checkpoint(tiny_checkpoint).model
+
+
+def build(samples: list[Sample], model: DynRefer, folder: Path, shard: tuple[int, int] = (0, 1)) -> FeatureCache:
+    return build_cache(samples, model, folder, SETTINGS, dtype=torch.float32, shard=shard)
+
+
+def test_features_are_those_of_the_products_own_views(samples: list[Sample], model: DynRefer, tmp_path: Path) -> None:
+    sample = samples[0]
+    cache = build([sample], model, tmp_path)
+    image = open_image(sample.image)
+    size = (image.shape[1], image.shape[0])
+    views = view_boxes(sample.box, size, cache.coefficients[0, 0])
+    tokens = model.encode(model.normalize(torch.from_numpy(crop_views(image, views))))
+    cuts = model.align.cut(tokens, torch.from_numpy(boxes_in_views(sample.box, views, size)))
+    assert np.allclose(cache.features[0, 0], cuts.detach().numpy(), atol=2e-2)
+
+
+def test_views_begin_with_the_region_and_end_with_the_image(
+    samples: list[Sample], model: DynRefer, tmp_path: Path
+) -> None:
+    cache = build(samples[:2], model, tmp_path)
+    assert (cache.coefficients[..., 0] == 0).all()
+    assert (cache.coefficients[..., -1] == 1).all()
+    assert ((cache.coefficients[..., 1] > 0) & (cache.coefficients[..., 1] < 1)).all()
+
+
+def test_the_second_variant_is_mirrored(samples: list[Sample], model: DynRefer, tmp_path: Path) -> None:
+    cache = build(samples[1:2], model, tmp_path)
+    plain, mirrored = cache.geometry[0]
+    assert mirrored[0] == pytest.approx(1 - plain[2], abs=0.06)
+    assert mirrored[2] == pytest.approx(1 - plain[0], abs=0.06)
+
+
+def test_an_interrupted_cache_is_finished_without_doing_the_rest_again(
+    samples: list[Sample], model: DynRefer, tmp_path: Path
+) -> None:
+    whole = np.array(build(samples[:2], model, tmp_path).features)
+    writable = FeatureCache(tmp_path, "r+")
+    writable.state[1, 1] = PENDING
+    writable.features[1, 1] = 0
+    writable.features[0, 0] = 7
+    again = build(samples[:2], model, tmp_path)
+    assert again.complete
+    assert np.array_equal(again.features[1, 1], whole[1, 1])
+    assert (again.features[0, 0] == 7).all()
+
+
+def test_shards_together_do_everything_once(samples: list[Sample], model: DynRefer, tmp_path: Path) -> None:
+    first = build(samples[:2], model, tmp_path, shard=(0, 2))
+    assert first.state.tolist() == [[DONE, DONE], [PENDING, PENDING]]
+    assert build(samples[:2], model, tmp_path, shard=(1, 2)).complete
+
+
+def test_a_cache_of_other_samples_is_refused(samples: list[Sample], model: DynRefer, tmp_path: Path) -> None:
+    build(samples[:1], model, tmp_path)
+    with pytest.raises(InputError, match="caches other samples"):
+        build(samples[1:2], model, tmp_path)
+
+
+def test_a_photograph_that_cannot_be_read_is_named_and_left_out(
+    samples: list[Sample], model: DynRefer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no photograph")
+    bad = replace(samples[0], image=broken, sample_id="bad")
+    cache = build([bad, samples[1]], model, tmp_path / "cache")
+    assert "broken.jpg" in "".join(capfd.readouterr())
+    assert cache.state[:, 0].tolist() == [BAD, DONE]
+    assert cache.usable([bad, samples[1]]) == [samples[1]]
+
+
+def test_a_photograph_of_another_size_than_annotated_is_bad(
+    samples: list[Sample], model: DynRefer, tmp_path: Path
+) -> None:
+    wrong = replace(samples[0], image_size=(640, 480))
+    assert build([wrong, samples[1]], model, tmp_path).bad.tolist() == [True, False]
+
+
+def test_more_than_one_percent_of_bad_photographs_end_the_run(
+    samples: list[Sample], model: DynRefer, tmp_path: Path
+) -> None:
+    missing = [replace(samples[n], image=tmp_path / f"missing-{n}.jpg") for n in range(2)]
+    with pytest.raises(InputError, match="More than 1 %"):
+        build(missing, model, tmp_path / "cache")
+
+
+def test_samples_that_were_never_cached_are_named(samples: list[Sample], model: DynRefer, tmp_path: Path) -> None:
+    cache = build(samples[:1], model, tmp_path)
+    with pytest.raises(InputError, match=r"train-1"):
+        cache.rows(samples[:2])
