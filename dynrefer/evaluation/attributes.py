@@ -82,7 +82,7 @@ class Attributes:
         scores = np.array([predictions[region.key]["attributes"] for region in self.regions])
         groups = [entry["freq_set"] for entry in self.entries]
         precisions, chances = ranking.attribute_precisions(self.labels, scores), ranking.chance_precisions(self.labels)
-        protocol = f"{self.data.title}, box oracle, {np.isfinite(precisions).sum()} attributes that occur"
+        protocol = f"{self.data.title}, box oracle"
         means = {"": ranking.group_means(precisions, groups), "chance ": ranking.group_means(chances, groups)}
         figures = [
             Figure(protocol, f"{kind}mAP {group}", 100 * value, len(self.samples))
@@ -91,4 +91,10 @@ class Attributes:
             if (group == "all" or not kind) and np.isfinite(value)
         ]
         by_name = dict(zip((entry["name"] for entry in self.entries), (100 * precisions).tolist(), strict=True))
-        return Scores(figures, {"AP by attribute": {name: ap for name, ap in by_name.items() if ap == ap}})
+        return Scores(
+            figures,
+            {
+                "attributes that occur": int(np.isfinite(precisions).sum()),
+                "AP by attribute": {name: ap for name, ap in by_name.items() if ap == ap},
+            },
+        )

@@ -13,7 +13,7 @@ from dynrefer.evaluation.benchmark import Figure
 
 @dataclass(frozen=True)
 class Published:
-    """One figure, on which data and by which protocol; both words must stand in ours for the two to be comparable."""
+    """One figure, on which data and by which protocol."""
 
     benchmark: str
     metric: str
@@ -23,7 +23,7 @@ class Published:
 
     def comparable(self, figure: Figure) -> bool:
         """Whether a figure of ours is of the same data and protocol."""
-        return figure.protocol.startswith(self.dataset) and self.protocol in figure.protocol
+        return figure.protocol == f"{self.dataset}, {self.protocol}"
 
 
 PUBLISHED = (
@@ -33,7 +33,7 @@ PUBLISHED = (
     Published("captions", "CIDEr", 190.5, "Visual Genome v1.2 test", "one region an image"),
     Published("dense-captions", "mAP", 47.6, "Visual Genome v1.2 test", "true boxes"),
     Published("attributes", "mAP all", 29.2, "COCO val2017", "box oracle"),
-    Published("recognition", "accuracy", 91.8, "COCO val2017", "true boxes"),
+    Published("recognition", "accuracy", 91.8, "COCO val2017", "true boxes, 80 classes"),
 )
 
 

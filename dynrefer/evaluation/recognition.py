@@ -17,6 +17,8 @@ from dynrefer.evaluation.samples import EvaluationData
 from dynrefer.evaluation.store import Prediction
 from dynrefer.results import RegionResult
 
+LARGE_SHARE = 0.005
+
 
 @dataclass(frozen=True)
 class Recognition:
@@ -72,22 +74,39 @@ class Recognition:
         return {"classes": rounded(scores[name] for name in self.classes)}
 
     def score(self, predictions: Mapping[str, Prediction]) -> Scores:
-        """Accuracy over boxes and over classes, mAP of the full score table, and COCO's mAP of the best class."""
+        """Accuracy over boxes and over classes, mAP of the full score table, and COCO's mAP of the best class.
+
+        Beside all boxes those that cover more than half a per cent of their photograph are scored alone.
+        """
         scores = np.array([predictions[region.key]["classes"] for region in self.regions])
-        boxes = np.array([sample.box for sample in self.samples])
-        images = [sample.image_id for sample in self.samples]
-        precisions = ranking.class_precisions(self.labels, scores)
-        accuracy, class_mean = ranking.class_accuracy(self.labels, scores)
+        protocol = f"{self.data.title}, true boxes, {len(self.classes)} classes"
+        figures = self._figures(protocol, scores, np.full(len(scores), True))
+        large = np.array([_share(sample) > LARGE_SHARE for sample in self.samples])
+        if large.any():
+            figures += self._figures(f"{protocol}, above {LARGE_SHARE:.1%} of the photograph", scores, large)
+        precisions = zip(self.classes, ranking.class_precisions(self.labels, scores).tolist(), strict=True)
+        by_class = {name: 100 * ap for name, ap in precisions if ap == ap}
+        return Scores(figures, {"AP by class": by_class, "boxes of other classes, left out": self.left_out})
+
+    def _figures(self, protocol: str, scores: np.ndarray, chosen: np.ndarray) -> list[Figure]:
+        samples = [sample for sample, is_chosen in zip(self.samples, chosen, strict=True) if is_chosen]
+        truth, scores = self.labels[chosen], scores[chosen]
+        boxes = np.array([sample.box for sample in samples])
+        accuracy, class_mean = ranking.class_accuracy(truth, scores)
         values = {
             "accuracy": accuracy,
             "accuracy, mean over classes": class_mean,
-            "mAP": float(np.nanmean(precisions)),
-            "mAP, COCO's, best class only": ranking.box_oracle_map(self.labels, scores, boxes, images),
+            "mAP": float(np.nanmean(ranking.class_precisions(truth, scores))),
+            "mAP, COCO's, best class only": ranking.box_oracle_map(truth, scores, boxes, [s.image_id for s in samples]),
         }
-        protocol = f"{self.data.title}, true boxes, {len(self.classes)} classes"
-        figures = [Figure(protocol, metric, 100 * value, len(self.samples)) for metric, value in values.items()]
-        by_class = {name: 100 * ap for name, ap in zip(self.classes, precisions.tolist(), strict=True) if ap == ap}
-        return Scores(figures, {"AP by class": by_class, "boxes of other classes, left out": self.left_out})
+        return [Figure(protocol, metric, 100 * value, len(samples)) for metric, value in values.items()]
+
+
+def _share(sample: Sample) -> float:
+    """The share of the photograph that a box covers, 0 where the photograph's size is not known."""
+    x1, y1, x2, y2 = sample.box
+    width, height = sample.image_size or (np.inf, np.inf)
+    return (x2 - x1) * (y2 - y1) / (width * height)
 
 
 def read_classes(text: str) -> list[str]:
