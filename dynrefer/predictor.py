@@ -5,12 +5,10 @@ S regions, V views a region, T tokens a view, C channels, K classes.
 
 from __future__ import annotations
 
-import hashlib
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,57 +22,14 @@ from dynrefer.model.beam_search import Generation
 from dynrefer.model.checkpoint import Checkpoint, load_checkpoint
 from dynrefer.model.language import control_text
 from dynrefer.model.losses import best_of_groups
-from dynrefer.regions import Box, ImageSource, open_image, validate_boxes
+from dynrefer.options import Options
+from dynrefer.questions import Clock, Region, look_at
+from dynrefer.regions import ImageSource
 from dynrefer.results import Attribute, Caption, RegionResult, Scored
-from dynrefer.selection import ViewChoice, select_views
-from dynrefer.views import boxes_in_views, crop_views, pixel_boxes, validate_coefficients
+from dynrefer.views import crop_views, pixel_boxes
 
-MAX_CLASSES, MAX_CLASS_LENGTH = 1000, 100
-MAX_CONTROLS, MAX_CONTROL_LENGTH = 20, 60
-MAX_BEAMS, MAX_NEW_TOKENS = 10, 64
 CACHED_VIEWS, CACHED_TEXTS = 512, 20_000
-
-
-@dataclass(frozen=True)
-class Options:
-    """What is asked of every region; see `Predictor.refer`."""
-
-    classes: tuple[str, ...] | None = None
-    controls: tuple[str, ...] = ()
-    coefficients: tuple[float, ...] | None = None
-    num_views: int | None = None
-    mode: str | None = None
-    hash_method: str = "dct_mean"
-    tag_threshold: float | None = None
-    top_classes: int | None = 5
-    captions: bool = True
-    num_beams: int | None = None
-    max_new_tokens: int | None = None
-    generator: torch.Generator | None = None
-
-
-@dataclass(frozen=True)
-class _Region:
-    """One box of one photograph on its way through the network."""
-
-    image: np.ndarray
-    digest: bytes
-    box: Box
-    views: tuple[ViewChoice, ...]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.image.shape[1], self.image.shape[0]
-
-    def chosen(self, num_views: int) -> np.ndarray:
-        """Boxes [num_views, 4] in rank order; where fewer were chosen the region's own view fills up.
-
-        The view at t = 1 is the image to the last pixel, so that all regions share it: interpolated in float32 it may
-        end a rounding below the edge.
-        """
-        taken = sorted((view for view in self.views if view.rank is not None), key=lambda view: view.rank or 0)
-        boxes = [(0.0, 0.0, *self.size) if view.t == 1 else view.box for view in taken]
-        return np.array(boxes + boxes[:1] * (num_views - len(boxes)), dtype=np.float32)
+MAX_BATCH = 32  # regions through the network at a time, whatever was asked
 
 
 class Predictor:
@@ -164,7 +119,7 @@ class Predictor:
         """
         if (box is None) == (boxes is None):
             raise InputError("Give either one box or a list of boxes.")
-        found = self._refer([(image, [box] if box is not None else boxes)], self._options(options))
+        found = self._refer([(image, [box] if box is not None else boxes)], Options.checked(options, self.num_views))
         return found[0][0] if box is not None else found[0]
 
     def refer_many(
@@ -174,7 +129,7 @@ class Predictor:
 
         Holds at most `batch_size` regions and their photographs at a time. Options are those of `refer`.
         """
-        checked = self._options(options)
+        checked = Options.checked(options, self.num_views)
         waiting: list[tuple[ImageSource, Sequence[Sequence[float]]]] = []
         for image, boxes in requests:
             waiting.append((image, boxes))
@@ -193,43 +148,25 @@ class Predictor:
 
     def _refer(self, requests: Sequence[tuple[ImageSource, Any]], options: Options) -> list[list[RegionResult]]:
         with self._lock, torch.inference_mode():
-            clock = _Clock(self.device)
-            regions: list[_Region] = []
-            counts = []
-            for source, boxes in requests:
-                image = open_image(source)
-                digest = hashlib.blake2b(image, digest_size=16, key=str(image.shape).encode()).digest()
-                checked = validate_boxes(boxes, (image.shape[1], image.shape[0]))
-                regions += [_Region(image, digest, box, self._choose(image, box, options)) for box in checked]
-                counts.append(len(checked))
+            clock = Clock(self.device)
+            asked = [look_at(image, boxes, options, self.num_views, self.default_mode) for image, boxes in requests]
             clock.lap("views")
+            regions = [region for group in asked for region in group]
+            results: list[RegionResult] = []
             try:
-                results = iter(self._describe(regions, options, clock))
+                for start in range(0, len(regions), MAX_BATCH):
+                    results += self._describe(regions[start : start + MAX_BATCH], options, clock)
             except torch.OutOfMemoryError as error:
                 raise too_little_memory(self.device) from error
-            return [[next(results) for _ in range(count)] for count in counts]
+            timing = clock.times(len(regions))
+            answers = iter([replace(result, timing_ms=timing) for result in results])
+            return [[next(answers) for _ in group] for group in asked]
 
-    def _choose(self, image: np.ndarray, box: Box, options: Options) -> tuple[ViewChoice, ...]:
-        mode = options.mode or ("manual" if options.coefficients is not None else self.default_mode)
-        return tuple(
-            select_views(
-                image,
-                box,
-                options.num_views or self.num_views,
-                mode,
-                coefficients=options.coefficients,
-                hash_method=options.hash_method,
-                generator=options.generator,
-            )
-        )
-
-    def _describe(self, regions: Sequence[_Region], options: Options, clock: _Clock) -> list[RegionResult]:
+    def _describe(self, regions: Sequence[Region], options: Options, clock: Clock) -> list[RegionResult]:
         tokens = self._encode(regions)
         clock.lap("encode")
-        places = np.concatenate(
-            [boxes_in_views(r.box, r.chosen(self.num_views), r.size, self._view_size) for r in regions]
-        )
-        geometry = torch.tensor(np.stack([_geometry(r.box, r.size) for r in regions]), device=self.device)
+        places = np.concatenate([region.inside(self.num_views, self._view_size) for region in regions])
+        geometry = torch.from_numpy(np.stack([region.geometry for region in regions])).to(self.device)
         cuts = self.model.align.cut(tokens, torch.from_numpy(places).to(self.device))
         queries, summary = self.model.represent(cuts, geometry)
         clock.lap("fuse")
@@ -242,7 +179,6 @@ class Predictor:
         if options.captions:
             captions = list(self._captions(queries, summary, tags, options))
             clock.lap("caption")
-        timing = clock.times(len(regions))
         threshold = self.tag_threshold if options.tag_threshold is None else options.tag_threshold
         return [
             RegionResult(
@@ -252,7 +188,6 @@ class Predictor:
                 tags=tuple(item for item in _best(self.vocabulary.tags, tag_row, None) if item.score >= threshold),
                 attributes=self._attributes(attribute_row),
                 views=region.views,
-                timing_ms=timing,
                 model=self.model_name,
             )
             for region, caption, scores, tag_row, attribute_row in zip(
@@ -264,7 +199,7 @@ class Predictor:
     def _view_size(self) -> int:
         return self.model.config.encoder.image_size
 
-    def _encode(self, regions: Sequence[_Region]) -> Tensor:
+    def _encode(self, regions: Sequence[Region]) -> Tensor:
         """Tokens [S * V, T, C] of the regions' chosen views; only views that are not kept yet are cut and encoded."""
         keys: list[tuple[bytes, bytes]] = []
         missing: dict[tuple[bytes, bytes], np.ndarray] = {}
@@ -332,85 +267,7 @@ class Predictor:
         order = sorted(range(len(scores)), key=lambda k: -scores[k])
         return tuple(Attribute(words[k].name, words[k].type, scores[k]) for k in order)
 
-    def _options(self, given: dict[str, Any]) -> Options:
-        """Check what was asked; InputError names the limit that is not kept."""
-        try:
-            options = Options(**given)
-        except TypeError as error:
-            raise InputError(f"This option does not exist: {str(error).split('argument ')[-1]}.") from error
-        limits = (
-            ("num_views", 1, self.num_views, "This model looks through 1 to {} views"),
-            ("tag_threshold", 0, 1, "The tag threshold lies from 0 to {}"),
-            ("top_classes", 1, MAX_CLASSES, "Between 1 and {} classes can be shown"),
-            ("num_beams", 1, MAX_BEAMS, "A caption is searched for with 1 to {} beams"),
-            ("max_new_tokens", 1, MAX_NEW_TOKENS, "A caption may have 1 to {} word pieces, say fewer words"),
-        )
-        for name, low, high, sentence in limits:
-            _check_number(getattr(options, name), low, high, sentence)
-        if options.coefficients is not None:
-            steps = tuple(validate_coefficients(options.coefficients))
-            if len(steps) > self.num_views:
-                raise InputError(f"This model looks through at most {self.num_views} views; {len(steps)} were given.")
-            options = replace(options, coefficients=steps)
-        classes = check_words(options.classes, "class list", MAX_CLASSES, MAX_CLASS_LENGTH)
-        if classes is not None and not classes:
-            raise InputError("The class list is empty; name at least one class, or leave it out for the default list.")
-        controls = check_words(options.controls, "control words", MAX_CONTROLS, MAX_CONTROL_LENGTH)
-        return replace(options, classes=classes, controls=controls or ())
-
-
-def _check_number(value: Any, low: float, high: float, sentence: str) -> None:
-    if value is None:
-        return
-    whole = isinstance(low, int) and high > 1
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not low <= value <= high:
-        raise InputError(
-            f"{sentence.format(high)}; {'a whole number' if whole else 'a number'} is needed, not {value!r}."
-        )
-
-
-class _Clock:
-    """Milliseconds a stage took; waits for the device first, so that a stage is charged with its own work."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._start = self._last = time.perf_counter()
-        self._laps: dict[str, float] = {}
-
-    def lap(self, stage: str) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        now = time.perf_counter()
-        self._laps[stage] = 1000 * (now - self._last)
-        self._last = now
-
-    def times(self, regions: int) -> dict[str, float]:
-        """Milliseconds a region of a batch of `regions`."""
-        total = 1000 * (self._last - self._start)
-        return {stage: ms / regions for stage, ms in (self._laps | {"total": total}).items()}
-
-
-def check_words(words: Sequence[str] | None, what: str, most: int, longest: int) -> tuple[str, ...] | None:
-    """Trimmed words without empty ones and repeats. Raises InputError when they are too many, too long or not text."""
-    if words is None:
-        return None
-    if isinstance(words, str) or not all(isinstance(word, str) for word in words):
-        raise InputError(f"The {what} must be a list of texts.")
-    if len(words) > most:
-        raise InputError(f"The {what} may hold at most {most} entries; {len(words)} were given.")
-    kept = tuple(dict.fromkeys(" ".join(word.split()) for word in words if word.strip()))
-    if any(len(word) > longest for word in kept):
-        raise InputError(f"An entry of the {what} may have at most {longest} characters.")
-    return kept
-
 
 def _best(names: Sequence[str], scores: Sequence[float], count: int | None) -> list[Scored]:
     order = sorted(range(len(names)), key=lambda k: -scores[k])
     return [Scored(names[k], scores[k]) for k in order[:count]]
-
-
-def _geometry(box: Box, size: tuple[int, int]) -> np.ndarray:
-    """x1, y1, x2, y2, width, height of the box as shares of the photograph [6]."""
-    x1, y1, x2, y2 = box
-    w, h = size
-    return np.array([x1 / w, y1 / h, x2 / w, y2 / h, (x2 - x1) / w, (y2 - y1) / h], dtype=np.float32)

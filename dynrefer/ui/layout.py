@@ -5,7 +5,8 @@ from typing import Any
 
 import gradio as gr
 
-from dynrefer.predictor import MAX_CLASSES, MAX_CONTROLS, Predictor
+from dynrefer.options import MAX_CLASSES, MAX_CONTROLS
+from dynrefer.predictor import Predictor
 from dynrefer.selection import MODES
 
 from . import rendering

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from dynrefer.errors import InputError
-from dynrefer.predictor import MAX_CLASS_LENGTH, MAX_CLASSES, MAX_CONTROL_LENGTH, MAX_CONTROLS, check_words
+from dynrefer.options import MAX_CLASS_LENGTH, MAX_CLASSES, MAX_CONTROL_LENGTH, MAX_CONTROLS, check_words
 from dynrefer.regions import shown
 from dynrefer.selection import MODES
 from dynrefer.views import validate_coefficients
