@@ -17,7 +17,10 @@ Updates = dict[Any, Any]
 
 
 class Panel(gr.HTML):
-    """HTML rendered on the server; its buttons copy, or raise the event `pressed` with their data attributes."""
+    """HTML rendered on the server; its buttons copy, or raise the event `pressed` with their data attributes.
+
+    With `live=True` screen readers read out what comes in.
+    """
 
     def __init__(self, value: str = "", **kwargs: Any) -> None:
         super().__init__(value, **{"js_on_load": read("panels.js"), "apply_default_css": False, **kwargs})

@@ -69,7 +69,7 @@ def build_display(predictor: Predictor, stage: Stage, choices: Choices, views: P
     return Display(
         picker=stage.picker,
         views=views,
-        answer=Panel(rendering.answer(None), elem_id="answer", render=False),
+        answer=Panel(rendering.answer(None), live=True, elem_id="answer", render=False),
         words=Panel(elem_id="words", render=False),
         tag_threshold=choices.tag_threshold,
         table=Panel(rendering.table(Album()), elem_id="table", render=False),

@@ -1,5 +1,12 @@
-// What every panel does: its copy buttons copy, its other buttons tell Python which of them was pressed.
-// `element` and `trigger` are given by gr.HTML. Event: "pressed" with the button's data attributes.
+// What every panel does: its copy buttons copy, its other buttons tell Python which of them was pressed, and pointing
+// at a view lights it up on the photograph.
+// `element`, `props` and `trigger` are given by gr.HTML. Event: "pressed" with the button's data attributes.
+
+// A live region has to be there before its content comes, or the first answer is not read out.
+if (props.live) element.setAttribute("aria-live", "polite");
+
+// Browsers let a page copy on https and on this machine only; elsewhere the copy buttons are hidden.
+element.classList.toggle("dr-no-copy", !navigator.clipboard);
 
 element.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
@@ -13,3 +20,11 @@ element.addEventListener("click", async (event) => {
   button.textContent = "Copied";
   setTimeout(() => (button.textContent = label), 1200);
 });
+
+function lightUp(event, on) {
+  const view = event.target.closest("[data-t]");
+  if (!view) return;
+  for (const drawn of document.querySelectorAll(`#picker .view[data-t="${view.dataset.t}"]`)) drawn.classList.toggle("pointed", on);
+}
+element.addEventListener("pointerover", (event) => lightUp(event, true));
+element.addEventListener("pointerout", (event) => lightUp(event, false));

@@ -1,7 +1,6 @@
 """The live page in Chromium: one app and one browser a session, one fresh visitor a test."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,19 +12,10 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 
 from dynrefer import Predictor
 from dynrefer.ui import build_page, launch_options
+from tests.browser.chromium import find_chromium, launch_chromium
 from tests.browser.visitor import MARK, App
 
 EMBEDDED = Path(__file__).parents[2] / "checkpoints" / "dynrefer-mini"
-# The last four keep Chromium from calling home when it starts.
-CHROMIUM_OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PATIENCE_MS = 60_000
 
 
@@ -51,14 +41,14 @@ def app(tiny_checkpoint: Path) -> Iterator[App]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium; without it tests are skipped, but never with CI=true."""
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    path = find_chromium()
     if path is None:
         if os.environ.get("CI") == "true":
             pytest.fail("Chromium is missing; install the package chromium, or name it by CHROMIUM=/path/to/it")
         pytest.skip("Chromium is missing (package chromium, or CHROMIUM=/path/to/it)")
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_OPTIONS)
+        browser = launch_chromium(playwright, path)
         yield browser
         browser.close()
 

@@ -1,0 +1,27 @@
+"""Chromium as Playwright drives it here."""
+
+import os
+import shutil
+
+from playwright.sync_api import Browser, Playwright
+
+# The last three keep Chromium from calling home when it starts.
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def find_chromium() -> str | None:
+    """The program's path: CHROMIUM where it is set, else the first one installed."""
+    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def launch_chromium(playwright: Playwright, path: str) -> Browser:
+    """Start the Chromium at `path` without a window."""
+    return playwright.chromium.launch(executable_path=path, args=OPTIONS)
