@@ -57,7 +57,7 @@ def look_at(source: ImageSource, boxes: Any, options: Options, num_views: int, m
     Raises InputError in one sentence for whatever cannot be used.
     """
     image = open_image(source)
-    digest = hashlib.blake2b(image, digest_size=16, key=str(image.shape).encode()).digest()
+    digest = hashlib.blake2b(image.data, digest_size=16, key=str(image.shape).encode()).digest()
     mode = options.mode or ("manual" if options.coefficients is not None else mode)
     regions = []
     for box in validate_boxes(boxes, (image.shape[1], image.shape[0])):
@@ -75,22 +75,33 @@ def look_at(source: ImageSource, boxes: Any, options: Options, num_views: int, m
 
 
 class Clock:
-    """Milliseconds a stage took; waits for the device first, so that a stage is charged with its own work."""
+    """Milliseconds a stage took; a GPU's own clock is read at the end, so that no stage waits for the one before."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._start = self._last = time.perf_counter()
-        self._laps: dict[str, float] = {}
+        self._marks: list[tuple[str, Any]] = [("", self._now())]
 
     def lap(self, stage: str) -> None:
         """End a stage; stages of the same name add up."""
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        now = time.perf_counter()
-        self._laps[stage] = self._laps.get(stage, 0.0) + 1000 * (now - self._last)
-        self._last = now
+        self._marks.append((stage, self._now()))
 
     def times(self, regions: int) -> dict[str, float]:
-        """Milliseconds a region of a batch of `regions`."""
-        total = 1000 * (self._last - self._start)
-        return {stage: ms / regions for stage, ms in (self._laps | {"total": total}).items()}
+        """Milliseconds a region of a batch of `regions`; waits for the device."""
+        marks = [mark for _, mark in self._marks]
+        laps: dict[str, float] = {}
+        for (stage, end), start in zip(self._marks[1:], marks[:-1], strict=True):
+            laps[stage] = laps.get(stage, 0.0) + self._between(start, end)
+        return {stage: ms / regions for stage, ms in (laps | {"total": sum(laps.values())}).items()}
+
+    def _now(self) -> Any:
+        if self._device.type != "cuda":
+            return time.perf_counter()
+        mark = torch.cuda.Event(enable_timing=True)
+        mark.record(torch.cuda.current_stream(self._device))
+        return mark
+
+    def _between(self, start: Any, end: Any) -> float:
+        if self._device.type != "cuda":
+            return 1000 * (end - start)
+        end.synchronize()
+        return start.elapsed_time(end)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +41,7 @@ class StaticDecoder:
 
     def __init__(self, t5: T5ForConditionalGeneration, regions: int, beams: int, prompt: int, length: int) -> None:
         self.t5, self.regions = t5, regions
-        self.blocks: Any = t5.decoder.block
+        self.blocks = cast(Any, t5.decoder.block)
         weight = t5.shared.weight
         layers, heads, size = len(self.blocks), t5.config.num_heads, t5.config.d_kv
         self.past = weight.new_zeros(layers, 2, regions * beams, heads, length, size)

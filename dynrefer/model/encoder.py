@@ -6,7 +6,7 @@ N views, G global tokens, T = G + sum of side * side over the encoder's grids, C
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, cast
 
 import timm
 import torch
@@ -31,7 +31,7 @@ class EfficientNetEncoder(nn.Module):
 
     def __init__(self, config: EncoderConfig, text_width: int) -> None:
         super().__init__()
-        self.backbone: Any = timm.create_model(config.name, pretrained=False)
+        self.backbone = cast(Any, timm.create_model(config.name, pretrained=False))
         coarse = self.backbone.num_features
         fine = self.backbone.feature_info[3]["num_chs"]
         self.project_coarse = nn.Linear(coarse, config.width)
