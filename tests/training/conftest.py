@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 from dynrefer.data.loader import write_samples
 from dynrefer.data.sample import RegionText, Sample
 from dynrefer.model.checkpoint import load_checkpoint
+from dynrefer.training import train
 from dynrefer.training.feature_cache import CacheSettings, build_cache
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
@@ -60,18 +62,8 @@ def features(tmp_path_factory: pytest.TempPathFactory, samples: list[Sample], ti
     return folder
 
 
-@pytest.fixture
-def data(tmp_path: Path, samples: list[Sample]) -> Path:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    write_samples(samples, folder / "samples.jsonl")
-    sentences = [{"text": f"a {colour} cup", "kind": "caption"} for colour in COLOURS]
-    (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, sentences)))
-    return folder
-
-
-@pytest.fixture
-def settings(tiny_checkpoint: Path) -> dict[str, object]:
+@pytest.fixture(scope="session")
+def settings(tiny_checkpoint: Path) -> dict[str, Any]:
     """A configuration of a few steps, as JSON holds it."""
     return {
         "init": str(tiny_checkpoint),
@@ -89,8 +81,36 @@ def settings(tiny_checkpoint: Path) -> dict[str, object]:
     }
 
 
+def write_data(folder: Path, samples: list[Sample]) -> Path:
+    """A folder as `python -m dynrefer data build` leaves it."""
+    folder.mkdir()
+    write_samples(samples, folder / "samples.jsonl")
+    sentences = [{"text": f"a {colour} cup", "kind": "caption"} for colour in COLOURS]
+    (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, sentences)))
+    return folder
+
+
 @pytest.fixture
-def config(tmp_path: Path, settings: dict[str, object]) -> Path:
+def data(tmp_path: Path, samples: list[Sample]) -> Path:
+    return write_data(tmp_path / "data", samples)
+
+
+@pytest.fixture
+def config(tmp_path: Path, settings: dict[str, Any]) -> Path:
     path = tmp_path / "tiny.json"
     path.write_text(json.dumps(settings))
     return path
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, samples: list[Sample], settings: dict[str, Any], features: Path
+) -> Path:
+    """The folder of a run that nothing interrupted, computed by one thread."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "tiny.json").write_text(json.dumps(settings))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    train(folder / "tiny.json", write_data(folder / "data", samples), folder / "run", cache=features)
+    torch.set_num_threads(threads)
+    return folder / "run"

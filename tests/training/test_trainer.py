@@ -1,14 +1,236 @@
-"""Runs of the tiny model: what comes out, and that being stopped or killed changes nothing."""
+"""Runs of the tiny model: what comes out, and that being stopped, killed or dealt out to processes changes nothing."""
 
 from __future__ import annotations
 
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from dynrefer.data.loader import read_samples, write_samples
+from dynrefer.errors import InputError
 from dynrefer.model.checkpoint import load_checkpoint
 from dynrefer.training import train
 
+WORKER = Path(__file__).with_name("run_worker.py")
+Write = Callable[..., Path]
 
-def test_a_run_leaves_checkpoints_that_load(config: Path, data: Path, tmp_path: Path) -> None:
-    best = train(config, data, tmp_path / "run")
-    assert best == tmp_path / "run" / "best"
-    assert load_checkpoint(best).name == load_checkpoint(tmp_path / "run" / "last").name == "tiny"
+
+@pytest.fixture
+def write(tmp_path: Path, settings: dict[str, Any]) -> Write:
+    """Writes the small configuration with changes."""
+
+    def write(name: str = "changed", **changes: Any) -> Path:
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(settings | changes))
+        return path
+
+    return write
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Any:
+    """Sums come out in one order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def worker(*given: object, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *launcher, str(WORKER), *map(str, given)]
+    environment = os.environ | {"PYTHONPATH": str(WORKER.parents[2]), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
+
+
+def final_state(out: Path) -> dict[str, Tensor]:
+    return load_file(out / "state.safetensors")
+
+
+def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    different = [name for name in one if not torch.equal(one[name], other[name])]
+    assert different == []
+
+
+def test_a_run_leaves_checkpoints_that_load(undisturbed: Path) -> None:
+    best, last = (load_checkpoint(undisturbed / name) for name in ("best", "last"))
+    assert best.name == last.name == "tiny"
+    assert any((undisturbed / "curves").iterdir())
+
+
+@pytest.mark.parametrize("point", ["step 4", "state 3", "best"])
+def test_a_killed_run_ends_with_the_same_weights(
+    point: str, undisturbed: Path, config: Path, data: Path, features: Path, tmp_path: Path
+) -> None:
+    killed = worker("kill", point, config, data, tmp_path / "run", features)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    train(config, data, tmp_path / "run", cache=features)
+    assert_same(final_state(tmp_path / "run"), final_state(undisturbed))
+    for name in ("best", "last"):
+        file = Path(name) / "model.safetensors"
+        assert_same(load_file(tmp_path / "run" / file), load_file(undisturbed / file))
+
+
+def test_sigterm_saves_the_step_at_hand_and_stops(
+    undisturbed: Path, config: Path, data: Path, features: Path, tmp_path: Path
+) -> None:
+    stopped = worker("stop", "step 3", config, data, tmp_path / "run", features)
+    assert stopped.returncode == 0
+    assert "stopped after step 3" in stopped.stdout + stopped.stderr
+    assert not (tmp_path / "run" / "last").exists()
+    train(config, data, tmp_path / "run", cache=features)
+    assert_same(final_state(tmp_path / "run"), final_state(undisturbed))
+
+
+def test_max_steps_stops_and_the_next_call_goes_on(
+    undisturbed: Path, config: Path, data: Path, features: Path, tmp_path: Path
+) -> None:
+    assert train(config, data, tmp_path / "run", cache=features, max_steps=3) is None
+    assert train(config, data, tmp_path / "run", cache=features) == tmp_path / "run" / "best"
+    assert_same(final_state(tmp_path / "run"), final_state(undisturbed))
+
+
+def test_accumulated_parts_give_the_gradient_of_the_whole_batch(
+    write: Write, data: Path, features: Path, tmp_path: Path
+) -> None:
+    one, parts = (gradients(write, data, features, tmp_path, accumulate=n) for n in (1, 2))
+    assert_close(one, parts)
+
+
+def test_two_processes_give_loss_and_gradient_of_one_with_the_doubled_batch(
+    write: Write, data: Path, features: Path, tmp_path: Path
+) -> None:
+    two = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "--standalone")
+    one = gradients(write, data, features, tmp_path)
+    assert_close(one, gradients(write, data, features, tmp_path, launcher=two))
+
+
+def gradients(
+    write: Write, data: Path, features: Path, folder: Path, launcher: tuple[str, ...] = (), accumulate: int = 1
+) -> dict[str, Any]:
+    """Loss and gradients of one step of the paper's objective without dropout."""
+    quiet: dict[str, Any] = {"resampler": {"dropout": 0.0}, "decoder": {"dropout": 0.0}}
+    quiet["language"] = {"options": {"dropout_rate": 0.0}}
+    config = write(f"part-{accumulate}", model=quiet, weights={}, texts={}, accumulate=accumulate)
+    out = folder / f"gradients-{accumulate}-{len(launcher)}"
+    done = worker("gradients", "-", config, data, out, features, launcher=launcher)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return torch.load(out, weights_only=True)
+
+
+def assert_close(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
+    assert one["gradients"].keys() == other["gradients"].keys()
+    for name, value in one["gradients"].items():
+        assert torch.allclose(value, other["gradients"][name], rtol=1e-3, atol=1e-6), name
+
+
+def test_gradients_reach_exactly_the_trainable_set(write: Write, data: Path, features: Path, tmp_path: Path) -> None:
+    found = gradients(write, data, features, tmp_path)["gradients"]
+    config = json.loads(write().read_text())
+    model = load_checkpoint(config["init"]).model
+    unused = {name for name, _ in model.trainable_parameters()} - found.keys()
+    assert all(not name.startswith(("encoder.", "text_encoder.")) for name in found)
+    assert unused == set()
+    assert all(value.abs().max() > 0 for name, value in found.items() if name.endswith("weight"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "still"),
+    [
+        ({"weights": {"tag": 0}}, "tagging."),
+        ({"weights": {"caption": 0}}, "language."),
+        ({"weights": {"contrast": 0}}, "contrast."),
+    ],
+)
+def test_a_decoder_that_is_off_stays_as_it_was(
+    changes: dict[str, Any], still: str, write: Write, data: Path, features: Path, tmp_path: Path
+) -> None:
+    config = write(**changes, texts={})
+    train(config, data, tmp_path / "run", cache=features)
+    start = load_checkpoint(json.loads(config.read_text())["init"]).model.state_dict()
+    end = load_checkpoint(tmp_path / "run" / "last").model.state_dict()
+    moved = {name for name in start if not torch.allclose(start[name], end[name], atol=2e-3)}
+    assert not any(name.startswith(still) for name in moved)
+    assert {"resampler", "align"} <= {name.split(".")[0] for name in moved}
+
+
+@pytest.mark.parametrize("changes", [{"num_views": 2}, {"align": {"enabled": False}}, {"num_views": 1}])
+def test_views_and_alignment_can_be_changed(
+    changes: dict[str, Any], write: Write, data: Path, features: Path, tmp_path: Path
+) -> None:
+    train(write(model=changes, steps=2), data, tmp_path / "run", cache=features)
+    model = load_checkpoint(tmp_path / "run" / "last").model
+    assert model.config.num_views == changes.get("num_views", 3)
+    assert (model.align.deform is None) == ("align" in changes or changes.get("num_views") == 1)
+
+
+@pytest.mark.parametrize(
+    "views", [{}, {"stochastic": False, "fixed": [0.2, 0.6]}, {"nested": False}, {"keep_region": False}]
+)
+def test_photographs_train_without_a_cache(views: dict[str, Any], write: Write, data: Path, tmp_path: Path) -> None:
+    config = write(cache={}, views=views, steps=1, batch_size=2, augment={"mirror": 0.5, "jitter": 0.06, "colour": 0.2})
+    assert train(config, data, tmp_path / "run") == tmp_path / "run" / "best"
+
+
+def test_an_unreadable_photograph_is_skipped_and_named(
+    write: Write, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    records = [json.loads(line) for line in (data / "samples.jsonl").read_text().splitlines()]
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no photograph")
+    records[3]["image"] = str(broken)
+    (data / "samples.jsonl").write_text("\n".join(map(json.dumps, records)))
+    assert len(read_samples(data / "samples.jsonl")) == 16
+    config = write(cache={}, steps=3, batch_size=4, validate_every=9)
+    with pytest.raises(InputError, match=r"more than 1 %.*broken\.png"):
+        train(config, data, tmp_path / "run")
+
+
+def test_a_full_disk_stops_with_a_sentence_and_keeps_the_finished_state(
+    config: Path, data: Path, features: Path, tmp_path: Path
+) -> None:
+    train(config, data, tmp_path / "run", cache=features, max_steps=2)
+    finished = (tmp_path / "run" / "state.safetensors").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(InputError, match="could not be written"):
+            train(config, data, tmp_path / "run", cache=features)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "run" / "state.safetensors").read_bytes() == finished
+
+
+def test_a_folder_with_another_run_is_refused(undisturbed: Path, write: Write, data: Path, features: Path) -> None:
+    with pytest.raises(InputError, match="choose another --out"):
+        train(write(batch_size=2), data, undisturbed, cache=features)
+
+
+def test_a_damaged_state_is_named(config: Path, data: Path, features: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "state.safetensors").write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"state\.safetensors is damaged"):
+        train(config, data, tmp_path / "run", cache=features)
+
+
+def test_a_start_is_needed(write: Write, data: Path, features: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--init"):
+        train(write(init=None), data, tmp_path / "run", cache=features)
+
+
+def test_data_without_training_samples_are_refused(config: Path, data: Path, features: Path, tmp_path: Path) -> None:
+    write_samples(read_samples(data / "samples.jsonl", "val"), data / "samples.jsonl")
+    with pytest.raises(InputError, match="no sample of the split 'train'"):
+        train(config, data, tmp_path / "run", cache=features)
