@@ -78,11 +78,13 @@ def run_benchmark(
         raise InputError(f"There is no benchmark '{name}': choose {', '.join(BENCHMARKS)}.")
     if options.limit is not None and options.limit < 1:
         raise InputError(f"--limit {options.limit} leaves nothing to measure: give 1 or more.")
+    if options.rescore and name == "ablation":
+        raise InputError("An ablation takes no --rescore: started again, it asks nothing twice and scores all anew.")
     asking = Asking(ViewRequest.parse(options.views), options.batch_size, options.seed)
     chosen = _load(name, load_data(Path(data), options.split), options, say)
     if any(benchmark.needs_java for benchmark in chosen):
         require_java()
-    if options.rescore and name != "ablation":
+    if options.rescore:
         metrics = rescore(chosen[0], folder, _fingerprint(options.model))
     else:
         predictor = Predictor.from_pretrained(options.model, options.device, options.dtype)

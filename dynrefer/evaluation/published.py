@@ -38,11 +38,11 @@ PUBLISHED = (
 
 
 def published_beside(benchmark: str, figure: Figure) -> str:
-    """The authors' figure for the same benchmark and metric, with its data and protocol where they differ from ours."""
+    """The authors' figure for the same benchmark and metric, with its data and protocol where ours are others."""
     found = [item for item in PUBLISHED if (item.benchmark, item.metric) == (benchmark, figure.metric)]
-    if figure.detector:
-        found = [item for item in found if "detected" in item.protocol]
-    same = [item for item in found if item.comparable(figure)]
-    if same:
-        return f"{same[0].value:.1f}"
+    alike = [item for item in found if item.protocol in figure.protocol]
+    if figure.detector or alike:
+        found = alike
+    if any(item.comparable(figure) for item in found):
+        return f"{next(item.value for item in found if item.comparable(figure)):.1f}"
     return "; ".join(f"{item.value:.1f} on {item.dataset}, {item.protocol} (not comparable)" for item in found)

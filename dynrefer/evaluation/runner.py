@@ -7,7 +7,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ def run(benchmark: Benchmark, predictor: Predictor, asking: Asking, out: Path, s
     Raises:
         InputError: a photograph cannot be read, or the predictor refuses an option; what was predicted stays.
     """
+    asking = replace(asking, views=asking.views.resolved(predictor.default_mode, predictor.num_views))
     identity = {
         "benchmark": benchmark.name,
         "dataset": benchmark.data.title,

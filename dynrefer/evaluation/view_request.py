@@ -38,6 +38,12 @@ class ViewRequest:
             )
         return cls(mode=parts["mode"], num_views=int(parts["number"]) if parts["number"] else None)
 
+    def resolved(self, mode: str, num_views: int) -> "ViewRequest":
+        """The request with a predictor's own mode and number of views where it names none."""
+        if self.coefficients is not None:
+            return self
+        return ViewRequest(self.mode or mode, self.num_views or num_views)
+
     @property
     def random(self) -> bool:
         """Whether chance takes part, so that a generator is needed."""

@@ -168,6 +168,7 @@ def test_the_table_of_runs_puts_the_authors_figures_beside_ours(run: Run, tmp_pa
         ("attributes", {"limit": 0}, "leaves nothing"),
         ("attributes", {"split": "test"}, "has no 'test' part, only val"),
         ("attributes", {"rescore": True}, "no finished predictions"),
+        ("ablation", {"rescore": True}, "takes no --rescore"),
         ("recognition", {"classes": ["zebra"]}, "is empty for this benchmark"),
         ("dense-captions", {}, "no boxes with captions by people"),
     ],

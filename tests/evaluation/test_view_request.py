@@ -25,6 +25,12 @@ def test_words_become_arguments_of_the_predictor(words: str | None, arguments: d
     assert ViewRequest.parse(words).arguments() == arguments
 
 
+def test_what_is_left_open_is_filled_in_from_the_predictor() -> None:
+    assert str(ViewRequest.parse(None).resolved("dynamic", 3)) == "dynamic 3 views"
+    assert str(ViewRequest.parse("random").resolved("dynamic", 3)) == "random 3 views"
+    assert str(ViewRequest.parse("t=0.3").resolved("dynamic", 3)) == "t=0.3"
+
+
 @pytest.mark.parametrize("words", ["t=", "t=2", "t=a", "fovea", "0 views", "dynamic views", "t=nan"])
 def test_words_that_mean_nothing_are_refused(words: str) -> None:
     with pytest.raises(InputError, match="is not understood"):
