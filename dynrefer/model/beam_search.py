@@ -8,6 +8,7 @@ S regions, K beams, B = S * K rows, H heads, P prompt tokens, N largest number o
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -101,7 +102,7 @@ class BeamSearch:
 
     Args:
         t5: in evaluation mode; its weights must stay where they are.
-        record: replay the step as a CUDA graph.
+        record: replay the step as a CUDA graph; where recording fails, a warning is given and steps run as they are.
     """
 
     @torch.inference_mode()
@@ -122,7 +123,7 @@ class BeamSearch:
         self.is_finished = torch.zeros(regions, beams, dtype=torch.bool, device=device)
         self.open = torch.ones(regions, 1, dtype=torch.bool, device=device)  # a better sentence is still possible
         self.first_row = torch.arange(regions, device=device)[:, None] * beams
-        self.graph = self._record() if record else None
+        self.graph = self._record(device) if record else None
 
     @torch.inference_mode()
     def run(self, encoded: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -173,7 +174,8 @@ class BeamSearch:
         self.running_scores.copy_(next_scores)
         self.tokens.copy_(token.gather(1, chosen).flatten())
         self.decoder.reorder((beam.gather(1, chosen) + self.first_row).flatten())
-        worst = torch.where(self.is_finished, self.finished_scores.min(1, keepdim=True).values, IMPOSSIBLE)
+        worst = self.finished_scores.min(1, keepdim=True).values.expand(-1, beams)
+        worst = worst.masked_fill(~self.is_finished, IMPOSSIBLE)
         self.open &= (next_scores[:, :1] / penalty > worst).any(1, keepdim=True)
 
     def _discourage_repeats(self, words: Tensor) -> Tensor:
@@ -193,18 +195,25 @@ class BeamSearch:
         self.is_finished.copy_(torch.cat([self.is_finished, ends], 1).gather(1, kept))
         self.finished_scores.copy_(best)
 
-    def _record(self) -> torch.cuda.CUDAGraph:
+    def _record(self, device: torch.device) -> torch.cuda.CUDAGraph | None:
         self._reset()
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            for _ in range(min(WARM_UP_STEPS, self.options.max_new_tokens - 1)):
-                self._step()
-        torch.cuda.current_stream().wait_stream(aside)
-        self.position.zero_()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._step()
+        try:
+            with torch.cuda.device(device):
+                aside = torch.cuda.Stream()
+                aside.wait_stream(torch.cuda.current_stream())
+                with torch.cuda.stream(aside):  # first runs allocate, which a recording may not
+                    for _ in range(min(WARM_UP_STEPS, self.options.max_new_tokens)):
+                        self._step()
+                torch.cuda.current_stream().wait_stream(aside)
+                self.position.zero_()
+                with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                    self._step()
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            warnings.warn(f"The caption's search runs unrecorded and slower: {error}", stacklevel=2)
+            return None
         return graph
 
 

@@ -94,7 +94,7 @@ def find_checkpoint(source: str | Path | None = None) -> Path:
         return Path(snapshot_download(source, allow_patterns=["*.json", "*.safetensors", "*.md"]))
     except LocalEntryNotFoundError as error:
         raise InputError(
-            f"The model {source!r} is not on this machine and the Hub cannot be reached; connect once, or give a folder."
+            f"The model {source!r} is not on this machine and the Hub is out of reach; connect once, or give a folder."
         ) from error
     except (HfHubHTTPError, HFValidationError) as error:
         raise InputError(

@@ -6,7 +6,7 @@ S regions, V views, Q queries, N tags, A attributes, M attribute templates, K cl
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -46,7 +46,8 @@ class TextBank:
 
     def to(self, device: torch.device) -> TextBank:
         """A copy on another device."""
-        return TextBank(*(_to(getattr(self, f.name), device) for f in fields(self)))
+        moved: dict[str, Any] = {f.name: _to(getattr(self, f.name), device) for f in fields(self)}
+        return TextBank(**moved)
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """A copy on another device."""
-        return Batch(**{f.name: _to(getattr(self, f.name), device) for f in fields(self)})
+        moved: dict[str, Any] = {f.name: _to(getattr(self, f.name), device) for f in fields(self)}
+        return Batch(**moved)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from dynrefer.model import DynRefer, ModelConfig
+from dynrefer.model.convert import convert
 from dynrefer.model.official import released_name
 
 FULL = ModelConfig.preset("dynrefer-flant5xl")
@@ -153,3 +154,15 @@ def text_tokens() -> Tokenizer:
     )
     tokenizer.enable_padding(length=77)
     return tokenizer
+
+
+def convert_tiny(sources: Path, out: Path, released: Path | None = None, base: Path | None = None) -> Path:
+    """Convert a folder of sources, or other files in their place."""
+    return convert(
+        released or sources / "released.pth",
+        out,
+        base=base or sources / "base",
+        text_encoder=sources / "text",
+        tags=sources / "tags.txt",
+        config=CONFIG,
+    )
