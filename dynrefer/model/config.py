@@ -12,7 +12,7 @@ from dynrefer.errors import InputError
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Image encoder: a view becomes `global_tokens` tokens, then for each side in `grids` its patch tokens, row-major."""
+    """Image encoder: a view becomes `global_tokens` tokens, then row-major patch tokens for each side in `grids`."""
 
     kind: str = "efficientnet"  # "efficientnet" (timm, with projections), "blip2" or "clip" (transformers)
     name: str = "tf_efficientnet_lite2"

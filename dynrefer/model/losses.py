@@ -60,7 +60,7 @@ def pairwise_sigmoid_loss(
 ) -> Tensor:
     """Sigmoid loss of region-text pairs (SigLIP, Zhai et al., ICCV 2023): logits [S, T], same [S, T] bool -> scalar.
 
-    Every pair counts once, so averaging the two directions (per region, per text) of a square batch gives the same number.
+    Every pair counts once; the mean of both directions (per region, per text) of a square batch is the same number.
     `total_texts` is what to divide by, T by default: with several processes every one holds its own rows of the global
     batch's pairs, and passes its own number of regions so that the mean over processes is the loss of the whole batch.
     """
@@ -70,7 +70,7 @@ def pairwise_sigmoid_loss(
 
 
 def attribute_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Binary cross-entropy over the known attributes: logits, labels [S, A] (1 / 0 / -1) -> scalar, 0 if none is known."""
+    """Binary cross-entropy over known attributes: logits, labels [S, A] (1 / 0 / -1) -> scalar, 0 if none is known."""
     known = labels != UNKNOWN
     if not known.any():
         return logits.sum() * 0

@@ -67,7 +67,7 @@ def test_a_pickled_object_is_refused_and_not_run(tmp_path: Path) -> None:
     torch.save({"model": {"query_tokens": Surprise(tmp_path / "surprise")}}, tmp_path / "released.pth")
     with pytest.raises(InputError, match="could run code"):
         read_released(tmp_path / "released.pth")
-    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Surprise(tmp_path / "surprise")))
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Surprise(tmp_path / "surprise"), protocol=2))
     with pytest.raises(InputError, match="could run code"):
         read_released(tmp_path / "plain.pth")
     assert not (tmp_path / "surprise").exists()
