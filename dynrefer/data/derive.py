@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from dynrefer.data.attributes import (
     COLOURS,
@@ -28,7 +29,7 @@ _MATERIAL_WORDS = frozenset(
 )
 _COLOUR_WORDS = {*COLOURS, "colorful", "colored", "multicolored", "silver", "gold", "beige", "maroon"}
 _DRESSED = frozenset(
-    "wearing dressed in shirt dress jacket coat suit hat shorts pants uniform clothes outfit wetsuit gear bathrobe "
+    "wearing dressed shirt dress jacket coat suit hat shorts pants uniform clothes outfit wetsuit gear bathrobe "
     "bikini costume shirtless sweater jersey".split()
 )
 
@@ -117,15 +118,26 @@ def _enrich_person(phrase: Phrase, labels: Labels, rng: random.Random) -> Phrase
     spoken = {*qualities, *phrase.modifiers, *phrase.tail}
     if "happy" in labels.having("face expression") and "smiling" not in spoken and rng.random() < 0.5:
         qualities = ("smiling", *qualities)
-    choices = []
-    if phrase.tail[:1] == ("that",):
-        return replace(phrase, qualities=qualities, noun=noun)
-    if not _DRESSED & spoken:
-        choices += [worn for worn in [clothes(labels, rng)] if worn]
-    if "hair" not in phrase.tail and phrase.tail[:1] != ("with",):
-        choices += [shown for shown in [hair(labels)] if shown and (not choices or rng.random() < 0.5)]
-    added = tuple(rng.choice(choices).split()) if choices else ()
-    return replace(phrase, qualities=qualities, noun=noun, tail=added + phrase.tail)
+    details = []
+    if phrase.tail[:1] != ("that",):
+        details = [detail for detail in (_outfit(phrase, labels, rng), _hair(phrase, labels)) if detail]
+    added = rng.choice(details).split() if details else ()
+    return replace(phrase, qualities=qualities, noun=noun, tail=(*added, *phrase.tail))
+
+
+def _outfit(phrase: Phrase, labels: Labels, rng: random.Random) -> str | None:
+    """Clothes that the phrase does not mention; "wearing" them where it goes on with another "in"."""
+    coloured = any(first == "in" and second in COLOURS for first, second in pairwise(phrase.tail))
+    worn = clothes(labels, rng)
+    if worn is None or coloured or _DRESSED & {*phrase.qualities, *phrase.tail}:
+        return None
+    if phrase.tail[:1] == ("in",) and worn.startswith("in "):
+        return f"wearing {worn.removeprefix('in ')} clothes"
+    return worn
+
+
+def _hair(phrase: Phrase, labels: Labels) -> str | None:
+    return None if "hair" in phrase.tail or phrase.tail[:1] == ("with",) else hair(labels)
 
 
 def _enrich_object(phrase: Phrase, class_name: str, labels: Labels, rng: random.Random) -> Phrase:

@@ -15,7 +15,7 @@ from dynrefer.data.words import Word, normalise, tag_words
 
 MIN_AREA = 0.01
 MIN_LEAD = 3.0
-_UNFIT = frozenset("erotic erotically sexy naked nude topless breasts".split())
+_UNFIT = frozenset("erotic erotically sexy naked nude topless breasts panties".split())
 
 
 @dataclass(frozen=True)

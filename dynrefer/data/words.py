@@ -104,8 +104,8 @@ class Word(NamedTuple):
 
 def normalise(text: str) -> str:
     """Lower case without punctuation, "the man ' s red hat." -> "the man's red hat"."""
-    text = text.lower().replace("’", "'").replace("`", "'").replace("&", " and ")
-    text = re.sub(r"(\w) ?' ?(s|t|re)\b", r"\1'\2", text)
+    text = text.lower().replace("’", "'").replace("`", " ").replace("&", " and ")
+    text = re.sub(r"(\w) ?' ?(s|t|re)\b(?!-)", r"\1'\2", text)
     text = re.sub(r"[^a-z0-9'\- ]", " ", text)
     text = re.sub(r"(?<![a-z0-9])['\-]+|['\-]+(?![a-z0-9])", " ", text)
     return _SPELLING.sub(lambda match: _SPELLINGS[match.group()], " ".join(text.split()))
