@@ -130,7 +130,7 @@ def gradients(
 
 
 def assert_close(one: dict[str, Any], other: dict[str, Any]) -> None:
-    assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
+    assert float(one["loss"]) == pytest.approx(float(other["loss"]), rel=1e-5)
     assert one["gradients"].keys() == other["gradients"].keys()
     for name, value in one["gradients"].items():
         assert torch.allclose(value, other["gradients"][name], rtol=1e-3, atol=1e-6), name
@@ -143,7 +143,8 @@ def test_gradients_reach_exactly_the_trainable_set(write: Write, data: Path, fea
     unused = {name for name, _ in model.trainable_parameters()} - found.keys()
     assert all(not name.startswith(("encoder.", "text_encoder.")) for name in found)
     assert unused == set()
-    assert all(value.abs().max() > 0 for name, value in found.items() if name.endswith("weight"))
+    still = {name for name, value in found.items() if name.endswith("weight") and not value.any()}
+    assert still <= {"align.deform.offset_mask_dw.weight"}  # behind a layer that starts at zero
 
 
 @pytest.mark.parametrize(
