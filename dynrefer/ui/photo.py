@@ -53,7 +53,7 @@ class Photo:
         return crop_views(self.pixels, corners, size)[0]
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def open_photo(path: str) -> Photo:
     """Open an uploaded file; the last few stay open, since every box on a photograph asks for it again."""
     return Photo(open_image(path))

@@ -17,7 +17,7 @@ from .files import EXAMPLES, read_examples
 from .photo import Photo, open_photo, view_colour
 
 LIKELY_ATTRIBUTES = 12
-MOST_TAGS = 40
+MOST_TAGS = 24
 
 
 def percent(score: float) -> str:
