@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from dynrefer.model.checkpoint import find_checkpoint, fingerprint_of
 from dynrefer.predictor import Predictor
 
 BENCHMARKS = ("captions", "dense-captions", "attributes", "recognition", "ablation")
+_PACKAGES = ("pycocotools", "pycocoevalcap", "matplotlib")
 _ABLATED = ("recognition", "attributes", "captions")
 
 
@@ -74,12 +76,7 @@ def run_benchmark(
         InputError: something is missing or does not fit; what was predicted stays.
     """
     options, folder = options or BenchmarkOptions(), Path(out)
-    if name not in BENCHMARKS:
-        raise InputError(f"There is no benchmark '{name}': choose {', '.join(BENCHMARKS)}.")
-    if options.limit is not None and options.limit < 1:
-        raise InputError(f"--limit {options.limit} leaves nothing to measure: give 1 or more.")
-    if options.rescore and name == "ablation":
-        raise InputError("An ablation takes no --rescore: started again, it asks nothing twice and scores all anew.")
+    _check(name, options)
     asking = Asking(ViewRequest.parse(options.views), options.batch_size, options.seed)
     chosen = _load(name, load_data(Path(data), options.split), options, say)
     if any(benchmark.needs_java for benchmark in chosen):
@@ -95,6 +92,20 @@ def run_benchmark(
     write_report(folder, metrics)
     say((folder / "report.md").read_text(encoding="utf-8"))
     return metrics
+
+
+def _check(name: str, options: BenchmarkOptions) -> None:
+    """Refuse what cannot work before any data is read."""
+    if missing := [package for package in _PACKAGES if find_spec(package) is None]:
+        raise InputError(f"Evaluation needs {' and '.join(missing)}: run `pip install -r requirements-dev.txt`.")
+    if name not in BENCHMARKS:
+        raise InputError(f"There is no benchmark '{name}': choose {', '.join(BENCHMARKS)}.")
+    if options.limit is not None and options.limit < 1:
+        raise InputError(f"--limit {options.limit} leaves nothing to measure: give 1 or more.")
+    if options.batch_size < 1:
+        raise InputError(f"--batch-size {options.batch_size} holds no region: give 1 or more.")
+    if options.rescore and name == "ablation":
+        raise InputError("An ablation takes no --rescore: started again, it asks nothing twice and scores all anew.")
 
 
 def _fingerprint(model: str | None) -> str | None:

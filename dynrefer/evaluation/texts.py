@@ -23,12 +23,8 @@ def require_java() -> None:
     """Check that METEOR and its tokenizer can run.
 
     Raises:
-        InputError: `java` or pycocoevalcap is missing.
+        InputError: Java is missing.
     """
-    try:
-        import pycocoevalcap  # noqa: F401
-    except ImportError as error:
-        raise InputError("METEOR and CIDEr need pycocoevalcap: run `pip install -r requirements-dev.txt`.") from error
     java = shutil.which("java")
     if java is None or subprocess.run([java, "-version"], capture_output=True).returncode != 0:
         raise InputError("METEOR needs Java, and `java` does not run here: install a Java runtime and start again.")

@@ -166,6 +166,7 @@ def test_the_table_of_runs_puts_the_authors_figures_beside_ours(run: Run, tmp_pa
         ("segmentation", {}, "no benchmark 'segmentation'"),
         ("attributes", {"views": "nowhere"}, "is not understood"),
         ("attributes", {"limit": 0}, "leaves nothing"),
+        ("attributes", {"batch_size": 0}, "holds no region"),
         ("attributes", {"split": "test"}, "has no 'test' part, only val"),
         ("attributes", {"rescore": True}, "no finished predictions"),
         ("ablation", {"rescore": True}, "takes no --rescore"),
