@@ -22,8 +22,9 @@ from dynrefer.model.checkpoint import Checkpoint, load_checkpoint
 from dynrefer.model.encoder import EfficientNetEncoder
 from dynrefer.model.objective import TextBank
 from dynrefer.training.batches import BatchSource
+from dynrefer.training.cache_files import CacheSettings, FeatureCache, encoder_fingerprint
 from dynrefer.training.config import TrainConfig
-from dynrefer.training.feature_cache import CacheSettings, FeatureCache, build_cache
+from dynrefer.training.feature_cache import build_cache
 from dynrefer.training.imagenet import imagenet_teacher
 from dynrefer.training.regions import RegionTable
 from dynrefer.training.sampling import choose_samples, sample_weights
@@ -133,6 +134,10 @@ def _open_cache(
     """The cache in `folder`, built or finished first unless it is complete."""
     if (folder / "cache.json").exists():
         cache = FeatureCache(folder)
+        if cache.info["encoder"] != encoder_fingerprint(model):
+            raise InputError(
+                f"The cache {folder} is of another image encoder: delete it, or name another with --cache."
+            )
         if cache.complete:
             return cache
     say(f"caching features in {folder}; this is done once, and goes on where it stopped")

@@ -20,8 +20,9 @@ from dynrefer.data.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.regions import open_image, validate_box
 from dynrefer.training.augmentation import Box, draw_coefficients, jitter_box, mirror_box, mirror_image, vary_colours
+from dynrefer.training.cache_files import DONE, FeatureCache
 from dynrefer.training.config import AugmentConfig, ViewsConfig
-from dynrefer.training.feature_cache import DONE, FeatureCache, region_geometry
+from dynrefer.training.feature_cache import region_geometry
 from dynrefer.views import CANDIDATES, boxes_in_views, crop_views, view_boxes
 
 Rng = np.random.Generator

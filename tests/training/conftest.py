@@ -15,7 +15,8 @@ from dynrefer.data.loader import write_samples
 from dynrefer.data.sample import RegionText, Sample
 from dynrefer.model.checkpoint import load_checkpoint
 from dynrefer.training import train
-from dynrefer.training.feature_cache import CacheSettings, build_cache
+from dynrefer.training.cache_files import CacheSettings
+from dynrefer.training.feature_cache import build_cache
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
 NAMES = ("dog", "cat", "car", "cup")

@@ -14,7 +14,8 @@ from dynrefer.errors import InputError
 from dynrefer.model import DynRefer
 from dynrefer.model.checkpoint import load_checkpoint
 from dynrefer.regions import open_image
-from dynrefer.training.feature_cache import BAD, DONE, PENDING, CacheSettings, FeatureCache, build_cache
+from dynrefer.training.cache_files import BAD, DONE, PENDING, CacheSettings, FeatureCache
+from dynrefer.training.feature_cache import build_cache
 from dynrefer.views import boxes_in_views, crop_views, view_boxes
 
 SETTINGS = CacheSettings(drawn=1, variants=2)
