@@ -12,8 +12,7 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,26 +32,18 @@ from dynrefer.vocabulary import Vocabulary
 PHOTOGRAPH = (480, 640)
 
 
-@dataclass(frozen=True)
-class RandomWeights:
-    """Stands in for a file: makes a tensor when it is read."""
-
-    likes: Mapping[str, Tensor]
-
-    def get_tensor(self, name: str) -> Tensor:
-        """Noise for matrices, ones for scales and variances, zeros for shifts."""
-        like = self.likes[name]
-        if like.dim() > 1:
-            return 0.02 * torch.randn(like.shape)
-        return torch.ones(like.shape) if name.endswith(("weight", "running_var")) else torch.zeros(like.shape)
+def random_like(name: str, like: Tensor) -> Tensor:
+    """Noise for matrices, ones for scales and variances, zeros for shifts."""
+    if like.dim() > 1:
+        return 0.02 * torch.randn(like.shape)
+    return torch.ones(like.shape) if name.endswith(("weight", "running_var")) else torch.zeros(like.shape)
 
 
 def write_random(folder: Path, config: ModelConfig) -> None:
     """A checkpoint folder of this size with random weights and words."""
     with parameters_on_meta():
         likes = unshared(DynRefer.from_config(config))
-    file = RandomWeights(likes)
-    state = {name: StoredTensor(file, name, tuple(like.shape)) for name, like in likes.items()}
+    state = {name: StoredTensor(tuple(like.shape), partial(random_like, name, like)) for name, like in likes.items()}
     dtypes = {name: torch.bfloat16 if like.is_floating_point() else like.dtype for name, like in likes.items()}
     words = Vocabulary(tuple(f"tag {i}" for i in range(TAGS)), official_attributes(), CLASS_NAMES)
     width = config.text_encoder.width

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,33 @@ def parameters_on_meta() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor in a safetensors file that stays there until `read`."""
+    """A tensor that stays in its file until `read` brings it to the CPU, as stored."""
 
-    file: Any
-    name: str
     shape: tuple[int, ...]
+    read: Callable[[], Tensor]
 
-    def read(self) -> Tensor:
-        """The tensor, as stored, on the CPU."""
-        return self.file.get_tensor(self.name)
+
+class _Files:
+    """The safetensors files of a folder, one open at a time, so that only one is mapped into memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._name: str | None = None
+        self._file: Any = None
+
+    def open(self, name: str) -> Any:
+        if name != self._name:
+            self._file = self._name = None  # the former goes before the next comes
+            self._file, self._name = safe_open(self.folder / name, framework="pt"), name
+        return self._file
+
+    def read(self, name: str, key: str) -> Tensor:
+        return self.open(name).get_tensor(key)
+
+    def list(self, name: str) -> Iterator[tuple[str, StoredTensor]]:
+        file = self.open(name)
+        for key in file.keys():  # noqa: SIM118 - not a mapping
+            yield key, StoredTensor(tuple(file.get_slice(key).get_shape()), partial(self.read, name, key))
 
 
 def stored_tensors(folder: Path, weights: str = WEIGHTS) -> dict[str, StoredTensor]:
@@ -56,10 +75,10 @@ def stored_tensors(folder: Path, weights: str = WEIGHTS) -> dict[str, StoredTens
     Raises InputError that names the file that is missing or damaged.
     """
     tensors: dict[str, StoredTensor] = {}
+    files = _Files(folder)
     for name in shard_names(folder, weights):
         try:
-            file = safe_open(folder / name, framework="pt")
-            tensors |= {key: StoredTensor(file, key, tuple(file.get_slice(key).get_shape())) for key in file.keys()}  # noqa: SIM118 - not a mapping
+            tensors |= files.list(name)
         except FileNotFoundError as error:
             raise InputError(f"The checkpoint {folder.name!r} has no {name}; it is not complete.") from error
         except (SafetensorError, OSError) as error:

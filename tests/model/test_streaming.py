@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import weakref
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import torch
 from dynrefer import InputError
 from dynrefer.model import DynRefer, ModelConfig, streaming
 from dynrefer.model.checkpoint import load_checkpoint, load_weights, save_checkpoint
-from dynrefer.model.streaming import parameters_on_meta, stored_tensors, unshared, write_tensors
+from dynrefer.model.streaming import StoredTensor, parameters_on_meta, stored_tensors, unshared, write_tensors
 
 TINY = ModelConfig.preset("tiny")
 
@@ -43,6 +45,24 @@ def test_loading_gives_every_number_back_in_the_type_asked_for() -> None:
     assert {name for name, _ in copy.trainable_parameters()} == trained
     assert copy.language.t5 is not None
     assert copy.language.t5.lm_head.weight is copy.language.t5.shared.weight
+
+
+def test_beside_the_model_one_tensor_is_held_at_a_time() -> None:
+    alive: weakref.WeakSet[torch.Tensor] = weakref.WeakSet()
+    most = 0
+
+    def read(like: torch.Tensor) -> torch.Tensor:
+        nonlocal most
+        most = max(most, len(alive) + 1)
+        tensor = torch.zeros_like(like)
+        if like.is_floating_point():  # counters need no cast and become the buffer itself
+            alive.add(tensor)
+        return tensor
+
+    likes = unshared(DynRefer.from_config(TINY))
+    tensors = {name: StoredTensor(tuple(like.shape), partial(read, like)) for name, like in likes.items()}
+    load_weights(on_meta(), tensors, dtype=torch.float16)
+    assert most <= 2  # the one being replaced, and the next
 
 
 def test_a_checkpoint_in_shards_loads_like_one_in_a_single_file(
