@@ -138,7 +138,7 @@ def test_the_command_says_what_is_wrong_and_exits_with_2(
     sources: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--base", str(sources / "base"), "--text-encoder", str(sources / "text")]
-    code = main(["convert", str(sources / "tags.txt"), str(tmp_path / "out"), *arguments])
+    code = main(["convert", str(sources / "tags.txt"), *arguments, str(tmp_path / "out")])
     message = capsys.readouterr().err
     assert code == 2 and "tags.txt was not read" in message and len(message.splitlines()) == 1
     assert not (tmp_path / "out").exists()
