@@ -103,6 +103,39 @@ def test_a_photograph_is_accepted_after_a_bad_file(visit: Visit, marked_photo: M
     assert caption(page)
 
 
+def test_a_box_outside_the_photograph_gets_a_sentence(visit: Visit, marked_photo: MakePhoto) -> None:
+    page = visit()
+    upload(page, marked_photo((640, 480), (160, 120, 420, 330)))
+    page.click("#typed button")
+    for name in ("x1", "y1", "x2", "y2"):
+        page.fill(f"#corner-{name} input", "900")
+    page.click("#use-corners")
+    expect(page.get_by_text("no area inside the 640 x 480 image")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [320, 390, 640])
+def test_a_narrow_or_zoomed_window_shows_everything_without_scrolling_sideways(visit: Visit, width: int) -> None:
+    page = visit(width, 700)
+    choose_example(page, "Puppy")
+    page.wait_for_selector(".dr-caption-text")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    edges = page.evaluate("[...document.querySelectorAll('.dr-chips li')].map(e => e.getBoundingClientRect().right)")
+    assert max(edges) <= width
+
+
+def test_box_and_answer_survive_a_change_of_the_windows_size(visit: Visit) -> None:
+    page = visit()
+    choose_example(page, "Puppy")
+    said = caption(page)
+    page.set_viewport_size({"width": 420, "height": 700})
+    photo, box = (page.locator(f"#picker .{name}").bounding_box() for name in ("photo", "box"))
+    assert photo is not None
+    assert box is not None
+    assert box["x"] - photo["x"] == pytest.approx(258 / 1024 * photo["width"], abs=1)
+    assert box["width"] == pytest.approx(336 / 1024 * photo["width"], abs=1)
+    assert caption(page) == said
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_serious_accessibility_findings(visit: Visit, scheme: str) -> None:
     page = visit(color_scheme=scheme)
