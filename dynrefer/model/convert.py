@@ -79,7 +79,7 @@ def convert(
         expected = unshared(DynRefer.from_config(config))
     base_folder, text_folder = find_checkpoint(base), find_checkpoint(text_encoder)
     asked = {name: like for name, like in expected.items() if name.startswith(("encoder.", "language.t5."))}
-    frozen = pick(stored_tensors(base_folder), asked, base_name, f"The base model {base}")
+    frozen = pick(_base_tensors(base_folder), asked, base_name, f"The base model {base}")
     tower, tower_state = _text_encoder(text_folder, config)
     tokenizer = _plain(read_tokenizer(base_folder, TOKENIZER))
     vocabulary = vocabulary.embedded(tower)
@@ -139,6 +139,16 @@ def official_attributes() -> tuple[AttributeWord, ...]:
     lines = (resources.files("dynrefer") / "ovad_attributes.txt").read_text(encoding="utf-8").splitlines()
     entries = [dict(zip(("is_has_att", "name"), line.split(" ", 1), strict=True)) for line in lines]
     return ovad_attributes(entries, object_forms=True)
+
+
+def _base_tensors(folder: Path) -> dict[str, StoredTensor]:
+    """BLIP-2's tensors; T5's word embedding, which a file may hold under any name that shares it, under its own."""
+    tensors = stored_tensors(folder)
+    for stack in ("encoder", "decoder"):
+        alias = f"language_model.{stack}.embed_tokens.weight"
+        if alias in tensors:
+            tensors.setdefault("language_model.shared.weight", tensors[alias])
+    return tensors
 
 
 def _text_encoder(folder: Path, config: ModelConfig) -> tuple[TextEncoder, dict[str, Tensor]]:

@@ -14,6 +14,7 @@ from dynrefer import Predictor
 from dynrefer.model.checkpoint import load_checkpoint
 from dynrefer.model.convert import official_attributes
 from dynrefer.model.official import convert_state_dict
+from dynrefer.model.streaming import stored_tensors, write_tensors
 from tests.model import tiny_official as tiny
 
 
@@ -84,6 +85,21 @@ def open_clip_text(tensors: dict[str, Tensor], ids: Tensor) -> Tensor:
     end = int((ids == tiny.END).nonzero()[0])
     final = F.layer_norm(x[end, 0], (width,), t["ln_final.weight"], t["ln_final.bias"])
     return final @ t["text_projection"]
+
+
+def test_the_word_embedding_is_found_under_any_name_that_shares_it(
+    sources: Path, converted: Path, tmp_path: Path
+) -> None:
+    tensors = {name: stored.read() for name, stored in stored_tensors(sources / "base").items()}
+    tensors["language_model.decoder.embed_tokens.weight"] = tensors.pop("language_model.shared.weight")
+    base = tmp_path / "base"
+    base.mkdir()
+    write_tensors(base, tensors, {name: value.dtype for name, value in tensors.items()})
+    tiny.words().save(str(base / "tokenizer.json"))
+    again = load_checkpoint(tiny.convert_tiny(sources, tmp_path / "out", base=base)).model.language.t5
+    first = load_checkpoint(converted).model.language.t5
+    assert again is not None and first is not None
+    assert torch.equal(again.shared.weight, first.shared.weight)
 
 
 def test_the_trained_tensors_keep_every_bit(converted: Path) -> None:
