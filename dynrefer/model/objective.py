@@ -113,8 +113,11 @@ def compute_losses(
         texts: the global batch's texts when several processes train together; the batch's own when None.
     """
     queries, summary = model.represent_batch(batch)
-    losses = {"caption": weights.caption * caption_loss(model, batch, queries, summary, weights)}
-    losses["tag"] = weights.tag * asymmetric_loss(model.tag_logits(queries, bank.tags, summary), batch.tags)
+    losses: dict[str, Tensor] = {}
+    if weights.caption:
+        losses["caption"] = weights.caption * caption_loss(model, batch, queries, summary, weights)
+    if weights.tag:
+        losses["tag"] = weights.tag * asymmetric_loss(model.tag_logits(queries, bank.tags, summary), batch.tags)
     losses |= _contrast_losses(model, batch, bank, weights, texts or _own_texts(batch), queries, summary)
     if weights.sentence and summary is not None:
         cosine = (model.language.sentence(summary) * batch.text).sum(-1)
@@ -161,17 +164,22 @@ def _contrast_losses(
 ) -> dict[str, Tensor]:
     """What goes through the contrast head: captions, and where weighted, classes, distillation, attributes."""
     losses: dict[str, Tensor] = {}
-    parts = {"text": texts.text}
+    parts: dict[str, Tensor] = {}
+    if weights.contrast:
+        parts["text"] = texts.text
     if weights.category:
         parts["category"] = bank.classes
     if weights.distill and batch.teacher_classes is not None and bank.teacher is not None:
         parts["distill"] = bank.teacher[batch.teacher_classes]
-    logits = model.contrast_logits(queries, torch.cat(list(parts.values())), summary)
-    split = dict(zip(parts, logits.split([len(p) for p in parts.values()], 1), strict=True))
+    split: dict[str, Tensor] = {}
+    if parts:
+        logits = model.contrast_logits(queries, torch.cat(list(parts.values())), summary)
+        split = dict(zip(parts, logits.split([len(p) for p in parts.values()], 1), strict=True))
 
-    losses["contrast"] = weights.contrast * pairwise_sigmoid_loss(
-        split["text"], _same_text(batch, texts), model.log_temperature, model.contrast_bias, len(queries)
-    )
+    if "text" in split:
+        losses["contrast"] = weights.contrast * pairwise_sigmoid_loss(
+            split["text"], _same_text(batch, texts), model.log_temperature, model.contrast_bias, len(queries)
+        )
     if "category" in split and batch.category is not None and (known := batch.category >= 0).any():
         losses["category"] = weights.category * torch.nn.functional.cross_entropy(
             split["category"].float()[known], batch.category[known], label_smoothing=weights.label_smoothing

@@ -104,7 +104,7 @@ class PixelViews:
 
     def plain(self, samples: Sequence[int]) -> dict[str, Tensor]:
         """t = 0 and evenly spread candidates."""
-        steps = np.linspace(0, 0.9, self.num_views).round(1)
+        steps = np.arange(self.num_views) * (0.9 / self.num_views)
         return _stacked(list(self.pool.map(lambda sample: self._cut(sample, steps), samples)))
 
     def _views(self, sample: int, sided: bool, rng: Rng) -> tuple[np.ndarray, ...]:
