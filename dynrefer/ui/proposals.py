@@ -1,9 +1,14 @@
-"""Finds regions worth describing on a whole photograph, with the model's own class scores and no other weights."""
+"""Finds regions worth describing on a whole photograph: closed outlines first, then the model's own class scores.
+
+The first step follows the idea of Edge Boxes (Zitnick and Dollar, ECCV 2014): the more contours a box encloses wholly,
+for its perimeter, the likelier it holds one thing. It needs no weights.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
+import cv2
 import numpy as np
 import torch
 from torchvision.ops import nms
@@ -14,49 +19,73 @@ from .asker import Asker
 from .photo import Photo
 from .settings import Settings
 
-SCALES = (0.35, 0.6)
-SHAPES = (0.6, 1.0, 1.7)
-STRIDE = 0.6
+SIDE = 240  # pixels of the longer side on which contours are traced
+BLUR = 2.0
+EDGE_THRESHOLDS = (50, 120)
+SCALES = (0.1, 0.14, 0.2, 0.28, 0.4, 0.56, 0.8)
+SHAPES = (0.4, 0.65, 1.0, 1.5, 2.5)
+STRIDE = 0.3
+PROPOSED = 48
+PROPOSED_OVERLAP = 0.6
 BATCH = 16
-OVERLAP = 0.3
 MOST = 12
-LEAST_SCORE = 0.5
-
-
-def windows(image_size: tuple[int, int]) -> list[Box]:
-    """Overlapping boxes of several sizes and shapes (width to height) that cover a photograph of (width, height)."""
-    width, height = image_size
-    boxes: list[Box] = []
-    for scale in SCALES:
-        for shape in SHAPES:
-            side = scale * (width * height) ** 0.5
-            wide = min(max(side * shape**0.5, 1), width)
-            high = min(max(side / shape**0.5, 1), height)
-            corners = product(_starts(width, wide), _starts(height, high))
-            boxes += [(left, top, left + wide, top + high) for left, top in corners]
-    return boxes
+OVERLAP = 0.3
+LEAST_SCORE = 0.6
 
 
 def describe_everything(asker: Asker, photo: Photo, settings: Settings) -> Iterator[tuple[int, int, list[Box]]]:
-    """Look at every window with a single view; yields (windows done, all windows, best boxes so far, best first).
-
-    Of windows that overlap, the one whose class is the most certain is kept.
-    """
+    """Look at every proposal with a single view; yields (done, all, best boxes so far, best first)."""
     quick = replace(settings, mode="manual", coefficients=(0.0,), num_views=1, top_classes=1, tag_threshold=1.0)
-    places = windows(photo.size)
+    places, outlines = propose(photo.pixels)
     scores: list[float] = []
     yield 0, len(places), []
     for start in range(0, len(places), BATCH):
         results = asker.regions(photo, places[start : start + BATCH], quick, captions=False)
         scores += [result.classes[0].score for result in results]
-        yield len(scores), len(places), best(places[: len(scores)], scores)
+        yield len(scores), len(places), best(places, [c * o**0.5 for c, o in zip(scores, outlines, strict=False)])
+
+
+def propose(image: np.ndarray) -> tuple[list[Box], list[float]]:
+    """At most PROPOSED boxes on uint8 RGB [H, W, 3] that enclose contours, best first, with scores up to 1."""
+    height, width = image.shape[:2]
+    scale = min(1.0, SIDE / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.GaussianBlur(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (0, 0), BLUR)
+    contours = cv2.connectedComponentsWithStats(cv2.Canny(small, *EDGE_THRESHOLDS), connectivity=8)[2][1:]
+    boxes = windows(size)
+    scores = _enclosed(boxes, contours.astype(np.float32)) / (boxes[:, 2:] - boxes[:, :2]).sum(axis=1)
+    kept = nms(torch.from_numpy(boxes), torch.from_numpy(scores), PROPOSED_OVERLAP)[:PROPOSED].numpy()
+    full = boxes[kept] * np.tile(np.array([width, height]) / size, 2)
+    return [(x1, y1, x2, y2) for x1, y1, x2, y2 in full.tolist()], (scores[kept] / max(scores.max(), 1e-6)).tolist()
+
+
+def windows(size: tuple[int, int]) -> np.ndarray:
+    """Overlapping boxes [N, 4] (float32) of many sizes and shapes that cover an image of (width, height)."""
+    width, height = size
+    boxes: list[Box] = []
+    for scale, shape in product(SCALES, SHAPES):
+        side = scale * (width * height) ** 0.5
+        wide = min(max(side * shape**0.5, 1.0), width)
+        high = min(max(side / shape**0.5, 1.0), height)
+        boxes += [(x, y, x + wide, y + high) for x, y in product(_starts(width, wide), _starts(height, high))]
+    return np.unique(np.array(boxes, dtype=np.float32), axis=0)
 
 
 def best(boxes: list[Box], scores: list[float]) -> list[Box]:
-    """At most MOST boxes with a score of LEAST_SCORE or more that hardly overlap, best first; at least one."""
-    kept = nms(torch.tensor(boxes), torch.tensor(scores), OVERLAP).tolist()
-    sure = [place for place in kept if scores[place] >= LEAST_SCORE][:MOST]
-    return [boxes[place] for place in sure or kept[:1]]
+    """At most MOST of the boxes that have a score (the first ones) and hardly overlap, best first.
+
+    Scores far below the best one's are left out.
+    """
+    known = torch.tensor(boxes[: len(scores)])
+    kept = nms(known, torch.tensor(scores), OVERLAP).tolist()
+    return [boxes[place] for place in kept if scores[place] >= LEAST_SCORE * scores[kept[0]]][:MOST]
+
+
+def _enclosed(boxes: np.ndarray, contours: np.ndarray) -> np.ndarray:
+    """Pixels of the contours wholly inside each box [N]; `contours` [M, 5] are x, y, width, height, pixels."""
+    starts, ends = contours[:, :2], contours[:, :2] + contours[:, 2:4]
+    inside = (starts >= boxes[:, None, :2]).all(axis=2) & (ends <= boxes[:, None, 2:]).all(axis=2)
+    return inside.astype(np.float32) @ contours[:, 4]
 
 
 def _starts(length: float, size: float) -> list[float]:
