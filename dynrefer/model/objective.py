@@ -200,7 +200,8 @@ def _same_text(batch: Batch, texts: GlobalTexts) -> Tensor:
     """Which of the global texts are true of which region [S, T]: the same text, or a text that only names its class."""
     same = batch.text_id[:, None] == texts.text_id[None]
     if batch.category is not None:
-        same = same | (texts.names_class[None] & (batch.category[:, None] == texts.category[None]))
+        named = texts.names_class & (texts.category >= 0)
+        same = same | (named[None] & (batch.category[:, None] == texts.category[None]))
     return same
 
 

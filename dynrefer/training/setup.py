@@ -61,8 +61,8 @@ def prepare(
     init = init or config.init
     if init is None:
         raise InputError("Say what to start from: --init CHECKPOINT, or 'init' in the configuration.")
-    checkpoint = load_checkpoint(init, device)
     samples = choose_samples(read_samples(data / "samples.jsonl"), config.sampling)
+    checkpoint = load_checkpoint(init, device)
     features = (
         _open_cache(config, samples, checkpoint.model, cache or data / "features", say)
         if config.cache.enabled

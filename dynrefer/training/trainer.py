@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -53,17 +55,27 @@ def train(
         InputError: in one sentence for whatever cannot be used.
     """
     settings = TrainConfig.from_json(config)
-    accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
-    folder = Path(out)
+    patience = InitProcessGroupKwargs(timeout=timedelta(days=1))  # others wait while one process fills the cache
+    accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True), patience])
+    folder, say = Path(out), accelerator.print
+    with _owned(folder) if accelerator.is_main_process else nullcontext():
+        with accelerator.main_process_first():
+            setup = prepare(settings, Path(data), init, Path(cache) if cache else None, accelerator.device, say)
+        return Trainer(settings, setup, folder, accelerator).run(max_steps)
+
+
+@contextmanager
+def _owned(folder: Path) -> Iterator[None]:
+    """The run's folder, made if need be and locked against a second run. Raises InputError where that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+    except BlockingIOError as error:
+        raise InputError(f"Another process trains in {folder}: wait for it, or choose another --out.") from error
     except OSError as error:
-        raise InputError(f"The folder {folder} cannot be made: {error.strerror}.") from error
-    with accelerator.main_process_first():
-        setup = prepare(
-            settings, Path(data), init, Path(cache) if cache else None, accelerator.device, accelerator.print
-        )
-    return Trainer(settings, setup, folder, accelerator).run(max_steps)
+        raise InputError(f"The folder {folder} cannot be written to: {error.strerror}.") from error
 
 
 class Trainer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
@@ -19,8 +20,9 @@ from torch import Tensor
 
 from dynrefer.data.loader import read_samples, write_samples
 from dynrefer.errors import InputError
-from dynrefer.model.checkpoint import load_checkpoint
+from dynrefer.model.checkpoint import load_checkpoint, save_checkpoint
 from dynrefer.training import train
+from tests.conftest import tiny_model, tiny_vocabulary
 
 WORKER = Path(__file__).with_name("run_worker.py")
 Write = Callable[..., Path]
@@ -235,3 +237,19 @@ def test_data_without_training_samples_are_refused(config: Path, data: Path, fea
     write_samples(read_samples(data / "samples.jsonl", "val"), data / "samples.jsonl")
     with pytest.raises(InputError, match="no sample of the split 'train'"):
         train(config, data, tmp_path / "run", cache=features)
+
+
+def test_a_folder_that_another_run_holds_is_refused(config: Path, data: Path, features: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with (tmp_path / "run" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="Another process trains"):
+            train(config, data, tmp_path / "run", cache=features)
+
+
+def test_a_cache_of_another_encoder_is_refused(write: Write, data: Path, features: Path, tmp_path: Path) -> None:
+    model = tiny_model(seed=1)
+    assert model.text_encoder is not None
+    other = save_checkpoint(tmp_path / "other", model, tiny_vocabulary().embedded(model.text_encoder), torch.float32)
+    with pytest.raises(InputError, match="another image encoder"):
+        train(write(), data, tmp_path / "run", init=other, cache=features)
