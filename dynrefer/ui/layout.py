@@ -148,7 +148,7 @@ def build_choices(predictor: Predictor) -> Choices:
 
 def _view_slider(place: int, count: int) -> gr.Slider:
     """The coefficient of one view of `count`; the first is the box itself."""
-    label = f"t of view {place + 1}" if place else "t of view 1: the box"
+    label = f"t of view {place + 1}" if place else "Box: t"
     start = round(place / max(count, 2), 2)
     return gr.Slider(
         0, 1, start, step=0.01, label=label, interactive=place > 0, buttons=[], min_width=150, elem_id=f"slider-{place}"

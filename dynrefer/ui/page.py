@@ -75,7 +75,7 @@ def build_display(predictor: Predictor, stage: Stage, choices: Choices, views: P
         table=Panel(rendering.table(Album()), elem_id="table", render=False),
         gains=Panel(elem_id="gains", render=False),
         status=Panel(rendering.footer(predictor, None), elem_id="status", render=False),
-        album=gr.State(Album()),
+        album=gr.State(Album(), time_to_live=HOUR),
     )
 
 

@@ -32,6 +32,7 @@ def launch_options() -> dict[str, Any]:
         "ssr_mode": False,
         "footer_links": ["api"],
         "max_file_size": "20mb",
+        "state_session_capacity": 500,
         "allowed_paths": [str(EXAMPLES)],
         "mcp_server": importlib.util.find_spec("mcp") is not None,
     }
