@@ -91,6 +91,8 @@ def test_layout_names_what_is_there() -> None:
         path = name if not line.startswith(" ") else folder + name
         missing += [path] if not (ROOT / path).exists() else []
     assert missing == []
+    modules = {path.name for path in (ROOT / "dynrefer").glob("*.py")} - {"__init__.py"}
+    assert {module for module in modules if f"  {module}" not in tree} == set()
 
 
 @pytest.mark.parametrize("command", re.findall(r"^python -m dynrefer (.+?)(?:  +#.*)?$", README, re.MULTILINE))
