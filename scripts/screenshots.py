@@ -52,9 +52,9 @@ def show_comparison(page: Page) -> None:
 
 
 SHOTS = (
-    Shot("light", "Puppy"),
+    Shot("light", "Horse"),
     Shot("dark", "Train", scheme="dark"),
-    Shot("phone", "Puppy", width=390, height=844),
+    Shot("phone", "Horse", width=390, height=844),
     Shot("regions", "Horse", then=show_regions),
     Shot("looks", "Surfer", then=show_looks),
     Shot("compare", "Cup", then=show_comparison),
