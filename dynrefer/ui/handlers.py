@@ -18,6 +18,7 @@ from .photo import Photo, open_photo
 from .settings import Settings
 
 Values = dict[Any, Any]
+MOST_OWN_CLASSES = 12
 
 
 class Handlers:
@@ -107,10 +108,12 @@ class Handlers:
             "tag_threshold": self.asker.threshold(values[choices.tag_threshold]),
         }
         settings = self.asker.settings(options)
-        if settings.mode != "manual":
-            return settings
-        sliders = [values[slider] for slider in choices.sliders[: settings.num_views]]
-        return self.asker.settings({**options, "coefficients": [0.0, *sliders[1:]]})
+        if settings.classes:
+            options["top_classes"] = min(len(settings.classes), MOST_OWN_CLASSES)
+        if settings.mode == "manual":
+            sliders = [values[slider] for slider in choices.sliders[: settings.num_views]]
+            options["coefficients"] = [0.0, *sliders[1:]]
+        return self.asker.settings(options)
 
     def shown(self, photo: Photo | None, album: Album, tag_threshold: object, **picker: Any) -> Updates:
         """The album's current entry on all panels."""

@@ -63,10 +63,10 @@ def test_own_class_names_and_control_words_reach_the_model(visit: Visit, app: Ap
     page.wait_for_selector(".dr-caption-text")
     page.click("#own-words button")
     page.fill("#controls input, #controls textarea", "small")
-    page.fill("#classes textarea", "teapot, dog; cat")
+    page.fill("#classes textarea", "teapot, dog; cat, cup, cow, car, bus")
     page.press("#classes textarea", "Enter")
-    expect(page.locator("#answer .dr-bars li")).to_have_count(3)
-    assert app.asked[-1]["classes"] == ("teapot", "dog", "cat")
+    expect(page.locator("#answer .dr-bars li")).to_have_count(7)
+    assert app.asked[-1]["classes"] == ("teapot", "dog", "cat", "cup", "cow", "car", "bus")
     assert app.asked[-1]["controls"] == ("small",)
 
 
