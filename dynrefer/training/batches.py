@@ -94,13 +94,13 @@ class BatchSource:
         sources = draw.sources[part::parts]
         seen = self.views.draw(samples.tolist(), self.table.sided[texts].tolist(), rngs)
         controls, controls_mask = self._controls(texts, rngs)
-        tags = self.regions.tags[samples]
+        tags = self.regions.tags(samples)
         return Batch(
             **seen,
             captions=self.table.captions(texts),
             controls=controls,
             controls_mask=controls_mask,
-            text=self.table.embeddings[texts],
+            text=self.table.embeddings(texts),
             text_id=texts,
             tags=tags if draw.tags is None else tags[:, draw.tags],
             style=self._style(sources),
@@ -115,7 +115,7 @@ class BatchSource:
     def texts(self, draw: Draw) -> GlobalTexts:
         """Texts of the global batch; as everyone can draw it, nothing has to be gathered for the contrast."""
         return GlobalTexts(
-            self.table.embeddings[draw.texts],
+            self.table.embeddings(draw.texts),
             draw.texts,
             self.regions.category[draw.samples],
             torch.tensor([source == "class" for source in draw.sources]),
@@ -137,10 +137,10 @@ class BatchSource:
         return np.array([orders[place // count][place % count] for place in places.tolist()])
 
     def _choose_tags(self, samples: Tensor, rng: Rng) -> Tensor | None:
-        limit, count = self.config.max_tags, self.regions.tags.shape[1]
+        limit, count = self.config.max_tags, self.regions.num_tags
         if limit is None or limit >= count:
             return None
-        present = (self.regions.tags[samples] == 1).any(0).numpy()
+        present = (self.regions.tags(samples) == 1).any(0).numpy()
         order = np.argsort(rng.random(count) + present, kind="stable")[::-1][:limit]
         return torch.from_numpy(np.sort(order))
 
@@ -162,7 +162,7 @@ class BatchSource:
         chosen = self.config.texts
         words = [
             draw_controls(
-                self.table.controls[text],
+                self.table.words(text),
                 rng,
                 none=chosen.no_controls,
                 drop=chosen.drop_control,
@@ -181,7 +181,7 @@ class BatchSource:
         if not len(texts):
             return {}
         rngs = [self._rng(_SENTENCE, draw.step, place) for place in range(part, len(draw.sentences), parts)]
-        clean = self.table.embeddings[texts]
+        clean = self.table.embeddings(texts)
         noise = np.stack([rng.normal(0, self.config.texts.extra_noise, clean.shape[1]) for rng in rngs])
         controls, mask = self._controls(texts, rngs)
         return {

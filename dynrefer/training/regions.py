@@ -19,7 +19,7 @@ class RegionTable:
     """S samples.
 
     Attributes:
-        tags: int8 [S, N] and attributes: int8 [S, A], 1 / 0 / -1 (unknown). category: [S], -1 = unknown.
+        num_tags: N. attributes: int8 [S, A], 1 / 0 / -1 (unknown). category: [S], -1 = unknown.
         texts: of each sample, a list (chance, text number, source).
     """
 
@@ -27,11 +27,21 @@ class RegionTable:
         self, samples: Sequence[Sample], vocabulary: Vocabulary, table: TextTable, sources: Mapping[str, float]
     ) -> None:
         self.samples = samples
-        self.tags = _tags(samples, vocabulary)
+        self.num_tags = len(vocabulary.tags)
+        self._tag_number = {tag: k for k, tag in enumerate(vocabulary.tags)}
         self.attributes = _attributes(samples, len(vocabulary.attributes))
         number = {name: k for k, name in enumerate(vocabulary.classes)}
         self.category = torch.tensor([number.get(s.class_name or "", -1) for s in samples])
         self.texts = [_chances(sample, table, sources) for sample in samples]
+
+    def tags(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Tag labels of samples [B] -> int8 [B, N], 1 / 0 / -1 (may or may not be true)."""
+        labels = torch.zeros(len(numbers), self.num_tags, dtype=torch.int8)
+        for row, number in enumerate(numbers.tolist()):
+            sample = self.samples[number]
+            for value, words in ((-1, sample.ignored_tags), (1, sample.tags)):
+                labels[row, [self._tag_number[word] for word in words if word in self._tag_number]] = value
+        return labels
 
     def draw_text(self, sample: int, rng: np.random.Generator) -> tuple[int, str]:
         """Number and source of one of the sample's texts: first a source by its chance, then any text of it."""
@@ -47,15 +57,6 @@ def _chances(sample: Sample, table: TextTable, sources: Mapping[str, float]) -> 
     if not weights.sum():
         raise InputError(f"The sample {sample.sample_id} has no text of a source that the configuration draws from.")
     return np.cumsum(weights), [table.index[text.text] for text in sample.texts], list(found)
-
-
-def _tags(samples: Sequence[Sample], vocabulary: Vocabulary) -> torch.Tensor:
-    number = {tag: k for k, tag in enumerate(vocabulary.tags)}
-    labels = torch.zeros(len(samples), len(number), dtype=torch.int8)
-    for row, sample in enumerate(samples):
-        for value, words in ((-1, sample.ignored_tags), (1, sample.tags)):
-            labels[row, [number[word] for word in words if word in number]] = value
-    return labels
 
 
 def _attributes(samples: Sequence[Sample], count: int) -> torch.Tensor:

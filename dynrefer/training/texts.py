@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -22,8 +23,8 @@ class TextTable:
     """T different texts.
 
     Attributes:
-        index: text -> its number. ids: [T, L] tokens with end token, 0 = padding. embeddings: [T, E], unit norm.
-        controls: the content words of each. sided: [T] bool, says left or right and so is wrong in a mirror.
+        index: text -> its number. ids: [T, L] tokens with end token, 0 = padding.
+        sided: [T] bool, says left or right and so is wrong in a mirror.
     """
 
     def __init__(
@@ -39,15 +40,25 @@ class TextTable:
         self.texts = list(dict.fromkeys(texts))
         self.index = {text: number for number, text in enumerate(self.texts)}
         rows = [tokenizer.encode(text, add_special_tokens=False).ids[: max_tokens - 1] for text in self.texts]
-        self.ids, _ = pad([[*row, end_token] for row in rows])
-        self.controls = [content_words(text) for text in self.texts]
+        self.ids = pad([[*row, end_token] for row in rows])[0].int()
+        self._words: dict[int, tuple[str, ...]] = {}
         self.sided = torch.tensor([bool({"left", "right"} & set(text.split())) for text in self.texts])
-        self.embeddings = _embeddings(self.texts, embed, folder)
+        self._embeddings = _embeddings(self.texts, embed, folder)
 
     def captions(self, numbers: Tensor) -> Tensor:
         """Token ids of texts [S] -> [S, length of the longest]."""
-        ids = self.ids[numbers]
+        ids = self.ids[numbers].long()
         return ids[:, : int((ids != 0).sum(1).max())].contiguous()
+
+    def embeddings(self, numbers: Tensor) -> Tensor:
+        """Sentence embeddings of texts [S] -> [S, E], unit norm."""
+        return F.normalize(torch.from_numpy(self._embeddings[numbers.numpy()]).float(), dim=-1)
+
+    def words(self, number: int) -> tuple[str, ...]:
+        """The content words of a text, which its control words are drawn from."""
+        if number not in self._words:
+            self._words[number] = content_words(self.texts[number])
+        return self._words[number]
 
 
 def draw_controls(
@@ -60,10 +71,10 @@ def draw_controls(
     return tuple(kept[k] for k in rng.permutation(len(kept))[:limit])
 
 
-def _embeddings(texts: Sequence[str], embed: Embed, folder: Path | None) -> Tensor:
-    """Computed, or read from `folder` where the same texts were embedded before by the same encoder."""
+def _embeddings(texts: Sequence[str], embed: Embed, folder: Path | None) -> np.ndarray:
+    """[T, E], computed, or mapped from `folder` where the same texts were embedded before by the same encoder."""
     if folder is None:
-        return embed(texts).float().cpu()
+        return embed(texts).float().cpu().numpy()
     probe = embed(["a probe of the text encoder's weights"]).float().cpu().numpy().round(4)
     key = sha256("\n".join(texts).encode() + probe.tobytes()).hexdigest()[:16]
     path = folder / f"embeddings-{key}.npy"
@@ -72,4 +83,4 @@ def _embeddings(texts: Sequence[str], embed: Embed, folder: Path | None) -> Tens
         temporary = folder / f".{path.name}.{os.getpid()}.npy"
         np.save(temporary, embed(texts).float().cpu().numpy().astype(np.float16))
         temporary.rename(path)
-    return torch.nn.functional.normalize(torch.from_numpy(np.load(path)).float(), dim=-1)
+    return np.load(path, mmap_mode="r")

@@ -80,7 +80,7 @@ def test_the_tags_of_a_step_include_those_of_its_regions(setup: Setup) -> None:
     source.config = replace(source.config, max_tags=3)
     draw = source.draw(1)
     assert draw.tags is not None and len(draw.tags) == 3
-    present = (source.regions.tags[draw.samples] == 1).any(0).nonzero().flatten().tolist()
+    present = (source.regions.tags(draw.samples) == 1).any(0).nonzero().flatten().tolist()
     assert len(set(present) - set(draw.tags.tolist())) == max(0, len(present) - 3)
     assert torch.equal(source.bank(setup.bank, draw).tags, setup.bank.tags[draw.tags])
 
@@ -178,7 +178,7 @@ def test_sentence_embeddings_are_computed_once(tmp_path: Path) -> None:
     for _ in range(2):
         table = TextTable(["a dog", "a cat", "a car"], word_tokenizer(), embed, folder=tmp_path)
     assert calls == [1, 3, 1]
-    assert torch.allclose(table.embeddings.norm(dim=1), torch.ones(3))
+    assert torch.allclose(table.embeddings(torch.arange(3)).norm(dim=1), torch.ones(3))
 
 
 def test_a_folder_without_samples_or_sentences_is_named(config: Path, data: Path, features: Path) -> None:
