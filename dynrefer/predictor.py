@@ -214,7 +214,7 @@ class Predictor:
         if missing:
             pixels = torch.from_numpy(np.stack(list(missing.values())))
             encoded = self.model.encode(self.model.normalize(pixels))
-            found |= dict(zip(missing, encoded, strict=True))
+            found |= {key: tokens.clone() for key, tokens in zip(missing, encoded, strict=True)}  # frees the batch
         for key in keys:
             self._views[key] = found[key]
             self._views.move_to_end(key)
