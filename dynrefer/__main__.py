@@ -71,6 +71,7 @@ def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     build.add_argument("root", type=Path, help="folder of the data set")
     build.add_argument("--out", type=Path, required=True, help="folder to write")
     build.add_argument("--texts", type=Path, help="folder of sentences for the language model")
+    build.add_argument("--descriptions", type=Path, help="region texts for COCO's photographs, a JSON a line")
     build.add_argument("--min-count", type=int, default=8, help="tags are words seen at least so often")
     build.add_argument("--examples", type=int, default=3, help="examples to print of every kind of text")
     build.set_defaults(run=_data_build)

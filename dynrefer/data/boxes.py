@@ -28,3 +28,9 @@ def share_inside(inner: Box, outer: Box) -> float:
     width = min(inner[2], outer[2]) - max(inner[0], outer[0])
     height = min(inner[3], outer[3]) - max(inner[1], outer[1])
     return width * height / area(inner) if width > 0 and height > 0 else 0.0
+
+
+def overlap(first: Box, second: Box) -> float:
+    """Intersection over union, 0 to 1."""
+    common = share_inside(first, second) * area(first)
+    return common / (area(first) + area(second) - common)

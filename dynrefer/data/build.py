@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def build(
     out: str | Path,
     *,
     texts: str | Path | None = None,
+    descriptions: str | Path | None = None,
     min_count: int = 8,
     examples: int = 3,
     say: Callable[[str], None] = print,
@@ -38,16 +40,22 @@ def build(
     """Reads a data set and writes samples.jsonl, tags.json, stats.json and, with `texts`, corpus.jsonl into `out`.
 
     A tag is in the vocabulary where `min_count` training samples have it. `texts` is a folder of sentences; those that
-    equal a validation caption are left out. Statistics and `examples` texts of each source go to `say`; the statistics
+    equal a validation caption are left out. `descriptions` is a file of region texts for COCO's photographs.
+    Statistics and `examples` texts of each source go to `say`; the statistics
     are returned. Raises InputError on missing or wrong files, or when more than 1 % of the records are bad.
     """
     if dataset not in READERS:
         raise InputError(f"no data set is called '{dataset}': take one of {', '.join(READERS)}.")
+    reader = READERS[dataset]
+    if descriptions is not None:
+        if dataset != "coco":
+            raise InputError("descriptions belong to COCO's photographs: build the data set 'coco', or leave them out.")
+        reader = partial(coco.read, descriptions=Path(descriptions))
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     problems, tally, samples_file = Problems(), Tally(examples), folder / "samples.jsonl"
     everything = folder / "all-tags.jsonl"
-    write_samples(tally.watch(READERS[dataset](Path(root), problems)), everything)
+    write_samples(tally.watch(reader(Path(root), problems)), everything)
     if not tally.total:
         everything.unlink()
         raise InputError(f"{root} gave no sample: is it the folder of the data set '{dataset}'?")

@@ -6,14 +6,16 @@ Layouts read: `annotations/instances.json`, `captions.json`, `ovad.json`, `split
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dynrefer.data.attributes import Labels
+from dynrefer.data.attributes import ATTRIBUTE_TAGS, Labels
 from dynrefer.data.boxes import Box, area, share_inside, xywh_to_xyxy
+from dynrefer.data.classes import groups_of
 from dynrefer.data.derive import Known, region_texts
+from dynrefer.data.descriptions import Description, match, read_descriptions
 from dynrefer.data.files import read_json
 from dynrefer.data.problems import Problems
 from dynrefer.data.sample import RegionText, Sample
@@ -40,6 +42,7 @@ class _Region:
     box: Box
     crowd: bool = False
     labels: Labels | None = None
+    described: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -49,18 +52,21 @@ class _Image:
     split: str
     regions: list[_Region] = field(default_factory=list)
     captions: list[str] = field(default_factory=list)
+    others: list[Description] = field(default_factory=list)  # of boxes that COCO does not have
 
     @property
     def size(self) -> tuple[int, int]:
         return int(self.record["width"]), int(self.record["height"])
 
 
-def read(root: Path, problems: Problems) -> Iterator[Sample]:
-    """One sample a box and one a whole image, in the order of the files.
+def read(root: Path, problems: Problems, descriptions: Path | None = None) -> Iterator[Sample]:
+    """One sample a box and one a whole image, in the order of the files; see `read_descriptions` for `descriptions`.
 
     Raises InputError where files are missing or not COCO's.
     """
     images = _read_images(root, problems)
+    if descriptions is not None:
+        _add_descriptions(images, read_descriptions(descriptions, problems))
     counts = Counter(word for image in images.values() for text in image.captions for word in normalise(text).split())
     common = frozenset(word for word, count in counts.items() if count >= COMMON)
     return (sample for image in images.values() for sample in _image_samples(image, common))
@@ -153,6 +159,18 @@ def _add_labels(images: Mapping[int, _Image], file: Path) -> None:
         region.labels = Labels(names, annotation["att_vec"])
 
 
+def _add_descriptions(images: Mapping[int, _Image], descriptions: Mapping[str, Sequence[Description]]) -> None:
+    """Attaches descriptions to the boxes they are about; others become regions of their own."""
+    for image_id, image in images.items():
+        boxes = [region.box for region in image.regions]
+        for description in descriptions.get(str(image_id), ()):
+            number = match(description.pixels(image.size), boxes)
+            if number is None:
+                image.others.append(description)
+            else:
+                image.regions[number].described.append(description.text)
+
+
 def _image_samples(image: _Image, common: frozenset[str]) -> list[Sample]:
     width, height = image.size
     complete = bool(image.record.get("boxes_complete_80", True))
@@ -161,7 +179,8 @@ def _image_samples(image: _Image, common: frozenset[str]) -> list[Sample]:
     boxes = [Known(region.class_name, area(region.box) / (width * height), region.labels) for region in image.regions]
     texts = region_texts(image.captions, boxes, random.Random(image_id), common)
     samples = []
-    for region, derived in zip(image.regions, texts, strict=True):
+    for region, derivable in zip(image.regions, texts, strict=True):
+        derived = [RegionText(text, "described") for text in region.described] + derivable
         if region.crowd or min(region.box[2] - region.box[0], region.box[3] - region.box[1]) < MIN_SIDE:
             continue
         tags, ignored = region_tags(
@@ -183,7 +202,32 @@ def _image_samples(image: _Image, common: frozenset[str]) -> list[Sample]:
                 complete=complete,
             )
         )
-    return [*samples, *_whole_image(image, complete)]
+    return [*samples, *_other_regions(image, words), *_whole_image(image, complete)]
+
+
+def _other_regions(image: _Image, words: set[str]) -> list[Sample]:
+    """What was described but is no box of COCO's: other words of the image's captions may be true of it as well."""
+    samples = []
+    for number, description in enumerate(image.others):
+        box = description.pixels(image.size)
+        tags = set(content_words(description.text))
+        near = {region.class_name for region in image.regions if share_inside(region.box, box) >= _OVERLAP}
+        near |= {region.class_name for region in image.regions if share_inside(box, region.box) >= _OVERLAP}
+        ignored = {*words, *ATTRIBUTE_TAGS, *near, *(group for name in near for group in groups_of(name))}
+        samples.append(
+            Sample(
+                image=image.path,
+                image_id=str(image.record["id"]),
+                image_size=image.size,
+                box=box,
+                texts=(RegionText(description.text, "described"),),
+                sample_id=f"coco-{image.record['id']}-described-{number}",
+                split=image.split,
+                tags=tuple(tags),
+                ignored_tags=tuple(ignored - tags),
+            )
+        )
+    return samples
 
 
 def _whole_image(image: _Image, complete: bool) -> list[Sample]:

@@ -5,17 +5,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-Source = Literal["human", "grounded", "attributes", "class", "whole"]
+Source = Literal["human", "described", "grounded", "attributes", "class", "whole"]
 SOURCES: tuple[Source, ...] = get_args(Source)
+DESCRIBED = frozenset({"human", "described", "grounded"})  # texts that say more of a region than a label
 
 
 @dataclass(frozen=True)
 class RegionText:
     """A description of a region and where it comes from.
 
-    `source` is "human" (a person described this region), "grounded" (derived from a caption of the whole image that
-    mentions exactly one such object), "attributes" (derived from attribute labels and the class), "class" (the class
-    name) or "whole" (a person's caption of the whole image, on a box that is the whole image).
+    `source` is "human" (a person described this region), "described" (an AI model that looked at it did), "grounded"
+    (derived from a caption of the whole image that mentions exactly one such object), "attributes" (derived from
+    attribute labels and the class), "class" (the class name) or "whole" (a person's caption of the whole image, on a
+    box that is the whole image).
     """
 
     text: str

@@ -23,7 +23,9 @@ def region_tags(
     Positive: class, its groups, attributes it has and the words of its texts. Ignored, since nobody said whether they
     hold: other words of the image's captions, classes that share the box, unlabelled attributes, kinds of the class.
     """
-    said = {word for text in texts if text.source in ("grounded", "human") for word in content_words(text.text)}
+    said = {
+        word for text in texts if text.source in ("grounded", "described", "human") for word in content_words(text.text)
+    }
     positive = {class_name, *groups_of(class_name), *said}
     ignored = {*image_words, *CLASS_NOUNS.get(class_name, ())}
     if labels is None:

@@ -12,6 +12,11 @@ from dynrefer.evaluation.store import Prediction
 from dynrefer.evaluation.texts import score_captions
 from dynrefer.results import RegionResult
 
+ORIGINS = {
+    "human": "",
+    "described": ", texts written by an AI model",
+    "grounded": ", texts derived from whole-image captions",
+}
 ALL_REGIONS, ONE_REGION = "all regions", "one region an image"
 
 
@@ -27,13 +32,13 @@ class Captions:
 
     @classmethod
     def load(cls, data: EvaluationData, limit: int | None = None) -> "Captions":
-        """The regions with texts that people wrote about them, or else those grounded in whole-image captions.
+        """The regions with texts that people wrote about them, else an AI model, else grounded in whole-image captions.
 
         Raises:
-            InputError: the data set has neither.
+            InputError: the data set has none.
         """
-        by_source = {source: [s for s in data.samples if _texts(s, source)] for source in ("human", "grounded")}
-        source = "human" if by_source["human"] else "grounded"
+        by_source = {source: [s for s in data.samples if _texts(s, source)] for source in ORIGINS}
+        source = next((source for source in ORIGINS if by_source[source]), "grounded")
         return cls(data, first(by_source[source], limit, "regions with captions"), source)
 
     @cached_property
@@ -67,7 +72,7 @@ class Captions:
         """METEOR and CIDEr over all regions, and over the first region of each photograph."""
         firsts = {region.image: region for region in reversed(self.regions)}
         protocols = {ALL_REGIONS: self.regions, ONE_REGION: list(firsts.values())[::-1]}
-        derived = "" if self.source == "human" else ", texts derived from whole-image captions"
+        derived = ORIGINS[self.source]
         figures = []
         for protocol, regions in protocols.items():
             captions = [predictions[region.key]["caption"] for region in regions]

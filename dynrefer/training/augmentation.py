@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 
 import numpy as np
@@ -10,6 +11,8 @@ from PIL import Image, ImageEnhance
 from dynrefer.views import CANDIDATES
 
 Box = tuple[float, float, float, float]
+BLANK = 127  # what erased pixels become: 0 after normalisation
+ERASED_SIDE = (0.15, 0.5)  # of an erased rectangle, as a share of the view's
 
 
 def generator_for(seed: int, *names: str | int) -> np.random.Generator:
@@ -44,9 +47,23 @@ def mirror_image(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(image[:, ::-1])
 
 
-def vary_colours(image: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:
-    """uint8 [H, W, 3] with brightness, contrast and saturation each scaled by a factor within 1 +- `amount`."""
+def draw_colours(amount: float, rng: np.random.Generator) -> tuple[float, ...]:
+    """Factors of brightness, contrast and saturation, each within 1 +- `amount`."""
+    return tuple(rng.uniform(1 - amount, 1 + amount, 3).tolist())
+
+
+def vary_colours(image: np.ndarray, factors: Sequence[float]) -> np.ndarray:
+    """uint8 [H, W, 3] with brightness, contrast and saturation scaled by `factors`."""
     picture = Image.fromarray(image)
-    for enhancer in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
-        picture = enhancer(picture).enhance(rng.uniform(1 - amount, 1 + amount))
+    for enhancer, factor in zip(
+        (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color), factors, strict=True
+    ):
+        picture = enhancer(picture).enhance(factor)
     return np.asarray(picture)
+
+
+def draw_erasures(count: int, size: int, chance: float, rng: np.random.Generator) -> np.ndarray:
+    """A rectangle [count, 4] in each of `count` square views, of no area where it is not erased (1 - `chance`)."""
+    sides = size * rng.uniform(*ERASED_SIDE, (count, 2)) * (rng.random((count, 1)) < chance)
+    starts = rng.random((count, 2)) * (size - sides)
+    return np.concatenate([starts, starts + sides], 1).astype(int)

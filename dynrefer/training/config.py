@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dynrefer.data.sample import SOURCES
 from dynrefer.errors import InputError
 from dynrefer.model.losses import LossWeights
 from dynrefer.training.sampling import SamplingConfig
@@ -25,6 +26,7 @@ class ViewsConfig:
         keep_region: the first view is always t = 0; False draws it like the others.
         nested: views lie between region and image; False puts each, in its size, at a random place around the region.
         repeat: share of the samples whose last views are replaced by the first, so that fewer views work as well.
+        on_device: keep all photographs on the training device and cut there; for a GPU and some thousand photographs.
     """
 
     stochastic: bool = True
@@ -32,6 +34,7 @@ class ViewsConfig:
     keep_region: bool = True
     nested: bool = True
     repeat: float = 0.0
+    on_device: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,7 @@ class TextConfig:
         extra_noise: standard deviation added to such a sentence's embedding, which stands in for a region's.
     """
 
-    sources: dict[str, float] = field(
-        default_factory=lambda: {"human": 1.0, "grounded": 1.0, "attributes": 1.0, "class": 1.0, "whole": 1.0}
-    )
+    sources: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SOURCES, 1.0))
     max_tokens: int = 32
     no_controls: float = 0.5
     drop_control: float = 0.5
@@ -63,12 +64,15 @@ class TextConfig:
 class AugmentConfig:
     """Changes of the photograph: chance to mirror, share of the box's size by which edges move, colour range.
 
+    `erase` is the chance of each view that a rectangle of it is blanked (random erasing, Zhong et al., AAAI 2020).
+
     A cache holds one such variant of every sample, which is used half of the time.
     """
 
     mirror: float = 0.0
     jitter: float = 0.0
     colour: float = 0.0
+    erase: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,8 @@ class OptimiserConfig:
     """AdamW with a linear warm-up and a cosine to 0.
 
     Attributes:
-        rates: factors on the learning rate by the first word of a parameter's name ("encoder", "resampler", ...).
+        rates: factors on the learning rate by the beginning of a parameter's name ("encoder", "encoder.backbone", ...),
+            of which the longest counts; 0 freezes.
         ema: decay of the averaged weights that are validated and saved; None saves the weights themselves.
     """
 

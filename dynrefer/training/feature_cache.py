@@ -20,6 +20,7 @@ from dynrefer.regions import open_image, validate_box
 from dynrefer.training.augmentation import (
     Box,
     draw_coefficients,
+    draw_colours,
     generator_for,
     jitter_box,
     mirror_box,
@@ -81,7 +82,7 @@ class _Encoder:
 
     def __init__(self, model: DynRefer, teacher: nn.Module | None, dtype: torch.dtype) -> None:
         assert model.encoder is not None
-        self.model, self.dtype = model, dtype
+        self.model, self.dtype, self.view_size = model, dtype, model.config.encoder.image_size
         self.device = next(model.parameters()).device
         self.encoder = copy.deepcopy(model.encoder).eval()
         if isinstance(self.encoder, EfficientNetEncoder):
@@ -142,7 +143,9 @@ def _cache_photograph(
         cache.state[rows, variant] = BAD
         return
     if variant == 0 and encode.classifier is not None:
-        crops = np.concatenate([crop_views(image, view_boxes(box, size, [TEACHER_VIEW])) for box in boxes])
+        crops = np.concatenate(
+            [crop_views(image, view_boxes(box, size, [TEACHER_VIEW]), encode.view_size) for box in boxes]
+        )
         best = encode.probabilities(crops).topk(settings.teacher_classes)
         cache.teacher[rows], cache.teacher_index[rows] = best.values.half().numpy(), best.indices.numpy()
     picture, changed = _vary(image, boxes, [samples[r].sample_id for r in rows], path.name, variant, settings)
@@ -157,10 +160,12 @@ def _features(image: np.ndarray, boxes: list[Box], coefficients: np.ndarray, enc
     """Cuts [S, V, T, C] of regions in one image; a view that several share (t = 1) is encoded once."""
     size = (image.shape[1], image.shape[0])
     views = [view_boxes(box, size, row) for box, row in zip(boxes, coefficients, strict=True)]
-    inside = np.concatenate([boxes_in_views(box, v, size) for box, v in zip(boxes, views, strict=True)])
+    inside = np.concatenate(
+        [boxes_in_views(box, v, size, encode.view_size) for box, v in zip(boxes, views, strict=True)]
+    )
     pixels = np.concatenate([pixel_boxes(v, size) for v in views])
     _, first, inverse = np.unique(pixels, axis=0, return_index=True, return_inverse=True)
-    cuts = encode.cuts(crop_views(image, np.concatenate(views)[first]), inverse, inside)
+    cuts = encode.cuts(crop_views(image, np.concatenate(views)[first], encode.view_size), inverse, inside)
     return cuts.unflatten(0, coefficients.shape).numpy()
 
 
@@ -176,7 +181,7 @@ def _vary(
     if variant == 0:
         return image, boxes
     size = (image.shape[1], image.shape[0])
-    image = vary_colours(image, settings.colour, generator_for(settings.seed, photograph, variant))
+    image = vary_colours(image, draw_colours(settings.colour, generator_for(settings.seed, photograph, variant)))
     boxes = [
         jitter_box(box, size, settings.jitter, generator_for(settings.seed, name, variant, "box"))
         for box, name in zip(boxes, names, strict=True)

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from dynrefer.data.sample import Sample
+from dynrefer.data.sample import DESCRIBED, Sample
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def sample_weights(samples: Sequence[Sample], config: SamplingConfig) -> np.ndar
     count = Counter(sample.class_name for sample in samples)
     whole = np.array([sources(sample) == {"whole"} for sample in samples])
     weights = np.array([count[sample.class_name] ** config.class_power for sample in samples])
-    weights *= [config.captioned if sources(s) & {"human", "grounded"} else 1.0 for s in samples]
+    weights *= [config.captioned if sources(s) & DESCRIBED else 1.0 for s in samples]
     weights *= [config.attributed if s.attributes is not None else 1.0 for s in samples]
     weights *= [config.small if area(s) < 0.01 else 1.0 for s in samples]
     if config.whole_images is not None and whole.any() and not whole.all():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -22,8 +22,14 @@ def rate_factor(step: int, steps: int, warmup: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def freeze_unused(model: DynRefer, weights: LossWeights, cached: bool) -> None:
-    """Freeze decoders whose losses have no weight, and the encoder when its features come from a cache."""
+def rate_of(name: str, rates: Mapping[str, float]) -> float:
+    """Factor on the learning rate of a parameter: that of the longest beginning of its name, 1 without any."""
+    beginnings = [start for start in rates if name == start or name.startswith(start + ".")]
+    return rates[max(beginnings, key=len)] if beginnings else 1.0
+
+
+def freeze_unused(model: DynRefer, weights: LossWeights, rates: Mapping[str, float], cached: bool) -> None:
+    """Freeze decoders whose losses have no weight, what has the rate 0, and an encoder whose features are cached."""
     contrast = weights.attribute or weights.category or weights.distill
     off = {
         "encoder": cached,
@@ -34,7 +40,7 @@ def freeze_unused(model: DynRefer, weights: LossWeights, cached: bool) -> None:
         "contrast_bias": not weights.contrast,
     }
     for name, parameter in model.named_parameters():
-        if off.get(name.split(".")[0]):
+        if off.get(name.split(".")[0]) or rate_of(name, rates) == 0:
             parameter.requires_grad_(False)
 
 
@@ -42,7 +48,7 @@ def build_optimiser(model: DynRefer, config: OptimiserConfig) -> torch.optim.Ada
     """AdamW over the trainable set; biases, norms and single vectors do not decay. Each group keeps its `base_rate`."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.trainable_parameters():
-        rate = config.learning_rate * config.rates.get(name.split(".")[0], 1.0)
+        rate = config.learning_rate * rate_of(name, config.rates)
         decay = config.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((rate, decay), []).append(parameter)
     return torch.optim.AdamW(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dynrefer.data.loader import read_samples
 from dynrefer.data.problems import Problems
@@ -24,6 +24,7 @@ from dynrefer.model.objective import TextBank
 from dynrefer.training.batches import BatchSource
 from dynrefer.training.cache_files import CacheSettings, FeatureCache, encoder_fingerprint
 from dynrefer.training.config import TrainConfig
+from dynrefer.training.device_views import DeviceViews, Photographs
 from dynrefer.training.feature_cache import build_cache
 from dynrefer.training.imagenet import imagenet_teacher
 from dynrefer.training.regions import RegionTable
@@ -31,7 +32,7 @@ from dynrefer.training.sampling import choose_samples, sample_weights
 from dynrefer.training.schedule import freeze_unused
 from dynrefer.training.texts import TextTable
 from dynrefer.training.validation import Validation
-from dynrefer.training.views import CachedViews, PixelViews, ViewSource
+from dynrefer.training.views import CachedViews, PixelViews, Planner, ViewSource
 from dynrefer.vocabulary import Vocabulary
 
 Say = Callable[[str], None]
@@ -39,7 +40,11 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Setup:
-    """The parts of a run. `identity` names configuration, samples and start: a state belongs to one of them."""
+    """The parts of a run.
+
+    `identity` names configuration, samples and start: a state belongs to one of them. `teacher` is the ImageNet
+    classifier that looks at every batch, where its beliefs are not cached.
+    """
 
     model: DynRefer
     vocabulary: Vocabulary
@@ -49,6 +54,7 @@ class Setup:
     problems: Problems
     steps: int
     identity: str
+    teacher: nn.Module | None = None
 
 
 def prepare(
@@ -75,17 +81,17 @@ def prepare(
     if not train:
         raise InputError(f"{data} has no sample of the split 'train' to train on.")
     model = adapt(checkpoint.model, config).to(device)
-    freeze_unused(model, config.weights, config.cache.enabled)
+    freeze_unused(model, config.weights, config.optimiser.rates, config.cache.enabled)
     corpus = _corpus(data, config)
     table = _text_table([*train, *held_out], corpus, checkpoint.model, config, data)
     problems = Problems()
-    views = _views(config, model.config.num_views, train, features, problems)
+    view_source = _view_sources(config, model.config, [*train, *held_out], features, problems, device)
     regions = RegionTable(train, checkpoint.vocabulary, table, config.texts.sources)
     source = BatchSource(
         config,
         regions,
         table,
-        views,
+        view_source(train),
         model.language.tokenize,
         model.config.language.styles,
         _weights(train, config),
@@ -95,14 +101,17 @@ def prepare(
     bank = checkpoint.vocabulary.bank(_class_names(model))
     validation = None
     if held_out:
-        seen = _views(config, model.config.num_views, held_out, features, problems)
         every = dict.fromkeys(config.texts.sources, 1.0)
-        validation = Validation(RegionTable(held_out, checkpoint.vocabulary, table, every), table, seen, bank)
+        validation = Validation(
+            RegionTable(held_out, checkpoint.vocabulary, table, every), table, view_source(held_out), bank
+        )
     say(f"{len(train)} samples train, {len(held_out)} validate; {len(table.texts)} texts, {len(corpus)} of them alone")
     identity = _identity(config, train, checkpoint)
-    return Setup(
-        model, checkpoint.vocabulary, bank, source, validation, problems, config.steps_for(len(train)), identity
-    )
+    teacher = None
+    if config.weights.distill and features is None and isinstance(model.encoder, EfficientNetEncoder):
+        teacher = imagenet_teacher(model.config.encoder.name).to(device, memory_format=torch.channels_last)
+    steps = config.steps_for(len(train))
+    return Setup(model, checkpoint.vocabulary, bank, source, validation, problems, steps, identity, teacher)
 
 
 def adapt(model: DynRefer, config: TrainConfig) -> DynRefer:
@@ -160,12 +169,22 @@ def _cached(samples: Sequence[Sample], cache: FeatureCache, say: Say) -> list[Sa
     return kept
 
 
-def _views(
-    config: TrainConfig, num_views: int, samples: Sequence[Sample], cache: FeatureCache | None, problems: Problems
-) -> ViewSource:
+def _view_sources(
+    config: TrainConfig,
+    model: ModelConfig,
+    samples: Sequence[Sample],
+    cache: FeatureCache | None,
+    problems: Problems,
+    device: torch.device,
+) -> Callable[[Sequence[Sample]], ViewSource]:
+    """What gives the views of a part of the samples: cache, photographs' files, or the device that holds them."""
     if cache is not None:
-        return CachedViews(cache, cache.rows(samples), num_views, config.views)
-    return PixelViews(samples, num_views, config.views, config.augment, problems)
+        return lambda part: CachedViews(cache, cache.rows(part), model.num_views, config.views)
+    planner = Planner(model.num_views, model.encoder.image_size, config.views, config.augment)
+    if not config.views.on_device:
+        return lambda part: PixelViews(part, planner, problems)
+    photographs = Photographs(list(dict.fromkeys(sample.image for sample in samples)), device, problems)
+    return lambda part: DeviceViews(part, planner, photographs)
 
 
 def _corpus(data: Path, config: TrainConfig) -> dict[str, str]:

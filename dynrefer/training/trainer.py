@@ -159,7 +159,7 @@ class Trainer:
                 last = number == len(batches) - 1
                 with nullcontext() if last else self.accelerator.no_sync(self.network):
                     with self.autocast():
-                        own = with_pixels(batch.to(device), self.model)
+                        own = self._taught(with_pixels(batch.to(device), self.model))
                         losses = self.network(own, bank, self.config.weights, everything)
                     self.accelerator.backward(losses["total"] / len(batches))
                 for name, value in losses.items():
@@ -181,6 +181,16 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(self.model, step)
+
+    @torch.no_grad()
+    def _taught(self, batch: Batch) -> Batch:
+        """With what the teacher sees in the first view, on those ImageNet classes that it sees most in this batch."""
+        if self.setup.teacher is None or batch.pixels is None:
+            return batch
+        beliefs = self.setup.teacher(batch.pixels[:: self.model.config.num_views]).float().softmax(-1)
+        return replace(
+            batch, teacher=beliefs, teacher_classes=beliefs.mean(0).topk(self.config.teacher_classes).indices
+        )
 
     def autocast(self) -> torch.autocast:
         """Mixed precision, where the configuration asks for it."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dynrefer.data.sample import DESCRIBED
 from dynrefer.evaluation.ranking import attribute_precisions, class_accuracy
 from dynrefer.model import DynRefer
 from dynrefer.model.losses import best_of_groups
@@ -20,7 +21,6 @@ from dynrefer.training.views import ViewSource
 
 BATCH = 64
 MIN_AREA = 0.005  # of the boxes whose class counts
-DESCRIBED = ("human", "grounded")
 FACTORS = {"class_top1": 0.5, "class_mean": 0.5, "attribute_map": 1.0, "caption_loss": -0.1}  # in the sum
 
 

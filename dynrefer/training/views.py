@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +20,17 @@ from dynrefer.data.problems import Problems
 from dynrefer.data.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.regions import open_image, validate_box
-from dynrefer.training.augmentation import Box, draw_coefficients, jitter_box, mirror_box, mirror_image, vary_colours
+from dynrefer.training.augmentation import (
+    BLANK,
+    Box,
+    draw_coefficients,
+    draw_colours,
+    draw_erasures,
+    jitter_box,
+    mirror_box,
+    mirror_image,
+    vary_colours,
+)
 from dynrefer.training.cache_files import DONE, FeatureCache
 from dynrefer.training.config import AugmentConfig, ViewsConfig
 from dynrefer.training.feature_cache import region_geometry
@@ -81,6 +92,55 @@ class CachedViews:
         return {"cuts": torch.from_numpy(cuts).flatten(0, 1).float(), "geometry": torch.from_numpy(geometry)}
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How one sample's views are cut: decided on the CPU, done by whoever holds the photographs.
+
+    Attributes:
+        box: jittered, in pixels of the photograph after it was mirrored, as are `views` [V, 4].
+        colours: factors of brightness, contrast and saturation.
+        erased: rectangles [V, 4] in pixels of the resized views that are blanked, of no area where nothing is.
+    """
+
+    box: Box
+    views: np.ndarray
+    size: tuple[int, int]
+    erased: np.ndarray
+    mirror: bool = False
+    colours: tuple[float, ...] | None = None
+
+    def places(self, view_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where the region lies in its views [V, 4] and in the photograph [6], both float32."""
+        return boxes_in_views(self.box, self.views, self.size, view_size), region_geometry(self.box, self.size)
+
+
+class Planner:
+    """Draws how views are cut: boxes, mirror, colours and erasure by chance, or the same every time."""
+
+    def __init__(self, num_views: int, view_size: int, views: ViewsConfig, augment: AugmentConfig) -> None:
+        self.num_views, self.view_size, self.views, self.augment = num_views, view_size, views, augment
+
+    def draw(self, box: Box, size: tuple[int, int], sided: bool, rng: Rng) -> Plan:
+        """For training, from the generator alone."""
+        wanted = self.num_views - int(self.views.keep_region)
+        drawn = draw_coefficients(wanted, rng) if self.views.stochastic else list(self.views.fixed[:wanted])
+        steps = repeat_first([0.0, *drawn] if self.views.keep_region else drawn, self.views.repeat, rng)
+        mirror = not sided and bool(rng.random() < self.augment.mirror)
+        box = jitter_box(box, size, self.augment.jitter, rng)
+        colours = draw_colours(self.augment.colour, rng) if self.augment.colour else None
+        box = mirror_box(box, size) if mirror else box
+        views = view_boxes(box, size, steps)
+        if not self.views.nested:
+            views = move_views(views, box, size, rng)
+        erased = draw_erasures(self.num_views, self.view_size, self.augment.erase, rng)
+        return Plan(box, views, size, erased, mirror, colours)
+
+    def plain(self, box: Box, size: tuple[int, int]) -> Plan:
+        """For validation: t = 0 and evenly spread candidates, nothing changed."""
+        steps = np.arange(self.num_views) * (0.9 / self.num_views)
+        return Plan(box, view_boxes(box, size, steps), size, np.zeros((self.num_views, 4), int))
+
+
 class PixelViews:
     """Views cut out of the photographs; one that cannot be read is named, counted, and replaced by another sample's.
 
@@ -90,43 +150,34 @@ class PixelViews:
 
     WORKERS = 8
 
-    def __init__(
-        self, samples: Sequence[Sample], num_views: int, views: ViewsConfig, augment: AugmentConfig, problems: Problems
-    ) -> None:
-        self.samples, self.num_views, self.views, self.augment = samples, num_views, views, augment
-        self.problems = problems
+    def __init__(self, samples: Sequence[Sample], planner: Planner, problems: Problems) -> None:
+        self.samples, self.planner, self.problems = samples, planner, problems
         self.pool = ThreadPoolExecutor(self.WORKERS)
         self.bad: set[Path] = set()
 
     def draw(self, samples: Sequence[int], sided: Sequence[bool], rngs: Sequence[Rng]) -> dict[str, Tensor]:
         """pixels uint8 [S * V, s, s, 3], boxes [S * V, 4] and geometry [S, 6]."""
-        return _stacked(list(self.pool.map(self._views, samples, sided, rngs)))
+        return _stacked(list(self.pool.map(self._drawn, samples, sided, rngs)))
 
     def plain(self, samples: Sequence[int]) -> dict[str, Tensor]:
         """t = 0 and evenly spread candidates."""
-        steps = np.arange(self.num_views) * (0.9 / self.num_views)
-        return _stacked(list(self.pool.map(lambda sample: self._cut(sample, steps), samples)))
+        return _stacked(list(self.pool.map(self._plain, samples)))
 
-    def _views(self, sample: int, sided: bool, rng: Rng) -> tuple[np.ndarray, ...]:
-        wanted = self.num_views - int(self.views.keep_region)
-        drawn = draw_coefficients(wanted, rng) if self.views.stochastic else list(self.views.fixed[:wanted])
-        steps = repeat_first([0.0, *drawn] if self.views.keep_region else drawn, self.views.repeat, rng)
-        return self._cut(sample, np.array(steps), rng, not sided and rng.random() < self.augment.mirror)
-
-    def _cut(
-        self, sample: int, steps: np.ndarray, rng: Rng | None = None, mirror: bool = False
-    ) -> tuple[np.ndarray, ...]:
+    def _drawn(self, sample: int, sided: bool, rng: Rng) -> tuple[np.ndarray, ...]:
         image, box = self._open(sample)
-        size = (image.shape[1], image.shape[0])
-        if rng is not None:
-            box = jitter_box(box, size, self.augment.jitter, rng)
-            image = vary_colours(image, self.augment.colour, rng) if self.augment.colour else image
-        if mirror:
-            image, box = mirror_image(image), mirror_box(box, size)
-        views = view_boxes(box, size, steps)
-        if rng is not None and not self.views.nested:
-            views = move_views(views, box, size, rng)
-        return crop_views(image, views), boxes_in_views(box, views, size), region_geometry(box, size)
+        return self._cut(image, self.planner.draw(box, (image.shape[1], image.shape[0]), sided, rng))
+
+    def _plain(self, sample: int) -> tuple[np.ndarray, ...]:
+        image, box = self._open(sample)
+        return self._cut(image, self.planner.plain(box, (image.shape[1], image.shape[0])))
+
+    def _cut(self, image: np.ndarray, plan: Plan) -> tuple[np.ndarray, ...]:
+        image = vary_colours(image, plan.colours) if plan.colours else image
+        image = mirror_image(image) if plan.mirror else image
+        crops = crop_views(image, plan.views, self.planner.view_size)
+        for crop, (x1, y1, x2, y2) in zip(crops, plan.erased, strict=True):
+            crop[y1:y2, x1:x2] = BLANK
+        return crops, *plan.places(self.planner.view_size)
 
     def _open(self, sample: int) -> tuple[np.ndarray, Box]:
         """The sample's photograph and box, or those of the next sample that can be read."""
