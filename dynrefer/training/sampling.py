@@ -22,6 +22,7 @@ class SamplingConfig:
         class_power: weight = class frequency ** class_power; 0 draws all samples alike.
         captioned, attributed, small: factors for samples with a caption of their own, with attributes, below 1 % area.
         whole_images: share of the draws that are whole images.
+        classless: share of the other draws that are parts of images without a class.
     """
 
     min_area: float = 0.0
@@ -31,6 +32,7 @@ class SamplingConfig:
     attributed: float = 1.0
     small: float = 1.0
     whole_images: float | None = None
+    classless: float | None = None
 
 
 def sources(sample: Sample) -> set[str]:
@@ -68,7 +70,14 @@ def sample_weights(samples: Sequence[Sample], config: SamplingConfig) -> np.ndar
     weights *= [config.captioned if sources(s) & DESCRIBED else 1.0 for s in samples]
     weights *= [config.attributed if s.attributes is not None else 1.0 for s in samples]
     weights *= [config.small if area(s) < 0.01 else 1.0 for s in samples]
-    if config.whole_images is not None and whole.any() and not whole.all():
-        weights[~whole] *= (1 - config.whole_images) / weights[~whole].sum()
-        weights[whole] *= config.whole_images / weights[whole].sum()
+    classless = np.array([sample.class_name is None for sample in samples]) & ~whole
+    _share(weights, classless, ~whole & ~classless, config.classless)
+    _share(weights, whole, ~whole, config.whole_images)
     return weights / weights.sum()
+
+
+def _share(weights: np.ndarray, chosen: np.ndarray, others: np.ndarray, share: float | None) -> None:
+    """Scale the weights so that `chosen` has its `share` of both, where there are both."""
+    if share is not None and chosen.any() and others.any():
+        weights[others] *= (1 - share) / weights[others].sum()
+        weights[chosen] *= share / weights[chosen].sum()

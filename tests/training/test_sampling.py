@@ -41,3 +41,11 @@ def test_whole_images_get_their_share(samples: list[Sample]) -> None:
     whole = replace(plain(samples, 7), class_name=None, texts=(RegionText("a street", "whole"),))
     weights = sample_weights([*samples, whole], SamplingConfig(whole_images=0.25))
     assert weights[-1] == pytest.approx(0.25)
+
+
+def test_regions_without_a_class_get_their_share_beside_whole_images(samples: list[Sample]) -> None:
+    whole = replace(plain(samples, 7), class_name=None, texts=(RegionText("a street", "whole"),))
+    sky = replace(plain(samples, 8), class_name=None, texts=(RegionText("a blue sky", "described"),))
+    weights = sample_weights([*samples, sky, whole], SamplingConfig(whole_images=0.2, classless=0.25))
+    assert weights[-1] == pytest.approx(0.2)
+    assert weights[-2] == pytest.approx(0.8 * 0.25)
