@@ -28,6 +28,7 @@ from dynrefer.regions import ImageSource
 from dynrefer.results import Attribute, Caption, RegionResult, Scored
 from dynrefer.views import crop_views, pixel_boxes
 
+ENCODED_TOGETHER = 32  # views; bounds what the image encoder needs for the moment
 CACHED_VIEWS, CACHED_TEXTS = 512, 20_000
 MAX_BATCH = 32  # regions through the network at a time, whatever was asked
 
@@ -212,8 +213,8 @@ class Predictor:
                     missing[key] = crop_views(region.image, box[None], self._view_size)[0]
         found = {key: self._views[key] for key in keys if key in self._views}
         if missing:
-            pixels = torch.from_numpy(np.stack(list(missing.values())))
-            encoded = self.model.encode(self.model.normalize(pixels))
+            pixels = torch.from_numpy(np.stack(list(missing.values()))).split(ENCODED_TOGETHER)
+            encoded = [tokens for part in pixels for tokens in self.model.encode(self.model.normalize(part))]
             found |= {key: tokens.clone() for key, tokens in zip(missing, encoded, strict=True)}  # frees the batch
         for key in keys:
             self._views[key] = found[key]
