@@ -1,7 +1,7 @@
 """OVAD's attribute labels in words: what to call them, and phrases such as "a woman with long brown hair"."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dynrefer.data.classes import GROUPS, groups_of
@@ -228,3 +228,20 @@ ATTRIBUTE_TAGS = frozenset(
     | {f"{colour} clothes" for colour in COLOURS}
     | {"sitting", "standing", "lying", "man", "woman", "boy", "girl", "child"}
 )
+_ALTERNATIVES = (
+    frozenset(COLOURS),
+    frozenset(f"{colour} clothes" for colour in COLOURS),
+    frozenset({"sitting", "standing", "lying"}),
+    frozenset({"man", "woman", "boy", "girl", "child"}),
+    frozenset({"large", "small"}),
+    frozenset(_MATERIALS.values()),
+)
+
+
+def unsaid_attributes(said: Iterable[str]) -> set[str]:
+    """Attribute tags that may be true though a text does not say so.
+
+    Who says that it is red means that it is not blue: of alternatives of which one is said, the others are not true.
+    """
+    said = set(said)
+    return set(ATTRIBUTE_TAGS).difference(*(group for group in _ALTERNATIVES if group & said))

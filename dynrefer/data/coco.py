@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dynrefer.data.attributes import ATTRIBUTE_TAGS, Labels
+from dynrefer.data.attributes import Labels, unsaid_attributes
 from dynrefer.data.boxes import Box, area, share_inside, xywh_to_xyxy
 from dynrefer.data.classes import groups_of
 from dynrefer.data.derive import Known, region_texts
@@ -213,7 +213,7 @@ def _other_regions(image: _Image, words: set[str]) -> list[Sample]:
         tags = set(content_words(description.text))
         near = {region.class_name for region in image.regions if share_inside(region.box, box) >= _OVERLAP}
         near |= {region.class_name for region in image.regions if share_inside(box, region.box) >= _OVERLAP}
-        ignored = {*words, *ATTRIBUTE_TAGS, *near, *(group for name in near for group in groups_of(name))}
+        ignored = {*words, *unsaid_attributes(tags), *near, *(group for name in near for group in groups_of(name))}
         samples.append(
             Sample(
                 image=image.path,

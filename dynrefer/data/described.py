@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynrefer.data.attributes import ATTRIBUTE_TAGS
+from dynrefer.data.attributes import unsaid_attributes
 from dynrefer.data.boxes import Box, share_inside
 from dynrefer.data.classes import CLASS_NOUNS, groups_of
 from dynrefer.data.derive import class_phrase
@@ -47,7 +47,7 @@ def described_samples(photograph: Photograph, regions: Sequence[DescribedRegion]
             for other, near in zip(regions, words, strict=True)
             if other is not region and share_inside(other.box, region.box) >= _OVERLAP
         )
-        tags, ignored = set(said), set(ATTRIBUTE_TAGS).union(*around)
+        tags, ignored = set(said), unsaid_attributes(said).union(*around)
         texts = [RegionText(normalise(text), "human") for text in region.descriptions]
         if region.class_name:
             tags |= {region.class_name, *groups_of(region.class_name)}

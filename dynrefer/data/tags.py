@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from dynrefer.data.attributes import ATTRIBUTE_TAGS, COLOURS, Labels, attribute_tags
+from dynrefer.data.attributes import ATTRIBUTE_TAGS, COLOURS, Labels, attribute_tags, unsaid_attributes
 from dynrefer.data.classes import CLASS_NAMES, CLASS_NOUNS, GROUPS, groups_of
 from dynrefer.data.sample import RegionText, Sample
 from dynrefer.data.words import content_words
@@ -29,7 +29,7 @@ def region_tags(
     positive = {class_name, *groups_of(class_name), *said}
     ignored = {*image_words, *CLASS_NOUNS.get(class_name, ())}
     if labels is None:
-        ignored |= ATTRIBUTE_TAGS
+        ignored |= unsaid_attributes(said)
     else:
         positive |= attribute_tags(class_name, labels)
         ignored |= attribute_tags(class_name, labels, value=-1)
@@ -47,7 +47,7 @@ def image_tags(captions: Iterable[str], class_names: Iterable[str], complete: bo
     words = {word for caption in captions for word in content_words(caption)}
     boxed = set(class_names)
     positive = words | boxed | {group for name in boxed for group in groups_of(name)}
-    ignored = set(ATTRIBUTE_TAGS)
+    ignored = set(ATTRIBUTE_TAGS)  # a photograph holds things of many colours
     if not complete:
         ignored |= set(CLASS_NAMES) | set(GROUPS)
     return positive, ignored - positive
