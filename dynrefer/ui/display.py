@@ -46,6 +46,11 @@ class Display:
         words = [self.answer, self.words, self.tag_threshold]
         return [self.picker, self.views, *words, self.table, self.gains, self.status, self.album]
 
+    @property
+    def kept(self) -> list[Any]:
+        """Those of the outputs that wait for the whole answer."""
+        return [self.table, self.status, self.album]
+
     def show(
         self, predictor: Predictor, photo: Photo | None, album: Album, tag_threshold: float, **picker: Any
     ) -> Updates:

@@ -1,5 +1,6 @@
 """The main path: photograph, box, answer. Each public method answers one event with updates of components."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -62,15 +63,26 @@ class Handlers:
         return {**self._begin(None, None), self.stage.photo: None}
 
     @in_words
-    def describe(self, values: Values) -> Updates:
-        """Describe the box on the photograph; nothing happens as long as one of them is missing."""
+    def describe(self, values: Values) -> Iterator[Updates]:
+        """Describe the box on the photograph; nothing happens as long as one of them is missing.
+
+        First comes all but the caption, then its words as they are written; only the whole answer is kept.
+        """
         path, box = values[self.stage.photo], values[self.stage.picker]
         if not path or not box:
-            return {self.display.album: gr.skip()}
+            yield {self.display.album: gr.skip()}
+            return
         photo, settings = open_photo(path), self.settings(values)
-        result = self.asker.region(photo, box, replace(settings, tag_threshold=0.0))
-        entry = Entry(settings, result, photo.thumbnails([result.box])[0])
-        return self.shown(photo, values[self.display.album].add(entry), settings.tag_threshold)
+        begun = False
+        for result, words in self.asker.stream(photo, box, replace(settings, tag_threshold=0.0)):
+            if begun and result.caption is None:
+                yield {self.display.answer: rendering.answer(result, words)}
+                continue
+            begun = True
+            entry = Entry(settings, result, photo.thumbnails([result.box])[0])
+            updates = self.shown(photo, values[self.display.album].add(entry), settings.tag_threshold)
+            waiting = self.display.kept if result.caption is None else ()
+            yield {panel: update for panel, update in updates.items() if panel not in waiting}
 
     @in_words
     def thin_tags(self, album: Album, tag_threshold: object) -> str:

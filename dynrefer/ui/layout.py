@@ -125,7 +125,16 @@ def build_choices(predictor: Predictor) -> Choices:
             elem_id="controls",
         )
         with gr.Row():
-            num_beams = gr.Slider(1, MAX_BEAMS, 3, step=1, label="Beams", buttons=[], elem_id="beams")
+            num_beams = gr.Slider(
+                1,
+                MAX_BEAMS,
+                3,
+                step=1,
+                label="Beams",
+                info="At 1 the caption appears word by word; more beams compete until its end.",
+                buttons=[],
+                elem_id="beams",
+            )
             max_new_tokens = gr.Slider(
                 4, MAX_NEW_TOKENS, 24, step=1, label="Longest caption, in tokens", buttons=[], elem_id="length"
             )

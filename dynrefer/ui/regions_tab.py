@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
@@ -71,6 +72,11 @@ class RegionHandlers:
 
     def __init__(self, main: Handlers, tab: RegionsTab) -> None:
         self.main, self.tab, self.display = main, tab, main.display
+
+    @property
+    def busy(self) -> list[Any]:
+        """The components that show that something is under way."""
+        return [self.tab.progress, self.tab.stop]
 
     @in_words
     def press(self, values: Values, event: gr.EventData) -> Updates:

@@ -56,9 +56,9 @@ def hint(text: str) -> str:
     return render("hint", text=text)
 
 
-def answer(result: RegionResult | None) -> str:
-    """Caption and classes; without a result, how to begin."""
-    return render("answer", result=result)
+def answer(result: RegionResult | None, words: str = "") -> str:
+    """Caption, or the `words` of it that are written so far, and classes; without a result, how to begin."""
+    return render("answer", result=result, words=words)
 
 
 def words(result: RegionResult | None, tag_threshold: float) -> str:
