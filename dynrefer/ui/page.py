@@ -75,23 +75,28 @@ def build_display(predictor: Predictor, stage: Stage, choices: Choices, views: P
         gains=Panel(elem_id="gains", render=False),
         status=Panel(rendering.footer(predictor, None), elem_id="status", render=False),
         album=gr.State(Album(), time_to_live=HOUR),
+        keeper=stage.keeper,
     )
 
 
 def bind_photo(handlers: Handlers) -> list[Any]:
-    """Photographs come from the upload area or the examples, and go by a button; returns the events that ask."""
+    """Photographs come from upload area, examples, links and the browser, and go by a button.
+
+    Returns the events that ask the model.
+    """
     stage, outputs = handlers.stage, handlers.photo_outputs
     stage.photo.input(handlers.take_photo, stage.photo, outputs, **QUIET)
     stage.another.click(handlers.forget_photo, None, outputs, **QUIET)
     taken = stage.examples.pressed(handlers.take_example, None, outputs, **QUIET)
-    return [taken.success(**describing(handlers))]
+    opened = stage.keeper.opened(handlers.open_link, None, handlers.link_outputs, **QUIET)
+    return [taken.success(**describing(handlers)), opened.success(**describing(handlers))]
 
 
 def bind_farewell(asking: list[Any], regions: RegionHandlers, looks: LooksHandlers) -> None:
     """What is being asked about a photograph ends when it goes, or its answer came under the next one."""
     stage = regions.main.stage
     for event in (stage.photo.input, stage.another.click, stage.examples.pressed):
-        event(None, cancels=asking, **QUIET)  # without a function it acts at once, before the next photograph asks
+        event(None, cancels=asking, **QUIET)  # without a function it acts before the next photograph is asked about
         event(regions.stop, None, regions.busy, **QUIET)
         event(looks.forget, None, looks.outputs, **QUIET)
 

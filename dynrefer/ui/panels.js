@@ -17,11 +17,12 @@ element.classList.toggle("dr-no-copy", !navigator.clipboard);
 element.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   if (!button) return;
-  if (button.dataset.copy === undefined) {
+  const { copy, link } = button.dataset;
+  if (copy === undefined && link === undefined) {
     trigger("pressed", { ...button.dataset });
     return;
   }
-  await navigator.clipboard.writeText(button.dataset.copy);
+  await navigator.clipboard.writeText(copy ?? new URL(link, location.href.split("#")[0]).href);
   const label = button.textContent;
   button.textContent = "Copied";
   setTimeout(() => (button.textContent = label), 1200);

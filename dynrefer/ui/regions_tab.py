@@ -13,7 +13,7 @@ from dynrefer.errors import InputError
 from dynrefer.regions import Box, parse_box, validate_boxes
 
 from . import rendering
-from .album import Album, Entry, thinned
+from .album import Album, thinned
 from .compute import in_words
 from .display import Panel, Updates
 from .downloads import FORMATS, download
@@ -157,9 +157,7 @@ class RegionHandlers:
         for start in range(0, len(valid), BATCH):
             batch = valid[start : start + BATCH]
             results = self.main.asker.regions(photo, batch, replace(settings, tag_threshold=0.0))
-            thumbnails = photo.thumbnails([result.box for result in results])
-            pairs = zip(results, thumbnails, strict=True)
-            album = album.extend(Entry(settings, result, thumbnail) for result, thumbnail in pairs)
+            album = album.extend(self.main.entries(values, photo, settings, results))
             done = start + len(batch)
             yield {
                 **self.main.shown(photo, album, settings.tag_threshold),

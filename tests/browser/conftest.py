@@ -77,17 +77,18 @@ def visit(browser: Browser, app: App) -> Iterator[Callable[..., Page]]:
         if not request.url.startswith((app.url, "data:", "blob:")):
             complaints.append(f"request to another host: {request.url}")
 
-    def open_page(width: int = 1280, height: int = 800, **options: Any) -> Page:
+    def open_page(width: int = 1280, height: int = 800, query: str = "", **options: Any) -> Page:
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
+        context.set_default_timeout(PATIENCE_MS)
+        context.on("console", watch_console)
+        context.on("weberror", lambda error: complaints.append(f"page error: {error.error}"))
+        context.on("request", watch_request)
         page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        page.on("console", watch_console)
-        page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))
-        page.on("request", watch_request)
-        page.goto(app.url)
+        page.goto(app.url + query)
         page.wait_for_selector("#examples button")
-        page.wait_for_selector("#photo input[type=file]", state="attached")
+        if not query:
+            page.wait_for_selector("#photo input[type=file]", state="attached")
         return page
 
     app.asked.clear()

@@ -66,13 +66,14 @@ def test_all_but_the_caption_is_there_before_it(greedy: Page, next_word: threadi
     expect(greedy.locator("#answer [aria-live]")).to_have_attribute("aria-busy", "false")
 
 
+@pytest.mark.parametrize("leave", ["#another", "#examples button:has-text('Cup')"])
 def test_another_photograph_ends_the_answer_that_is_being_written(
-    greedy: Page, app: App, next_word: threading.Semaphore
+    greedy: Page, app: App, next_word: threading.Semaphore, leave: str
 ) -> None:
     choose_example(greedy, "Puppy")
     see_words(greedy, 1)
-    greedy.click("#another")
-    expect(greedy.locator(".dr-welcome")).to_be_visible()
+    greedy.click(leave)
+    expect(greedy.locator(".dr-caption-words")).to_have_count(0)
     next_word.release(MANY)
     choose_example(greedy, "Cup")
     wait_for_answer(greedy)
