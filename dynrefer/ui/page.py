@@ -85,7 +85,7 @@ def bind_photo(handlers: Handlers) -> list[Any]:
     Returns the events that ask the model.
     """
     stage, outputs = handlers.stage, handlers.photo_outputs
-    stage.photo.input(handlers.take_photo, stage.photo, outputs, **QUIET)
+    stage.photo.upload(handlers.take_photo, stage.photo, outputs, **QUIET)  # `input` also comes before the file does
     stage.another.click(handlers.forget_photo, None, outputs, **QUIET)
     taken = stage.examples.pressed(handlers.take_example, None, outputs, **QUIET)
     opened = stage.keeper.opened(handlers.open_link, None, handlers.link_outputs, **QUIET)
@@ -95,7 +95,7 @@ def bind_photo(handlers: Handlers) -> list[Any]:
 def bind_farewell(asking: list[Any], regions: RegionHandlers, looks: LooksHandlers) -> None:
     """What is being asked about a photograph ends when it goes, or its answer came under the next one."""
     stage = regions.main.stage
-    for event in (stage.photo.input, stage.another.click, stage.examples.pressed):
+    for event in (stage.photo.upload, stage.another.click, stage.examples.pressed):
         event(None, cancels=asking, **QUIET)  # without a function it acts before the next photograph is asked about
         event(regions.stop, None, regions.busy, **QUIET)
         event(looks.forget, None, looks.outputs, **QUIET)
