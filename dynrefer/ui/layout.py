@@ -99,7 +99,7 @@ def build_stage() -> Stage:
         picker = BoxPicker(elem_id="picker")
         with gr.Row(elem_id="tools"):
             another = gr.Button("Another photograph", size="sm", scale=0, min_width=170, elem_id="another")
-            with gr.Accordion("Type the box instead", open=False, elem_id="typed"):
+            with gr.Accordion("Type the box", open=False, elem_id="typed"):
                 with gr.Row():
                     corners = [
                         gr.Number(label=name, min_width=60, elem_id=f"corner-{name}")

@@ -19,7 +19,7 @@ from .display import Panel, Updates
 from .downloads import FORMATS, download
 from .handlers import Handlers, Values
 from .photo import Photo, open_photo
-from .proposals import describe_everything
+from .proposals import describe_everything, fresh
 
 BATCH = 4
 SHOWN = gr.update(visible=True)
@@ -57,7 +57,7 @@ def build_regions_tab(table: Panel) -> RegionsTab:
     table.render()
     with gr.Row(elem_classes="dr-buttons"):
         saves = {
-            name: gr.Button(f"Save {name}", size="sm", min_width=90, elem_id=f"save-{name.lower()}") for name in FORMATS
+            name: gr.Button(f"Save {name}", size="sm", min_width=80, elem_id=f"save-{name.lower()}") for name in FORMATS
         }
     with gr.Accordion("Paste boxes", open=False, elem_id="paste"):
         pasted = gr.Textbox(
@@ -116,10 +116,13 @@ class RegionHandlers:
     def describe_all(self, values: Values) -> Iterator[Updates]:
         """Propose regions for the whole photograph and describe the most certain ones."""
         photo, settings = self._photo(values), self.main.settings(values)
+        known = [result.box for result in values[self.display.album].results]
         boxes: list[Box] = []
         for done, total, best in describe_everything(self.main.asker, photo, settings):
-            boxes = best
+            boxes = fresh(best, known)
             yield {self.tab.progress: rendering.progress(done, total, "places looked at"), self.tab.stop: SHOWN}
+        if not boxes:
+            raise InputError("nothing else stands out on this photograph; draw a box yourself")
         yield from self._describe(values, boxes)
 
     def stop(self) -> Updates:
