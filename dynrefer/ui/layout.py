@@ -93,7 +93,7 @@ def build_stage() -> Stage:
             show_label=False,
             height="clamp(260px, 100vh - 340px, 460px)",
             elem_id="photo",
-            placeholder="Drop a photograph here, or click to choose one",
+            placeholder="Drop or paste a photograph, or click to choose one",
         )
     with gr.Column(visible=False, elem_id="work") as work:
         picker = BoxPicker(elem_id="picker")

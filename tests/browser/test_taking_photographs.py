@@ -36,6 +36,12 @@ def paste(page: Page) -> None:
     page.get_by_role("button", name="Paste from clipboard").click()
 
 
+def paste_by_keyboard(page: Page) -> None:
+    """Copy a photograph, and paste it somewhere on the page."""
+    page.evaluate(TO_CLIPBOARD)
+    page.keyboard.press("Control+v")
+
+
 def drop(page: Page) -> None:
     """Let a file fall on the upload area."""
     page.evaluate(DROP)
@@ -49,7 +55,7 @@ def photograph(page: Page) -> None:
     page.get_by_role("button", name="capture photo").click()
 
 
-@pytest.mark.parametrize("take", [paste, drop, photograph])
+@pytest.mark.parametrize("take", [paste, paste_by_keyboard, drop, photograph])
 def test_a_photograph_can_be_described_however_it_came_in(visit: Visit, app: App, take: Callable[[Page], None]) -> None:
     page = visit(permissions=[*CLIPBOARD, "camera"])
     take(page)
