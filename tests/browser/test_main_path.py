@@ -10,6 +10,17 @@ from tests.browser.visitor import App, MakePhoto, Visit, caption, choose_example
 
 pytestmark = pytest.mark.browser
 
+# What has the focus, and whether it or the frame around it shows that.
+FOCUSED = """() => {
+  const focused = document.activeElement;
+  const label = focused.labels?.[0]?.innerText || focused.innerText || focused.getAttribute("aria-label") || "";
+  const shows = (node) => {
+    const { outlineStyle, outlineWidth, boxShadow } = getComputedStyle(node);
+    return (outlineStyle !== "none" && parseFloat(outlineWidth) >= 2) || /(rgb\\(|inset)/.test(boxShadow);
+  };
+  return [label.trim(), [focused, focused.closest(".wrap")].some((node) => node && shows(node))];
+}"""
+
 
 def test_the_empty_page_needs_no_scrolling(visit: Visit) -> None:
     page = visit(1280, 800)
@@ -134,6 +145,22 @@ def test_box_and_answer_survive_a_change_of_the_windows_size(visit: Visit) -> No
     assert box["x"] - photo["x"] == pytest.approx(258 / 1024 * photo["width"], abs=1)
     assert box["width"] == pytest.approx(336 / 1024 * photo["width"], abs=1)
     assert caption(page) == said
+
+
+def test_every_stop_of_the_tab_key_is_seen(visit: Visit) -> None:
+    page = visit()
+    choose_example(page, "Puppy")
+    page.wait_for_selector(".dr-caption-text")
+    page.click("#own-words button")
+    expect(page.locator("#controls")).to_be_visible()
+    page.focus("#picker .stage")
+    stops: list[str] = []
+    while "Use via API" not in stops[-1:]:
+        page.keyboard.press("Tab")
+        name, seen = page.evaluate(FOCUSED)
+        assert seen, name
+        stops.append(name[:11])
+    assert {"Another pho", "Puppy", "Which views", "How many vi", "Describe ag", "Answer", "Copy"} <= set(stops)
 
 
 def serious_findings(page: Page) -> list[str]:
