@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,16 @@ from dynrefer.model.losses import best_of_groups
 from dynrefer.options import Options
 from dynrefer.questions import Clock, Region, look_at
 from dynrefer.regions import ImageSource
+from dynrefer.reports import reports
 from dynrefer.results import Attribute, Caption, RegionResult, Scored
 from dynrefer.views import crop_views, pixel_boxes
 
 ENCODED_TOGETHER = 32  # views; bounds what the image encoder needs for the moment
 CACHED_VIEWS, CACHED_TEXTS = 512, 20_000
 MAX_BATCH = 32  # regions through the network at a time, whatever was asked
+
+SoFar = tuple[RegionResult, str]
+"""A result, and the words of its caption; as long as they grow, the result has no caption yet."""
 
 
 class Predictor:
@@ -51,6 +56,7 @@ class Predictor:
         self._views: OrderedDict[tuple[bytes, bytes], Tensor] = OrderedDict()
         self._texts: OrderedDict[str, Tensor] = OrderedDict()
         self._lock = threading.Lock()
+        self._writer = ThreadPoolExecutor(1)  # starts with its first use, on ZeroGPU after the fork
 
     @classmethod
     def from_pretrained(
@@ -123,6 +129,16 @@ class Predictor:
         found = self._refer([(image, [box] if box is not None else boxes)], Options.checked(options, self.num_views))
         return found[0][0] if box is not None else found[0]
 
+    def refer_stream(self, image: ImageSource, box: Sequence[float], **options: Any) -> Iterator[SoFar]:
+        """Describe one region while its caption is written: yields the result so far and the caption's words so far.
+
+        The first result has all but the caption. With one beam its words follow as they are written; several beams
+        decide at the end. The last yield is the whole answer, the same as that of `refer`, whose options these are.
+        Closing the generator ends the search at the next word.
+        """
+        checked = Options.checked(options, self.num_views)
+        yield from reports(lambda tell: _with_words(self._refer([(image, [box])], checked, tell)[0][0]), self._writer)
+
     def refer_many(
         self, requests: Iterable[tuple[ImageSource, Sequence[Sequence[float]]]], *, batch_size: int = 32, **options: Any
     ) -> Iterator[list[RegionResult]]:
@@ -147,7 +163,13 @@ class Predictor:
         self._views.clear()
         return result.timing_ms["total"]
 
-    def _refer(self, requests: Sequence[tuple[ImageSource, Any]], options: Options) -> list[list[RegionResult]]:
+    def _refer(
+        self,
+        requests: Sequence[tuple[ImageSource, Any]],
+        options: Options,
+        tell: Callable[[SoFar], None] | None = None,
+    ) -> list[list[RegionResult]]:
+        """A list of results a request; `tell` follows the caption where only one region is asked about."""
         with self._lock, torch.inference_mode():
             clock = Clock(self.device)
             asked = [look_at(image, boxes, options, self.num_views, self.default_mode) for image, boxes in requests]
@@ -156,14 +178,16 @@ class Predictor:
             results: list[RegionResult] = []
             try:
                 for start in range(0, len(regions), MAX_BATCH):
-                    results += self._describe(regions[start : start + MAX_BATCH], options, clock)
+                    results += self._describe(regions[start : start + MAX_BATCH], options, clock, tell)
             except torch.OutOfMemoryError as error:
                 raise too_little_memory(self.device) from error
             timing = clock.times(len(regions))
             answers = iter([replace(result, timing_ms=timing) for result in results])
             return [[next(answers) for _ in group] for group in asked]
 
-    def _describe(self, regions: Sequence[Region], options: Options, clock: Clock) -> list[RegionResult]:
+    def _describe(
+        self, regions: Sequence[Region], options: Options, clock: Clock, tell: Callable[[SoFar], None] | None
+    ) -> list[RegionResult]:
         tokens = self._encode(regions)
         clock.lap("encode")
         places = np.concatenate([region.inside(self.num_views, self._view_size) for region in regions])
@@ -176,25 +200,26 @@ class Predictor:
         names = options.classes or self.vocabulary.classes
         classes, attributes = self._contrast(queries, summary, names if options.classes else None)
         clock.lap("classes and attributes")
-        captions: list[Caption | None] = [None] * len(regions)
-        if options.captions:
-            captions = list(self._captions(queries, summary, tags, options))
-            clock.lap("caption")
         threshold = self.tag_threshold if options.tag_threshold is None else options.tag_threshold
-        return [
+        results = [
             RegionResult(
                 box=region.box,
-                caption=caption,
+                caption=None,
                 classes=tuple(_best(names, scores, options.top_classes)),
                 tags=tuple(item for item in _best(self.vocabulary.tags, tag_row, None) if item.score >= threshold),
                 attributes=self._attributes(attribute_row),
                 views=region.views,
                 model=self.model_name,
             )
-            for region, caption, scores, tag_row, attribute_row in zip(
-                regions, captions, classes.tolist(), tags.tolist(), attributes.tolist(), strict=True
+            for region, scores, tag_row, attribute_row in zip(
+                regions, classes.tolist(), tags.tolist(), attributes.tolist(), strict=True
             )
         ]
+        if options.captions:
+            captions = self._captions(queries, summary, tags, options, _follow(results[0], tell))
+            results = [replace(result, caption=caption) for result, caption in zip(results, captions, strict=True)]
+            clock.lap("caption")
+        return results
 
     @property
     def _view_size(self) -> int:
@@ -243,7 +268,14 @@ class Predictor:
             self._texts.popitem(last=False)
         return out
 
-    def _captions(self, queries: Tensor, summary: Tensor | None, tags: Tensor, options: Options) -> Iterator[Caption]:
+    def _captions(
+        self,
+        queries: Tensor,
+        summary: Tensor | None,
+        tags: Tensor,
+        options: Options,
+        on_words: Callable[[str], None] | None,
+    ) -> Iterator[Caption]:
         language = self.model.language
         search = Generation(**self.model.config.language.generation)
         changes = {"num_beams": options.num_beams, "max_new_tokens": options.max_new_tokens}
@@ -252,7 +284,7 @@ class Predictor:
         ids, mask = (x.to(self.device) for x in language.tokenize(controls))
         sentence = language.sentence(summary) if summary is not None and language.config.sentence_slot else None
         prompt, prompt_mask = language.prompt(queries, ids, mask, sentence)
-        for text, score in zip(*language.generate(prompt, prompt_mask, search), strict=True):
+        for text, score in zip(*language.generate(prompt, prompt_mask, search, on_words), strict=True):
             yield Caption(text, score)
 
     def _predicted(self, tags: Tensor) -> list[str]:
@@ -267,6 +299,18 @@ class Predictor:
         words = self.vocabulary.attributes
         order = sorted(range(len(scores)), key=lambda k: -scores[k])
         return tuple(Attribute(words[k].name, words[k].type, scores[k]) for k in order)
+
+
+def _follow(result: RegionResult, tell: Callable[[SoFar], None] | None) -> Callable[[str], None] | None:
+    """Tell what is known before the caption, and return what tells the caption's words."""
+    if tell is None:
+        return None
+    tell((result, ""))
+    return lambda words: tell((result, words))
+
+
+def _with_words(result: RegionResult) -> SoFar:
+    return result, result.caption.text if result.caption else ""
 
 
 def _best(names: Sequence[str], scores: Sequence[float], count: int | None) -> list[Scored]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,35 @@ def test_control_words_reach_the_caption(predictor: Predictor, photo: np.ndarray
     free = ask(predictor, photo, BOX).caption
     told = ask(predictor, photo, BOX, controls=["dog", "red", "cup"]).caption
     assert (free.text, free.score) != (told.text, told.score)
+
+
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_a_streamed_answer_grows_into_the_one_given_at_once(
+    predictor: Predictor, photo: np.ndarray, num_beams: int
+) -> None:
+    options = {"tag_threshold": 0, "top_classes": None, "num_beams": num_beams}
+    told = list(predictor.refer_stream(photo, BOX, **options))
+    whole = predictor.refer(photo, BOX, **options)
+    assert replace(told[-1][0], timing_ms={}) == replace(whole, timing_ms={})
+    assert told[-1][1] == whole.caption.text
+    for result, words in told[:-1]:
+        assert result.caption is None
+        assert whole.caption.text.startswith(words)
+        assert scores(result) == scores(whole)
+
+
+def test_a_stream_that_is_closed_leaves_the_next_question_unharmed(predictor: Predictor, photo: np.ndarray) -> None:
+    stream = predictor.refer_stream(photo, BOX, num_beams=1)
+    next(stream)
+    stream.close()
+    assert ask(predictor, photo, BOX).caption is not None
+
+
+def test_a_stream_refuses_in_words(predictor: Predictor, photo: np.ndarray) -> None:
+    with pytest.raises(InputError, match="no area"):
+        list(predictor.refer_stream(photo, (0, 0, 0, 0)))
+    with pytest.raises(InputError, match="beams"):
+        list(predictor.refer_stream(photo, BOX, num_beams=99))
 
 
 def test_many_photographs_are_answered_each_with_its_own(predictor: Predictor, photo: np.ndarray) -> None:

@@ -6,7 +6,7 @@ S regions, Q queries, D their width, L the language model's width, K control tok
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -113,10 +113,14 @@ class LanguageDecoder(nn.Module):
 
     @torch.no_grad()
     def generate(
-        self, prompt: Tensor, mask: Tensor, options: Generation, streamer: BaseStreamer | None = None
+        self, prompt: Tensor, mask: Tensor, options: Generation, on_words: Callable[[str], None] | None = None
     ) -> tuple[list[str], list[float]]:
-        """Search for the captions: texts, and scores exp(sequence score) in (0, 1]. A streamer needs `num_beams` 1."""
-        assert self.t5 is not None and self.tokenizer is not None
+        """Search for the captions: texts, and scores exp(sequence score) in (0, 1].
+
+        With one beam and one region `on_words` is told the caption's words so far, whenever one more is known to be
+        whole. Several beams agree on the first words only shortly before the end, so they tell nothing.
+        """
+        assert self.t5 is not None
         if options.num_beams > 1:
             sequences, log_scores = self._search(prompt, mask, options)
         else:
@@ -130,14 +134,17 @@ class LanguageDecoder(nn.Module):
                 repetition_penalty=options.repetition_penalty,
                 return_dict_in_generate=True,
                 output_scores=True,
-                streamer=streamer,
+                streamer=_Words(self._text, on_words) if on_words else None,
             )
             sequences = out.sequences
             steps = t5.compute_transition_scores(sequences, out.scores, normalize_logits=True)
             written = (sequences[:, 1:] != 0) & torch.isfinite(steps)
             log_scores = torch.where(written, steps, 0).sum(1) / written.sum(1).clamp(min=1) ** options.length_penalty
-        texts = [self.tokenizer.decode(row, skip_special_tokens=True).strip() for row in sequences.tolist()]
-        return texts, log_scores.float().exp().clamp(max=1).tolist()
+        return [self._text(row) for row in sequences.tolist()], log_scores.float().exp().clamp(max=1).tolist()
+
+    def _text(self, ids: list[int]) -> str:
+        assert self.tokenizer is not None
+        return self.tokenizer.decode(ids, skip_special_tokens=True).strip()
 
     def _search(self, prompt: Tensor, mask: Tensor, options: Generation) -> tuple[Tensor, Tensor]:
         """Beam search; on a GPU the recorded steps of the last few shapes are kept."""
@@ -155,6 +162,26 @@ class LanguageDecoder(nn.Module):
                 self._searches.popitem(last=False)
         encoded = self.t5.encoder(inputs_embeds=prompt, attention_mask=mask).last_hidden_state
         return search.run(encoded, mask)
+
+
+class _Words(BaseStreamer):
+    """Tells the words that are whole, from tokens that come one by one; the last word may still grow."""
+
+    def __init__(self, decode: Callable[[list[int]], str], tell: Callable[[str], None]) -> None:
+        self.decode, self.tell = decode, tell
+        self.ids: list[int] = []
+        self.told = ""
+
+    def put(self, value: Tensor) -> None:
+        """Take the next tokens [N] or [1, N]."""
+        self.ids += value.flatten().tolist()
+        words, _, _ = self.decode(self.ids).rpartition(" ")
+        if words != self.told:
+            self.told = words
+            self.tell(words)
+
+    def end(self) -> None:
+        """Nothing is left to tell: the whole caption is what the search returns."""
 
 
 def _build_t5(config: T5Config) -> T5ForConditionalGeneration:

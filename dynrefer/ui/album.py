@@ -18,6 +18,8 @@ class Entry:
     result: RegionResult
     thumbnail: str
     """A data URL."""
+    link: str = ""
+    """The question as a link's query; see `links`."""
 
 
 def thinned(result: RegionResult, tag_threshold: float) -> RegionResult:

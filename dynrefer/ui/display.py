@@ -11,6 +11,7 @@ from . import rendering
 from .album import Album
 from .box_picker import BoxPicker
 from .files import read
+from .keeper import Keeper
 from .photo import Photo
 
 Updates = dict[Any, Any]
@@ -39,28 +40,35 @@ class Display:
     gains: Panel
     status: Panel
     album: gr.State
+    keeper: Keeper
 
     @property
     def outputs(self) -> list[Any]:
         """The components that `show` updates."""
         words = [self.answer, self.words, self.tag_threshold]
-        return [self.picker, self.views, *words, self.table, self.gains, self.status, self.album]
+        return [self.picker, self.views, *words, self.gains, *self.kept]
+
+    @property
+    def kept(self) -> list[Any]:
+        """Those of the outputs that wait for the whole answer."""
+        return [self.table, self.status, self.album, self.keeper]
 
     def show(
         self, predictor: Predictor, photo: Photo | None, album: Album, tag_threshold: float, **picker: Any
     ) -> Updates:
         """Updates that show the album's current entry on `photo`; `picker` are further properties of the box picker."""
-        result = album.current.result if album.current else None
+        result, link = (album.current.result, album.current.link) if album.current else (None, "")
         return {
             self.picker: gr.update(
                 views=rendering.rectangles(result) if result else [], regions=rendering.outlines(album), **picker
             ),
             self.views: rendering.views(photo, result) if photo and result else "",
-            self.answer: rendering.answer(result),
+            self.answer: rendering.answer(result, link=link),
             self.words: rendering.words(result, tag_threshold),
             self.tag_threshold: gr.update(visible=result is not None),
             self.table: rendering.table(album),
             self.gains: rendering.gains(result),
             self.status: rendering.footer(predictor, result),
             self.album: album,
+            self.keeper: gr.update(query=link) if link else gr.skip(),
         }

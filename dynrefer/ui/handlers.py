@@ -1,21 +1,26 @@
 """The main path: photograph, box, answer. Each public method answers one event with updates of components."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
 from dynrefer.errors import InputError
+from dynrefer.regions import validate_box
+from dynrefer.results import RegionResult
 
 from . import rendering
 from .album import Album, Entry
 from .asker import Asker
 from .compute import in_words
 from .display import Display, Updates
-from .files import EXAMPLES, read_examples
+from .files import EXAMPLES, Example, read_examples
+from .keeper import save_kept
 from .layout import Choices, Stage
+from .links import name_of, read_link, write_link
 from .photo import Photo, open_photo
-from .settings import Settings
+from .settings import USUAL_BEAMS, USUAL_LENGTH, Settings
 
 Values = dict[Any, Any]
 MOST_OWN_CLASSES = 12
@@ -30,12 +35,19 @@ class Handlers:
     @property
     def inputs(self) -> set[Any]:
         """The components whose values a question carries."""
-        return {self.stage.photo, self.stage.picker, self.display.album, *self.choices.inputs}
+        stage = self.stage
+        return {stage.photo, stage.picker, stage.example, self.display.album, *self.choices.inputs}
 
     @property
     def photo_outputs(self) -> list[Any]:
         """The components that change with the photograph."""
-        return [*self.display.outputs, self.stage.photo, self.stage.upload, self.stage.work]
+        stage = self.stage
+        return [*self.display.outputs, stage.photo, stage.upload, stage.work, stage.example]
+
+    @property
+    def link_outputs(self) -> list[Any]:
+        """The components that a link changes."""
+        return [*self.photo_outputs, *self.choices.inputs, self.choices.sliders_row]
 
     @in_words
     def take_photo(self, path: str | None) -> Updates:
@@ -53,24 +65,43 @@ class Handlers:
         place = str(event._data.get("example"))
         if not place.isdecimal() or int(place) >= len(examples):
             raise InputError("there is no such example; choose one of those shown")
-        example = examples[int(place)]
-        path = str(EXAMPLES / example["file"])
-        return {**self._begin(path, example["box"]), self.stage.photo: path}
+        return self._begin_example(examples[int(place)], None)
+
+    @in_words
+    def open_link(self, event: gr.EventData) -> Updates:
+        """Show photograph, box and choices of a link, or of what the visitor's browser kept."""
+        link = read_link(event._data.get("query"), self.asker.predictor.num_views)
+        chosen = self.choices.choose(link.settings)
+        if link.example:
+            return self._begin_example(link.example, link.box) | chosen
+        path = save_kept(event._data.get("image"), self.stage.photo.GRADIO_CACHE)
+        return {**self._begin(path, link.box), **chosen, self.stage.photo: path}
 
     def forget_photo(self) -> Updates:
         """Ask for a photograph, with everything empty."""
         return {**self._begin(None, None), self.stage.photo: None}
 
     @in_words
-    def describe(self, values: Values) -> Updates:
-        """Describe the box on the photograph; nothing happens as long as one of them is missing."""
+    def describe(self, values: Values) -> Iterator[Updates]:
+        """Describe the box on the photograph; nothing happens as long as one of them is missing.
+
+        First comes all but the caption, then its words as they are written; only the whole answer is kept.
+        """
         path, box = values[self.stage.photo], values[self.stage.picker]
         if not path or not box:
-            return {self.display.album: gr.skip()}
+            yield {self.display.album: gr.skip()}
+            return
         photo, settings = open_photo(path), self.settings(values)
-        result = self.asker.region(photo, box, replace(settings, tag_threshold=0.0))
-        entry = Entry(settings, result, photo.thumbnails([result.box])[0])
-        return self.shown(photo, values[self.display.album].add(entry), settings.tag_threshold)
+        begun = False
+        for result, words in self.asker.stream(photo, box, replace(settings, tag_threshold=0.0)):
+            if begun and result.caption is None:
+                yield {self.display.answer: rendering.answer(result, words)}
+                continue
+            begun = True
+            (entry,) = self.entries(values, photo, settings, [result])
+            updates = self.shown(photo, values[self.display.album].add(entry), settings.tag_threshold)
+            waiting = self.display.kept if result.caption is None else ()
+            yield {panel: update for panel, update in updates.items() if panel not in waiting}
 
     @in_words
     def thin_tags(self, album: Album, tag_threshold: object) -> str:
@@ -115,16 +146,37 @@ class Handlers:
             options["coefficients"] = [0.0, *sliders[1:]]
         return self.asker.settings(options)
 
+    def entries(self, values: Values, photo: Photo, settings: Settings, results: Sequence[RegionResult]) -> list[Entry]:
+        """Results as the album holds them; a photograph that is no example has links to its display copy."""
+        example, predictor = values[self.stage.example], self.asker.predictor
+        scale = 1.0 if example else photo.display.shape[1] / photo.size[0]
+        usual = Settings(
+            mode=predictor.default_mode,
+            num_views=predictor.num_views,
+            num_beams=USUAL_BEAMS,
+            max_new_tokens=USUAL_LENGTH,
+        )
+        thumbnails = photo.thumbnails([result.box for result in results])
+        links = [write_link(example, [scale * x for x in result.box], settings, usual) for result in results]
+        return [Entry(settings, *parts) for parts in zip(results, thumbnails, links, strict=True)]
+
     def shown(self, photo: Photo | None, album: Album, tag_threshold: object, **picker: Any) -> Updates:
         """The album's current entry on all panels."""
         return self.display.show(self.asker.predictor, photo, album, self.asker.threshold(tag_threshold), **picker)
 
-    def _begin(self, path: str | None, box: list[float] | None) -> Updates:
+    def _begin_example(self, example: Example, box: list[float] | None) -> Updates:
+        path = str(EXAMPLES / example["file"])
+        return {**self._begin(path, box or example["box"], name_of(example)), self.stage.photo: path}
+
+    def _begin(self, path: str | None, box: list[float] | None, example: str | None = None) -> Updates:
         photo = open_photo(path) if path else None
         width, height = photo.size if photo else (0, 0)
+        box = list(validate_box(box, (width, height))) if box else None
         picker = {"value": box, "image": photo.url if photo else "", "width": width, "height": height}
         return {
             **self.shown(photo, Album(), None, **picker),
             self.stage.upload: gr.update(visible=photo is None),
             self.stage.work: gr.update(visible=photo is not None),
+            self.stage.example: example,
+            self.display.keeper: gr.update(query="", offering=photo is None),
         }

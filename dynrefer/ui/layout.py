@@ -1,6 +1,7 @@
 """Where a photograph is chosen and how it is to be looked at: components and their places, without behaviour."""
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import gradio as gr
@@ -12,8 +13,9 @@ from dynrefer.selection import MODES
 from . import rendering
 from .box_picker import BoxPicker
 from .display import Panel
+from .keeper import Keeper
 from .photo_input import PhotoInput
-from .settings import MAX_BEAMS, MAX_NEW_TOKENS
+from .settings import MAX_BEAMS, MAX_NEW_TOKENS, USUAL_BEAMS, USUAL_LENGTH, Settings
 
 MODE_NAMES = {
     "dynamic": "Dynamic: what adds most",
@@ -36,6 +38,9 @@ class Stage:
     corners: list[gr.Number]
     use_corners: gr.Button
     examples: Panel
+    example: gr.State
+    """The name of the example shown, None where the photograph is the visitor's own."""
+    keeper: Keeper
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,23 @@ class Choices:
         words = {self.classes, self.controls, self.num_beams, self.max_new_tokens, self.tag_threshold}
         return {self.mode, self.num_views, *self.sliders, *words}
 
+    def choose(self, settings: Settings) -> dict[Any, Any]:
+        """Updates that choose what is set in `settings`."""
+        chosen = {
+            self.mode: settings.mode,
+            self.num_views: settings.num_views,
+            self.classes: settings.classes and ", ".join(settings.classes),
+            self.controls: settings.controls and ", ".join(settings.controls),
+            self.num_beams: settings.num_beams,
+            self.max_new_tokens: settings.max_new_tokens,
+        }
+        updates: dict[Any, Any] = {component: value for component, value in chosen.items() if value is not None}
+        if settings.coefficients:
+            updates[self.sliders_row] = gr.update(visible=True)
+            for slider, t in zip_longest(self.sliders, settings.coefficients):
+                updates[slider] = gr.update(visible=t is not None, value=t or 0)
+        return updates
+
 
 def build_stage() -> Stage:
     """Upload area or box picker, typed corners; the examples are rendered later, below the views."""
@@ -71,21 +93,22 @@ def build_stage() -> Stage:
             show_label=False,
             height="clamp(260px, 100vh - 340px, 460px)",
             elem_id="photo",
-            placeholder="Drop a photograph here, or click to choose one",
+            placeholder="Drop or paste a photograph, or click to choose one",
         )
     with gr.Column(visible=False, elem_id="work") as work:
         picker = BoxPicker(elem_id="picker")
         with gr.Row(elem_id="tools"):
             another = gr.Button("Another photograph", size="sm", scale=0, min_width=170, elem_id="another")
-            with gr.Accordion("Type the box instead", open=False, elem_id="typed"):
+            with gr.Accordion("Type the box", open=False, elem_id="typed"):
                 with gr.Row():
                     corners = [
                         gr.Number(label=name, min_width=60, elem_id=f"corner-{name}")
                         for name in ("x1", "y1", "x2", "y2")
                     ]
                 use_corners = gr.Button("Use this box", size="sm", elem_id="use-corners")
+    keeper = Keeper(elem_id="keeper")
     examples = Panel(rendering.example_gallery(), elem_id="examples", render=False)
-    return Stage(upload, photo, work, picker, another, corners, use_corners, examples)
+    return Stage(upload, photo, work, picker, another, corners, use_corners, examples, gr.State(None), keeper)
 
 
 def build_choices(predictor: Predictor) -> Choices:
@@ -125,9 +148,24 @@ def build_choices(predictor: Predictor) -> Choices:
             elem_id="controls",
         )
         with gr.Row():
-            num_beams = gr.Slider(1, MAX_BEAMS, 3, step=1, label="Beams", buttons=[], elem_id="beams")
+            num_beams = gr.Slider(
+                1,
+                MAX_BEAMS,
+                USUAL_BEAMS,
+                step=1,
+                label="Beams",
+                info="At 1 the caption appears word by word; more beams compete until its end.",
+                buttons=[],
+                elem_id="beams",
+            )
             max_new_tokens = gr.Slider(
-                4, MAX_NEW_TOKENS, 24, step=1, label="Longest caption, in tokens", buttons=[], elem_id="length"
+                4,
+                MAX_NEW_TOKENS,
+                USUAL_LENGTH,
+                step=1,
+                label="Longest caption, in tokens",
+                buttons=[],
+                elem_id="length",
             )
         again = gr.Button("Describe again", size="sm", elem_id="again")
     tag_threshold = gr.Slider(

@@ -102,6 +102,16 @@ class LooksHandlers:
     def __init__(self, main: Handlers, sweep: Sweep, comparison: Comparison) -> None:
         self.main, self.sweep, self.comparison = main, sweep, comparison
 
+    @property
+    def outputs(self) -> list[Any]:
+        """All components that show something about a photograph."""
+        return [self.sweep.progress, self.sweep.stop, self.sweep.result, self.comparison.result]
+
+    def forget(self) -> Updates:
+        """Show nothing of the photograph before."""
+        sweep, comparison = rendering.hint(SWEEP_HINT), rendering.hint(COMPARISON_HINT)
+        return {**self.stop_sweep(), self.sweep.result: sweep, self.comparison.result: comparison}
+
     @in_words
     def run_comparison(self, values: Values) -> Updates:
         """Describe the box under both settings."""

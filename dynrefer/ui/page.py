@@ -55,11 +55,10 @@ def build_page(predictor: Predictor) -> gr.Blocks:
                         gr.HTML(read("how.html"), apply_default_css=False, elem_id="how")
         display.status.render()
         handlers = Handlers(asker, stage, choices, display)
-        bind_photo(handlers)
-        bind_box(handlers)
-        bind_choices(handlers)
-        bind_regions(RegionHandlers(handlers, regions_tab))
-        bind_looks(LooksHandlers(handlers, sweep, comparison))
+        regions, looks = RegionHandlers(handlers, regions_tab), LooksHandlers(handlers, sweep, comparison)
+        asking = [*bind_photo(handlers), *bind_box(handlers), *bind_choices(handlers)]
+        asking += [*bind_regions(regions), *bind_looks(looks)]
+        bind_farewell(asking, regions, looks)
         add_endpoints(asker)
     return page.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4)
 
@@ -76,45 +75,61 @@ def build_display(predictor: Predictor, stage: Stage, choices: Choices, views: P
         gains=Panel(elem_id="gains", render=False),
         status=Panel(rendering.footer(predictor, None), elem_id="status", render=False),
         album=gr.State(Album(), time_to_live=HOUR),
+        keeper=stage.keeper,
     )
 
 
-def bind_photo(handlers: Handlers) -> None:
-    """Photographs come from the upload area or the examples, and go by a button."""
+def bind_photo(handlers: Handlers) -> list[Any]:
+    """Photographs come from upload area, examples, links and the browser, and go by a button.
+
+    Returns the events that ask the model.
+    """
     stage, outputs = handlers.stage, handlers.photo_outputs
-    stage.photo.input(handlers.take_photo, stage.photo, outputs, **QUIET)
+    stage.photo.upload(handlers.take_photo, stage.photo, outputs, **QUIET)  # `input` also comes before the file does
     stage.another.click(handlers.forget_photo, None, outputs, **QUIET)
-    stage.examples.pressed(handlers.take_example, None, outputs, **QUIET).success(**describing(handlers))
+    taken = stage.examples.pressed(handlers.take_example, None, outputs, **QUIET)
+    opened = stage.keeper.opened(handlers.open_link, None, handlers.link_outputs, **QUIET)
+    return [taken.success(**describing(handlers)), opened.success(**describing(handlers))]
 
 
-def bind_box(handlers: Handlers) -> None:
-    """A box drawn is described; its corners can be typed as well."""
+def bind_farewell(asking: list[Any], regions: RegionHandlers, looks: LooksHandlers) -> None:
+    """What is being asked about a photograph ends when it goes, or its answer came under the next one."""
+    stage = regions.main.stage
+    for event in (stage.photo.upload, stage.another.click, stage.examples.pressed):
+        event(None, cancels=asking, **QUIET)  # without a function it acts before the next photograph is asked about
+        event(regions.stop, None, regions.busy, **QUIET)
+        event(looks.forget, None, looks.outputs, **QUIET)
+
+
+def bind_box(handlers: Handlers) -> list[Any]:
+    """A box drawn is described; its corners can be typed as well. Returns the events that ask the model."""
     stage, display = handlers.stage, handlers.display
-    stage.picker.box_drawn(**describing(handlers))
     cleared = [display.album, display.tag_threshold]
     stage.picker.box_cleared(handlers.clear_answer, cleared, display.outputs, show_progress="hidden", **LATEST)
     for event in (stage.picker.box_drawn, stage.picker.box_cleared, stage.picker.change):
         event(None, stage.picker, stage.corners, js="(box) => box || [null, null, null, null]", **LATEST)
     typed = stage.use_corners.click(None, stage.corners, stage.picker, js="(...corners) => [corners]", **LATEST)
-    typed.then(**describing(handlers))
+    return [stage.picker.box_drawn(**describing(handlers)), typed.then(**describing(handlers))]
 
 
-def bind_choices(handlers: Handlers) -> None:
-    """Every choice is followed at once by another answer; the tag threshold only thins out the last one."""
+def bind_choices(handlers: Handlers) -> list[Any]:
+    """Every choice is followed at once by another answer; the tag threshold only thins out the last one.
+
+    Returns the events that ask the model.
+    """
     choices, display = handlers.choices, handlers.display
     arranging = [choices.mode, choices.num_views, display.album]
     sliders = [choices.sliders_row, *choices.sliders]
+    events = [slider.input for slider in (*choices.sliders, choices.num_beams, choices.max_new_tokens)]
+    events += [choices.classes.submit, choices.controls.submit, choices.again.click]
     for chosen in (choices.mode, choices.num_views):
         arranged = chosen.input(handlers.arrange_sliders, arranging, sliders, show_progress="hidden", **LATEST)
-        arranged.success(**describing(handlers))
-    for slider in (*choices.sliders, choices.num_beams, choices.max_new_tokens):
-        slider.input(**describing(handlers))
-    for event in (choices.classes.submit, choices.controls.submit, choices.again.click):
-        event(**describing(handlers))
+        events.append(arranged.success)
     thinning = [display.album, choices.tag_threshold]
     choices.tag_threshold.input(
         handlers.thin_tags, thinning, display.words, queue=False, show_progress="hidden", **LATEST
     )
+    return [event(**describing(handlers)) for event in events]
 
 
 def describing(handlers: Handlers) -> dict[str, Any]:
@@ -130,10 +145,10 @@ def describing(handlers: Handlers) -> dict[str, Any]:
     }
 
 
-def bind_regions(handlers: RegionHandlers) -> None:
-    """The table of regions, boxes from elsewhere, and downloads."""
+def bind_regions(handlers: RegionHandlers) -> list[Any]:
+    """The table of regions, boxes from elsewhere, and downloads; returns the events that ask the model."""
     tab, main = handlers.tab, handlers.main
-    busy = [tab.progress, tab.stop]
+    busy = handlers.busy
     outputs = [*main.display.outputs, *busy]
     main.display.table.pressed(handlers.press, main.inputs, main.display.outputs, **QUIET)
     tab.clear.click(handlers.clear, main.inputs, main.display.outputs, **QUIET)
@@ -149,14 +164,17 @@ def bind_regions(handlers: RegionHandlers) -> None:
     for name, button in tab.saves.items():
         saved = button.click(handlers.saving(name), main.inputs, tab.saved, **QUIET)
         saved.success(None, tab.saved, None, js=SAVE_IN_BROWSER, **PRIVATE)
+    return running
 
 
-def bind_looks(handlers: LooksHandlers) -> None:
-    """The sweep over t and the comparison."""
+def bind_looks(handlers: LooksHandlers) -> list[Any]:
+    """The sweep over t and the comparison; returns the events that ask the model."""
     sweep, comparison, inputs = handlers.sweep, handlers.comparison, handlers.main.inputs
     busy = [sweep.progress, sweep.stop]
     sweeping = sweep.start.click(handlers.run_sweep, inputs, [sweep.result, *busy], **MODEL_EVENT, **QUIET)
     sweeping.failure(handlers.stop_sweep, None, busy, **QUIET)
     sweep.stop.click(handlers.stop_sweep, None, busy, cancels=[sweeping], **QUIET)
     sides = {component for side in comparison.sides for component in (side.mode, side.num_views)}
-    comparison.start.click(handlers.run_comparison, {*inputs, *sides}, comparison.result, **MODEL_EVENT, **PRIVATE)
+    asked = {*inputs, *sides}
+    compared = comparison.start.click(handlers.run_comparison, asked, comparison.result, **MODEL_EVENT, **PRIVATE)
+    return [sweeping, compared]

@@ -3,7 +3,13 @@
 // `element`, `props` and `trigger` are given by gr.HTML. Event: "pressed" with the button's data attributes.
 
 // A live region has to be there before its content comes, or the first answer is not read out.
-if (props.live) element.setAttribute("aria-live", "polite");
+// While a caption is being written it is busy, so that only the whole one is.
+if (props.live) {
+  element.setAttribute("aria-live", "polite");
+  new MutationObserver(() => {
+    element.setAttribute("aria-busy", String(Boolean(element.querySelector("[aria-busy=true]"))));
+  }).observe(element, { childList: true, subtree: true });
+}
 
 // Browsers let a page copy on https and on this machine only; elsewhere the copy buttons are hidden.
 element.classList.toggle("dr-no-copy", !navigator.clipboard);
@@ -11,11 +17,12 @@ element.classList.toggle("dr-no-copy", !navigator.clipboard);
 element.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   if (!button) return;
-  if (button.dataset.copy === undefined) {
+  const { copy, link } = button.dataset;
+  if (copy === undefined && link === undefined) {
     trigger("pressed", { ...button.dataset });
     return;
   }
-  await navigator.clipboard.writeText(button.dataset.copy);
+  await navigator.clipboard.writeText(copy ?? new URL(link, location.href.split("#")[0]).href);
   const label = button.textContent;
   button.textContent = "Copied";
   setTimeout(() => (button.textContent = label), 1200);

@@ -11,7 +11,7 @@ from itertools import product
 import cv2
 import numpy as np
 import torch
-from torchvision.ops import nms
+from torchvision.ops import box_iou, nms
 
 from dynrefer.regions import Box
 
@@ -31,6 +31,7 @@ BATCH = 16
 MOST = 12
 OVERLAP = 0.3
 LEAST_SCORE = 0.6
+SAME, EQUAL = 0.5, 0.999  # overlap from which two boxes mean one thing, and are one but for rounding
 
 
 def describe_everything(asker: Asker, photo: Photo, settings: Settings) -> Iterator[tuple[int, int, list[Box]]]:
@@ -79,6 +80,14 @@ def best(boxes: list[Box], scores: list[float]) -> list[Box]:
     known = torch.tensor(boxes[: len(scores)])
     kept = nms(known, torch.tensor(scores), OVERLAP).tolist()
     return [boxes[place] for place in kept if scores[place] >= LEAST_SCORE * scores[kept[0]]][:MOST]
+
+
+def fresh(boxes: list[Box], known: list[Box]) -> list[Box]:
+    """Without boxes that nearly are a known one; exactly a known one stays, for it may be asked about anew."""
+    if not boxes or not known:
+        return boxes
+    nearest = box_iou(torch.tensor(boxes), torch.tensor(known)).max(1).values.tolist()
+    return [box for box, overlap in zip(boxes, nearest, strict=True) if not SAME <= overlap < EQUAL]
 
 
 def _enclosed(boxes: np.ndarray, contours: np.ndarray) -> np.ndarray:

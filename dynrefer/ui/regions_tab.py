@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
@@ -12,13 +13,13 @@ from dynrefer.errors import InputError
 from dynrefer.regions import Box, parse_box, validate_boxes
 
 from . import rendering
-from .album import Album, Entry, thinned
+from .album import Album, thinned
 from .compute import in_words
 from .display import Panel, Updates
 from .downloads import FORMATS, download
 from .handlers import Handlers, Values
 from .photo import Photo, open_photo
-from .proposals import describe_everything
+from .proposals import describe_everything, fresh
 
 BATCH = 4
 SHOWN = gr.update(visible=True)
@@ -56,7 +57,7 @@ def build_regions_tab(table: Panel) -> RegionsTab:
     table.render()
     with gr.Row(elem_classes="dr-buttons"):
         saves = {
-            name: gr.Button(f"Save {name}", size="sm", min_width=90, elem_id=f"save-{name.lower()}") for name in FORMATS
+            name: gr.Button(f"Save {name}", size="sm", min_width=80, elem_id=f"save-{name.lower()}") for name in FORMATS
         }
     with gr.Accordion("Paste boxes", open=False, elem_id="paste"):
         pasted = gr.Textbox(
@@ -71,6 +72,11 @@ class RegionHandlers:
 
     def __init__(self, main: Handlers, tab: RegionsTab) -> None:
         self.main, self.tab, self.display = main, tab, main.display
+
+    @property
+    def busy(self) -> list[Any]:
+        """The components that show that something is under way."""
+        return [self.tab.progress, self.tab.stop]
 
     @in_words
     def press(self, values: Values, event: gr.EventData) -> Updates:
@@ -110,10 +116,13 @@ class RegionHandlers:
     def describe_all(self, values: Values) -> Iterator[Updates]:
         """Propose regions for the whole photograph and describe the most certain ones."""
         photo, settings = self._photo(values), self.main.settings(values)
+        known = [result.box for result in values[self.display.album].results]
         boxes: list[Box] = []
         for done, total, best in describe_everything(self.main.asker, photo, settings):
-            boxes = best
+            boxes = fresh(best, known)
             yield {self.tab.progress: rendering.progress(done, total, "places looked at"), self.tab.stop: SHOWN}
+        if not boxes:
+            raise InputError("nothing else stands out on this photograph; draw a box yourself")
         yield from self._describe(values, boxes)
 
     def stop(self) -> Updates:
@@ -151,9 +160,7 @@ class RegionHandlers:
         for start in range(0, len(valid), BATCH):
             batch = valid[start : start + BATCH]
             results = self.main.asker.regions(photo, batch, replace(settings, tag_threshold=0.0))
-            thumbnails = photo.thumbnails([result.box for result in results])
-            pairs = zip(results, thumbnails, strict=True)
-            album = album.extend(Entry(settings, result, thumbnail) for result, thumbnail in pairs)
+            album = album.extend(self.main.entries(values, photo, settings, results))
             done = start + len(batch)
             yield {
                 **self.main.shown(photo, album, settings.tag_threshold),

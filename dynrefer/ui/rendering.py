@@ -56,9 +56,12 @@ def hint(text: str) -> str:
     return render("hint", text=text)
 
 
-def answer(result: RegionResult | None) -> str:
-    """Caption and classes; without a result, how to begin."""
-    return render("answer", result=result)
+def answer(result: RegionResult | None, words: str = "", link: str = "") -> str:
+    """Caption, or the `words` of it that are written so far, and classes; without a result, how to begin.
+
+    Where `link` leads to an example it can be copied.
+    """
+    return render("answer", result=result, words=words, link=link if link.startswith("example=") else "")
 
 
 def words(result: RegionResult | None, tag_threshold: float) -> str:

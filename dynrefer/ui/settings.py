@@ -15,6 +15,8 @@ from dynrefer.views import validate_coefficients
 
 MAX_BEAMS = 10
 MAX_NEW_TOKENS = 60
+USUAL_BEAMS = 3
+USUAL_LENGTH = 24
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from .files import EXAMPLES, FOLDER
+from .files import EXAMPLES, FOLDER, read
 
 # Only fonts that the visitor's machine has: no request leaves for another host.
 THEME = gr.themes.Default(
@@ -28,6 +28,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": THEME,
         "css_paths": [FOLDER / "page.css"],
+        "js": read("paste.js"),
         "show_error": False,
         "ssr_mode": False,
         "footer_links": ["api"],

@@ -5,12 +5,14 @@ import shutil
 
 from playwright.sync_api import Browser, Playwright
 
-# The last three keep Chromium from calling home when it starts.
+# The camera is a test picture; the last three keep Chromium from calling home when it starts.
 OPTIONS = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",

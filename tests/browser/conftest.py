@@ -25,13 +25,23 @@ def app(tiny_checkpoint: Path) -> Iterator[App]:
     source = EMBEDDED if (EMBEDDED / "config.json").exists() else tiny_checkpoint
     predictor = Predictor.from_pretrained(source, device="cpu")
     app = App("")
-    answer = predictor.refer
 
-    def record(image: np.ndarray, **options: Any) -> Any:
-        app.asked.append({"size": (image.shape[1], image.shape[0]), **options})
-        return answer(image, **options)
+    def recording(answer: Callable[..., Any]) -> Callable[..., Any]:
+        def record(image: np.ndarray, **options: Any) -> Any:
+            app.asked.append({"size": (image.shape[1], image.shape[0]), **options})
+            return answer(image, **options)
 
-    predictor.refer = record  # type: ignore[method-assign]
+        return record
+
+    generate = predictor.model.language.generate
+
+    def word_by_word(*args: Any) -> Any:
+        *rest, on_words = args
+        return generate(*rest, on_words and (lambda words: (on_words(words), app.after_word())))
+
+    predictor.refer = recording(predictor.refer)  # type: ignore[method-assign]
+    predictor.refer_stream = recording(predictor.refer_stream)  # type: ignore[method-assign]
+    predictor.model.language.generate = word_by_word  # type: ignore[method-assign]
     page = build_page(predictor)
     _, app.url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     yield app
@@ -60,24 +70,27 @@ def visit(browser: Browser, app: App) -> Iterator[Callable[..., Page]]:
     complaints: list[str] = []
 
     def watch_console(message: ConsoleMessage) -> None:
-        if message.type == "error":
+        # Gradio asks how far the upload of a camera's picture is by an empty name, and writes the refusal down.
+        camera = "upload_progress?upload_id=" in message.location["url"] or message.text == "Response"
+        if message.type == "error" and not camera:
             complaints.append(f"console: {message.text}")
 
     def watch_request(request: Request) -> None:
         if not request.url.startswith((app.url, "data:", "blob:")):
             complaints.append(f"request to another host: {request.url}")
 
-    def open_page(width: int = 1280, height: int = 800, **options: Any) -> Page:
+    def open_page(width: int = 1280, height: int = 800, query: str = "", **options: Any) -> Page:
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
+        context.set_default_timeout(PATIENCE_MS)
+        context.on("console", watch_console)
+        context.on("weberror", lambda error: complaints.append(f"page error: {error.error}"))
+        context.on("request", watch_request)
         page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        page.on("console", watch_console)
-        page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))
-        page.on("request", watch_request)
-        page.goto(app.url)
+        page.goto(app.url + query)
         page.wait_for_selector("#examples button")
-        page.wait_for_selector("#photo input[type=file]", state="attached")
+        if not query:
+            page.wait_for_selector("#photo input[type=file]", state="attached")
         return page
 
     app.asked.clear()

@@ -4,11 +4,22 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.visitor import App, MakePhoto, Visit, caption, choose_example, drag, see_mark, upload
 
 pytestmark = pytest.mark.browser
+
+# What has the focus, and whether it or the frame around it shows that.
+FOCUSED = """() => {
+  const focused = document.activeElement;
+  const label = focused.labels?.[0]?.innerText || focused.innerText || focused.getAttribute("aria-label") || "";
+  const shows = (node) => {
+    const { outlineStyle, outlineWidth, boxShadow } = getComputedStyle(node);
+    return (outlineStyle !== "none" && parseFloat(outlineWidth) >= 2) || /(rgb\\(|inset)/.test(boxShadow);
+  };
+  return [label.trim(), [focused, focused.closest(".wrap")].some((node) => node && shows(node))];
+}"""
 
 
 def test_the_empty_page_needs_no_scrolling(visit: Visit) -> None:
@@ -136,6 +147,32 @@ def test_box_and_answer_survive_a_change_of_the_windows_size(visit: Visit) -> No
     assert caption(page) == said
 
 
+def test_every_stop_of_the_tab_key_is_seen(visit: Visit) -> None:
+    page = visit()
+    choose_example(page, "Puppy")
+    page.wait_for_selector(".dr-caption-text")
+    page.click("#own-words button")
+    expect(page.locator("#controls")).to_be_visible()
+    page.focus("#picker .stage")
+    stops: list[str] = []
+    while "Use via API" not in stops[-1:]:
+        page.keyboard.press("Tab")
+        name, seen = page.evaluate(FOCUSED)
+        assert seen, name
+        stops.append(name[:11])
+    assert {"Another pho", "Puppy", "Which views", "How many vi", "Describe ag", "Answer", "Copy"} <= set(stops)
+
+
+def serious_findings(page: Page) -> list[str]:
+    """What axe finds on the page as it is."""
+    return [
+        f"{finding['id']}: {node['html'][:120]}"
+        for finding in Axe().run(page).response["violations"]
+        if finding["impact"] in ("serious", "critical")
+        for node in finding["nodes"]
+    ]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_serious_accessibility_findings(visit: Visit, scheme: str) -> None:
     page = visit(color_scheme=scheme)
@@ -143,11 +180,8 @@ def test_no_serious_accessibility_findings(visit: Visit, scheme: str) -> None:
     page.wait_for_selector(".dr-caption-text")
     for tab in ("Answer", "Regions", "Looks", "Compare", "How it works"):
         page.get_by_role("tab", name=tab).click()
-        found = Axe().run(page).response["violations"]
-        serious = [
-            f"{finding['id']}: {node['html'][:120]}"
-            for finding in found
-            if finding["impact"] in ("serious", "critical")
-            for node in finding["nodes"]
-        ]
-        assert serious == [], tab
+        assert serious_findings(page) == [], tab
+    page.click("#own-words button")
+    page.click("#another")
+    expect(page.get_by_role("button", name="Bring it back")).to_be_visible()
+    assert serious_findings(page) == []

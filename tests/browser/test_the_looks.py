@@ -40,3 +40,20 @@ def test_two_settings_are_compared_side_by_side(visit: Visit, app: App) -> None:
     assert app.asked[-2]["coefficients"] == (0.0,)
     assert app.asked[-1]["mode"] == "dynamic"
     expect(page.locator("#comparison section").nth(0).locator(".dr-looks img")).to_have_count(1)
+
+
+def test_sweep_and_comparison_go_with_their_photograph(visit: Visit) -> None:
+    page = visit()
+    choose_example(page, "Puppy")
+    page.wait_for_selector(".dr-caption-text")
+    page.get_by_role("tab", name="Compare").click()
+    page.click("#compare")
+    expect(page.locator("#comparison section")).to_have_count(2)
+    page.get_by_role("tab", name="Looks").click()
+    page.click("#sweep")
+    expect(page.locator("#swept tbody tr")).not_to_have_count(0)
+    choose_example(page, "Cup")
+    expect(page.locator("#swept tbody tr")).to_have_count(0)
+    expect(page.locator("#stop-sweep")).to_have_count(0)
+    page.get_by_role("tab", name="Compare").click()
+    expect(page.locator("#comparison section")).to_have_count(0)

@@ -18,10 +18,11 @@ MARK = (208, 32, 48)
 
 @dataclass
 class App:
-    """The app under test and what its model was asked."""
+    """The app under test, what its model was asked, and what happens after every word that it streams."""
 
     url: str
     asked: list[dict[str, Any]] = field(default_factory=list)
+    after_word: Callable[[], object] = lambda: None
 
 
 def upload(page: Page, photo: Path) -> None:
@@ -34,6 +35,12 @@ def upload(page: Page, photo: Path) -> None:
 def choose_example(page: Page, title: str) -> None:
     """Press one of the examples."""
     page.click(f"#examples button:has-text('{title}')")
+
+
+def set_number(page: Page, name: str, value: float) -> None:
+    """Type a value beside the slider `name`."""
+    page.fill(f"#{name} input[type=number]", str(value))
+    page.press(f"#{name} input[type=number]", "Enter")
 
 
 def see_mark(page: Page) -> Corners:

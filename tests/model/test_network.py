@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tokenizers import Tokenizer, models
 from torch import Tensor
 
 from dynrefer import InputError
@@ -144,6 +145,26 @@ def test_the_caption_depends_on_the_region_and_on_the_control_words(model: DynRe
     controlled = scores(["dog,red|", ""])
     assert controlled[0] != pytest.approx(plain[0], rel=1e-4)
     assert controlled[1] == pytest.approx(plain[1], rel=1e-4)  # padding beside the longer controls changes nothing
+
+
+@torch.no_grad()
+def test_the_words_told_grow_into_the_caption(model: DynRefer, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbered = models.WordLevel({f"word{i}": i for i in range(model.config.language.options["vocab_size"])})
+    monkeypatch.setattr(model.language, "tokenizer", Tokenizer(numbered))
+    tokens, boxes, geometry = regions(model, 1)
+    fused = model.fuse(tokens, boxes, geometry)
+    queries = model.resample(fused)
+    summary = model.summarise(fused, queries)
+    language = model.language
+    sentence = language.sentence(summary) if summary is not None else None
+    prompt, mask = language.prompt(queries, *language.tokenize(["word5"]), sentence)
+    greedy = Generation(num_beams=1, max_new_tokens=8)
+    told: list[str] = []
+    texts, scores = language.generate(prompt, mask, greedy, told.append)
+    assert (texts, scores) == language.generate(prompt, mask, greedy)
+    words = texts[0].split()
+    assert len(words) > 2
+    assert told == [" ".join(words[:count]) for count in range(1, len(words))]
 
 
 def batch(model: DynRefer, *, cached: bool = False) -> tuple[Batch, TextBank]:

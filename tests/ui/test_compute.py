@@ -1,33 +1,48 @@
 """The GPU lease of a Space, and errors told in words."""
 
 import importlib
+import inspect
 import logging
 import multiprocessing
 import sys
 import types
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gradio as gr
 import pytest
 
 from dynrefer.errors import InputError
+from dynrefer.reports import reports
 from dynrefer.ui import compute
 
 
 def forking(function: Callable[..., Any]) -> Callable[..., Any]:
     """What the decorator of `spaces` does: every call runs in a forked process, results come back pickled."""
 
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def lease(work: Callable[[Callable[[Any], None]], None]) -> Iterator[Any]:
         context = multiprocessing.get_context("fork")
         results = context.SimpleQueue()
-        worker = context.Process(target=lambda: results.put(function(*args, **kwargs)))
+
+        def run() -> None:
+            work(lambda result: results.put((result,)))
+            results.put(None)
+
+        worker = context.Process(target=run)
         worker.start()
-        answer = results.get()
+        while answer := results.get():
+            yield answer[0]
         worker.join()
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        (answer,) = lease(lambda give: give(function(*args, **kwargs)))
         return answer
 
-    return call
+    def call_generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        yield from lease(lambda give: [give(result) for result in function(*args, **kwargs)])  # type: ignore[arg-type]
+
+    return call_generator if inspect.isgeneratorfunction(function) else call
 
 
 @pytest.fixture
@@ -52,6 +67,23 @@ def test_on_zero_gpu_the_computing_function_runs_in_the_leased_process() -> None
         return number + 1
 
     assert compute.on_gpu(count)(41) == 42
+    assert seen == []
+
+
+@pytest.mark.usefixtures("zero_gpu")
+def test_on_zero_gpu_words_come_from_the_leased_process_as_they_are_written() -> None:
+    thread = ThreadPoolExecutor(1)  # made before the fork, as the predictor makes its own
+    seen: list[int] = []
+
+    def write(tell: Callable[[int], None]) -> int:
+        seen.append(0)
+        tell(1)
+        return 2
+
+    def stream() -> Iterator[int]:
+        yield from reports(write, thread)
+
+    assert list(compute.on_gpu(stream)())[-1] == 2
     assert seen == []
 
 

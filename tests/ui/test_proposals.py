@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from dynrefer.regions import validate_box
-from dynrefer.ui.proposals import LEAST_SCORE, MOST, best, propose, windows
+from dynrefer.ui.proposals import LEAST_SCORE, MOST, best, fresh, propose, windows
 
 
 @pytest.mark.parametrize("size", [(240, 180), (240, 18), (1, 1), (7, 240)])
@@ -47,3 +47,13 @@ def test_boxes_without_a_score_yet_and_with_a_low_one_are_left_out() -> None:
 def test_the_number_of_regions_is_limited() -> None:
     boxes = [(20.0 * place, 0.0, 20.0 * place + 10, 10.0) for place in range(3 * MOST)]
     assert len(best(boxes, [0.9] * len(boxes))) == MOST
+
+
+def test_a_proposal_near_a_known_box_is_left_out_and_the_known_box_itself_stays() -> None:
+    known = [(10.0, 10.0, 50.0, 50.0)]
+    assert fresh([(12.0, 12.0, 50.0, 50.0), (60.0, 60.0, 90.0, 90.0), *known], known) == [
+        (60.0, 60.0, 90.0, 90.0),
+        *known,
+    ]
+    assert fresh(known, []) == known
+    assert fresh([], known) == []
