@@ -109,7 +109,7 @@ def prepare(
     identity = _identity(config, train, checkpoint)
     teacher = None
     if config.weights.distill and features is None and isinstance(model.encoder, EfficientNetEncoder):
-        teacher = imagenet_teacher(model.config.encoder.name).to(device, memory_format=torch.channels_last)
+        teacher = imagenet_teacher(model.config.encoder.name).to(device).to(memory_format=torch.channels_last)
     steps = config.steps_for(len(train))
     return Setup(model, checkpoint.vocabulary, bank, source, validation, problems, steps, identity, teacher)
 
