@@ -52,10 +52,25 @@ def test_the_optimiser_holds_exactly_the_trainable_set(model: DynRefer) -> None:
     ],
 )
 def test_a_decoder_without_a_loss_is_frozen(model: DynRefer, weights: LossWeights, frozen: str) -> None:
-    freeze_unused(model, weights, cached=False)
+    freeze_unused(model, weights, {}, cached=False)
     parts = {name.split(".")[0] for name, _ in model.trainable_parameters()}
     assert frozen not in parts
     assert {"language", "tagging", "contrast"} - {frozen} <= parts
+
+
+def test_the_longest_beginning_of_a_name_gives_the_rate(model: DynRefer) -> None:
+    rates = {"resampler": 0.1, "resampler.layers.0": 0.5}
+    optimiser = build_optimiser(model, OptimiserConfig(learning_rate=1.0, rates=rates))
+    found = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
+    by_name = {name: found[id(p)] for name, p in model.trainable_parameters()}
+    assert {rate for name, rate in by_name.items() if name.startswith("resampler.layers.0.")} == {0.5}
+    assert {rate for name, rate in by_name.items() if name.startswith("resampler.layers.1.")} == {0.1}
+
+
+def test_a_rate_of_zero_freezes(model: DynRefer) -> None:
+    freeze_unused(model, LossWeights(), {"resampler": 0.0, "resampler.layers.1": 1.0}, cached=False)
+    left = {name for name, _ in model.trainable_parameters() if name.startswith("resampler.")}
+    assert left and all(name.startswith("resampler.layers.1.") for name in left)
 
 
 def test_averaged_weights_lag_behind_and_give_way_again(model: DynRefer) -> None:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -185,6 +185,40 @@ def test_views_and_alignment_can_be_changed(
     model = load_checkpoint(tmp_path / "run" / "last").model
     assert model.config.num_views == changes.get("num_views", 3)
     assert (model.align.deform is None) == ("align" in changes or changes.get("num_views") == 1)
+
+
+def test_photographs_on_the_device_train_like_those_in_files(write: Write, data: Path, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {
+        "cache": {},
+        "steps": 1,
+        "batch_size": 2,
+        "validate_every": 9,
+        "augment": {"mirror": 0.5},
+    }
+    states = []
+    for name, on_device in (("files", False), ("device", True)):
+        config = write(name, **changes, views={"on_device": on_device})
+        train(config, data, tmp_path / f"run-{name}", max_steps=1)
+        states.append(final_state(tmp_path / f"run-{name}"))
+    average = [name for name in states[0] if name.endswith("exp_avg") and "align" in name]
+    one, other = (torch.cat([state[name].flatten() for name in average]) for state in states)
+    assert torch.nn.functional.cosine_similarity(one, other, dim=0) > 0.99
+
+
+def test_without_a_cache_the_teacher_looks_at_the_first_views(
+    write: Write, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Teacher(torch.nn.Module):
+        seen: ClassVar[list[tuple[int, ...]]] = []
+
+        def forward(self, pixels: Tensor) -> Tensor:
+            self.seen.append(tuple(pixels.shape))
+            return torch.eye(1000)[: len(pixels)] * 20
+
+    monkeypatch.setattr("dynrefer.training.setup.imagenet_teacher", lambda name: Teacher())
+    config = write(cache={}, steps=2, batch_size=2, validate_every=9, weights={"distill": 1.0}, teacher_classes=60)
+    train(config, data, tmp_path / "run", max_steps=1)
+    assert Teacher.seen == [(2, 3, 224, 224)]
 
 
 @pytest.mark.parametrize(
