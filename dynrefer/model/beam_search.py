@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-IMPOSSIBLE = -1.0e9
+from dynrefer.model.agreement import IMPOSSIBLE, Agreement
+
 WARM_UP_STEPS = 2
 
 
@@ -102,13 +103,22 @@ class BeamSearch:
 
     Args:
         t5: in evaluation mode; its weights must stay where they are.
+        agreement: rules out words by what was written, or None.
         record: replay the step as a CUDA graph; where recording fails, a warning is given and steps run as they are.
     """
 
     @torch.inference_mode()
     def __init__(
-        self, t5: T5ForConditionalGeneration, options: Generation, regions: int, prompt: int, *, record: bool = False
+        self,
+        t5: T5ForConditionalGeneration,
+        options: Generation,
+        regions: int,
+        prompt: int,
+        *,
+        agreement: Agreement | None = None,
+        record: bool = False,
     ) -> None:
+        self.agreement = agreement
         self.options, self.start = options, t5.config.decoder_start_token_id
         self.end = t5.config.eos_token_id
         beams, length, device = options.num_beams, options.max_new_tokens, t5.shared.weight.device
@@ -160,7 +170,10 @@ class BeamSearch:
         """Write one more word in every beam. Only kernels on buffers that never move; the host is not waited for."""
         beams, last = self.options.num_beams, self.options.max_new_tokens
         words = F.log_softmax(self.decoder.step(self.tokens, self.position).float(), -1)
-        words = self._discourage_repeats(words).unflatten(0, (-1, beams)) + self.running_scores[..., None]
+        words = self._discourage_repeats(words)
+        if self.agreement is not None:
+            words = self.agreement.apply(self.running.flatten(0, 1), self.position, words)
+        words = words.unflatten(0, (-1, beams)) + self.running_scores[..., None]
         scores, index = words.flatten(1).topk(2 * beams)  # so many that K are left if K of them end here
         beam, token = index // words.shape[-1], index % words.shape[-1]
         self.position += 1

@@ -93,6 +93,8 @@ class LanguageConfig:
     max_control_tokens: int = 48
     predicted_controls: int = 0
     generation: dict[str, Any] = field(default_factory=dict)
+    without_article: tuple[str, ...] = ()  # words that never follow "a", for `dynrefer.model.agreement`
+    qualities: tuple[str, ...] = ()  # words that may stand between "a" and its noun
     end_controls: bool = False  # close the controls with T5's end token, as the released checkpoint was trained
     options: dict[str, Any] = field(default_factory=dict)
 
