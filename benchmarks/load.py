@@ -19,6 +19,7 @@ from typing import Any
 
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from gradio_client.utils import QueueError
 
 from benchmarks.page import Box, examples, gibibytes, serving
 
@@ -75,8 +76,9 @@ def keep_asking(address: str, expected: Sequence[tuple[Question, Any]], until: f
         start = time.monotonic()
         try:
             right = same(ask(client, question), answer)
-        except AppError as refusal:
+        except (AppError, QueueError) as refusal:
             tally.count("refused", sentence=str(refusal))
+            time.sleep(1)
         else:
             tally.count("right" if right else "wrong", time.monotonic() - start)
 
