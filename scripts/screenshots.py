@@ -52,9 +52,9 @@ def show_comparison(page: Page) -> None:
 
 
 SHOTS = (
-    Shot("light", "Horse"),
+    Shot("light", "Teddy bear"),
     Shot("dark", "Train", scheme="dark"),
-    Shot("phone", "Horse", width=390, height=844),
+    Shot("phone", "Teddy bear", width=390, height=844),
     Shot("regions", "Horse", then=show_regions),
     Shot("looks", "Surfer", then=show_looks),
     Shot("compare", "Cup", then=show_comparison),

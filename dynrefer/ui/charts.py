@@ -8,7 +8,7 @@ from dynrefer.results import RegionResult
 from .photo import view_colour
 
 WIDTH, HEIGHT = 520, 190
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 30
+LEFT, RIGHT, TOP, BOTTOM = 54, 10, 12, 30
 SERIES_COLOURS = ("#6366f1", "#ea580c", "#0d9488", "#db2777", "#65a30d")
 
 

@@ -83,9 +83,9 @@ def test_the_last_photograph_comes_back_in_a_new_tab(visit: Visit, app: App, mar
     drag(page, see_mark(page))
     wait_for_answer(page)
     box = app.asked[-1]["box"]
+    expect(page.locator("#status")).to_contain_text("ms")
     page.click("#own-words button")
     set_number(page, "beams", 2)
-    expect(page.locator("#status")).to_contain_text("ms")
     page.wait_for_function("localStorage.getItem('dynrefer.query').includes('beams=2')")
     page = come_back(page)
     expect(page.get_by_role("button", name="Copy link")).to_have_count(0)

@@ -11,6 +11,7 @@ from tests.browser.visitor import (
     css_pixel,
     drag,
     drag_by_finger,
+    fill_in,
     see_mark,
     upload,
 )
@@ -94,7 +95,7 @@ def test_a_box_can_be_typed(visit: Visit, app: App, marked_photo: MakePhoto) -> 
     upload(page, marked_photo((1, 1), (0, 0, 1, 1)))
     page.click("#typed button")
     for name, value in zip(("x1", "y1", "x2", "y2"), (0, 0, 1, 1), strict=True):
-        page.fill(f"#corner-{name} input", str(value))
+        fill_in(page, f"#corner-{name} input", value)
     page.click("#use-corners")
     page.wait_for_selector(".dr-caption-text")
     assert list(app.asked[-1]["box"]) == [0, 0, 1, 1]

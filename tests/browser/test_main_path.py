@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.visitor import App, MakePhoto, Visit, caption, choose_example, drag, see_mark, upload
+from tests.browser.visitor import App, MakePhoto, Visit, caption, choose_example, drag, fill_in, see_mark, upload
 
 pytestmark = pytest.mark.browser
 
@@ -119,7 +119,7 @@ def test_a_box_outside_the_photograph_gets_a_sentence(visit: Visit, marked_photo
     upload(page, marked_photo((640, 480), (160, 120, 420, 330)))
     page.click("#typed button")
     for name in ("x1", "y1", "x2", "y2"):
-        page.fill(f"#corner-{name} input", "900")
+        fill_in(page, f"#corner-{name} input", 900)
     page.click("#use-corners")
     expect(page.get_by_text("no area inside the 640 x 480 image")).to_be_visible()
 

@@ -25,6 +25,9 @@ class App:
     after_word: Callable[[], object] = lambda: None
 
 
+MAX_TRIES, SETTLED_MS = 10, 250  # fields that have just been shown lose what a program types faster than a person can
+
+
 def upload(page: Page, photo: Path) -> None:
     """Choose a photograph of one's own."""
     page.set_input_files("#photo input[type=file]", photo)
@@ -39,8 +42,18 @@ def choose_example(page: Page, title: str) -> None:
 
 def set_number(page: Page, name: str, value: float) -> None:
     """Type a value beside the slider `name`."""
-    page.fill(f"#{name} input[type=number]", str(value))
+    fill_in(page, f"#{name} input[type=number]", value)
     page.press(f"#{name} input[type=number]", "Enter")
+
+
+def fill_in(page: Page, selector: str, value: float) -> None:
+    """Type a value into a field, again where the page had not quite settled and put the old one back."""
+    for _ in range(MAX_TRIES):
+        page.fill(selector, str(value))
+        page.wait_for_timeout(SETTLED_MS)
+        if page.input_value(selector) == str(value):
+            return
+    raise AssertionError(f"{selector} does not keep {value}")
 
 
 def see_mark(page: Page) -> Corners:
