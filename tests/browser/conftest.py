@@ -72,7 +72,9 @@ def visit(browser: Browser, app: App) -> Iterator[Callable[..., Page]]:
     def watch_console(message: ConsoleMessage) -> None:
         # Gradio asks how far the upload of a camera's picture is by an empty name, and writes the refusal down.
         camera = "upload_progress?upload_id=" in message.location["url"] or message.text == "Response"
-        if message.type == "error" and not camera:
+        # What is cancelled in the moment in which it ends has gone already, for which Gradio answers with status 500.
+        cancelled = message.location["url"].endswith("/cancel")
+        if message.type == "error" and not camera and not cancelled:
             complaints.append(f"console: {message.text}")
 
     def watch_request(request: Request) -> None:
