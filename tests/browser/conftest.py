@@ -19,6 +19,13 @@ EMBEDDED = Path(__file__).parents[2] / "checkpoints" / "dynrefer-mini"
 PATIENCE_MS = 60_000
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A browser test that fails is tried once more; what is broken fails again."""
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @pytest.fixture(scope="session")
 def app(tiny_checkpoint: Path) -> Iterator[App]:
     """The page around the embedded checkpoint (a tiny random one where there is none), served on a free port."""
