@@ -45,7 +45,7 @@ def show_looks(page: Page) -> None:
 
 
 def show_comparison(page: Page) -> None:
-    """The box alone beside the dynamic views."""
+    """The box alone beside the chosen views."""
     page.get_by_role("tab", name="Compare").click()
     page.click("#compare")
     page.wait_for_selector("#comparison section")
