@@ -261,7 +261,7 @@ class Predictor:
         return results
 
     def _give_way(self, clock: Clock) -> None:
-        if self._turns.wanted:
+        if self._turns.waiting:
             clock.pause()
             self._turns.give_way()
             clock.resume()
