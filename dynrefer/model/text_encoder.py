@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from dynrefer.model.bert import Bert, BertConfig
 from dynrefer.model.config import TextEncoderConfig
 
 
@@ -24,9 +25,7 @@ class TextEncoder(nn.Module):
         self.config = config
         self._tokenizer: Tokenizer | None = None
         if config.kind == "bert":
-            from transformers import BertConfig, BertModel
-
-            self.text: nn.Module = BertModel(BertConfig(**config.options), add_pooling_layer=False)
+            self.text: nn.Module = Bert(BertConfig(**config.options))
         else:
             from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
@@ -64,9 +63,8 @@ class TextEncoder(nn.Module):
             return out.text_embeds
         if self.config.kind == "clip-pooled":
             return out.pooler_output
-        hidden = out.last_hidden_state  # [T, L, E]
-        weight = mask[..., None].to(hidden.dtype)
-        return F.normalize((hidden * weight).sum(1) / weight.sum(1), dim=-1)
+        weight = mask[..., None].to(out.dtype)
+        return F.normalize((out * weight).sum(1) / weight.sum(1), dim=-1)  # of hidden states [T, L, E]
 
 
 def pad(rows: Sequence[Sequence[int]], value: int = 0) -> tuple[Tensor, Tensor]:
