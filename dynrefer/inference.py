@@ -5,6 +5,7 @@ S regions, V views a region, T tokens a view, C channels, K classes, A attribute
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from torch import Tensor
 from dynrefer.checkpoint import Checkpoint
 from dynrefer.model.config import Generation
 from dynrefer.model.language import control_text
+from dynrefer.model.query_decoder import QueryDecoder, TextQueries
 from dynrefer.question import Question
 from dynrefer.results import Attribute, Caption, RegionResult, Scored
 from dynrefer.selection import Region
@@ -26,12 +28,15 @@ from dynrefer.text_cache import Progress, TextCache
 from dynrefer.views import pixel_boxes
 from dynrefer.vocabulary import best_of_groups
 
-KEPT_VIEWS = 512
+KEPT_VIEWS, KEPT_LISTS = 512, 4
+ALTERNATIVES = 8  # names among which one that is said may be
 ENCODED_TOGETHER = {"cpu": 3, "cuda": 32}  # views between two moments at which others may come in
 PAIRS_TOGETHER = 32_768  # of region and text; bounds the memory of long class lists
 IDENTITY = (1.0, 0.0)
 UNFINISHED, PAUSED = "unfinished", "paused"  # marks of a clock that end no stage
 
+Representation = tuple[Tensor, Tensor | None, Tensor | None]
+"""Queries [S, Q, D], summary [S, D] and belief, see `DynRefer.represent`."""
 GiveWay = Callable[[], None]
 """Called where others may use the network before going on."""
 
@@ -48,7 +53,13 @@ class Inference:
         self.config = self.model.config
         self.device = next(self.model.parameters()).device
         self.texts = TextCache(self.model.text_encoder)
-        self._bank = self.vocabulary.bank().to(self.device)
+        bank = self.vocabulary.bank().to(self.device)
+        with torch.inference_mode():
+            self._tags = self.model.tag_texts(bank.tags)
+            self._classes, self._templates = (self.model.contrast_texts(texts) for texts in (bank.classes, bank.attributes))
+        self._template_of, self._num_attributes = bank.attribute_of, bank.num_attributes
+        self._names = frozenset(self.vocabulary.classes)
+        self._asked: LRUCache[tuple[str, ...], TextQueries] = LRUCache(KEPT_LISTS)
         self._views: LRUCache[tuple[bytes, bytes], Tensor] = LRUCache(KEPT_VIEWS)
 
     def answer(
@@ -61,29 +72,37 @@ class Inference:
         places = np.concatenate([region.inside(self.config.num_views, self._view_size) for region in regions])
         geometry = torch.from_numpy(np.stack([region.geometry for region in regions])).to(self.device)
         cuts = self.model.align.cut(tokens, torch.from_numpy(places).to(self.device))
-        queries, summary = self.model.represent(cuts, geometry)
+        region = self.model.represent(cuts, geometry)
         clock.lap("fuse")
-        tags = self._calibrated("tags", self.model.tag_logits(queries, self._bank.tags, summary))
+        tags = self._calibrated("tags", self._scores(self.model.tagging, region, self._tags, give_way))
         clock.lap("tags")
-        texts = self.class_embeddings(question.classes, give_way)
-        classes, attributes = self._contrast(queries, summary, texts, give_way)
+        own = self._calibrated("classes", self._scores(self.model.contrast, region, self._classes, give_way))
+        classes = own
+        if question.classes is not None:
+            asked = self._class_queries(question.classes, give_way)
+            classes = self._calibrated("classes", self._scores(self.model.contrast, region, asked, give_way))
+        attributes = self._attribute_logits(region)
         clock.lap("classes and attributes")
         captions: list[Caption] | list[None] = [None] * len(regions)
         if question.captions:
             between()
-            captions = self._captions(queries, summary, tags, question)
+            captions = self._captions(region, own, tags, question)
             clock.lap("caption")
         notes = (*question.notes, *self._cut_controls(question))
         rows = zip(regions, classes.cpu(), tags.cpu(), attributes.cpu(), captions, strict=True)
         return [self._result(question, notes, *row) for row in rows]
 
     def class_embeddings(
-        self, names: Sequence[str] | None, give_way: GiveWay, progress: Progress | None = None
+        self, names: Sequence[str], give_way: GiveWay, progress: Progress | None = None
     ) -> Tensor:
-        """[K, E] of the names in the class template; of the checkpoint's own list where they are None."""
-        if names is None:
-            return self._bank.classes
+        """[K, E] of the names in the class template."""
         return self.texts.embed(self.vocabulary.class_texts(names), progress, give_way)
+
+    def _class_queries(self, names: tuple[str, ...], give_way: GiveWay) -> TextQueries:
+        """Names as the contrast decoder takes them, kept for the next question with the same list."""
+        if names not in self._asked:
+            self._asked[names] = self.model.contrast_texts(self.class_embeddings(names, give_way))
+        return self._asked[names]
 
     @property
     def _view_size(self) -> int:
@@ -114,41 +133,77 @@ class Inference:
         self._views.update(found)
         return torch.stack([found[key] for key in keys])
 
-    def _contrast(
-        self, queries: Tensor, summary: Tensor | None, classes: Tensor, give_way: GiveWay
-    ) -> tuple[Tensor, Tensor]:
-        """Calibrated logits of the classes [S, K] and of the attributes [S, A], whose best template counts."""
+    def _scores(
+        self, decoder: QueryDecoder, region: Representation, texts: TextQueries, give_way: GiveWay
+    ) -> Tensor:
+        """Logits [S, T]; a list that is decoded whole goes through in parts."""
+        queries, summary, belief = region
+        if decoder.shortlist:
+            return decoder(queries, texts, summary, belief)
         parts = []
-        for texts in classes.split(max(1, PAIRS_TOGETHER // len(queries))):
+        for part in texts.split(max(1, PAIRS_TOGETHER // len(queries))):
             if parts:
                 give_way()
-            parts.append(self.model.contrast_logits(queries, texts, summary))
-        templates = self.model.contrast_logits(queries, self._bank.attributes, summary)
-        attributes = best_of_groups(templates, self._bank.attribute_of, self._bank.num_attributes)
-        return self._calibrated("classes", torch.cat(parts, 1)), self._calibrated("attributes", attributes)
+            parts.append(decoder(queries, part, summary, belief))
+        return torch.cat(parts, 1)
+
+    def _attribute_logits(self, region: Representation) -> Tensor:
+        """Calibrated logits of the attributes [S, A], whose best template counts."""
+        queries, summary, _ = region
+        templates = self.model.contrast(queries, self._templates, summary, decode_all=True)
+        return self._calibrated("attributes", best_of_groups(templates, self._template_of, self._num_attributes))
 
     def _calibrated(self, kind: str, logits: Tensor) -> Tensor:
         """Logits of the network as logits of probabilities, by the checkpoint's calibration of `kind`."""
         scale, bias = self.config.calibration.get(kind, IDENTITY)
         return logits.float() * scale + bias
 
-    def _captions(self, queries: Tensor, summary: Tensor | None, tags: Tensor, question: Question) -> list[Caption]:
+    def _captions(self, region: Representation, classes: Tensor, tags: Tensor, question: Question) -> list[Caption]:
+        """Captions of the regions, told the asker's words and what the decoders are surest of.
+
+        What a caption has to say and does not is written again from that on.
+        """
+        queries, summary, _ = region
         language = self.model.language
-        search = Generation(**self.config.language.generation)
         changes: dict[str, Any] = {"num_beams": question.num_beams, "max_new_tokens": question.max_new_tokens}
-        search = replace(search, **{k: v for k, v in changes.items() if v is not None})
+        search = replace(Generation(**language.config.generation), **{k: v for k, v in changes.items() if v is not None})
+        known = [self._known(*row) for row in zip(classes, tags, strict=True)]
         # The asker's own words come first, since what does not fit is cut at the end.
-        words = [dict.fromkeys([*question.controls, *self._predicted(row)]) for row in tags]
-        ids, mask = (x.to(self.device) for x in language.tokenize([control_text(list(row)) for row in words]))
+        words = [list(dict.fromkeys([*question.controls, *row])) for row in known]
+        ids, mask = (x.to(self.device) for x in language.tokenize([control_text(row) for row in words]))
         sentence = language.sentence(summary) if summary is not None and language.config.sentence_slot else None
         prompt, prompt_mask = language.prompt(queries, ids, mask, sentence)
-        return [Caption(*written) for written in zip(*language.generate(prompt, prompt_mask, search), strict=True)]
+        texts, scores = language.generate(prompt, prompt_mask, search)
+        begin = [self._unsaid(text, question.controls, row) for text, row in zip(texts, classes, strict=True)]
+        again = [k for k, words in enumerate(begin) if words]
+        if again:
+            more = language.generate(prompt[again], prompt_mask[again], search, [begin[k] for k in again])
+            for k, text, score in zip(again, *more, strict=True):
+                texts[k], scores[k] = text, score
+        return [Caption(*written) for written in zip(texts, scores, strict=True)]
 
-    def _predicted(self, tags: Tensor) -> list[str]:
-        """The best predicted tags that the caption is told, of logits [N]; how many is the checkpoint's choice."""
-        count = min(self.config.language.predicted_controls, len(tags))
-        best = _best(self.vocabulary.tags, tags, count) if count else []
-        return [tag.name for tag in best if tag.score >= self.config.tag_threshold]
+    def _known(self, classes: Tensor, tags: Tensor) -> list[str]:
+        """The surest name and the surest tags, of logits [K] and [N], that the caption is told."""
+        most, least = self.config.language.predicted_controls, self.config.language.subject_threshold
+        best = [name.name for name in _best(self.vocabulary.classes, classes, 1) if name.score >= least] if most else []
+        count = min(most, len(tags))
+        surest = _best(self.vocabulary.tags, tags, count) if count else []
+        return [*best, *(tag.name for tag in surest if tag.score >= self.config.tag_threshold)][:most]
+
+    def _unsaid(self, caption: str, controls: Sequence[str], classes: Tensor) -> str:
+        """What the caption has to begin with, because it had to say it and does not: qualities first, then things.
+
+        It has to say the asker's words; without any, the surest name or another that is at least half as sure.
+        """
+        if not controls:
+            best, *others = _best(self.vocabulary.classes, classes, ALTERNATIVES)
+            if best.score < self.config.language.subject_threshold:
+                return ""
+            names = [best.name, *(other.name for other in others if 2 * other.score >= best.score)]
+            return "" if any(_says(caption, name) for name in names) else best.name
+        missing = [word.lower() for word in controls if not _says(caption, word.lower())]
+        things = [word for word in missing if word in self._names]
+        return " ".join([*(word for word in missing if word not in things), " and ".join(things)]).strip()
 
     def _cut_controls(self, question: Question) -> tuple[str, ...]:
         """A note where the asker's own control words alone are more than the caption's writer reads."""
@@ -242,6 +297,11 @@ def _order(logits: Tensor, count: int | None) -> list[tuple[int, float]]:
     """Places and probabilities of the largest logits, best first; of equal ones the first."""
     values, places = logits.sort(descending=True, stable=True)
     return list(zip(places[:count].tolist(), values[:count].sigmoid().tolist(), strict=True))
+
+
+def _says(caption: str, word: str) -> bool:
+    """Whether a caption says a word, or one that begins with it, such as its plural."""
+    return re.search(rf"\b{re.escape(word)}", caption) is not None
 
 
 def _go_on() -> None:

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from dynrefer.model.config import AlignConfig, EncoderConfig
+from dynrefer.model.config import CLASSES, AlignConfig, EncoderConfig
 
 KERNEL_POINTS = 9
+CLOSEST = 2  # views whose belief counts
 PADDED_TO = 8  # the released checkpoint pads the offset layer's outputs to a multiple of 8
 
 
@@ -105,7 +106,8 @@ class RegionAlign(nn.Module):
 
     def cut(self, tokens: Tensor, boxes: Tensor) -> Tensor:
         """RoIAlign on every grid, summed: tokens [N, T, C], boxes [N, 4] in view pixels -> [N, G + g * g, C]."""
-        start = self.encoder.global_tokens
+        start = self.encoder.global_tokens + self.encoder.belief_tokens
+        whole = tokens[:, :start]
         index = torch.arange(len(boxes), device=boxes.device, dtype=torch.float32)[:, None]
         rois = torch.cat([index, boxes.float()], 1)  # half precision cannot count past 2,048
         region = torch.zeros((), device=tokens.device)
@@ -121,7 +123,15 @@ class RegionAlign(nn.Module):
             )
             start += side * side
         patches = region.flatten(2).transpose(1, 2).to(tokens.dtype)
-        return torch.cat([tokens[:, : self.encoder.global_tokens], patches], 1)
+        return torch.cat([whole, patches], 1)
+
+    def belief(self, cuts: Tensor) -> Tensor | None:
+        """What the encoder's classifier believes of the two closest looks [S, K], out of cuts [S * V, ..]; else None."""
+        first, count = self.encoder.global_tokens, self.encoder.belief_tokens
+        if not count:
+            return None
+        views = cuts[:, first : first + count].flatten(1)[:, :CLASSES].unflatten(0, (-1, self.num_views))
+        return views[:, :CLOSEST].mean(1)
 
     def forward(self, cuts: Tensor, geometry: Tensor | None = None) -> Tensor:
         """cuts [S * V, G + g * g, C] from `cut`, geometry [S, 6] -> fused [S, T', C].
@@ -129,7 +139,7 @@ class RegionAlign(nn.Module):
         geometry: x1, y1, x2, y2, width, height of the box, each as a share of the photograph's size.
         """
         size, first = self.config.output_size, self.encoder.global_tokens
-        maps = self.norm(cuts[:, first:])
+        maps = self.norm(cuts[:, first + self.encoder.belief_tokens :])
         views = maps.unflatten(0, (-1, self.num_views)).unflatten(2, (size, size))  # [S, V, g, g, C]
         if self.deform is not None:
             target = views[:, 1:]

@@ -87,7 +87,9 @@ class StaticDecoder:
 
 
 @torch.inference_mode()
-def greedy_search(t5: T5, options: Generation, encoded: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+def greedy_search(
+    t5: T5, options: Generation, encoded: Tensor, mask: Tensor, told: Tensor | None = None, begins: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The likeliest word each time: arguments and results as of `BeamSearch.run`."""
     regions, prompt = mask.shape
     decoder = StaticDecoder(t5, regions, 1, prompt, options.max_new_tokens)
@@ -99,6 +101,8 @@ def greedy_search(t5: T5, options: Generation, encoded: Tensor, mask: Tensor) ->
         written, position = sentences[:, : place + 1], mask.new_tensor([place])
         logits = decoder.step(sentences[:, place], position).float()
         words = _discouraged(logits, written, options.repetition_penalty)
+        if told is not None:
+            words = _directed(words, told, position, begins)
         token = words.argmax(-1)
         told = unfinished & (token != t5.config.pad_token_id)
         score += F.log_softmax(words, -1).gather(1, token[:, None])[:, 0] * told
@@ -115,6 +119,7 @@ class BeamSearch:
 
     Args:
         t5: in evaluation mode; its weights must stay where they are.
+        begins: [W] bool, the tokens that begin a word; None where all do.
         record: replay the step as a CUDA graph; where recording fails, a warning is given and steps run as they are.
     """
 
@@ -126,6 +131,7 @@ class BeamSearch:
         regions: int,
         prompt: int,
         *,
+        begins: Tensor | None = None,
         record: bool = False,
     ) -> None:
         self.options, self.start = options, t5.config.decoder_start_token_id
@@ -133,6 +139,8 @@ class BeamSearch:
         beams, length, device = options.num_beams, options.max_new_tokens, t5.shared.weight.device
         self.decoder = StaticDecoder(t5, regions, beams, prompt, length)
         whole: dict[str, Any] = {"device": device, "dtype": torch.long}
+        self.begins = begins
+        self.told = torch.zeros(regions, length, **whole)
         self.position = torch.zeros(1, **whole)
         self.tokens = torch.zeros(regions * beams, **whole)
         self.running = torch.zeros(regions, beams, length + 1, **whole)
@@ -145,16 +153,19 @@ class BeamSearch:
         self.graph = self._record(device) if record else None
 
     @torch.inference_mode()
-    def run(self, encoded: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def run(self, encoded: Tensor, mask: Tensor, told: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The best sentence of each region.
 
         Args:
             encoded: the encoder's output [S, P, D]. mask: [S, P], 1 = token.
+            told: [S, N], tokens that the sentences have to begin with; 0 where the search is free.
 
         Returns:
             Tokens [S, 1 + N], first the start token, filled up with it after the end token; log-scores [S].
         """
         self._reset()
+        if told is not None:
+            self.told.copy_(told)
         self.decoder.remember(encoded, mask)
         for _ in range(self.options.max_new_tokens):
             if self.graph is not None:
@@ -169,6 +180,7 @@ class BeamSearch:
         self.position.zero_()
         for tokens in (self.tokens, self.running, self.finished):
             tokens.fill_(self.start)
+        self.told.zero_()
         self.running_scores.fill_(IMPOSSIBLE)
         self.running_scores[:, 0] = 0  # all beams are alike at first
         self.finished_scores.fill_(IMPOSSIBLE)
@@ -180,6 +192,7 @@ class BeamSearch:
         beams, last = self.options.num_beams, self.options.max_new_tokens
         words = F.log_softmax(self.decoder.step(self.tokens, self.position).float(), -1)
         words = _discouraged(words, self.running.flatten(0, 1), self.options.repetition_penalty)
+        words = _directed(words, self.told, self.position, self.begins)
         words = words.unflatten(0, (-1, beams)) + self.running_scores[..., None]
         scores, index = words.flatten(1).topk(2 * beams)  # so many that K are left if K of them end here
         beam, token = index // words.shape[-1], index % words.shape[-1]
@@ -234,6 +247,14 @@ def _discouraged(words: Tensor, written: Tensor, factor: float) -> Tensor:
     """Words' scores [B, W] with those lowered that the row [B, N] has written already."""
     score = words.gather(1, written)
     return words.scatter(1, written, torch.where(score < 0, score * factor, score / factor))
+
+
+def _directed(words: Tensor, told: Tensor, position: Tensor, begins: Tensor | None) -> Tensor:
+    """Words' scores [B, W] where only what is told [S, N] may come, and behind it only what begins a word."""
+    now, before = told.index_select(1, position), told.index_select(1, (position - 1).clamp(min=0))  # [S, 1]
+    free = (before == 0) if begins is None else (before == 0) | begins
+    allowed = (torch.arange(words.shape[1], device=words.device) == now) | ((now == 0) & free)
+    return words + ~allowed.repeat_interleave(len(words) // len(told), 0) * IMPOSSIBLE
 
 
 def _rows(values: Tensor, index: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 RETIRED = {"without_article", "qualities"}  # settings of `language` in older checkpoints that nothing reads any more
 
+CLASSES = 1000  # of ImageNet, which the small encoder's classifier knows
+
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Chance = Annotated[float, Field(ge=0, le=1)]
 Small = Annotated[float, Field(gt=0, lt=1)]
@@ -42,7 +44,13 @@ class EncoderConfig:
         128.0,
         128.0,
     )
+    belief: bool = False  # the classifier's probabilities travel with the tokens, to the decoders
     options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def belief_tokens(self) -> int:
+        """Tokens behind the global ones that hold the classifier's probabilities, filled up with zeros."""
+        return -(-CLASSES // self.width) if self.belief else 0
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,7 @@ class QueryDecoderConfig:
     eps: Small = 1e-5
     text_scale: Annotated[float, Field(gt=0)] = 20.0  # unit-norm embeddings are tiny a dimension; scaled first
     bilinear: bool = True  # add <region summary, text> to the logit; not in the paper, needed at the small size
+    shortlist: Annotated[int, Field(ge=0, le=100_000)] = 0  # decode only so many texts, the best by the cheap terms
     normalize_contrast: bool = False  # L2-normalise before the contrast head's last layer, as the paper does
 
 
@@ -124,7 +133,7 @@ def _arguments_of_generation(values: dict[str, Any]) -> dict[str, Any]:
 class LanguageConfig:
     """T5 that writes the caption; `styles` and `sentence_slot` are for the small model, which starts from scratch.
 
-    `predicted_controls` is how many predicted tags the caption is told; `generation` are arguments of `Generation`;
+    `predicted_controls` is how many predicted words (the surest name and tags) the caption is told; `generation` are arguments of `Generation`;
     `options` are arguments of `transformers.T5Config`.
     """
 
@@ -134,6 +143,7 @@ class LanguageConfig:
     max_control_tokens: Count = 48
     predicted_controls: Annotated[int, Field(ge=0, le=10_000)] = 0
     generation: Annotated[dict[str, Any], AfterValidator(_arguments_of_generation)] = field(default_factory=dict)
+    subject_threshold: Chance = 1.0  # from this probability on, the best class name is told and has to be said
     end_controls: bool = False  # close the controls with T5's end token, as the released checkpoint was trained
     options: dict[str, Any] = field(default_factory=dict)
 

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from dynrefer.model.align import RegionAlign
-from dynrefer.model.config import ModelConfig
+from dynrefer.model.belief import ClassifierNames
+from dynrefer.model.config import CLASSES, ModelConfig
 from dynrefer.model.encoder import EfficientNetEncoder, build_encoder
 from dynrefer.model.language import LanguageDecoder
-from dynrefer.model.query_decoder import QueryDecoder
+from dynrefer.model.query_decoder import QueryDecoder, TextQueries
 from dynrefer.model.resampler import RegionSummary, Resampler
 from dynrefer.model.text_encoder import TextEncoder
 
@@ -42,8 +43,12 @@ class DynRefer(nn.Module):
             if config.decoder.bilinear
             else None
         )
-        self.tagging = QueryDecoder(config.decoder, width, text)
-        self.contrast = QueryDecoder(config.decoder, width, text, normalize=config.decoder.normalize_contrast)
+        believes = config.encoder.belief
+        self.classifier_names = ClassifierNames(text, CLASSES) if believes else None
+        self.tagging = QueryDecoder(config.decoder, width, text, belief=believes)
+        self.contrast = QueryDecoder(
+            config.decoder, width, text, belief=believes, normalize=config.decoder.normalize_contrast
+        )
         self.log_temperature = nn.Parameter(torch.tensor(math.log(10.0)))
         self.contrast_bias = nn.Parameter(torch.tensor(-10.0))
         self.language = LanguageDecoder(config.language, width, text, backbone=backbones)
@@ -80,18 +85,48 @@ class DynRefer(nn.Module):
         x = (pixels.to(parameter.device).float() - mean) / std
         return x.permute(0, 3, 1, 2).to(parameter.dtype)
 
-    def represent(self, cuts: Tensor, geometry: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """cuts [S * V, G + g * g, C] (see `RegionAlign.cut`) -> queries [S, Q, D] and one vector a region.
+    def represent(self, cuts: Tensor, geometry: Tensor | None = None) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """cuts [S * V, G + g * g, C] (see `RegionAlign.cut`) -> queries [S, Q, D], summary and belief of each region.
 
-        The vector, the summary [S, D], is None for sizes without it."""
+        The summary [S, D] is one vector a region, the belief [S, K] what the encoder's classifier thinks of it; each is
+        None for sizes without it.
+        """
         fused = self.align(cuts, geometry)
         queries = self.resampler(fused)
-        return queries, self.summary(fused, queries) if self.summary is not None else None
+        summary = self.summary(fused, queries) if self.summary is not None else None
+        return queries, summary, self.align.belief(cuts)
 
-    def tag_logits(self, queries: Tensor, text_embeddings: Tensor, summary: Tensor | None = None) -> Tensor:
+    def tag_texts(self, texts: Tensor) -> TextQueries:
+        """Text embeddings [T, E], prepared once for `tag_logits`."""
+        return self.tagging.prepare(texts, self._votes(texts))
+
+    def contrast_texts(self, texts: Tensor) -> TextQueries:
+        """Text embeddings [T, E], prepared once for `contrast_logits`."""
+        return self.contrast.prepare(texts, self._votes(texts))
+
+    def tag_logits(
+        self,
+        queries: Tensor,
+        texts: Tensor | TextQueries,
+        summary: Tensor | None = None,
+        belief: Tensor | None = None,
+    ) -> Tensor:
         """queries [S, Q, D], texts [N, E] -> [S, N]; the sigmoid is the tag's probability."""
-        return self.tagging(queries, text_embeddings, summary)
+        return self.tagging(
+            queries, self.tag_texts(texts) if isinstance(texts, Tensor) else texts, summary, belief
+        )
 
-    def contrast_logits(self, queries: Tensor, text_embeddings: Tensor, summary: Tensor | None = None) -> Tensor:
+    def contrast_logits(
+        self,
+        queries: Tensor,
+        texts: Tensor | TextQueries,
+        summary: Tensor | None = None,
+        belief: Tensor | None = None,
+    ) -> Tensor:
         """queries [S, Q, D], texts [T, E] -> [S, T]; ranks classes, and its sigmoid is an attribute's probability."""
-        return self.contrast(queries, text_embeddings, summary)
+        return self.contrast(
+            queries, self.contrast_texts(texts) if isinstance(texts, Tensor) else texts, summary, belief
+        )
+
+    def _votes(self, texts: Tensor) -> Tensor | None:
+        return self.classifier_names(texts) if self.classifier_names is not None else None

@@ -1,6 +1,6 @@
 """Image encoders behind one interface: pixels [N, 3, 224, 224] -> tokens [N, T, C].
 
-N views, G global tokens, T = G + sum of side * side over the encoder's grids, C channels.
+N views, G global tokens, T = G + B + sum of side * side over the encoder's grids (B tokens of belief), C channels.
 """
 
 from __future__ import annotations
@@ -9,13 +9,11 @@ import itertools
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from dynrefer.model.config import EncoderConfig
-
-IMAGENET_CLASSES = 1000
-
+from dynrefer.model.config import CLASSES, EncoderConfig
 
 class EfficientNetEncoder(nn.Module):
     """timm's EfficientNet-Lite: stride-32 and stride-16 maps, projected to one width, and two global tokens.
@@ -38,22 +36,32 @@ class EfficientNetEncoder(nn.Module):
         self.project_fine = nn.Linear(fine, config.width)
         self.project_pooled = nn.Linear(coarse, config.width)
         self.project_semantic = nn.Linear(text_width, config.width)
+        self.belief_tokens = config.belief_tokens
         self.pooled_norm = nn.LayerNorm(config.width)
         self.semantic_norm = nn.LayerNorm(config.width)
-        self.register_buffer("class_embeddings", torch.zeros(IMAGENET_CLASSES, text_width))
+        self.register_buffer("class_embeddings", torch.zeros(CLASSES, text_width))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """pixels [N, 3, 224, 224], normalised -> tokens [N, 2 + 7 * 7 + 14 * 14, C]."""
         coarse, fine = self.maps(pixels)
         pooled = coarse.mean((2, 3))  # [N, 1280]
-        semantic = self.project_semantic(20 * self.class_probabilities(pooled).to(pooled.dtype) @ self.class_embeddings)
+        probabilities = self.class_probabilities(pooled).to(pooled.dtype)
+        semantic = self.project_semantic(20 * probabilities @ self.class_embeddings)
         tokens = [
             self.pooled_norm(self.project_pooled(pooled))[:, None],
             self.semantic_norm(semantic)[:, None],
+            *self._belief(probabilities),
             self.project_coarse(coarse.flatten(2).transpose(1, 2)),  # [N, 49, C]
             self.project_fine(fine.flatten(2).transpose(1, 2)),  # [N, 196, C]
         ]
         return torch.cat(tokens, 1)
+
+    def _belief(self, probabilities: Tensor) -> list[Tensor]:
+        """The classifier's probabilities [N, K] as tokens [N, B, C], where they are wanted."""
+        if not self.belief_tokens:
+            return []
+        missing = self.belief_tokens * self.project_pooled.out_features - CLASSES
+        return [F.pad(probabilities, (0, missing)).unflatten(1, (self.belief_tokens, -1))]
 
     def maps(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """The backbone's maps: stride 32 [N, 1280, 7, 7] and stride 16 [N, 120, 14, 14]."""

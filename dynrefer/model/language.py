@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from dynrefer.model.text_encoder import pad
 
 SENTENCE_SCALE = 20.0  # unit-norm sentence embeddings, brought to about one a dimension
 RECORDED_REGIONS, RECORDED_SHAPES = 4, 4  # of questions whose beam search is recorded on a GPU
+WORD_MARK = "\u2581"  # of SentencePiece: a word begins here
 PROMPT_STEP = 32  # prompts are padded to a multiple of it, so that few shapes come up
 
 
@@ -111,21 +113,46 @@ class LanguageDecoder(nn.Module):
         return (loss * known).sum(1) / known.sum(1).clamp(min=1)
 
     @torch.no_grad()
-    def generate(self, prompt: Tensor, mask: Tensor, options: Generation) -> tuple[list[str], list[float]]:
-        """Search for the captions: texts, and scores exp(sequence score) in (0, 1]."""
+    def generate(
+        self, prompt: Tensor, mask: Tensor, options: Generation, begin: Sequence[str] | None = None
+    ) -> tuple[list[str], list[float]]:
+        """Search for the captions: texts, and scores exp(sequence score) in (0, 1].
+
+        Args:
+            begin: what each caption has to begin with, for example its subject; empty where the search is free.
+        """
         assert self.t5 is not None
-        sequences, log_scores = self._search(prompt, mask, options)
+        told = self._told(begin, options.max_new_tokens, mask.device) if begin and any(begin) else None
+        sequences, log_scores = self._search(prompt, mask, options, told)
         return [self._text(row) for row in sequences.tolist()], log_scores.float().exp().clamp(max=1).tolist()
+
+    def _told(self, begin: Sequence[str], length: int, device: torch.device) -> Tensor:
+        """Tokens of the beginnings [S, length], 0 behind them; always leaves room for the end token."""
+        assert self.tokenizer is not None
+        ids = [self.tokenizer.encode(text, add_special_tokens=False).ids[: length - 1] for text in begin]
+        return pad([[*row, *[0] * (length - len(row))] for row in ids])[0].to(device)
+
+    @cached_property
+    def _begins(self) -> Tensor | None:
+        """[W] bool: the tokens before which a word ends, of tokenizers that mark the beginning of a word."""
+        assert self.tokenizer is not None
+        begins = torch.zeros(self.config.options["vocab_size"], dtype=torch.bool, device=self.memory.device)
+        begins[self.config.options.get("eos_token_id", 1)] = True
+        marked = [number for piece, number in self.tokenizer.get_vocab().items() if piece.startswith(WORD_MARK)]
+        begins[marked] = True
+        return begins if marked else None
 
     def _text(self, ids: list[int]) -> str:
         assert self.tokenizer is not None
         return self.tokenizer.decode(ids, skip_special_tokens=True).strip()
 
-    def _search(self, prompt: Tensor, mask: Tensor, options: Generation) -> tuple[Tensor, Tensor]:
+    def _search(
+        self, prompt: Tensor, mask: Tensor, options: Generation, told: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Greedy or beam search; on a GPU the recorded steps of the last few shapes are kept."""
         assert self.t5 is not None
         if options.num_beams == 1:
-            return greedy_search(self.t5, options, self.t5.encode(prompt, mask), mask)
+            return greedy_search(self.t5, options, self.t5.encode(prompt, mask), mask, told, self._begins)
         record = can_record(prompt.device) and len(prompt) <= RECORDED_REGIONS
         if record:
             missing = -prompt.shape[1] % PROMPT_STEP
@@ -133,9 +160,11 @@ class LanguageDecoder(nn.Module):
         regions, length = mask.shape
         key = (options, regions, length, self.t5.shared.weight.data_ptr())
         # Taken out while it is in use, so that two predictors that share the model never write into the same buffers.
-        search = self._searches.pop(key, None) or BeamSearch(self.t5, options, regions, length, record=record)
+        search = self._searches.pop(key, None) or BeamSearch(
+            self.t5, options, regions, length, begins=self._begins, record=record
+        )
         encoded = self.t5.encode(prompt, mask)
-        found = search.run(encoded, mask)
+        found = search.run(encoded, mask, told)
         if record:
             self._searches[key] = search
             while len(self._searches) > RECORDED_SHAPES:

@@ -1,7 +1,13 @@
-"""Texts as queries over a region: the decoder that tagging and contrast share, each with weights of its own."""
+"""Texts as queries over a region: the decoder that tagging and contrast share, each with weights of its own.
+
+S regions, Q queries, D their width, T texts, E text width, W the decoder's width, K the classifier's classes.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -9,18 +15,50 @@ from dynrefer.model.config import QueryDecoderConfig
 from dynrefer.model.transformer import TransformerLayer
 
 
+SMALLEST = 0.01  # belief below it is as good as none
+
+
+@dataclass(frozen=True)
+class TextQueries:
+    """Texts as one decoder takes them; they do not change from region to region, so a list is prepared once.
+
+    Attributes:
+        queries: [T, W]. bilinear: [T, W], or None without the bilinear term. votes: [K, T], see `ClassifierNames`; None without a classifier.
+    """
+
+    queries: Tensor
+    bilinear: Tensor | None
+    votes: Tensor | None = None
+
+    def split(self, size: int) -> list[TextQueries]:
+        """The texts in parts of at most `size`."""
+        count = len(self.queries)
+        return [self._part(slice(start, start + size)) for start in range(0, count, size)]
+
+    def _part(self, rows: slice) -> TextQueries:
+        bilinear = None if self.bilinear is None else self.bilinear[rows]
+        return TextQueries(self.queries[rows], bilinear, None if self.votes is None else self.votes[:, rows])
+
+
 class QueryDecoder(nn.Module):
     """Cross-attention and feed-forward layers without self-attention: every text is scored on its own.
 
     Args:
+        belief: add what the encoder's classifier believes of a text.
         normalize: L2-normalise the decoded text before the last layer (the paper's contrast head).
     """
 
     def __init__(
-        self, config: QueryDecoderConfig, region_width: int, text_width: int, *, normalize: bool = False
+        self,
+        config: QueryDecoderConfig,
+        region_width: int,
+        text_width: int,
+        *,
+        belief: bool = False,
+        normalize: bool = False,
     ) -> None:
         super().__init__()
-        self.text_scale, self.normalize = config.text_scale, normalize
+        self.text_scale, self.normalize, self.shortlist = config.text_scale, normalize, config.shortlist
         self.vision_proj = nn.Linear(region_width, config.width)
         self.text_proj = nn.Linear(text_width, config.width)
         self.text_norm = nn.LayerNorm(config.width) if config.norm_first else nn.Identity()
@@ -42,17 +80,51 @@ class QueryDecoder(nn.Module):
         if config.bilinear:
             self.summary_proj = nn.Linear(region_width, config.width)
             self.summary_text_proj = nn.Linear(text_width, config.width)
+        self.belief_weights = nn.Parameter(torch.zeros(2)) if belief else None  # of belief and of its logarithm
 
-    def forward(self, queries: Tensor, texts: Tensor, summary: Tensor | None = None) -> Tensor:
-        """queries [S, Q, D], texts [T, E], summary [S, D] or None -> logits [S, T]."""
-        texts = (texts * self.text_scale).to(queries.dtype)
+    def prepare(self, texts: Tensor, votes: Tensor | None = None) -> TextQueries:
+        """Text embeddings [T, E] -> what the decoder needs of them for any region."""
+        scaled = (texts * self.text_scale).to(self.text_proj.weight.dtype)
+        bilinear = self.summary_text_proj(scaled) if hasattr(self, "summary_text_proj") else None
+        return TextQueries(self.text_norm(self.text_proj(scaled)), bilinear, votes)
+
+    def forward(
+        self,
+        queries: Tensor,
+        texts: TextQueries,
+        summary: Tensor | None = None,
+        belief: Tensor | None = None,
+        *,
+        decode_all: bool = False,
+    ) -> Tensor:
+        """queries [S, Q, D], summary [S, D] or None, the classifier's belief [S, K] or None -> logits [S, T].
+
+        With a short list, only the texts that come first by the cheap terms (bilinear and belief) are decoded; the
+        others keep their cheap score, on top of the least that decoding gave. `decode_all` leaves the short list out.
+        """
+        if summary is None or texts.bilinear is None:
+            return self._decode(queries, texts.queries[None].expand(len(queries), -1, -1))
+        cheap = self.cheap_logits(texts, summary, belief)
+        if decode_all or self.training or not 0 < self.shortlist < len(texts.queries):
+            return cheap + self._decode(queries, texts.queries[None].expand(len(queries), -1, -1))
+        best = cheap.topk(self.shortlist, 1).indices
+        decoded = self._decode(queries, texts.queries[best])
+        rest = cheap + decoded.amin(1, keepdim=True)
+        return rest.scatter(1, best, cheap.gather(1, best) + decoded)
+
+    def cheap_logits(self, texts: TextQueries, summary: Tensor, belief: Tensor | None) -> Tensor:
+        """What matrix products alone say of every text: summary [S, D], belief [S, K] or None -> [S, T]."""
+        assert texts.bilinear is not None
+        logits = self.summary_proj(summary) @ texts.bilinear.T / self.summary_proj.out_features**0.5
+        if self.belief_weights is not None and texts.votes is not None and belief is not None:
+            voted = (belief.to(texts.votes.dtype) @ texts.votes).clamp(max=1)
+            logits = logits + self.belief_weights[0] * voted + self.belief_weights[1] * (voted + SMALLEST).log()
+        return logits
+
+    def _decode(self, queries: Tensor, x: Tensor) -> Tensor:
+        """queries [S, Q, D], texts x [S, T, W] -> [S, T]."""
         region = self.vision_proj(queries)
-        x = self.text_norm(self.text_proj(texts))[None].expand(len(queries), -1, -1)  # [S, T, width]
         for layer in self.layers:
             x = layer(x, region)
         x = self.output_norm(x)
-        logits = self.score(F.normalize(x, dim=-1) if self.normalize else x).squeeze(-1)
-        if summary is not None:
-            inner = self.summary_proj(summary) @ self.summary_text_proj(texts).T
-            logits = logits + inner / self.summary_proj.out_features**0.5
-        return logits
+        return self.score(F.normalize(x, dim=-1) if self.normalize else x).squeeze(-1)

@@ -48,7 +48,7 @@ def regions(model: DynRefer, count: int) -> tuple[Tensor, Tensor, Tensor]:
     return tokens, torch.cat([corners, corners + sizes], 1), torch.rand(count, 6, generator=generator)
 
 
-def represent(model: DynRefer, tokens: Tensor, boxes: Tensor, geometry: Tensor) -> tuple[Tensor, Tensor | None]:
+def represent(model: DynRefer, tokens: Tensor, boxes: Tensor, geometry: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Queries and summary of the regions."""
     return model.represent(model.align.cut(tokens, boxes), geometry)
 
@@ -58,7 +58,7 @@ def answers(model: DynRefer, tokens: Tensor, boxes: Tensor, geometry: Tensor) ->
     """Everything but the caption that a question of these views is answered with."""
     texts = torch.randn(5, model.config.text_encoder.width, generator=torch.Generator().manual_seed(5))
     fused = model.align(model.align.cut(tokens, boxes), geometry)
-    queries, summary = represent(model, tokens, boxes, geometry)
+    queries, summary, _ = represent(model, tokens, boxes, geometry)
     return {
         "fused": fused,
         "queries": queries,
@@ -121,7 +121,7 @@ def test_the_encoder_gives_global_tokens_and_one_token_a_cell(model: DynRefer) -
 @torch.no_grad()
 def test_each_text_is_scored_on_its_own(model: DynRefer) -> None:
     tokens, boxes, geometry = regions(model, 1)
-    queries, summary = represent(model, tokens, boxes, geometry)
+    queries, summary, _ = represent(model, tokens, boxes, geometry)
     texts = torch.randn(6, model.config.text_encoder.width)
     order = torch.tensor([4, 1])
     for score in (model.tag_logits, model.contrast_logits):
@@ -131,7 +131,7 @@ def test_each_text_is_scored_on_its_own(model: DynRefer) -> None:
 @torch.no_grad()
 def test_the_caption_depends_on_the_region_and_on_the_control_words(model: DynRefer) -> None:
     tokens, boxes, geometry = regions(model, 2)
-    queries, summary = represent(model, tokens, boxes, geometry)
+    queries, summary, _ = represent(model, tokens, boxes, geometry)
     language = model.language
     sentence = language.sentence(summary) if summary is not None else None
 
