@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.box_records import FileBox, LeftOut, read_records, reason
-from dynrefer.errors import InputError
+from dynrefer.boxes import Box, check_box
+from dynrefer.errors import InputError, shown
 from dynrefer.photo_files import Measured, best_names, fit_boxes
-from dynrefer.regions import Box, shown, validate_box
 from dynrefer.tables import read_text
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class PhotoBoxes:
             try:
                 if not self.shares and set(given.box) <= {0, 1} and given.box[0] < given.box[2]:
                     raise InputError("it is one pixel, or the whole photograph in shares; give it in pixels")
-                fitted.append(replace(given, box=validate_box(box, photo.size)))
+                fitted.append(replace(given, box=check_box(box, photo.size)))
             except InputError as error:
                 left_out.append(LeftOut(name, given.where, reason(error)))
         return fitted, left_out
@@ -86,6 +86,12 @@ class BoxFile:
         groups = list(found.values())
         shares = _are_shares(given.box for group in groups for given in group.boxes)
         return cls(name, [replace(group, shares=shares) for group in groups], left_out)
+
+    @classmethod
+    def typed(cls, boxes: Sequence[Sequence[float]]) -> PhotoBoxes:
+        """Boxes that a person gave for one photograph; each still to be checked by `PhotoBoxes.fit`."""
+        given = [FileBox(f"box {number}", box_numbers(box, CORNERS)) for number, box in enumerate(boxes, start=1)]
+        return PhotoBoxes("", boxes=given)
 
     def of(self, photo: str | PathLike[str] | None) -> BoxFile:
         """The part about one photograph, by its path or file name; None where its name is not known.
