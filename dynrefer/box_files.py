@@ -9,8 +9,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from dynrefer.box_records import FileBox, LeftOut, read_records, reason
+from dynrefer.box_records import CORNERS, FileBox, LeftOut, read_records, reason
 from dynrefer.boxes import Box, check_box
+from dynrefer.coco_files import box_numbers
 from dynrefer.errors import InputError, shown
 from dynrefer.photo_files import Measured, best_names, fit_boxes
 from dynrefer.tables import read_text
@@ -27,6 +28,12 @@ class PhotoBoxes:
     boxes: list[FileBox] = field(default_factory=list)
     shares: bool = False
     """Whether the boxes are shares of the photograph, from 0 to 1, and not pixels."""
+
+    @classmethod
+    def typed(cls, boxes: Sequence[Sequence[float]]) -> PhotoBoxes:
+        """Boxes that a person gave for one photograph. Raises InputError where one is not four finite numbers."""
+        given = [FileBox(f"box {number}", box_numbers(box, CORNERS)) for number, box in enumerate(boxes, start=1)]
+        return cls("", boxes=given, shares=_are_shares(box.box for box in given))
 
     def fit(self, photo: Measured, say: Callable[[str], None] = logger.warning) -> tuple[list[FileBox], list[LeftOut]]:
         """The boxes in pixels of the upright photograph, checked and clipped, and those that cannot be used."""
@@ -86,12 +93,6 @@ class BoxFile:
         groups = list(found.values())
         shares = _are_shares(given.box for group in groups for given in group.boxes)
         return cls(name, [replace(group, shares=shares) for group in groups], left_out)
-
-    @classmethod
-    def typed(cls, boxes: Sequence[Sequence[float]]) -> PhotoBoxes:
-        """Boxes that a person gave for one photograph; each still to be checked by `PhotoBoxes.fit`."""
-        given = [FileBox(f"box {number}", box_numbers(box, CORNERS)) for number, box in enumerate(boxes, start=1)]
-        return PhotoBoxes("", boxes=given)
 
     def of(self, photo: str | PathLike[str] | None) -> BoxFile:
         """The part about one photograph, by its path or file name; None where its name is not known.

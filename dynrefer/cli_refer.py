@@ -64,11 +64,11 @@ def refer(
         predictor = Predictor.from_pretrained(model, device, dtype)
         try:
             for name, given, result in work.answered(predictor, options):
-                label = {} if given.id is None else {"annotation": given.id}
-                if written is not None:
-                    written.add({"image": name} | label | result.to_dict())
                 if json_out != "-":
                     show(as_text(name, result), needed=written is None)
+                if written is not None:
+                    label = {} if given.id is None else {"annotation": given.id}
+                    written.add({"image": name} | label | result.to_dict())
         except KeyboardInterrupt:
             stopped = True  # what was answered is kept
         work.sum_up()
@@ -104,7 +104,7 @@ class _Work:
             raise InputError("Say where to look: --box X1 Y1 X2 Y2, or --boxes FILE.")
         if not photo.is_file():
             raise InputError(f"there is no photograph {shown(photo.name)}")
-        groups = [BoxFile.typed(typed)] if typed else []
+        groups = [PhotoBoxes.typed(typed)] if typed else []
         left_out: list[LeftOut] = []
         if file is not None:
             part = file.of(photo)
@@ -137,7 +137,9 @@ class _Work:
                 name, boxes = asked.popleft()
                 self.answers += len(results)
                 yield from ((name, given, result) for given, result in zip(boxes, results, strict=True))
-        except InputError as error:  # of the whole run, such as too little memory: the photographs were looked at before
+        except (
+            InputError
+        ) as error:  # of the whole run, such as too little memory: the photographs were looked at before
             if not self.answers:
                 raise
             self.left_out.append(LeftOut("", "the photographs after that", reason(error)))
@@ -160,14 +162,13 @@ class _Work:
 
     def sum_up(self) -> None:
         """Say on stderr what was made to fit, and what was left out and why."""
-        sys.stdout.flush()
         if self.remarks:
             more = f" (and {len(self.remarks) - 1} photographs more)" if len(self.remarks) > 1 else ""
             print(f"{self.remarks[0]}{more}.", file=sys.stderr)
         for left in self.left_out:
             print(f"Left out: {left}.", file=sys.stderr)
         if self.left_out:
-            print(f"{self.answers} regions answered; {len(self.left_out)} records left out.", file=sys.stderr)
+            print(f"Answered: {self.answers}. Left out: {len(self.left_out)}.", file=sys.stderr)
 
 
 def as_text(name: str, result: RegionResult) -> str:

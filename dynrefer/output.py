@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from dynrefer.atomic import written_whole
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError
 
 
 def prepare_streams() -> None:
@@ -83,9 +83,9 @@ def json_list(target: str | None) -> Iterator[JsonList | None]:
 
 def _json_file(path: Path) -> Iterator[JsonList]:
     if path.is_dir():
-        raise InputError(f"{shown(path.name) or path} is a folder; the JSON needs the name of a file")
+        raise InputError(f"the JSON cannot be written to {path}: it is a folder")
     if path.exists() and not os.access(path, os.W_OK):
-        raise InputError(f"{shown(path.name)} cannot be written: permission denied")
+        raise InputError(f"the JSON cannot be written to {path}: it is protected")
     if path.exists() and not path.is_file():  # a device or a pipe: nothing can take its place
         try:
             with path.open("w", encoding="utf-8", errors="backslashreplace") as stream:
@@ -93,7 +93,7 @@ def _json_file(path: Path) -> Iterator[JsonList]:
                 yield written
                 written.end()
         except OSError as error:
-            raise InputError(f"{shown(path.name)} cannot be written: {error.strerror or error}") from error
+            raise InputError(f"the JSON cannot be written to {path}: {error.strerror or error}") from error
         return
     with (
         written_whole(path.resolve()) as aside,
