@@ -230,7 +230,7 @@ def _key(name: str, level: int) -> str:
     name = unicodedata.normalize("NFC", name)
     if level == EXACT:
         return name
-    name = unicodedata.normalize("NFC", name.casefold())
+    name = unicodedata.normalize("NFC", name.casefold().strip())
     if level == ANY_CASE:
         return name
     stem, dot, ending = name.rpartition(".")
