@@ -101,15 +101,14 @@ class PhotoFinder:
         claims: dict[Path, list[Name]] = defaultdict(list)
         for name in names:
             try:
-                found[name] = self.find(name)
-                claims[self.find(name)].append(name)
+                found[name] = path = self.find(name)
+                claims[path].append(name)
             except InputError as error:
                 found[name] = error
         for path, rivals in claims.items():
-            kept = best_names(rivals, path)
-            for name in rivals:
-                if name not in kept:
-                    found[name] = _missing(name, self.root)
+            if len(rivals) > 1:
+                kept = best_names(rivals, path)
+                found |= {name: _missing(name, self.root) for name in rivals if name not in kept}
         return found
 
     def identity(self, path: Path) -> str:

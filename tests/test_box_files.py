@@ -214,6 +214,12 @@ def test_a_bad_row_of_a_table_is_named_by_its_line() -> None:
     assert left_out == ['cat.jpg, line 2: it has "left" in the column x1, where a number is needed']
 
 
+def test_a_row_that_is_cut_short_costs_itself_alone() -> None:
+    good, left_out = fitted("image,x1,y1,x2,y2\ncat.jpg,104,0\ncat.jpg,104,0,470,358\n")
+    assert [box.box for box in good] == [CAT_BOX]
+    assert left_out == ['cat.jpg, line 2: it has "" in the column x2, where a number is needed']
+
+
 @pytest.mark.parametrize(
     "segmentation",
     [
