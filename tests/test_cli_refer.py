@@ -172,7 +172,7 @@ def test_a_box_file_about_another_photograph_is_refused(
         (["none.jpg", "--box", "1", "2", "3", "4"], "There is no photograph none.jpg"),
         ([".", "--box", "1", "2", "3", "4"], "A folder of photographs needs --boxes"),
         (["cat.jpg", "--box", "1", "2", "x", "4"], '"x" is not a number'),
-        (["cat.jpg", "--box", "1", "2", "3"], "four numbers"),
+        (["cat.jpg", "--box", "1", "2", "3"], "numbers x1 y1 x2 y2 are needed"),
         (["cat.jpg", "--boxes", "none.json"], "There is no file none.json"),
         (["cat.jpg", "--box", "1", "2", "9", "9", "--classes", "none.txt"], "There is no file none.txt"),
         (["cat.jpg", "--box", "1", "2", "9", "9", "--coefficients", "a"], "Coefficients are numbers"),
