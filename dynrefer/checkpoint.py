@@ -26,6 +26,7 @@ from dynrefer.atomic import restored, written_whole
 from dynrefer.errors import InputError
 from dynrefer.model.config import ModelConfig
 from dynrefer.model.dynrefer import DynRefer
+from dynrefer.shipped import shipped
 from dynrefer.vocabulary import Vocabulary
 from dynrefer.weights import (
     StoredTensor,
@@ -37,7 +38,7 @@ from dynrefer.weights import (
     write_tensors,
 )
 
-DEFAULT_CHECKPOINT = Path(__file__).resolve().parents[1] / "checkpoints" / "dynrefer-mini"
+DEFAULT_CHECKPOINT = shipped("checkpoints/dynrefer-mini")
 CONFIG, VOCABULARY, CARD = "config.json", "vocabulary.json", "README.md"
 TOKENIZER, TEXT_TOKENIZER = "tokenizer.json", "text_tokenizer.json"
 VOCABULARY_PREFIX = "vocabulary."
@@ -188,7 +189,8 @@ def write_checkpoint(
     (folder / CONFIG).write_text(json.dumps(config.to_dict(), indent=1) + "\n", encoding="utf-8")
     (folder / VOCABULARY).write_text(vocabulary.to_json() + "\n", encoding="utf-8")
     for name, tokenizer in tokenizers.items():
-        (folder / name).write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
+        plain = json.loads(tokenizer.to_str()) | {"truncation": None, "padding": None}  # which are the model's affair
+        (folder / name).write_text(json.dumps(plain, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
 def _empty(config: ModelConfig) -> DynRefer:
