@@ -41,7 +41,8 @@ class PhotoBoxes:
         boxes = [given.box for given in self.boxes]
         try:
             if self.shares:
-                boxes = fit_boxes([_in_pixels(box, photo.size) for box in boxes], None, photo, say)
+                say(f"{shown(name)} has boxes from 0 to 1; they are read as shares of the photograph")
+                boxes = [_in_pixels(box, photo.size) for box in boxes]
             else:
                 boxes = fit_boxes(boxes, self.stated_size, photo, say)
         except InputError as error:
