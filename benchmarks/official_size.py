@@ -21,7 +21,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
 
 from dynrefer import Predictor
-from dynrefer.data.classes import CLASS_NAMES
+from recipes.mini.classes import CLASS_NAMES
 from dynrefer.model import DynRefer, ModelConfig
 from dynrefer.model.checkpoint import TEXT_TOKENIZER, TOKENIZER, write_checkpoint
 from dynrefer.model.convert import official_attributes

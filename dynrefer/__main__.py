@@ -78,7 +78,7 @@ def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _data_build(action: str, **given: object) -> None:
-    from dynrefer.data.build import build
+    from dynrefer.datasets.build import build
 
     build(**given)  # type: ignore[arg-type]
 

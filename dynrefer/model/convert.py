@@ -19,7 +19,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from dynrefer.data.classes import CLASS_NAMES
+from recipes.mini.classes import CLASS_NAMES
 from dynrefer.errors import InputError
 from dynrefer.model.checkpoint import (
     TEXT_TOKENIZER,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dynrefer.data.sample import DESCRIBED
+from dynrefer.datasets.sample import DESCRIBED
 from dynrefer.evaluation.ranking import attribute_precisions, class_accuracy
 from dynrefer.model import DynRefer
 from dynrefer.model.losses import best_of_groups

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dynrefer.data.loader import write_samples
-from dynrefer.data.sample import RegionText, Sample
+from dynrefer.datasets.io import write_samples
+from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.model.checkpoint import load_checkpoint
 from dynrefer.training import train
 from dynrefer.training.cache_files import CacheSettings

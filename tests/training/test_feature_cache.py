@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer
 from dynrefer.model.checkpoint import load_checkpoint

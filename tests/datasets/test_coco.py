@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from dynrefer.data.coco import read
-from dynrefer.data.problems import Problems
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.coco import read
+from dynrefer.datasets.io import Problems
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 
 from .conftest import BOXES, NAMES, coco_content, write_json, write_photograph

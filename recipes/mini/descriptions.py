@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynrefer.data.boxes import Box, overlap
-from dynrefer.data.problems import Problems
-from dynrefer.data.words import fix_articles, normalise
+from dynrefer.datasets.boxes import Box, overlap
+from dynrefer.datasets.io import Problems
+from recipes.mini.words import fix_articles, normalise
 from dynrefer.errors import InputError
 
 SAME = 0.9  # boxes that overlap so much (intersection over union) are the same region

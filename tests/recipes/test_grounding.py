@@ -1,6 +1,6 @@
 import pytest
 
-from dynrefer.data.grounding import ground_caption, sole_boxes
+from recipes.mini.grounding import ground_caption, sole_boxes
 
 CLASSES = {"person", "dog", "bench", "skateboard", "bed", "umbrella", "sheep", "cat", "sink", "tennis racket"}
 

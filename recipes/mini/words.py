@@ -11,7 +11,7 @@ from lemminflect import getAllLemmas, getInflection, getLemma
 from textblob.en import lexicon
 from textblob.en import tag as lexicon_tag
 
-from dynrefer.data.classes import NOUN_CLASS
+from recipes.mini.classes import NOUN_CLASS
 
 PREPOSITIONS = frozenset(
     "of on in with at by near inside into from over under behind beside across around along against through between "

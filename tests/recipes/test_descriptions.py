@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from dynrefer.data.build import build
-from dynrefer.data.coco import read
-from dynrefer.data.problems import Problems
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.build import build
+from dynrefer.datasets.coco import read
+from dynrefer.datasets.io import Problems
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 
 MAN = [0.1, 0.125, 0.5, 0.875]  # the box of coco-1 as shares of 100 x 80 pixels

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from dynrefer.data.attributes import (
+from recipes.mini.attributes import (
     COLOURS,
     NO_ARTICLE,
     Labels,
@@ -16,9 +16,9 @@ from dynrefer.data.attributes import (
     material_word,
     person_noun,
 )
-from dynrefer.data.grounding import Phrase, ground_caption, sole_boxes
-from dynrefer.data.sample import RegionText
-from dynrefer.data.words import fix_articles, misspelled
+from recipes.mini.grounding import Phrase, ground_caption, sole_boxes
+from dynrefer.datasets.sample import RegionText
+from recipes.mini.words import fix_articles, misspelled
 
 MIN_WORDS, MAX_WORDS = 3, 20
 _MALE = frozenset("man boy guy male gentleman groom cowboy policeman fireman".split())

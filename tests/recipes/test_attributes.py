@@ -2,8 +2,8 @@ import random
 
 import pytest
 
-from dynrefer.data.attributes import Labels, attribute_phrases, attribute_tags
-from dynrefer.data.derive import Known, region_texts
+from recipes.mini.attributes import Labels, attribute_phrases, attribute_tags
+from recipes.mini.derive import Known, region_texts
 
 
 def labels(*having: str, denied: tuple[str, ...] = (), unknown: tuple[str, ...] = ()) -> Labels:

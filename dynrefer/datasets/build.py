@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dynrefer.data import coco, own, refcocog, visual_genome
-from dynrefer.data.corpus import text_corpus
-from dynrefer.data.loader import iter_samples, write_samples
-from dynrefer.data.problems import Problems
-from dynrefer.data.sample import Sample
-from dynrefer.data.tags import build_tag_vocabulary, restrict_tags
-from dynrefer.data.tally import Tally
+from dynrefer.datasets import coco, own, refcocog, visual_genome
+from recipes.mini.corpus import text_corpus
+from dynrefer.datasets.io import iter_samples, write_samples
+from dynrefer.datasets.io import Problems
+from dynrefer.datasets.sample import Sample
+from recipes.mini.tags import build_tag_vocabulary, restrict_tags
+from recipes.mini.tally import Tally
 from dynrefer.errors import InputError
 
 Reader = Callable[[Path, Problems], Iterator[Sample]]

@@ -4,8 +4,8 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dynrefer.data.classes import GROUPS, groups_of
-from dynrefer.data.words import fix_articles, plural
+from recipes.mini.classes import GROUPS, groups_of
+from recipes.mini.words import fix_articles, plural
 
 COLOURS = ("black", "blue", "brown", "gray", "green", "orange", "pink", "red", "tan", "purple", "white", "yellow")
 NO_ARTICLE = frozenset({"skis", "scissors", "broccoli"})

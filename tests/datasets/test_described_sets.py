@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from dynrefer.data import own, refcocog, visual_genome
-from dynrefer.data.problems import Problems
+from dynrefer.datasets import own, refcocog, visual_genome
+from dynrefer.datasets.io import Problems
 from dynrefer.errors import InputError
 
 from .conftest import NAMES, coco_content, write_json, write_photograph

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dynrefer.data.attributes import Labels, unsaid_attributes
-from dynrefer.data.boxes import Box, area, share_inside, xywh_to_xyxy
-from dynrefer.data.classes import groups_of
-from dynrefer.data.derive import Known, region_texts
-from dynrefer.data.descriptions import Description, match, read_descriptions
-from dynrefer.data.files import read_json
-from dynrefer.data.problems import Problems
-from dynrefer.data.sample import RegionText, Sample
-from dynrefer.data.tags import image_tags, region_tags
-from dynrefer.data.words import content_words, normalise, tidy_caption
+from recipes.mini.attributes import Labels, unsaid_attributes
+from dynrefer.datasets.boxes import Box, area, share_inside, xywh_to_xyxy
+from recipes.mini.classes import groups_of
+from recipes.mini.derive import Known, region_texts
+from recipes.mini.descriptions import Description, match, read_descriptions
+from dynrefer.datasets.io import read_json
+from dynrefer.datasets.io import Problems
+from dynrefer.datasets.sample import RegionText, Sample
+from recipes.mini.tags import image_tags, region_tags
+from recipes.mini.words import content_words, normalise, tidy_caption
 from dynrefer.errors import InputError
 
 MIN_SIDE = 4.0

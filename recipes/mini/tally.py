@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from dynrefer.data.sample import SOURCES, Sample
+from dynrefer.datasets.sample import SOURCES, Sample
 
 
 class Tally:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 
-from dynrefer.data.classes import CLASS_NAMES
+from recipes.mini.classes import CLASS_NAMES
 from dynrefer.model import DynRefer, ModelConfig
 from dynrefer.model.align import KERNEL_POINTS
 from dynrefer.model.checkpoint import save_checkpoint

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from dynrefer.data.words import normalise, tidy_caption
+from recipes.mini.words import normalise, tidy_caption
 from dynrefer.errors import InputError
 
 Kind = Literal["caption", "referring"]

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from dynrefer.data.mentions import Mention, before_noun, find_mentions
-from dynrefer.data.tails import SCENE_NOUNS, object_tails, subject_tail
-from dynrefer.data.words import Word, normalise, tag_words
+from recipes.mini.mentions import Mention, before_noun, find_mentions
+from recipes.mini.tails import SCENE_NOUNS, object_tails, subject_tail
+from recipes.mini.words import Word, normalise, tag_words
 
 MIN_AREA = 0.01
 MIN_LEAD = 3.0

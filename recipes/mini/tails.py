@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from dynrefer.data.classes import GROUPS, NOUN_CLASS
-from dynrefer.data.mentions import Mention, phrase_start
-from dynrefer.data.words import Word, gerund
+from recipes.mini.classes import GROUPS, NOUN_CLASS
+from recipes.mini.mentions import Mention, phrase_start
+from recipes.mini.words import Word, gerund
 
 MAX_WORDS = 14
 SCENE_NOUNS = frozenset("photo picture image view shot scene close-up closeup foreground background".split())

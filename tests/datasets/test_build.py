@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from dynrefer.data.build import build
-from dynrefer.data.corpus import text_corpus
-from dynrefer.data.loader import read_samples, write_samples
-from dynrefer.data.sample import RegionText, Sample
-from dynrefer.data.tags import build_tag_vocabulary
+from dynrefer.datasets.build import build
+from recipes.mini.corpus import text_corpus
+from dynrefer.datasets.io import read_samples, write_samples
+from dynrefer.datasets.sample import RegionText, Sample
+from recipes.mini.tags import build_tag_vocabulary
 from dynrefer.errors import InputError
 
 SAMPLE = Sample(

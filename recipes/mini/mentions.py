@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dynrefer.data.classes import NOUN_CLASS
-from dynrefer.data.words import Word, singular
+from recipes.mini.classes import NOUN_CLASS
+from recipes.mini.words import Word, singular
 
 _ETHNIC = frozenset("white black asian african american african-american caucasian indian chinese japanese".split())
 _VAGUE = frozenset("other different same next only lone single main first second last another own".split())

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynrefer.data.attributes import unsaid_attributes
-from dynrefer.data.boxes import Box, share_inside
-from dynrefer.data.classes import CLASS_NOUNS, groups_of
-from dynrefer.data.derive import class_phrase
-from dynrefer.data.sample import RegionText, Sample
-from dynrefer.data.words import content_words, normalise
+from recipes.mini.attributes import unsaid_attributes
+from dynrefer.datasets.boxes import Box, share_inside
+from recipes.mini.classes import CLASS_NOUNS, groups_of
+from recipes.mini.derive import class_phrase
+from dynrefer.datasets.sample import RegionText, Sample
+from recipes.mini.words import content_words, normalise
 
 _OVERLAP = 0.3
 

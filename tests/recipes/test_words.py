@@ -1,6 +1,6 @@
 import pytest
 
-from dynrefer.data.words import content_words, fix_articles, misspelled, normalise, tag_words, tidy_caption
+from recipes.mini.words import content_words, fix_articles, misspelled, normalise, tag_words, tidy_caption
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 
 

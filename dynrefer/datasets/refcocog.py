@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dynrefer.data.boxes import xywh_to_xyxy
-from dynrefer.data.described import DescribedRegion, Photograph, described_samples
-from dynrefer.data.files import find_photograph, read_json
-from dynrefer.data.problems import Problems
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.boxes import xywh_to_xyxy
+from recipes.mini.described import DescribedRegion, Photograph, described_samples
+from dynrefer.datasets.io import find_photograph, read_json
+from dynrefer.datasets.io import Problems
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 
 REFS = ("refs(umd).p", "refs(google).p", "refs.json")

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dynrefer.data.boxes import xywh_to_xyxy
-from dynrefer.data.described import DescribedRegion, Photograph, described_samples
-from dynrefer.data.files import read_json
-from dynrefer.data.problems import Problems
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.boxes import xywh_to_xyxy
+from recipes.mini.described import DescribedRegion, Photograph, described_samples
+from dynrefer.datasets.io import read_json
+from dynrefer.datasets.io import Problems
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 
 FOLDERS = ("VG_100K", "VG_100K_2", "images")
