@@ -17,9 +17,9 @@ import torch
 from lemminflect import getAllLemmas
 from textblob.en import lexicon
 
+from dynrefer.checkpoint import load_checkpoint, save_checkpoint
 from dynrefer.model import DynRefer
 from dynrefer.model.agreement import ARTICLES, REACH
-from dynrefer.model.checkpoint import load_checkpoint, save_checkpoint
 
 SEEN, SEEN_SINGULAR = 20, 100  # times a plural and any other noun must be seen to be judged
 

@@ -28,7 +28,8 @@ from torch import Tensor
 from dynrefer.errors import InputError
 from dynrefer.model.config import ModelConfig
 from dynrefer.model.dynrefer import DynRefer
-from dynrefer.model.streaming import (
+from dynrefer.vocabulary import Vocabulary
+from dynrefer.weights import (
     StoredTensor,
     parameters_on_meta,
     place,
@@ -37,9 +38,8 @@ from dynrefer.model.streaming import (
     unshared,
     write_tensors,
 )
-from dynrefer.vocabulary import Vocabulary
 
-DEFAULT_CHECKPOINT = Path(__file__).resolve().parents[2] / "checkpoints" / "dynrefer-mini"
+DEFAULT_CHECKPOINT = Path(__file__).resolve().parents[1] / "checkpoints" / "dynrefer-mini"
 CONFIG, VOCABULARY = "config.json", "vocabulary.json"
 TOKENIZER, TEXT_TOKENIZER = "tokenizer.json", "text_tokenizer.json"
 VOCABULARY_PREFIX = "vocabulary."
@@ -224,7 +224,7 @@ def _finish(temporary: Path, folder: Path) -> None:
 def _empty(config: ModelConfig) -> DynRefer:
     try:
         with parameters_on_meta():
-            return DynRefer.from_config(config)
+            return DynRefer(config)
     except (ValueError, TypeError, KeyError, RuntimeError, AssertionError) as error:
         raise InputError(f"config.json asks for a network that cannot be built: {error}.") from error
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.cost import PartCost, cost, count, visual
 from dynrefer import InputError
 from dynrefer.model import DynRefer, ModelConfig
-from dynrefer.model.cost import PartCost, cost, count, visual
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_only_what_the_authors_trained_counts_as_trained(parts: dict[str, PartCo
 
 def test_the_parts_add_up_to_the_whole_network() -> None:
     config = ModelConfig.preset("tiny")
-    own = sum(parameter.numel() for parameter in DynRefer.from_config(config).parameters())
+    own = sum(parameter.numel() for parameter in DynRefer(config).parameters())
     assert sum(part.parameters for part in count(config)) == own
 
 

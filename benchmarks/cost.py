@@ -1,4 +1,6 @@
-"""Parameters and multiply-adds of every part, counted on the meta device: nothing is allocated, nothing computed.
+"""Parameters and multiply-adds of every part: `python -m benchmarks.cost`.
+
+Counted on the meta device: nothing is allocated, nothing computed.
 
 One multiply-add is one FLOP here, as in the paper's Tab. 5 and Tab. 9 (`torch.utils.flop_counter` counts two).
 V views, g side of the region map, C channels, T' fused tokens, Q queries, D their width, E text width.
@@ -48,7 +50,7 @@ def count(config: ModelConfig, num_views: int | None = None) -> list[PartCost]:
     if views < 1:
         raise InputError(f"A region needs at least one view, not {views}.")
     with torch.device("meta"), torch.no_grad():
-        model = DynRefer.from_config(replace(config, num_views=views))
+        model = DynRefer(replace(config, num_views=views))
         parts = list(_parts(model.eval(), views))
         sizes = [_parameters(modules, extra) for _, modules, extra, _ in parts]
         model.requires_grad_(False)  # the counter hooks into gradients otherwise

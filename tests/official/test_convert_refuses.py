@@ -15,10 +15,10 @@ from torch import Tensor
 
 from dynrefer import InputError
 from dynrefer.__main__ import main
-from dynrefer.model.checkpoint import load_checkpoint
-from dynrefer.model.convert import read_released, read_tags
-from tests.model import tiny_official as tiny
-from tests.model.tiny_official import convert_tiny
+from dynrefer.checkpoint import load_checkpoint
+from dynrefer.official.convert import read_released, read_tags
+from tests.official import tiny_official as tiny
+from tests.official.tiny_official import convert_tiny
 
 
 def drop(state: dict[str, Tensor]) -> None:
