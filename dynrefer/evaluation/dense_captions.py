@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dynrefer.box_files import corners_from_coco
-from dynrefer.datasets.io import read_json
+from dynrefer.tables import read_json
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.evaluation.benchmark import Figure, Region, Scores

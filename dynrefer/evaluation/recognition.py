@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recipes.mini.classes import CLASS_NAMES
+from dynrefer.datasets.coco import CLASS_NAMES
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.evaluation import ranking

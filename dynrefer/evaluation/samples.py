@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.datasets.build import READERS
-from dynrefer.datasets.io import read_json
+from dynrefer.tables import read_json
 from dynrefer.datasets.io import read_samples
 from dynrefer.datasets.io import Problems
 from dynrefer.datasets.sample import Sample
