@@ -6,6 +6,7 @@ Only what needs English (function words, plurals, articles) looks at English; le
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import pairwise
 
 _MARKS = re.compile(r"[.!?\"“”„()\[\]{}*#:;~«»。！？，、；：]+")
 _WORD = re.compile(r"[^\s,/&+]+")
@@ -64,8 +65,7 @@ def said_tags(text: str) -> set[str]:
     """What a text says as possible tags: its content words, and neighbours as one ("tennis racket", "red ball")."""
     words = [singular(word) for word in _WORD.findall(clean_caption(text))]
     single = {word for word in words if word not in _FUNCTION_WORDS and has_letters(word)}
-    pairs = zip(words, words[1:], strict=False)
-    return single | {f"{one} {other}" for one, other in pairs if one in single and other in single}
+    return single | {f"{one} {other}" for one, other in pairwise(words) if one in single and other in single}
 
 
 def fix_articles(text: str) -> str:
