@@ -31,8 +31,8 @@ def clean_caption(text: str) -> str:
     Letters of every script stay as they are ("Un café près de la fenêtre." -> "un café près de la fenêtre").
     """
     text = "".join(" " if unicodedata.category(c) in ("Cc", "Cf") else c for c in unicodedata.normalize("NFC", text))
-    words = (word.strip("'’`-–—") for word in _MARKS.sub(" ", text.lower().replace("’", "'")).split())
-    return " ".join(word.strip(",") if word != "," else "" for word in words if word).strip()
+    words = (word.strip("'`,-–—") for word in _MARKS.sub(" ", text.lower().replace("’", "'")).split())
+    return " ".join(word for word in words if word)
 
 
 def has_letters(text: str) -> bool:

@@ -68,10 +68,10 @@ def test_the_official_layout_is_read(tmp_path: Path) -> None:
     ("change", "reason"),
     [
         ({"bbox": [10, 10, 0, 5]}, "boxes without area"),
-        ({"bbox": [200, 10, 5, 5]}, "boxes without area"),
-        ({"bbox": [10, 10, float("nan"), 5]}, "boxes without area"),
-        ({"category_id": 99}, "unknown category ids"),
-        ({"image_id": 77}, "boxes of unknown photographs"),
+        ({"bbox": [200, 10, 5, 5]}, "boxes outside their photograph"),
+        ({"bbox": [10, 10, float("nan"), 5]}, "boxes that are not four numbers"),
+        ({"category_id": 99}, "annotations with neither a caption nor a category that has a name"),
+        ({"image_id": 77}, "annotations of photographs that are missing"),
     ],
 )
 def test_one_bad_annotation_in_many_is_skipped_and_named(coco_root: Path, change: dict[str, Any], reason: str) -> None:
@@ -100,8 +100,8 @@ def test_more_than_one_percent_bad_stops_with_the_worst_named(coco_root: Path) -
     ("name", "content", "message"),
     [
         ("instances.json", "{", "not JSON"),
-        ("instances.json", "[]", "no 'images'"),
-        ("captions.json", '{"images": []}', "no 'annotations'"),
+        ("instances.json", "[]", 'no "images"'),
+        ("captions.json", '{"images": []}', 'no "annotations"'),
         ("splits.json", None, "splits.json is missing"),
     ],
 )
