@@ -8,8 +8,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from dynrefer.errors import InputError
-from dynrefer.regions import Box, finite_number, shown, validate_boxes
+from dynrefer.boxes import Box, check_boxes, finite_number
+from dynrefer.errors import InputError, shown
 from dynrefer.results import FORMULA_STARTS
 
 CORNERS = ("x1", "y1", "x2", "y2")
@@ -18,12 +18,12 @@ NamedBox = tuple[str, object]
 
 
 def boxes_from_file(path: str | PathLike[str], image_size: tuple[int, int], image: str | None = None) -> list[Box]:
-    """Validated boxes (see `validate_boxes`) of one image out of a file of boxes.
+    """Validated boxes (see `check_boxes`) of one image out of a file of boxes.
 
     `image` is the image's file name, or its COCO id as text; it may be left out where the file is about one image only.
     Raises InputError where the file cannot be read or has no boxes for the image.
     """
-    return validate_boxes(pick_image(boxes_by_image(path), image, shown(Path(path).name)), image_size)
+    return check_boxes(pick_image(boxes_by_image(path), image, shown(Path(path).name)), image_size)
 
 
 def boxes_by_image(path: str | PathLike[str]) -> dict[str, list[object]]:
