@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dynrefer.boxes import Box
-from dynrefer.coco_files import annotation_box
+from dynrefer.coco_files import annotation_box, id_key
 from dynrefer.datasets.io import Problems, entry, records, texts_of
 from dynrefer.datasets.photographs import Photograph, Photographs, fitted, stated_size
 from dynrefer.tables import read_json
