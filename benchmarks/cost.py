@@ -108,7 +108,8 @@ def _write(model: DynRefer, queries: torch.Tensor) -> None:
     projected = language.project(queries)
     controls = torch.empty(1, CONTROL_TOKENS, projected.shape[-1])
     caption = torch.zeros(1, CAPTION_TOKENS, dtype=torch.long)
-    language.t5(inputs_embeds=torch.cat([projected, controls], 1), decoder_input_ids=caption, use_cache=False)
+    prompt = torch.cat([projected, controls], 1)
+    language.t5(prompt, torch.ones(prompt.shape[:2]), caption)
 
 
 def _parameters(modules: Sequence[nn.Module | None], extra: Sequence[nn.Parameter]) -> tuple[int, int]:

@@ -41,7 +41,8 @@ class PhotoBoxes:
         boxes = [given.box for given in self.boxes]
         try:
             if self.shares:
-                boxes = fit_boxes([_in_pixels(box, photo.size) for box in boxes], None, photo, say)
+                say(f"{shown(name)} has boxes from 0 to 1; they are read as shares of the photograph")
+                boxes = [_in_pixels(box, photo.size) for box in boxes]
             else:
                 boxes = fit_boxes(boxes, self.stated_size, photo, say)
         except InputError as error:
@@ -100,13 +101,13 @@ class BoxFile:
         Boxes that name no photograph are about any. Raises InputError where the file is about other photographs only.
         """
         names = list(dict.fromkeys(group.name for group in self.photographs if group.name != ""))
-        if photo is None:
+        if not photo or not str(photo):
             kept = names if len(names) < 2 else []
         else:
             kept = best_names(names, photo) or _only_number(names, Path(photo))
         groups = [group for group in self.photographs if group.name == "" or group.name in kept]
         if not groups:
-            called = "this photograph" if photo is None else shown(Path(photo).name)
+            called = shown(Path(photo or "").name) or "this photograph"
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             listed = ", ".join(shown(name) for name in names[:3])
             raise InputError(f"{self.name} has no boxes for {called}; it is about {listed}{more}")

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import unquote
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from dynrefer.boxes import Box
+from dynrefer.decoding import FORMATS, ORIENTATION
 from dynrefer.errors import InputError, shown
 
 PHOTO_ENDINGS = frozenset(
@@ -66,8 +67,8 @@ class PhotoHeader:
     def read(cls, path: Path) -> PhotoHeader:
         """Read a file's header. Raises InputError, naming the file, where it is no photograph."""
         try:
-            with Image.open(path) as image:
-                turn = image.getexif().get(ExifTags.Base.Orientation, 1)
+            with Image.open(path, formats=FORMATS) as image:
+                turn = image.getexif().get(ORIENTATION, 1)
                 return cls(path.name, image.size, turn if turn in range(1, 9) else 1)
         except FileNotFoundError as error:
             raise InputError(f"there is no photograph {shown(path.name)}") from error
@@ -100,15 +101,14 @@ class PhotoFinder:
         claims: dict[Path, list[Name]] = defaultdict(list)
         for name in names:
             try:
-                found[name] = self.find(name)
-                claims[self.find(name)].append(name)
+                found[name] = path = self.find(name)
+                claims[path].append(name)
             except InputError as error:
                 found[name] = error
         for path, rivals in claims.items():
-            kept = best_names(rivals, path)
-            for name in rivals:
-                if name not in kept:
-                    found[name] = _missing(name, self.root)
+            if len(rivals) > 1:
+                kept = best_names(rivals, path)
+                found |= {name: _missing(name, self.root) for name in rivals if name not in kept}
         return found
 
     def identity(self, path: Path) -> str:

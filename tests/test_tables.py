@@ -195,10 +195,10 @@ def test_a_row_with_more_cells_than_columns_is_not_shifted() -> None:
     assert len(told) == 1
 
 
-@pytest.mark.parametrize("text", ["sep=;\nimage;x1\ncat.jpg;1,5\n", "\n\nimage;x1\ncat.jpg;1,5\n;;\n"])
+@pytest.mark.parametrize("text", ["\nsep=;\nimage;x1\ncat.jpg;1,5\n", "\n\nimage;x1\ncat.jpg;1,5\n;;\n"])
 def test_what_spreadsheets_put_around_a_table_is_passed_over(text: str) -> None:
     (row,) = parse_table(text)
-    assert (row["image"], row.number("x1")) == ("cat.jpg", 1.5)
+    assert (row["image"], row.number("x1"), row.line) == ("cat.jpg", 1.5, 4)
 
 
 @pytest.mark.parametrize(
