@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from unittest import mock
+
+import huggingface_hub
 
 
 class Hub(ThreadingHTTPServer):
@@ -82,10 +85,12 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def local_hub() -> Iterator[Hub]:
     hub = Hub()
+    online = mock.patch.object(huggingface_hub.constants, "HF_HUB_OFFLINE", False)  # this Hub is on this machine
     thread = threading.Thread(target=hub.serve_forever, daemon=True)
     thread.start()
     try:
-        yield hub
+        with online:
+            yield hub
     finally:
         hub.shutdown()
         hub.server_close()

@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 IMPORT_EVERYTHING = """
 import importlib, json, os, pkgutil, sys
 
-import accelerate, gradio, huggingface_hub, pandas, timm, torch, torch.utils.tensorboard, transformers  # these know where they run
-
+for name in ("accelerate", "gradio", "timm", "torch.utils.tensorboard", "transformers"):
+    importlib.import_module(name)  # libraries know where they run; what they imported stays theirs
 for name in ("fcntl", "resource", "grp", "pwd", "termios"):
     sys.modules[name] = None
 for name in ("posix_fallocate", "fork", "getuid", "geteuid", "sched_getaffinity", "register_at_fork", "uname"):
