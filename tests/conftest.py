@@ -11,8 +11,8 @@ from hypothesis import settings
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from dynrefer import Predictor
+from dynrefer.checkpoint import save_checkpoint
 from dynrefer.model import DynRefer, ModelConfig
-from dynrefer.model.checkpoint import save_checkpoint
 from dynrefer.vocabulary import AttributeWord, Vocabulary
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
@@ -33,7 +33,7 @@ def word_tokenizer() -> Tokenizer:
 def tiny_model(seed: int = 0) -> DynRefer:
     """A random network of the preset "tiny" with its tokenizers, in evaluation mode."""
     torch.manual_seed(seed)
-    model = DynRefer.from_config(ModelConfig.preset("tiny"))
+    model = DynRefer(ModelConfig.preset("tiny"))
     assert model.text_encoder is not None
     model.language.tokenizer = model.text_encoder.tokenizer = word_tokenizer()
     return model.eval()

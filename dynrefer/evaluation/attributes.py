@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.evaluation import ranking
 from dynrefer.evaluation.benchmark import Figure, Region, Scores, first, region_of, rounded

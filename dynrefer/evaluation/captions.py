@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.sample import Sample
 from dynrefer.evaluation.benchmark import Figure, Region, Scores, first, region_of
 from dynrefer.evaluation.samples import EvaluationData
 from dynrefer.evaluation.store import Prediction

@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dynrefer.data.build import READERS
-from dynrefer.data.files import read_json
-from dynrefer.data.loader import read_samples
-from dynrefer.data.problems import Problems
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.build import READERS
+from dynrefer.datasets.io import read_json
+from dynrefer.datasets.io import read_samples
+from dynrefer.datasets.io import Problems
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 
 _MARKERS = {

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from dynrefer.box_files import corners_from_coco
-from dynrefer.data.files import read_json
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.io import read_json
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.evaluation.benchmark import Figure, Region, Scores
 from dynrefer.evaluation.captions import keep_caption

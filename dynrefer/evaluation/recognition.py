@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from dynrefer.data.classes import CLASS_NAMES
-from dynrefer.data.sample import Sample
+from recipes.mini.classes import CLASS_NAMES
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.evaluation import ranking
 from dynrefer.evaluation.benchmark import Figure, Region, Scores, first, region_of, rounded

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dynrefer.data.sample import SOURCES
+from dynrefer.datasets.sample import SOURCES
 from dynrefer.errors import InputError
-from dynrefer.model.losses import LossWeights
+from dynrefer.training.losses import LossWeights
 from dynrefer.training.sampling import SamplingConfig
 
 T = TypeVar("T")

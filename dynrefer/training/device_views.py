@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dynrefer.data.problems import Problems
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.io import Problems
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.regions import open_image, validate_box
 from dynrefer.training.augmentation import BLANK, Box

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from dynrefer import InputError
-from dynrefer.data.loader import write_samples
-from dynrefer.data.sample import RegionText, Sample
+from dynrefer.datasets.io import write_samples
+from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.evaluation.dense_captions import DenseCaptions
 from dynrefer.evaluation.samples import EvaluationData, load_data
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dynrefer import InputError
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.sample import Sample
 from dynrefer.evaluation import read_classes
 from dynrefer.evaluation.recognition import Recognition
 from dynrefer.evaluation.samples import EvaluationData

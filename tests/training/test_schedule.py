@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from dynrefer.model import DynRefer, ModelConfig
-from dynrefer.model.losses import LossWeights
 from dynrefer.training.config import OptimiserConfig
+from dynrefer.training.losses import LossWeights
 from dynrefer.training.schedule import AveragedWeights, build_optimiser, freeze_unused, rate_factor
 
 
 @pytest.fixture
 def model() -> DynRefer:
     torch.manual_seed(0)
-    return DynRefer.from_config(ModelConfig.preset("tiny"))
+    return DynRefer(ModelConfig.preset("tiny"))
 
 
 def test_the_rate_warms_up_and_ends_at_zero() -> None:

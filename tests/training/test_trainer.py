@@ -19,10 +19,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from dynrefer.data.loader import read_samples, write_samples
-from dynrefer.data.sample import Sample
+from dynrefer.checkpoint import load_checkpoint, save_checkpoint
+from dynrefer.datasets.io import read_samples, write_samples
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
-from dynrefer.model.checkpoint import load_checkpoint, save_checkpoint
 from dynrefer.training import train
 from tests.conftest import tiny_model, tiny_vocabulary
 from tests.training.conftest import write_data
