@@ -1,1 +1,1 @@
-"""Data sets, each read into the same `Sample`, and the texts and tags derived from them."""
+"""Data sets, one file each, all read into the same `Sample`."""

@@ -5,19 +5,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-Source = Literal["human", "described", "grounded", "attributes", "class", "whole"]
+Source = Literal["human", "phrase", "described", "grounded", "attributes", "class", "whole"]
 SOURCES: tuple[Source, ...] = get_args(Source)
-DESCRIBED = frozenset({"human", "described", "grounded"})  # texts that say more of a region than a label
+DESCRIBED = frozenset({"human", "phrase", "described", "grounded"})  # texts that say more of a region than a label
 
 
 @dataclass(frozen=True)
 class RegionText:
     """A description of a region and where it comes from.
 
-    `source` is "human" (a person described this region), "described" (an AI model that looked at it did), "grounded"
-    (derived from a caption of the whole image that mentions exactly one such object), "attributes" (derived from
-    attribute labels and the class), "class" (the class name) or "whole" (a person's caption of the whole image, on a
-    box that is the whole image).
+    `source` is "human" (a person described this region), "phrase" (what a person called it within a longer sentence),
+    "described" (an AI model that looked at it did), "grounded" (derived from a caption of the whole image that mentions
+    exactly one such object), "attributes" (derived from attribute labels and the class), "class" (the class name) or
+    "whole" (a person's caption of the whole image, on a box that is the whole image).
     """
 
     text: str
@@ -28,10 +28,12 @@ class RegionText:
 class Sample:
     """A region of a photograph.
 
-    `box` is x1, y1, x2, y2 in pixels of the image, `image_size` its (width, height) where the annotations tell it.
+    `photo` is the photograph's path relative to its data set, with forward slashes: two photographs of one file name
+    stay apart by it. `box` is x1, y1, x2, y2 in pixels of the upright image, `image_size` its (width, height) where known.
     `tags` are true of the region; `ignored_tags` may or may not be, so they are neither positive nor negative; every
     other tag is false. `attributes` has one value an attribute: 1 has, 0 has not, -1 unknown. `complete` says that all
-    classes of the data set were boxed in this image, so that a class without a box is absent.
+    classes of the data set were boxed in this image, so that a class without a box is absent. `class_name` is the data
+    set's class, `name` the everyday noun of the thing ("table" for the class "dining table"), where they are known.
     """
 
     image: Path
@@ -46,6 +48,13 @@ class Sample:
     attributes: tuple[int, ...] | None = None
     class_name: str | None = None
     complete: bool = False
+    name: str | None = None
+    photo: str = ""
+
+    @property
+    def photo_id(self) -> str:
+        """What the photograph is known by: its path relative to the data set, or its whole path."""
+        return self.photo or self.image.as_posix()
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary; `from_dict` reads it back."""
