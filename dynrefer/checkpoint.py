@@ -114,7 +114,7 @@ def load_checkpoint(
     Raises InputError, naming the file or tensor, when the folder is incomplete or its files do not fit each other.
     """
     folder = find_checkpoint(source)
-    config = ModelConfig.from_json(_read(folder, CONFIG))
+    config = read_config(folder)
     vocabulary = Vocabulary.from_json(_read(folder, VOCABULARY))
     tokenizer, text_tokenizer = read_tokenizer(folder, TOKENIZER), read_tokenizer(folder, TEXT_TOKENIZER)
     stored = stored_tensors(folder)
@@ -126,6 +126,11 @@ def load_checkpoint(
     assert model.text_encoder is not None
     model.language.tokenizer, model.text_encoder.tokenizer = tokenizer, text_tokenizer
     return Checkpoint(model.eval(), vocabulary, folder)
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """The sizes of a checkpoint folder's network. Raises InputError when config.json is missing or wrong."""
+    return ModelConfig.from_json(_read(folder, CONFIG))
 
 
 def load_weights(

@@ -20,7 +20,7 @@ from torch import Tensor
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
 from dynrefer.devices import choose_device, too_little_memory
 from dynrefer.errors import InputError
-from dynrefer.model.beam_search import Generation
+from dynrefer.model.config import Generation
 from dynrefer.model.language import control_text
 from dynrefer.options import Options
 from dynrefer.questions import Clock, Region, look_at

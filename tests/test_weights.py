@@ -12,10 +12,9 @@ import torch
 
 from dynrefer import InputError, weights
 from dynrefer.checkpoint import load_checkpoint, load_weights, save_checkpoint
-from dynrefer.model import DynRefer, ModelConfig
+from dynrefer.model import DynRefer
 from dynrefer.weights import StoredTensor, parameters_on_meta, stored_tensors, unshared, write_tensors
-
-TINY = ModelConfig.preset("tiny")
+from tests.tiny import TINY
 
 
 def on_meta() -> DynRefer:

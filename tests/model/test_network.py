@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -10,15 +9,15 @@ import torch
 from tokenizers import Tokenizer, models
 from torch import Tensor
 
-from dynrefer import InputError
 from dynrefer.model import DynRefer, ModelConfig
-from dynrefer.model.beam_search import Generation
+from dynrefer.model.config import Generation
 from dynrefer.training.losses import LossWeights
 from dynrefer.training.objective import Batch, compute_losses
 from dynrefer.vocabulary import TextBank
 from tests.official import tiny_official
+from tests.tiny import TINY
 
-CONFIGS = {"tiny": ModelConfig.preset("tiny"), "tiny-official": tiny_official.CONFIG}
+CONFIGS = {"tiny": TINY, "tiny-official": tiny_official.CONFIG}
 EVERY_LOSS = LossWeights(attribute=1, category=1, sentence=1, text_only=1)
 PAPERS_LOSSES = LossWeights()
 
@@ -239,19 +238,3 @@ def test_batch_norm_keeps_its_statistics_in_training() -> None:
     before = {name: value.clone() for name, value in model.named_buffers() if "running" in name}
     model.encode(torch.randn(2, 3, 224, 224))
     assert before and all(torch.equal(dict(model.named_buffers())[name], value) for name, value in before.items())
-
-
-@pytest.mark.parametrize("name", ["dynrefer-mini", "dynrefer-flant5xl", "dynrefer-flant5xl-vitl", "tiny"])
-def test_a_configuration_survives_json(name: str) -> None:
-
-    config = ModelConfig.preset(name)
-    assert ModelConfig.from_json(json.dumps(config.to_dict())) == config
-
-
-def test_a_configuration_that_is_none_is_refused_with_its_fault() -> None:
-    with pytest.raises(InputError, match="wheels"):
-        ModelConfig.from_dict({"wheels": 4})
-    with pytest.raises(InputError, match="not valid JSON"):
-        ModelConfig.from_json("{")
-    with pytest.raises(InputError, match="dynrefer-mini"):
-        ModelConfig.preset("dynrefer-nano")

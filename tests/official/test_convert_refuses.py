@@ -142,5 +142,3 @@ def test_the_command_says_what_is_wrong_and_exits_with_2(
     message = capsys.readouterr().err
     assert code == 2 and "tags.txt was not read" in message and len(message.splitlines()) == 1
     assert not (tmp_path / "out").exists()
-    assert main(["cost", "--preset", "dynrefer-unheard-of"]) == 2
-    assert "dynrefer-flant5xl" in capsys.readouterr().err

@@ -24,7 +24,7 @@ from dynrefer.datasets.io import read_samples, write_samples
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.training import train
-from tests.conftest import tiny_model, tiny_vocabulary
+from tests.tiny import tiny_model, tiny_vocabulary
 from tests.training.conftest import write_data
 
 WORKER = Path(__file__).with_name("run_worker.py")
