@@ -2,28 +2,29 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from dynrefer.datasets.build import READERS
-from dynrefer.datasets.io import Problems, read_json, read_samples
+from dynrefer.datasets.io import Problems, read_samples
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.evaluation.store import Prediction
 from dynrefer.results import RegionResult
+from dynrefer.tables import read_json
 
 _MARKERS = {
     "coco": ("annotations/instances*.json",),
     "refcocog": ("refs*",),
     "vg-coco": ("vgcoco_splits.json",),
     "vg": ("region_descriptions.json",),
+    "flickr-entities": ("Annotations/*.xml",),
+    "flickr-regions": ("annotations/regions.json",),
     "own": ("train.json", "val.json", "test.json"),
 }
-_OFFICIAL = {"refcocog": "RefCOCOg", "vg-coco": "VG-COCO"}
+_OFFICIAL = {"refcocog": "RefCOCOg", "vg-coco": "VG-COCO", "flickr-entities": "Flickr30k Entities"}
 
 
 @dataclass(frozen=True)
@@ -94,24 +95,6 @@ class EvaluationData:
     samples: Sequence[Sample]
     left_out: list[LeftOut] = field(default_factory=list)
 
-    @cached_property
-    def _root(self) -> Path:
-        """Of the photographs that lie outside the folder, as those of `data build` may: the folder they share."""
-        outside = {sample.image.parent for sample in self.samples if not sample.image.is_relative_to(self.folder)}
-        try:
-            return Path(os.path.commonpath(sorted(outside))) if outside else self.folder
-        except ValueError:  # on several drives: there is no such folder
-            return Path()
-
-    def name(self, image: Path) -> str:
-        """A photograph's path relative to the data set, with forward slashes."""
-        root = self.folder if image.is_relative_to(self.folder) else self._root
-        return (image.relative_to(root) if image.is_relative_to(root) else image).as_posix()
-
-    def region(self, sample: Sample) -> Region:
-        """Where a sample lies."""
-        return Region(sample.image, sample.box, self.name(sample.image), sample.image_size, sample.sample_id)
-
     def attribute_entries(self) -> list[Mapping[str, Any]]:
         """OVAD's list of attributes (`name`, `is_has_att`, `freq_set`), by id, from its annotation file.
 
@@ -158,6 +141,11 @@ class Benchmark(Protocol):
 
     def score(self, predictions: Mapping[str, Prediction]) -> Scores:
         """Figures from the stored answers by region key."""
+
+
+def region_of(sample: Sample) -> Region:
+    """Where a sample lies."""
+    return Region(sample.image, sample.box, sample.photo_id, sample.image_size, sample.sample_id)
 
 
 def first(samples: Sequence[Sample], limit: int | None, what: str) -> list[Sample]:
@@ -239,7 +227,7 @@ def _title(dataset: str, folder: Path, split: str) -> str:
     name = folder.resolve().name
     if (folder / "annotations" / f"instances_{split}2017.json").exists():
         return f"COCO {split}2017"
-    if (folder / "samples.jsonl").exists() or dataset in ("coco", "own"):
+    if (folder / "samples.jsonl").exists() or dataset not in ("vg", *_OFFICIAL):
         return f"{name} {split}"
     if dataset == "vg":
         with (folder / "image_data.json").open(encoding="utf-8") as file:

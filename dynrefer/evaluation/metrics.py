@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score, recall_score
 UNKNOWN = -1
 ATTRIBUTE_GROUPS = ("all", "head", "medium", "tail")
 CALIBRATION_BINS = 15
+RECALL_POINTS = 100
 
 
 def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
@@ -113,6 +114,23 @@ def doubt_table(scores: np.ndarray, right: np.ndarray) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def interpolated_ap(right: np.ndarray, scores: np.ndarray, truths: int) -> float:
+    """Mean, over recalls of 0, 0.01 .. 0.99, of the best precision at that recall or above.
+
+    Args:
+        right: whether each prediction is right, by falling score, [N].
+        scores: falling, [N].
+        truths: number of true boxes.
+    """
+    if not len(right) or not truths:
+        return 0.0
+    last_of_equals = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
+    hits = np.cumsum(right)[last_of_equals]
+    best_from_here = np.maximum.accumulate((hits / (last_of_equals + 1))[::-1])[::-1]
+    reached = np.searchsorted(hits * RECALL_POINTS, np.arange(RECALL_POINTS) * truths)
+    return float(np.append(best_from_here, 0.0)[reached].mean())
 
 
 def box_oracle_map(truth: np.ndarray, scores: np.ndarray, boxes: np.ndarray, images: Sequence[str]) -> float:

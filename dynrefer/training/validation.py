@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dynrefer.datasets.sample import DESCRIBED
-from dynrefer.evaluation.ranking import attribute_precisions, class_accuracy
+from dynrefer.evaluation.metrics import attribute_precisions, class_accuracy
 from dynrefer.model import DynRefer
 from dynrefer.training.objective import Batch, represent
 from dynrefer.training.regions import RegionTable
