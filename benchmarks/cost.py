@@ -82,7 +82,7 @@ def _parts(model: DynRefer, views: int) -> Iterable[_Part]:
     yield "image encoder", [model.encoder], [], partial(model.encode, torch.empty(views, 3, size, size))
     yield "align", [deform], [], partial(deform, region_map, region_map) if deform is not None else int
     yield "fusion", fuse, own, partial(model.align.fuse, torch.empty(1, length, views * width))
-    yield "resampler", [model.resampler], [], partial(model.resample, fused)
+    yield "resampler", [model.resampler], [], partial(model.resampler, fused)
     if model.summary is not None:
         yield "summary", [model.summary], [], partial(model.summary, fused, queries)
     yield "tag decoder", [model.tagging], [], partial(_score, model.tagging, queries, TAGS)
