@@ -66,13 +66,10 @@ def _refer(**given: object) -> None:
 def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("data", help="turn a data set's files into training samples")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    build = actions.add_parser("build", help="derive region texts and write samples.jsonl")
-    build.add_argument("dataset", help="coco, visual_genome, refcocog, own, ...")
+    build = actions.add_parser("build", help="read a data set and write samples.jsonl")
+    build.add_argument("dataset", help="coco, flickr-entities, named-things, own, refcocog, vg, vg-coco, ...")
     build.add_argument("root", type=Path, help="folder of the data set")
     build.add_argument("--out", type=Path, required=True, help="folder to write")
-    build.add_argument("--texts", type=Path, help="folder of sentences for the language model")
-    build.add_argument("--descriptions", type=Path, help="region texts for COCO's photographs, a JSON a line")
-    build.add_argument("--min-count", type=int, default=8, help="tags are words seen at least so often")
     build.add_argument("--examples", type=int, default=3, help="examples to print of every kind of text")
     build.set_defaults(run=_data_build)
 

@@ -4,28 +4,32 @@ Layouts read: `annotations/instances.json`, `captions.json`, `ovad.json`, `split
 `annotations/instances_train2017.json`, `captions_train2017.json`, `train2017/`, the same of `val2017`, `ovad2000.json`.
 """
 
-import random
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from recipes.mini.attributes import Labels, unsaid_attributes
-from dynrefer.datasets.boxes import Box, area, share_inside, xywh_to_xyxy
-from recipes.mini.classes import groups_of
-from recipes.mini.derive import Known, region_texts
-from recipes.mini.descriptions import Description, match, read_descriptions
-from dynrefer.datasets.io import read_json
-from dynrefer.datasets.io import Problems
+from dynrefer.datasets.boxes import Box, Photograph, Photographs, annotated_box, share_inside
+from dynrefer.datasets.coco_format import category_names, read_coco_file
+from dynrefer.datasets.described import whole_image
+from dynrefer.datasets.io import Problems, read_splits, records
 from dynrefer.datasets.sample import RegionText, Sample
-from recipes.mini.tags import image_tags, region_tags
-from recipes.mini.words import content_words, normalise, tidy_caption
+from dynrefer.datasets.words import class_text, said_tags
 from dynrefer.errors import InputError
+from dynrefer.tables import read_json
 
+CLASS_NAMES: tuple[str, ...] = tuple(
+    "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,"
+    "bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,tie,suitcase,frisbee,skis,"
+    "snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,surfboard,tennis racket,bottle,wine glass,cup,"
+    "fork,knife,spoon,bowl,banana,apple,sandwich,orange,broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,"
+    "potted plant,bed,dining table,toilet,tv,laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,"
+    "refrigerator,book,clock,vase,scissors,teddy bear,hair drier,toothbrush".split(",")
+)
+EVERYDAY_NAMES = {"dining table": "table", "sports ball": "ball", "potted plant": "plant", "hair drier": "hair dryer"}
 MIN_SIDE = 4.0
-COMMON = 4  # a word in so many captions is no misspelling
 _OVERLAP = 0.3
+_NEAR = 2.0  # pixels by which OVAD's corners may differ from COCO's
 
 
 class _Part(NamedTuple):
@@ -36,40 +40,113 @@ class _Part(NamedTuple):
 
 
 @dataclass
-class _Region:
-    annotation_id: int
+class CocoRegion:
+    """A box; `attributes` are OVAD's values, 1 has, 0 has not, -1 unknown."""
+
+    id: str
     class_name: str
     box: Box
     crowd: bool = False
-    labels: Labels | None = None
-    described: list[str] = field(default_factory=list)
+    attributes: tuple[int, ...] | None = None
+
+    @property
+    def is_large(self) -> bool:
+        """Whether each side is long enough to see anything."""
+        return min(self.box[2] - self.box[0], self.box[3] - self.box[1]) >= MIN_SIDE
 
 
 @dataclass
-class _Image:
-    record: Mapping[str, Any]
-    path: Path
-    split: str
-    regions: list[_Region] = field(default_factory=list)
+class CocoImage:
+    """A photograph with its boxes and captions; `complete` where all classes of the data set were boxed in it."""
+
+    photograph: Photograph
+    complete: bool
+    regions: list[CocoRegion] = field(default_factory=list)
     captions: list[str] = field(default_factory=list)
-    others: list[Description] = field(default_factory=list)  # of boxes that COCO does not have
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return int(self.record["width"]), int(self.record["height"])
 
 
-def read(root: Path, problems: Problems, descriptions: Path | None = None) -> Iterator[Sample]:
-    """One sample a box and one a whole image, in the order of the files; see `read_descriptions` for `descriptions`.
+@dataclass
+class CocoData:
+    """Photographs by their ids as text, and the names of the attributes where there are any."""
+
+    images: dict[str, CocoImage]
+    attribute_names: tuple[str, ...] = ()
+
+
+def read(root: Path, problems: Problems) -> Iterator[Sample]:
+    """One sample a box and one a whole image with captions, in the order of the files.
 
     Raises InputError where files are missing or not COCO's.
     """
-    images = _read_images(root, problems)
-    if descriptions is not None:
-        _add_descriptions(images, read_descriptions(descriptions, problems))
-    counts = Counter(word for image in images.values() for text in image.captions for word in normalise(text).split())
-    common = frozenset(word for word, count in counts.items() if count >= COMMON)
-    return (sample for image in images.values() for sample in _image_samples(image, common))
+    images = read_images(root, problems).images.values()
+    return (sample for image in images for sample in (*_region_samples(image), *whole_sample(image)))
+
+
+def read_images(root: Path, problems: Problems) -> CocoData:
+    """Everything that the files tell of each photograph. Raises InputError as `read` does."""
+    images: dict[str, CocoImage] = {}
+    total = 0
+    for part in _parts(root):
+        splits = read_splits(_split_file(root)) if part.split is None else {}
+        photographs = Photographs(root, problems, part.folder)
+        split = part.split
+        found = read_coco_file(
+            part.instances, photographs, lambda _, key, split=split, splits=splits: split or splits.get(key, "none")
+        )
+        total += found.total
+        for key, image in found.images.items():
+            complete = bool(image.record.get("boxes_complete_80", True))
+            regions = [CocoRegion(a.id, a.class_name, a.box, a.crowd) for a in image.annotations if a.class_name]
+            images[key] = CocoImage(image.photograph, complete, regions)
+        if part.captions.exists():
+            _add_captions(images, part.captions, problems)
+    names: tuple[str, ...] = ()
+    for file in sorted((root / "annotations").glob("ovad*.json")):
+        names = _add_attributes(images, file, problems)
+    problems.check(total)
+    return CocoData(images, names)
+
+
+def sample_of(image: CocoImage, region: CocoRegion, texts: Sequence[RegionText], **more: Any) -> Sample:
+    """The sample of a region with these texts; `more` sets further fields."""
+    photograph = image.photograph
+    return Sample(
+        image=photograph.path,
+        image_id=photograph.image_id,
+        image_size=photograph.size,
+        box=region.box,
+        texts=tuple(texts),
+        sample_id=f"coco-{region.id}",
+        split=photograph.split,
+        attributes=region.attributes,
+        class_name=region.class_name,
+        complete=image.complete,
+        name=EVERYDAY_NAMES.get(region.class_name, region.class_name),
+        photo=photograph.name,
+        **more,
+    )
+
+
+def whole_sample(image: CocoImage) -> list[Sample]:
+    """The sample of the whole photograph, where it has captions."""
+    return whole_image(image.photograph, image.captions, f"coco-image-{image.photograph.image_id}")
+
+
+def overlapping(region: CocoRegion, others: Sequence[CocoRegion]) -> set[str]:
+    """Classes of other boxes with a good part of theirs inside this one: they may be called part of the region."""
+    inside = {other.class_name for other in others if share_inside(other.box, region.box) >= _OVERLAP}
+    return inside - {region.class_name}
+
+
+def _region_samples(image: CocoImage) -> Iterator[Sample]:
+    words: set[str] = set().union(*(said_tags(caption) for caption in image.captions)) - set(CLASS_NAMES)
+    for region in image.regions:
+        if region.crowd or not region.is_large:
+            continue
+        texts = [RegionText(class_text(region.class_name), "class")]
+        tags = said_tags(region.class_name) | {region.class_name}
+        ignored = (words | overlapping(region, image.regions)) - tags
+        yield sample_of(image, region, texts, tags=tuple(sorted(tags)), ignored_tags=tuple(sorted(ignored)))
 
 
 def _parts(root: Path) -> list[_Part]:
@@ -86,174 +163,56 @@ def _parts(root: Path) -> list[_Part]:
     return found
 
 
-def _read_images(root: Path, problems: Problems) -> dict[int, _Image]:
-    images: dict[int, _Image] = {}
-    total = 0
-    for part in _parts(root):
-        instances = read_json(part.instances, "images", "annotations", "categories")
-        splits = _splits(root) if part.split is None else {}
-        for record in instances["images"]:
-            path = part.folder / record["file_name"]
-            if path.exists():
-                images[record["id"]] = _Image(record, path, part.split or splits.get(record["id"], "none"))
-            else:
-                problems.skip("photographs that are missing", str(path))
-        names = {category["id"]: category["name"] for category in instances["categories"]}
-        _add_regions(images, instances["annotations"], names, problems, part.instances)
-        total += len(instances["images"]) + len(instances["annotations"])
-        for caption in read_json(part.captions, "annotations")["annotations"] if part.captions.exists() else ():
-            if caption["image_id"] in images:
-                images[caption["image_id"]].captions.append(caption["caption"])
-    for file in sorted((root / "annotations").glob("ovad*.json")):
-        _add_labels(images, file)
-    problems.check(total)
-    return images
-
-
-def _splits(root: Path) -> dict[int, str]:
+def _split_file(root: Path) -> Path:
     file = root / "annotations" / "splits.json"
     if not file.exists():
         raise InputError(f"{file} is missing: it tells which image ids are for 'train' and which for 'val'.")
-    return {image_id: split for split, ids in read_json(file).items() for image_id in ids}
+    return file
 
 
-def _add_regions(
-    images: Mapping[int, _Image],
-    annotations: Iterable[Mapping[str, Any]],
-    names: Mapping[int, str],
-    problems: Problems,
-    file: Path,
-) -> None:
-    for annotation in annotations:
-        what = f"annotation {annotation.get('id')} of {file.name}"
-        image = images.get(annotation["image_id"])
-        if image is None:
-            problems.skip("boxes of unknown photographs", what)
-        elif annotation["category_id"] not in names:
-            problems.skip("unknown category ids", what)
-        elif (box := xywh_to_xyxy(annotation["bbox"], image.size)) is None:
-            problems.skip("boxes without area", what)
-        else:
-            crowd = bool(annotation.get("iscrowd"))
-            image.regions.append(_Region(annotation["id"], names[annotation["category_id"]], box, crowd))
+def _add_captions(images: Mapping[str, CocoImage], file: Path, problems: Problems) -> None:
+    for place, record in enumerate(records(read_json(file, "annotations"), file, "annotations"), start=1):
+        caption = record.get("caption") if isinstance(record, Mapping) else None
+        if not isinstance(caption, str):
+            problems.skip("captions that are no text", f"number {place} of {file.name}")
+        elif (image := images.get(str(record.get("image_id")))) is not None:
+            image.captions.append(caption)
 
 
-def _add_labels(images: Mapping[int, _Image], file: Path) -> None:
-    """Attaches OVAD's vectors to the boxes they belong to, by instance id or else by place."""
+def _add_attributes(images: Mapping[str, CocoImage], file: Path, problems: Problems) -> tuple[str, ...]:
+    """Attaches OVAD's vectors to the boxes they belong to, by instance id or else by place; the attributes' names."""
     ovad = read_json(file, "attributes", "annotations", "categories")
-    names = [attribute["name"] for attribute in sorted(ovad["attributes"], key=lambda attribute: attribute["id"])]
-    classes = {category["id"]: category["name"] for category in ovad["categories"]}
-    for annotation in ovad["annotations"]:
-        image = images.get(annotation["image_id"])
-        box = xywh_to_xyxy(annotation["bbox"], image.size) if image else None
-        if image is None or box is None:
-            continue
-        class_name = classes[annotation["category_id"]]
-        same = [region for region in image.regions if region.class_name == class_name]
-        by_id = [region for region in same if region.annotation_id == annotation.get("instance_id")]
-        near = [region for region in same if max(abs(a - b) for a, b in zip(region.box, box, strict=True)) < 2]
-        region = next(iter(by_id or near), None)
-        if region is None:
-            region = _Region(-annotation["id"], class_name, box)
-            image.regions.append(region)
-        region.labels = Labels(names, annotation["att_vec"])
+    try:
+        listed = sorted(records(ovad, file, "attributes"), key=lambda attribute: attribute["id"])
+        names = tuple(str(attribute["name"]) for attribute in listed)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{file} does not list its attributes with id and name: take OVAD's own file.") from error
+    classes = category_names(ovad["categories"])
+    for place, record in enumerate(records(ovad, file, "annotations"), start=1):
+        image = images.get(str(record.get("image_id"))) if isinstance(record, Mapping) else None
+        if image is None:
+            continue  # OVAD has more photographs than the folder may have
+        try:
+            values = tuple(int(value) for value in record["att_vec"])
+            if len(values) != len(names):
+                raise InputError("attribute vectors of another length")
+            class_name, box = classes[str(record["category_id"])], annotated_box(record, image.photograph)
+        except InputError as error:
+            problems.skip(str(error.args[0]), f"number {place} of {file.name}")
+        except (KeyError, TypeError, ValueError):
+            problems.skip("attribute vectors that cannot be read", f"number {place} of {file.name}")
+        else:
+            _region_for(image, record, class_name, box).attributes = values
+    return names
 
 
-def _add_descriptions(images: Mapping[int, _Image], descriptions: Mapping[str, Sequence[Description]]) -> None:
-    """Attaches descriptions to the boxes they are about; others become regions of their own."""
-    for image_id, image in images.items():
-        boxes = [region.box for region in image.regions]
-        for description in descriptions.get(str(image_id), ()):
-            number = match(description.pixels(image.size), boxes)
-            if number is None:
-                image.others.append(description)
-            else:
-                image.regions[number].described.append(description.text)
-
-
-def _image_samples(image: _Image, common: frozenset[str]) -> list[Sample]:
-    width, height = image.size
-    complete = bool(image.record.get("boxes_complete_80", True))
-    image_id = str(image.record["id"])
-    words = {word for caption in image.captions for word in content_words(caption)}
-    boxes = [Known(region.class_name, area(region.box) / (width * height), region.labels) for region in image.regions]
-    texts = region_texts(image.captions, boxes, random.Random(image_id), common)
-    samples = []
-    for region, derivable in zip(image.regions, texts, strict=True):
-        derived = [RegionText(text, "described") for text in region.described] + derivable
-        if region.crowd or min(region.box[2] - region.box[0], region.box[3] - region.box[1]) < MIN_SIDE:
-            continue
-        tags, ignored = region_tags(
-            region.class_name, derived, region.labels, words, _overlapping(region, image.regions)
-        )
-        samples.append(
-            Sample(
-                image=image.path,
-                image_id=image_id,
-                image_size=image.size,
-                box=region.box,
-                texts=tuple(derived),
-                sample_id=f"coco-{region.annotation_id}",
-                split=image.split,
-                tags=tuple(tags),
-                ignored_tags=tuple(ignored),
-                attributes=tuple(region.labels.values) if region.labels else None,
-                class_name=region.class_name,
-                complete=complete,
-            )
-        )
-    return [*samples, *_other_regions(image, words), *_whole_image(image, complete)]
-
-
-def _other_regions(image: _Image, words: set[str]) -> list[Sample]:
-    """What was described but is no box of COCO's: other words of the image's captions may be true of it as well."""
-    samples = []
-    for number, description in enumerate(image.others):
-        box = description.pixels(image.size)
-        tags = set(content_words(description.text))
-        near = {region.class_name for region in image.regions if share_inside(region.box, box) >= _OVERLAP}
-        near |= {region.class_name for region in image.regions if share_inside(box, region.box) >= _OVERLAP}
-        ignored = {*words, *unsaid_attributes(tags), *near, *(group for name in near for group in groups_of(name))}
-        samples.append(
-            Sample(
-                image=image.path,
-                image_id=str(image.record["id"]),
-                image_size=image.size,
-                box=box,
-                texts=(RegionText(description.text, "described"),),
-                sample_id=f"coco-{image.record['id']}-described-{number}",
-                split=image.split,
-                tags=tuple(tags),
-                ignored_tags=tuple(ignored - tags),
-            )
-        )
-    return samples
-
-
-def _whole_image(image: _Image, complete: bool) -> list[Sample]:
-    texts = dict.fromkeys(tidy_caption(caption) for caption in image.captions)
-    kept = tuple(RegionText(text, "whole") for text in texts if text)
-    if not kept:
-        return []
-    tags, ignored = image_tags(image.captions, [region.class_name for region in image.regions], complete)
-    image_id = str(image.record["id"])
-    return [
-        Sample(
-            image=image.path,
-            image_id=image_id,
-            image_size=image.size,
-            box=(0.0, 0.0, float(image.size[0]), float(image.size[1])),
-            texts=kept,
-            sample_id=f"coco-image-{image_id}",
-            split=image.split,
-            tags=tuple(tags),
-            ignored_tags=tuple(ignored),
-            complete=complete,
-        )
-    ]
-
-
-def _overlapping(region: _Region, others: Iterable[_Region]) -> set[str]:
-    """Classes of other boxes with a good part of theirs inside this one: they may be called part of the region."""
-    inside = {other.class_name for other in others if share_inside(other.box, region.box) >= _OVERLAP}
-    return inside - {region.class_name}
+def _region_for(image: CocoImage, record: Mapping[str, Any], class_name: str, box: Box) -> CocoRegion:
+    """The box that an attribute vector is about, made where COCO has none."""
+    same = [region for region in image.regions if region.class_name == class_name]
+    by_id = [region for region in same if region.id == str(record.get("instance_id"))]
+    near = [r for r in same if max(abs(a - b) for a, b in zip(r.box, box, strict=True)) < _NEAR]
+    region = next(iter(by_id or near), None)
+    if region is None:
+        region = CocoRegion(f"ovad-{record.get('id', len(image.regions))}", class_name, box)
+        image.regions.append(region)
+    return region

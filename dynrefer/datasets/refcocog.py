@@ -5,17 +5,18 @@ or `images/`. For COCO-format conversions with a `caption` an annotation see `ow
 """
 
 import pickle
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dynrefer.datasets.boxes import xywh_to_xyxy
-from recipes.mini.described import DescribedRegion, Photograph, described_samples
-from dynrefer.datasets.io import find_photograph, read_json
-from dynrefer.datasets.io import Problems
+from dynrefer.datasets.boxes import Photograph, Photographs
+from dynrefer.datasets.coco_format import AnnotatedImage, read_coco_file
+from dynrefer.datasets.described import DescribedRegion, described_samples
+from dynrefer.datasets.io import Problems, records
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
+from dynrefer.tables import read_json
 
 REFS = ("refs(umd).p", "refs(google).p", "refs.json")
 
@@ -40,40 +41,41 @@ def read_plain_pickle(file: Path) -> Any:
 
 def read(root: Path, problems: Problems) -> Iterator[Sample]:
     """One sample a referred object. Raises InputError where files are missing or of another format."""
-    instances = read_json(root / "instances.json", "images", "annotations", "categories")
-    images = {record["id"]: record for record in instances["images"]}
-    boxes = {annotation["id"]: annotation["bbox"] for annotation in instances["annotations"]}
-    names = {category["id"]: category["name"] for category in instances["categories"]}
-    grouped: dict[Photograph, list[DescribedRegion]] = defaultdict(list)
     refs = _references(root)
-    for ref in refs:
-        what = f"reference {ref.get('ref_id')}"
-        record = images.get(ref["image_id"])
-        path = record and find_photograph(root, record["file_name"], ("train2014", "images"))
-        if record is None or path is None:
-            problems.skip("photographs that are missing", record["file_name"] if record else f"image {ref['image_id']}")
-            continue
-        size = int(record["width"]), int(record["height"])
-        box = xywh_to_xyxy(boxes.get(ref["ann_id"]), size)
-        if box is None:
-            problems.skip("boxes without area or annotation", what)
-        elif ref["category_id"] not in names:
-            problems.skip("unknown category ids", what)
+    wanted = {str(ref["image_id"]) for ref in refs}
+    content = read_coco_file(root / "instances.json", Photographs(root, problems), lambda *_: "none", wanted)
+    grouped: dict[str, tuple[Photograph, list[DescribedRegion]]] = {}
+    for place, ref in enumerate(refs, start=1):
+        what = f"reference {ref.get('ref_id', f'number {place}')}"
+        image = content.images.get(str(ref["image_id"]))
+        region = _region(ref, image, place) if image else None
+        if image is None:
+            problems.skip("photographs that are missing", f"image {ref['image_id']} of {what}")
+        elif region is None:
+            problems.skip("references without an annotation or a sentence", what)
         else:
-            photograph = Photograph(path, str(ref["image_id"]), size, ref["split"])
-            said = tuple(dict.fromkeys(sentence["sent"] for sentence in ref["sentences"]))
-            region = DescribedRegion(f"refcocog-{ref['ref_id']}", box, said, names[ref["category_id"]])
-            grouped[photograph].append(region)
-    problems.check(len(refs))
-    return (sample for photograph, regions in grouped.items() for sample in described_samples(photograph, regions))
+            photograph = replace(image.photograph, split=str(ref["split"]))
+            grouped.setdefault(f"{photograph.split}/{photograph.name}", (photograph, []))[1].append(region)
+    problems.check(content.total + len(refs))
+    return (sample for photograph, regions in grouped.values() for sample in described_samples(photograph, regions))
+
+
+def _region(ref: Mapping[str, Any], image: AnnotatedImage, place: int) -> DescribedRegion | None:
+    annotation = next((found for found in image.annotations if found.id == str(ref["ann_id"])), None)
+    sentences = ref["sentences"] if isinstance(ref["sentences"], list) else []
+    said = [sentence.get("sent") or sentence.get("raw") for sentence in sentences if isinstance(sentence, Mapping)]
+    texts = tuple(dict.fromkeys(text for text in said if isinstance(text, str)))
+    if annotation is None or not texts:
+        return None
+    return DescribedRegion(f"refcocog-{ref.get('ref_id', place)}", annotation.box, texts, annotation.class_name)
 
 
 def _references(root: Path) -> list[Mapping[str, Any]]:
     file = next((root / name for name in REFS if (root / name).exists()), None)
     if file is None:
         raise InputError(f"{root} has none of {', '.join(REFS)}: is it RefCOCOg's folder?")
-    refs = read_json(file) if file.suffix == ".json" else read_plain_pickle(file)
-    needed = {"image_id", "ann_id", "ref_id", "category_id", "split", "sentences"}
-    if not isinstance(refs, list) or not all(isinstance(ref, dict) and needed <= ref.keys() for ref in refs):
+    refs = records(read_json(file) if file.suffix == ".json" else read_plain_pickle(file), file)
+    needed = {"image_id", "ann_id", "split", "sentences"}
+    if not all(isinstance(ref, Mapping) and needed <= ref.keys() for ref in refs):
         raise InputError(f"{file} is not a list of references with {', '.join(sorted(needed))}.")
     return refs

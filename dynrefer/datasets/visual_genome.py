@@ -8,14 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dynrefer.datasets.boxes import xywh_to_xyxy
-from recipes.mini.described import DescribedRegion, Photograph, described_samples
-from dynrefer.datasets.io import read_json
-from dynrefer.datasets.io import Problems
+from dynrefer.datasets.boxes import Photograph, Photographs, corners, stated_size
+from dynrefer.datasets.described import DescribedRegion, described_samples
+from dynrefer.datasets.io import Problems, entry, read_splits, records
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
-
-FOLDERS = ("VG_100K", "VG_100K_2", "images")
+from dynrefer.tables import read_json
 
 
 def read(root: Path, problems: Problems) -> Iterator[Sample]:
@@ -29,65 +27,59 @@ def read_vg_coco(root: Path, problems: Problems) -> Iterator[Sample]:
 
 
 def _read(root: Path, problems: Problems, coco_only: bool) -> Iterator[Sample]:
-    records = {_id(record, "image_id"): record for record in _read_list(root / "image_data.json")}
+    images = {_id(record, "image_id"): record for record in _read_list(root / "image_data.json", problems)}
     splits = _splits(root, coco_only)
+    photographs = Photographs(root, problems)
     pairs: list[tuple[Photograph, list[DescribedRegion]]] = []
     total = 0
-    for entry in _read_list(root / "region_descriptions.json"):
-        image_id = _id(entry, "image_id")
-        record = records.get(image_id)
+    for listed in _read_list(root / "region_descriptions.json", problems):
+        image_id = _id(listed, "image_id")
+        record = images.get(image_id)
         if record is None:
             problems.skip("descriptions of unknown photographs", f"image {image_id}")
         elif image_id in splits and (record.get("coco_id") is not None or not coco_only):
-            photograph = _photograph(root, record, image_id, splits[image_id])
-            total += len(entry["regions"]) + 1
-            if photograph is None:
-                problems.skip("photographs that are missing", f"{image_id}.jpg")
-            else:
-                pairs.append((photograph, _regions(entry["regions"], photograph.size, problems)))
+            regions = [region for region in listed.get("regions") or () if isinstance(region, Mapping)]
+            photograph = photographs.open(f"{image_id}.jpg", image_id, splits[image_id], stated_size(record))
+            total += len(regions) + 1
+            if photograph is not None:
+                pairs.append((photograph, _regions(regions, photograph, problems)))
     problems.check(total)
     return (sample for photograph, regions in pairs for sample in described_samples(photograph, regions))
 
 
-def _read_list(file: Path) -> list[dict[str, Any]]:
-    content = read_json(file)
-    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
-        raise InputError(f"{file} is not a list of records: take Visual Genome's own file.")
-    return content
+def _read_list(file: Path, problems: Problems) -> list[Mapping[str, Any]]:
+    content = records(read_json(file), file)
+    found = [record for record in content if isinstance(record, Mapping) and _id(record, "image_id")]
+    if content and not found:
+        raise InputError(f"{file} is not a list of records with an 'image_id' or 'id': take Visual Genome's own file.")
+    for _ in range(len(content) - len(found)):
+        problems.skip("records without an id", file.name)
+    return found
 
 
-def _id(record: Mapping[str, Any], name: str) -> int:
-    """An id that version 1.2 calls `name` and version 1.0 just "id"."""
-    found = record.get(name, record.get("id"))
-    if found is None:
-        raise InputError(f"a record of Visual Genome has neither '{name}' nor 'id': take its own files.")
-    return int(found)
+def _id(record: Mapping[str, Any], name: str) -> str:
+    """An id that version 1.2 calls `name` and version 1.0 just "id", as text; empty where there is none."""
+    found = entry(record, name, "id")
+    return "" if found is None else str(found)
 
 
-def _splits(root: Path, coco_only: bool) -> dict[int, str]:
+def _splits(root: Path, coco_only: bool) -> dict[str, str]:
     names = ["vgcoco_splits.json"] if coco_only and (root / "vgcoco_splits.json").exists() else []
-    content = read_json(root / [*names, "densecap_splits.json"][0], "train")
-    return {int(image_id): split for split, ids in content.items() for image_id in ids}
+    return read_splits(root / [*names, "densecap_splits.json"][0])
 
 
-def _photograph(root: Path, record: Mapping[str, Any], image_id: int, split: str) -> Photograph | None:
-    for folder in FOLDERS:
-        path = root / folder / f"{image_id}.jpg"
-        if path.exists():
-            return Photograph(path, str(image_id), (int(record["width"]), int(record["height"])), split)
-    return None
-
-
-def _regions(records: list[dict[str, Any]], image_size: tuple[int, int], problems: Problems) -> list[DescribedRegion]:
+def _regions(listed: list[Mapping[str, Any]], photograph: Photograph, problems: Problems) -> list[DescribedRegion]:
     regions = []
-    for record in records:
-        region_id = _id(record, "region_id")
-        box = xywh_to_xyxy([record[key] for key in ("x", "y", "width", "height")], image_size)
-        phrase = record["phrase"].strip()
-        if box is None:
-            problems.skip("boxes without area", f"region {region_id}")
-        elif not phrase:
-            problems.skip("empty descriptions", f"region {region_id}")
+    for record in listed:
+        region_id, phrase = _id(record, "region_id"), record.get("phrase")
+        what = f"region {region_id} of image {photograph.image_id}"
+        try:
+            box = photograph.fit(corners([record.get(key) for key in ("x", "y", "width", "height")]))
+        except InputError as error:
+            problems.skip(str(error.args[0]), what)
+            continue
+        if not isinstance(phrase, str) or not phrase.strip():
+            problems.skip("empty descriptions", what)
         else:
-            regions.append(DescribedRegion(f"vg-{region_id}", box, (phrase,)))
+            regions.append(DescribedRegion(f"vg-{region_id or f'{photograph.image_id}-{len(regions)}'}", box, (phrase,)))
     return regions

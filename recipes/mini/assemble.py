@@ -21,7 +21,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 
 from dynrefer.checkpoint import save_checkpoint
-from recipes.mini.classes import CLASS_NAMES
+from dynrefer.datasets.coco import CLASS_NAMES
 from dynrefer.model import DynRefer, ModelConfig
 from dynrefer.model.align import KERNEL_POINTS
 from dynrefer.vocabulary import Vocabulary, ovad_attributes
