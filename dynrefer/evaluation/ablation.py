@@ -14,7 +14,7 @@ from dynrefer.evaluation.asking import Asking, views_in_words
 from dynrefer.evaluation.benchmark import Benchmark, Figure
 from dynrefer.evaluation.report import figures_of, write_report
 from dynrefer.evaluation.runner import run
-from dynrefer.evaluation.store import write_atomically
+from dynrefer.evaluation.store import write_whole
 from dynrefer.predictor import Predictor
 from dynrefer.question import MODES
 from dynrefer.views import CANDIDATES
@@ -64,10 +64,10 @@ def run_ablation(
             found += _best(runs, benchmark, curve)
         rows += found
     if curves:
-        write_atomically(out / "curve.csv", _csv(curves))
-        write_atomically(out / "curve.png", _plot(curves))
+        write_whole(out / "curve.csv", _csv(curves))
+        write_whole(out / "curve.png", _plot(curves))
     metrics = _merged(rows, runs)
-    write_atomically(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+    write_whole(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     write_report(out, metrics, (_RANDOM_NOTE, *(() if modes_only else _CURVE_NOTES)))
     return metrics
 

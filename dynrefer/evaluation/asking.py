@@ -83,11 +83,9 @@ def ask(
     left_out: list[LeftOut] = []
     before = time.perf_counter()
     with tqdm(total=len(regions), initial=len(regions) - len(pending), unit="region", desc=benchmark.name) as bar:
-        for chosen, alike in _by_views(pending, views, asking.seed):
+        for chosen, alike in by_views(pending, views, asking.seed):
             for batch in _batches(alike, asking.batch_size, left_out):
                 answers, failed = _answers(predictor, batch, options | chosen)
-                if not answers and not store.sizes:
-                    raise failed[0][1]  # nothing works: say why at once, not after all photographs
                 left_out += [_left_out(region, error) for region, error in failed]
                 kept = {
                     region.key: benchmark.keep(result) | {"t": [round(view.t, 4) for view in result.views if view.rank]}
@@ -102,7 +100,7 @@ def ask(
     return left_out
 
 
-def _by_views(
+def by_views(
     regions: Sequence[Region], views: Mapping[str, Any], seed: int
 ) -> Iterator[tuple[dict[str, Any], list[Region]]]:
     """View options and the regions asked with them.
@@ -143,7 +141,7 @@ def _batches(regions: Sequence[Region], most: int, left_out: list[LeftOut]) -> I
         for start in range(0, len(request.regions), most):
             part = slice(start, start + most)
             waiting.append(_Request(request.photo, request.regions[part], request.boxes[part]))
-            if sum(len(item.regions) for item in waiting) >= most:
+            if sum(len(each.regions) for each in waiting) >= most:
                 yield waiting
                 waiting = []
     if waiting:
@@ -171,22 +169,18 @@ def _request(regions: list[Region], left_out: list[LeftOut]) -> _Request | None:
 def _answers(
     predictor: Predictor, batch: Sequence[_Request], options: Mapping[str, Any]
 ) -> tuple[list[tuple[Region, RegionResult]], list[tuple[Region, InputError]]]:
-    """The answers to a batch, asked together, or region by region where it fails together; and what failed."""
-    regions = [region for request in batch for region in request.regions]
-    try:
-        found = predictor.refer_many(
-            [(request.photo, request.boxes) for request in batch], batch_size=len(regions), **options
-        )
-        return list(zip(regions, (result for results in found for result in results), strict=True)), []
-    except InputError:
-        answers, failed = [], []
-        for request in batch:
-            for region, box in zip(request.regions, request.boxes, strict=True):
-                try:
-                    answers.append((region, predictor.refer(request.photo, box, **options)))
-                except InputError as error:
-                    failed.append((region, error))
-        return answers, failed
+    """The answers to a batch, and the regions of photographs that could not be answered with the reason."""
+    regions = sum(len(request.regions) for request in batch)
+    asked = [(request.photo, request.boxes) for request in batch]
+    answers: list[tuple[Region, RegionResult]] = []
+    failed: list[tuple[Region, InputError]] = []
+    found = predictor.refer_many(asked, batch_size=regions, errors="return", **options)
+    for request, results in zip(batch, found, strict=True):
+        if isinstance(results, InputError):
+            failed += [(region, results) for region in request.regions]
+        else:
+            answers += zip(request.regions, results, strict=True)
+    return answers, failed
 
 
 def _left_out(region: Region, error: InputError) -> LeftOut:

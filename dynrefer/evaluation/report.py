@@ -15,7 +15,7 @@ from typing import Any
 
 from dynrefer.errors import InputError
 from dynrefer.evaluation.benchmark import Figure, LeftOut
-from dynrefer.evaluation.store import write_atomically
+from dynrefer.evaluation.store import write_whole
 
 _COLUMNS = ("Run", "Protocol", "Measured on", "Metric", "Ours", "Paper")
 _DETECTOR_COLUMNS = ("Ours, detected boxes", "Paper, detected boxes")
@@ -103,7 +103,7 @@ def write_report(out: Path, metrics: Mapping[str, Any], notes: Sequence[str] = (
         *notes,
         "The column 'Paper' holds the figures of the authors' repository for their 4.2-billion-parameter model.",
     ]
-    write_atomically(out / "report.md", "\n\n".join(parts) + "\n")
+    write_whole(out / "report.md", "\n\n".join(parts) + "\n")
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from dynrefer.evaluation.store import (
     claim,
     read_left_out,
     read_predictions,
-    write_atomically,
+    write_whole,
 )
 from dynrefer.predictor import Predictor
 
@@ -255,7 +255,7 @@ def _write_metrics(benchmark: Benchmark, out: Path, inference: Mapping[str, Any]
     taken = Counter(t for region in benchmark.regions for t in predictions[region.key]["t"])
     share = {f"{t:g}": round(count / len(benchmark.regions), 4) for t, count in sorted(taken.items())}
     for name, content in scores.files.items():
-        write_atomically(out / name, content)
+        write_whole(out / name, content)
     metrics = identity | {
         "data_hash": data_hash(benchmark),
         "figures": [asdict(figure) for figure in scores.figures],
@@ -263,7 +263,7 @@ def _write_metrics(benchmark: Benchmark, out: Path, inference: Mapping[str, Any]
         "left_out": left_out,
         "inference": inference,
     }
-    write_atomically(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+    write_whole(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     return metrics
 
 

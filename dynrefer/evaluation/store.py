@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dynrefer.atomic import written_whole
 from dynrefer.errors import InputError
 
 Prediction = dict[str, Any]
@@ -51,7 +51,7 @@ class PredictionStore:
                 self.changed = [name for name in self.identity if identity.get(name) != self.identity[name]]
                 path.rename(path.with_stem(f"{path.stem}-{_digest(identity)}"))
         lines = (json.dumps(line) + "\n" for line in ({"identity": self.identity}, *records))
-        write_atomically(self.partial, "".join(lines))
+        write_whole(self.partial, "".join(lines))
         self.sizes = {record["key"]: record["bytes"] for record in records}
         self.seconds = sum(record["seconds"] for record in records)
 
@@ -87,7 +87,7 @@ class PredictionStore:
         identity, records = read_predictions(self.partial)
         latest = {record["key"]: record for record in records}
         content = {"identity": identity, "left_out": list(left_out), "predictions": list(latest.values())}
-        write_atomically(self.complete, json.dumps(content))
+        write_whole(self.complete, json.dumps(content))
         self.partial.unlink()
 
 
@@ -132,19 +132,14 @@ def claim(folder: Path) -> None:
         raise _unwritable(folder, error) from error
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a whole file or none of it.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a whole file or none of it, UTF-8 where it is text.
 
     Raises:
         InputError: it cannot be written; an older file of the name stays as it is.
     """
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        draft.write_bytes(content.encode() if isinstance(content, str) else content)
-        os.replace(draft, path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise _unwritable(path, error) from error
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:
