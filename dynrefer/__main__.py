@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import os
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dynrefer.errors import InputError
+from dynrefer.output import close_stdout, prepare_streams
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, or 2 with one sentence on stderr for input that cannot be used."""
+    """Run one command; returns the exit code.
+
+    0: all was done. 3: some records were left out, which stderr names. 2: nothing could be done, for which stderr has
+    one sentence. 130: stopped by hand.
+    """
+    prepare_streams()
     parser = argparse.ArgumentParser(prog="python -m dynrefer", description="Point at a region; read what it is.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (_add_refer, _add_data, _add_train, _add_evaluate, _add_convert, _add_publish):
@@ -22,12 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given.pop("command")
     run = given.pop("run")
     try:
-        run(**given)
+        return run(**given) or 0
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        close_stdout()
     except KeyboardInterrupt:
         return 130
     return 0
@@ -40,11 +46,16 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_refer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("refer", help="describe regions of a photograph")
-    parser.add_argument("photo", type=Path, help="photograph, or with --boxes a folder of photographs")
+    parser = commands.add_parser(
+        "refer",
+        help="describe regions of a photograph",
+        epilog="Exit code: 0 every box was answered; 3 some boxes or photographs were left out, each named at the end; "
+        "2 nothing could be done. See docs/files.md for the files that are read.",
+    )
+    parser.add_argument("photo", type=Path, help="photograph, or with --boxes a folder with photographs at any depth")
     parser.add_argument("--box", nargs="+", action="append", default=[], metavar="X", help="X1 Y1 X2 Y2 in pixels")
     parser.add_argument("--boxes", type=Path, help="box file: COCO, JSON or CSV")
-    parser.add_argument("--classes", help="class names to choose from, separated by commas")
+    parser.add_argument("--classes", help="class names to choose from, between commas, or a text file of them")
     parser.add_argument("--controls", help="words the caption should mention, separated by commas")
     parser.add_argument("--coefficients", help="manual views, separated by commas, for example 0,0.2,0.5")
     parser.add_argument("--views", type=int, dest="num_views", help="number of views")
@@ -57,10 +68,10 @@ def _add_refer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=_refer)
 
 
-def _refer(**given: object) -> None:
-    from dynrefer.describe import describe_photographs
+def _refer(**given: Any) -> int:
+    from dynrefer.cli_refer import refer
 
-    describe_photographs(**given)  # type: ignore[arg-type]
+    return refer(**given)
 
 
 def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -98,7 +109,12 @@ def _train(**given: object) -> None:
 
 
 def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("evaluate", help="run a benchmark, or `report` on finished runs")
+    parser = commands.add_parser(
+        "evaluate",
+        help="run a benchmark, or `report` on finished runs",
+        epilog="Exit code: 0 all was measured; 3 some records were left out, each named in the report; 2 nothing could "
+        "be done. The same command goes on where it was stopped.",
+    )
     parser.add_argument(
         "benchmark", help="captions, dense-captions, attributes, recognition, ablation, or report with run folders"
     )
@@ -108,8 +124,14 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--views", help="dynamic, random, prior:caption, prior:attributes, t=0.3,0.5 or a number")
     parser.add_argument("--split", help="part of the data set (default: the paper's)")
     parser.add_argument("--limit", type=int, help="only so many regions")
-    parser.add_argument("--classes", help="class list for recognition: separated by commas, or a file")
+    parser.add_argument("--classes", help="class list for recognition: between commas, or a text file of them")
     parser.add_argument("--boxes", type=Path, help="a detector's COCO result file, for dense-captions")
+    parser.add_argument(
+        "--min-area", type=float, default=0.0, help="captions only of boxes above this share of the photograph"
+    )
+    parser.add_argument(
+        "--modes-only", action="store_true", help="ablation: only compare dynamic, prior and random views"
+    )
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0, help="of random views")
     parser.add_argument("--rescore", action="store_true", help="score stored predictions again")
@@ -117,16 +139,22 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.set_defaults(run=_evaluate)
 
 
-def _evaluate(benchmark: str, runs: list[Path], data: Path | None, out: Path | None, **given: Any) -> None:
-    from dynrefer.evaluation import BenchmarkOptions, read_classes, report, run_benchmark
+def _evaluate(benchmark: str, runs: list[Path], data: Path | None, out: Path | None, **given: Any) -> int:
+    from dynrefer.evaluation import BenchmarkOptions, report, run_benchmark
+    from dynrefer.tables import read_words
 
     if benchmark == "report":
         print(report(runs))
-        return
+        return 0
     if data is None or out is None or runs:
         raise InputError(f"Say `evaluate {benchmark} --data FOLDER --out FOLDER`; only `report` takes run folders.")
-    given["classes"] = given["classes"] and read_classes(given["classes"])
-    run_benchmark(benchmark, data, out, BenchmarkOptions(**given))
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("dynrefer").setLevel(logging.INFO)
+    if given["classes"] is not None:
+        given["classes"] = read_words(given["classes"])
+    metrics = run_benchmark(benchmark, data, out, BenchmarkOptions(**given))
+    print((out / "report.md").read_text(encoding="utf-8"))
+    return 3 if metrics["left_out"] else 0
 
 
 def _add_convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

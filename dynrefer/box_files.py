@@ -9,10 +9,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from dynrefer.box_records import FileBox, LeftOut, read_records, reason
-from dynrefer.errors import InputError
+from dynrefer.box_records import CORNERS, FileBox, LeftOut, read_records, reason
+from dynrefer.boxes import Box, check_box
+from dynrefer.coco_files import box_numbers
+from dynrefer.errors import InputError, shown
 from dynrefer.photo_files import Measured, best_names, fit_boxes
-from dynrefer.regions import Box, shown, validate_box
 from dynrefer.tables import read_text
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,12 @@ class PhotoBoxes:
     boxes: list[FileBox] = field(default_factory=list)
     shares: bool = False
     """Whether the boxes are shares of the photograph, from 0 to 1, and not pixels."""
+
+    @classmethod
+    def typed(cls, boxes: Sequence[Sequence[float]]) -> PhotoBoxes:
+        """Boxes that a person gave for one photograph. Raises InputError where one is not four finite numbers."""
+        given = [FileBox(f"box {number}", box_numbers(box, CORNERS)) for number, box in enumerate(boxes, start=1)]
+        return cls("", boxes=given, shares=_are_shares(box.box for box in given))
 
     def fit(self, photo: Measured, say: Callable[[str], None] = logger.warning) -> tuple[list[FileBox], list[LeftOut]]:
         """The boxes in pixels of the upright photograph, checked and clipped, and those that cannot be used."""
@@ -45,7 +52,7 @@ class PhotoBoxes:
             try:
                 if not self.shares and set(given.box) <= {0, 1} and given.box[0] < given.box[2]:
                     raise InputError("it is one pixel, or the whole photograph in shares; give it in pixels")
-                fitted.append(replace(given, box=validate_box(box, photo.size)))
+                fitted.append(replace(given, box=check_box(box, photo.size)))
             except InputError as error:
                 left_out.append(LeftOut(name, given.where, reason(error)))
         return fitted, left_out

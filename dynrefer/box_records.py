@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dynrefer.boxes import Box
 from dynrefer.coco_files import CocoImages, annotation_box, box_numbers, corners
-from dynrefer.errors import InputError
+from dynrefer.errors import InputError, shown
 from dynrefer.photo_files import PHOTO_ENDINGS
-from dynrefer.regions import Box, shown
 from dynrefer.results import FORMULA_STARTS
 from dynrefer.tables import ALIASES, Row, column_key, parse_json, parse_table
 

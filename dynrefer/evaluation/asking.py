@@ -197,5 +197,3 @@ def _bytes(image: Path) -> int | None:
         return image.stat().st_size
     except OSError:
         return None
-
-

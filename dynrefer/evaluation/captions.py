@@ -40,9 +40,7 @@ class Captions:
     needs_java = True
 
     @classmethod
-    def load(
-        cls, data: EvaluationData, meteor: Meteor, limit: int | None = None, min_area: float = 0.0
-    ) -> "Captions":
+    def load(cls, data: EvaluationData, meteor: Meteor, limit: int | None = None, min_area: float = 0.0) -> "Captions":
         """The regions with texts that people wrote about them, else an AI model, else grounded in whole-image captions.
 
         Only boxes that cover more than the share `min_area` of their photograph count.
@@ -118,9 +116,7 @@ class Captions:
         worded, details = self._wording(f"{measured}, {ALL_REGIONS}", predictions)
         return Scores(figures + worded, details)
 
-    def _wording(
-        self, protocol: str, predictions: Mapping[str, Prediction]
-    ) -> tuple[list[Figure], dict[str, Any]]:
+    def _wording(self, protocol: str, predictions: Mapping[str, Prediction]) -> tuple[list[Figure], dict[str, Any]]:
         captions = {region: predictions[region.key]["caption"] for region in self.regions}
         at_fault = {caption: found for caption in captions.values() if (found := wording.slips(caption))}
         named = {region: nouns for region, nouns in self.nouns.items() if nouns}

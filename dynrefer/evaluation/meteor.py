@@ -195,7 +195,14 @@ def _java(*arguments: str) -> subprocess.Popen[str]:
     pipe = subprocess.PIPE
     command = [java, *_ENGLISH, *arguments]
     return subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, encoding="utf-8", errors="replace", env=_surroundings()
+        command,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env=_surroundings(),
     )
 
 

@@ -131,7 +131,9 @@ class Recognition:
         was_sure = np.array(sure, dtype=bool)
         figures.append(Figure(protocol, "answers called sure", 100 * float(was_sure.mean()), len(best)))
         if was_sure.any():
-            figures.append(Figure(protocol, "right where sure", 100 * float(right[was_sure].mean()), int(was_sure.sum())))
+            figures.append(
+                Figure(protocol, "right where sure", 100 * float(right[was_sure].mean()), int(was_sure.sum()))
+            )
         details: dict[str, Any] = {f"Calibration, {kind}": rows for kind, rows in bins.items()}
         details["What calling an answer sure from a score on would mean"] = metrics.doubt_table(best, right)
         return Scores(figures, details, {"reliability.png": _reliability_plot(bins)})

@@ -8,8 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from dynrefer.box_files import boxes_by_image, pick_image
+from dynrefer.box_files import BoxFile
 from dynrefer.errors import InputError
+from dynrefer.photo_files import PhotoHeader
 from dynrefer.regions import Box, parse_box, validate_boxes
 
 from . import rendering
@@ -148,9 +149,11 @@ class RegionHandlers:
         return self.main.shown(None, Album(), values[self.main.choices.tag_threshold], value=None)
 
     def _describe_source(self, values: Values, file: Path) -> Iterator[Updates]:
-        groups = boxes_by_image(file)
-        image = Path(values[self.main.stage.photo] or "").name if len(groups) > 1 else None
-        yield from self._describe(values, pick_image(groups, image, file.name))
+        path = Path(values[self.main.stage.photo] or "")
+        boxes, left_out = BoxFile.read(file).of(path.name or None).fit(PhotoHeader.read(path))
+        if not boxes:
+            raise InputError(str(left_out[0]))
+        yield from self._describe(values, [given.box for given in boxes])
 
     def _describe(self, values: Values, boxes: Sequence[object]) -> Iterator[Updates]:
         """Describe `boxes` a few at a time, each time with the table so far."""

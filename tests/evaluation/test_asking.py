@@ -29,7 +29,9 @@ def test_words_become_options_of_the_question(words: str | None, options: dict[s
     assert parse_views(words) == options
 
 
-@pytest.mark.parametrize("words", ["t=", "t=2", "t=a", "fovea", "0 views", "99 views", "dynamic views", "t=nan", "manual"])
+@pytest.mark.parametrize(
+    "words", ["t=", "t=2", "t=a", "fovea", "0 views", "99 views", "dynamic views", "t=nan", "manual"]
+)
 def test_words_that_mean_nothing_are_refused(words: str) -> None:
     with pytest.raises(InputError, match="is not understood"):
         parse_views(words)
