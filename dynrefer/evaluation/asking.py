@@ -57,8 +57,8 @@ def parse_views(text: str | None) -> dict[str, Any]:
     except ValueError as error:
         reason = f" ({error})" if isinstance(error, InputError) else ""
         raise InputError(
-            f"--views {text!r} is not understood{reason}: give {', '.join(mode for mode in MODES if mode != 'manual')}, "
-            "'2 views', 'random 2 views' or 't=0.3,0.5'."
+            f"--views {text!r} is not understood{reason}: give {', '.join(mode for mode in MODES if mode != 'manual')}"
+            ", '2 views', 'random 2 views' or 't=0.3,0.5'."
         ) from error
 
 

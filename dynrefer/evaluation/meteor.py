@@ -193,16 +193,9 @@ def _java(*arguments: str) -> subprocess.Popen[str]:
     if java is None:
         raise InputError("METEOR needs Java, and `java` does not run here: install a Java runtime and start again.")
     pipe = subprocess.PIPE
-    command = [java, *_ENGLISH, *arguments]
+    text: Any = {"text": True, "encoding": "utf-8", "errors": "replace"}
     return subprocess.Popen(
-        command,
-        stdin=pipe,
-        stdout=pipe,
-        stderr=pipe,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        env=_surroundings(),
+        [java, *_ENGLISH, *arguments], stdin=pipe, stdout=pipe, stderr=pipe, env=_surroundings(), **text
     )
 
 

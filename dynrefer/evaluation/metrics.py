@@ -89,7 +89,7 @@ def calibration_bins(scores: np.ndarray, right: np.ndarray) -> list[dict[str, fl
 
 
 def expected_calibration_error(bins: Sequence[dict[str, float]]) -> float:
-    """Mean distance (0 .. 1) between score and share of right answers, each bin by its count (Guo et al., ICML 2017)."""
+    """Mean distance (0 .. 1) of score and share of right answers, bins by their counts (Guo et al., ICML 2017)."""
     total = sum(item["count"] for item in bins)
     return sum(item["count"] * abs(item["score"] - item["right"]) for item in bins) / max(total, 1)
 
