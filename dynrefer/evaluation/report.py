@@ -90,7 +90,7 @@ def write_report(out: Path, metrics: Mapping[str, Any], notes: Sequence[str] = (
     }
     simple = {name: value for name, value in metrics["details"].items() if isinstance(value, int | float)}
     tables = {
-        name: rows
+        name: table(list(rows[0]), [list(row.values()) for row in rows])
         for name, rows in metrics["details"].items()
         if isinstance(rows, list) and rows and isinstance(rows[0], dict)
     }
@@ -98,10 +98,7 @@ def write_report(out: Path, metrics: Mapping[str, Any], notes: Sequence[str] = (
         f"# {metrics['benchmark']}: {out.name}",
         _figure_table([(out.name, metrics["benchmark"], figure) for figure in figures_of(metrics)]),
         "\n".join(f"- {name}: {_cell(value)}" for name, value in (facts | simple).items()),
-        *(
-            f"## {name}\n\n{table(list(rows[0]), [list(row.values()) for row in rows])}"
-            for name, rows in tables.items()
-        ),
+        *(f"## {name}\n\n{rows}" for name, rows in tables.items()),
         *_left_out(metrics.get("left_out", ())),
         *notes,
         "The column 'Paper' holds the figures of the authors' repository for their 4.2-billion-parameter model.",

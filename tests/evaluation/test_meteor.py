@@ -89,7 +89,7 @@ def test_a_java_that_dies_is_quoted(stand_in: Path) -> None:
 
 def test_a_tokenizer_that_dies_is_quoted(stand_in: Path) -> None:
     write(stand_in, "print('no such class', file=sys.stderr); sys.exit(1)")
-    with pytest.raises(InputError, match="tokenizer.*exit code 1.*no such class"):
+    with pytest.raises(InputError, match=r"tokenizer.*exit code 1.*no such class"):
         tokenise(["a"])
 
 

@@ -23,7 +23,7 @@ def data() -> EvaluationData:
 def scored(
     data: EvaluationData, answers: dict[str, list[float]], tags: tuple[str, ...] = (), sure: float = 0.0
 ) -> Scores:
-    """The scores where each class is answered so, in the order dog, cat, zebra; sure are the best scores from `sure` on."""
+    """The scores where each class is answered so, in the order dog, cat, zebra; best scores from `sure` on are sure."""
     benchmark = Recognition.load(data, classes=["dog", "cat", "zebra"])
     predictions = {}
     for region, sample in zip(benchmark.regions, data.samples, strict=True):

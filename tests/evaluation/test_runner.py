@@ -102,13 +102,13 @@ def test_a_run_leaves_predictions_metrics_and_a_report_that_say_how_they_came_to
     assert metrics["model_hash"] in (tmp_path / "attributes/report.md").read_text()
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """Somebody pulled the plug."""
 
 
 @pytest.fixture
 def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], contextlib.AbstractContextManager[object]]:
-    """A context in which a run stops once so many batches are stored."""
+    """A context in which a run stops with StoppedError once so many batches are stored."""
 
     @contextlib.contextmanager
     def stopping(batches: int) -> Any:
@@ -120,9 +120,9 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], contextlib.Ab
             add(self, *given)
             done += 1
             if done == batches:
-                raise Stopped
+                raise StoppedError
 
-        with monkeypatch.context() as patch, pytest.raises(Stopped):
+        with monkeypatch.context() as patch:
             patch.setattr(PredictionStore, "add", add_and_stop)
             yield
 
@@ -139,7 +139,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_an_undisturbed_one(
 ) -> None:
     caplog.set_level(logging.INFO)
     undisturbed = run("attributes", out="undisturbed", views=views, batch_size=1)
-    with stop_after(3):
+    with stop_after(3), pytest.raises(StoppedError):
         run("attributes", out="interrupted", views=views, batch_size=1)
     resumed = run("attributes", out="interrupted", views=views, batch_size=1)
     assert "Going on after 3 stored predictions" in caplog.text
