@@ -26,6 +26,7 @@ from dynrefer.atomic import restored, written_whole
 from dynrefer.errors import InputError
 from dynrefer.model.config import ModelConfig
 from dynrefer.model.dynrefer import DynRefer
+from dynrefer.shipped import shipped
 from dynrefer.vocabulary import Vocabulary
 from dynrefer.weights import (
     StoredTensor,
@@ -37,7 +38,7 @@ from dynrefer.weights import (
     write_tensors,
 )
 
-DEFAULT_CHECKPOINT = Path(__file__).resolve().parents[1] / "checkpoints" / "dynrefer-mini"
+DEFAULT_CHECKPOINT = shipped("checkpoints/dynrefer-mini")
 CONFIG, VOCABULARY, CARD = "config.json", "vocabulary.json", "README.md"
 TOKENIZER, TEXT_TOKENIZER = "tokenizer.json", "text_tokenizer.json"
 VOCABULARY_PREFIX = "vocabulary."

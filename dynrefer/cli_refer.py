@@ -12,7 +12,7 @@ from typing import Any
 
 from dynrefer.box_files import BoxFile, PhotoBoxes
 from dynrefer.box_records import FileBox, LeftOut, reason
-from dynrefer.boxes import MAX_BOXES, parse_box
+from dynrefer.boxes import MAX_BOXES, Box, parse_box
 from dynrefer.errors import InputError, shown
 from dynrefer.output import json_list, show
 from dynrefer.photo import Photo
@@ -133,18 +133,19 @@ class _Work:
         """Each box's answer under its photograph's name; what cannot be answered goes to `left_out`."""
         asked: deque[tuple[str, list[FileBox]]] = deque()
         try:
-            for results in predictor.refer_many(self._requests(asked), **options):
+            for results in predictor.refer_many(self._requests(asked), errors="return", **options):
                 name, boxes = asked.popleft()
+                if isinstance(results, InputError):
+                    self.left_out.append(LeftOut(name, _places(boxes), reason(results)))
+                    continue
                 self.answers += len(results)
                 yield from ((name, given, result) for given, result in zip(boxes, results, strict=True))
-        except (
-            InputError
-        ) as error:  # of the whole run, such as too little memory: the photographs were looked at before
+        except InputError as error:  # about the whole run, such as too little memory
             if not self.answers:
                 raise
-            self.left_out.append(LeftOut("", "the photographs after that", reason(error)))
+            self.left_out.append(LeftOut("", "all after these", reason(error)))
 
-    def _requests(self, asked: deque[tuple[str, list[FileBox]]]) -> Iterator[tuple[Any, list[Any]]]:
+    def _requests(self, asked: deque[tuple[str, list[FileBox]]]) -> Iterator[tuple[Photo, list[Box]]]:
         for name, (path, groups) in self.photographs.items():
             try:
                 photo = replace(Photo.read(path), name=name)
@@ -158,7 +159,7 @@ class _Work:
                 self.left_out += left_out
             for start in range(0, len(boxes), MAX_BOXES):
                 asked.append((name, boxes[start : start + MAX_BOXES]))
-                yield photo.pixels, [given.box for given in asked[-1][1]]
+                yield photo, [given.box for given in asked[-1][1]]
 
     def sum_up(self) -> None:
         """Say on stderr what was made to fit, and what was left out and why."""
@@ -174,10 +175,9 @@ class _Work:
 def as_text(name: str, result: RegionResult) -> str:
     """A region's answer in a few lines for people."""
     x1, y1, x2, y2 = (round(v) for v in result.box)
-    chosen = sorted((v for v in result.views if v.rank is not None), key=lambda v: v.rank or 0)
-    lines = [f"{name}  box {x1} {y1} {x2} {y2}  views t = {', '.join(f'{v.t:g}' for v in chosen)}"]
+    lines = [f"{name}  box {x1} {y1} {x2} {y2}  views t = {', '.join(f'{v.t:g}' for v in result.taken)}"]
     if result.caption is not None:
-        doubt = "" if getattr(result, "sure", True) else "Perhaps: "
+        doubt = "" if result.sure else "Perhaps: "
         lines.append(f"  caption     {doubt}{result.caption.text}  ({result.caption.score:.2f})")
     named = (
         ("class", result.classes),

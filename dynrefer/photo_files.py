@@ -186,7 +186,11 @@ def best_names(names: Iterable[Name], path: str | Path) -> list[Name]:
         for parts in _readings(name):
             level = next((lvl for lvl in range(4) if _key(parts[-1], lvl) and _same(parts[-1], whole[-1], lvl)), None)
             if level is not None and not _leads_elsewhere(parts, Path(path)):
-                agreed[name] = (_tail(parts, whole), -level, tuple(_key(part, ANY_CASE) for part in parts[:-1]))
+                agreed[name] = (
+                    _tail(parts, whole),
+                    -max(level, ANY_CASE),
+                    tuple(_key(part, ANY_CASE) for part in parts[:-1]),
+                )
                 break
     if not agreed:
         return []
@@ -200,11 +204,11 @@ def best_names(names: Iterable[Name], path: str | Path) -> list[Name]:
 
 
 def _leads_elsewhere(parts: tuple[str, ...], path: Path) -> bool:
-    """Whether a name with folders that are not the photograph's own leads to another file than the photograph."""
-    if _tail(parts, path.absolute().parts[1:]) == len(parts):
+    """Whether a name leads to another file than the photograph, from its folder or the nearest one above."""
+    if not _is_file(path):
         return False
-    others = (above.joinpath(*parts) for above in path.absolute().parents)
-    return len(parts) > 1 and any(_is_file(other) and not other.samefile(path) for other in others)
+    meant = next((file for above in path.absolute().parents if _is_file(file := above.joinpath(*parts))), path)
+    return not meant.samefile(path)
 
 
 def _readings(name: object) -> list[tuple[str, ...]]:
@@ -226,7 +230,7 @@ def _key(name: str, level: int) -> str:
     name = unicodedata.normalize("NFC", name)
     if level == EXACT:
         return name
-    name = unicodedata.normalize("NFC", name.casefold())
+    name = unicodedata.normalize("NFC", name.casefold().strip())
     if level == ANY_CASE:
         return name
     stem, dot, ending = name.rpartition(".")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.datasets import coco, flickr_entities, flickr_regions, named_things, own, refcocog, visual_genome
-from dynrefer.datasets.io import Problems, write_samples
+from dynrefer.datasets.io import Problems, too_many, write_samples
 from dynrefer.datasets.sample import DESCRIBED, SOURCES, Sample
 from dynrefer.datasets.words import is_english_script
 from dynrefer.errors import InputError
@@ -63,7 +63,7 @@ def finish(
     write_json(folder / "stats.json", stats | {"skipped_examples": problems.examples})
     for line in [*(f"{key}: {value}" for key, value in stats.items()), *summary.example_lines(), *problems.lines()]:
         say(line)
-    if summary.foreign:
+    if too_many(summary.foreign, summary.described):
         say(
             f"{summary.foreign} of {summary.described} descriptions are not in English letters, for example "
             f"{summary.foreign_example!r}: they are kept letter by letter, but dynrefer-mini's own language model only "

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dynrefer.datasets.boxes import Box, Photograph, Photographs, annotated_box, share_inside
+from dynrefer.boxes import Box, share_inside
 from dynrefer.datasets.coco_format import category_names, read_coco_file
 from dynrefer.datasets.described import whole_image
 from dynrefer.datasets.io import Problems, read_splits, records
+from dynrefer.datasets.photographs import Photograph, Photographs, annotated_box
 from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.datasets.words import class_text, said_tags
 from dynrefer.errors import InputError

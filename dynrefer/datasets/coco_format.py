@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dynrefer.datasets.boxes import Box, Photograph, Photographs, annotated_box, stated_size
+from dynrefer.boxes import Box
 from dynrefer.datasets.io import Problems, entry, records, texts_of
+from dynrefer.datasets.photographs import Photograph, Photographs, annotated_box, stated_size
 from dynrefer.errors import InputError
 from dynrefer.tables import read_json
 
@@ -112,7 +113,12 @@ def _images(
 
 
 def _annotation(
-    record: Mapping[str, Any], photograph: Photograph, names: Mapping[str, str], name: str, problems: Problems, what: str
+    record: Mapping[str, Any],
+    photograph: Photograph,
+    names: Mapping[str, str],
+    name: str,
+    problems: Problems,
+    what: str,
 ) -> Annotation | None:
     try:
         box = annotated_box(record, photograph)

@@ -1,9 +1,10 @@
-"""Samples of regions that people described, which Visual Genome, RefCOCOg, Flickr30k Entities and users' files share."""
+"""Samples of regions that people described: what most of the data sets come to."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from dynrefer.datasets.boxes import Box, Photograph, share_inside, whole
+from dynrefer.boxes import Box, share_inside
+from dynrefer.datasets.photographs import Photograph, whole
 from dynrefer.datasets.sample import RegionText, Sample, Source
 from dynrefer.datasets.words import class_text, clean_caption, has_letters, said_tags
 

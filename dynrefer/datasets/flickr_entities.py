@@ -1,8 +1,8 @@
 """Flickr30k Entities (Plummer et al., ICCV 2015) in its official format, a folder that a user downloads.
 
 `Annotations/<id>.xml` holds the boxes of each thing, `Sentences/<id>.txt` five sentences whose phrases are marked
-("[/EN#283585/people A little girl] in [/EN#283586/clothing a pink dress] ..."), `train.txt`, `val.txt` and `test.txt` the
-ids of each split; the photographs lie in any folder of it.
+("[/EN#283585/people A little girl] in [/EN#283586/clothing a pink dress] ..."), `train.txt`, `val.txt` and `test.txt`
+the ids of each split; the photographs lie in any folder of it.
 """
 
 import re
@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
-from dynrefer.datasets.boxes import Box, Photograph, Photographs, corners
+from dynrefer.boxes import Box
 from dynrefer.datasets.described import DescribedRegion, described_samples, whole_image
 from dynrefer.datasets.io import Problems
+from dynrefer.datasets.photographs import Photograph, Photographs, corners
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.tables import read_text
@@ -72,7 +73,9 @@ def _samples(photograph: Photograph, regions: list[DescribedRegion], sentences: 
 def _splits(root: Path) -> dict[str, str]:
     known = [name for name in SPLITS if (root / f"{name}.txt").exists()]
     if not known:
-        raise InputError(f"{root} has none of train.txt, val.txt and test.txt: they tell which photographs are for what.")
+        raise InputError(
+            f"{root} has none of train.txt, val.txt and test.txt: they tell which photographs are for what."
+        )
     return {image_id: split for split in known for image_id in read_text(root / f"{split}.txt").split()}
 
 
@@ -91,9 +94,7 @@ def _boxes(file: Path) -> _Boxes:
     return found
 
 
-def _regions(
-    photograph: Photograph, boxes: _Boxes, sentences: list[str], problems: Problems
-) -> list[DescribedRegion]:
+def _regions(photograph: Photograph, boxes: _Boxes, sentences: list[str], problems: Problems) -> list[DescribedRegion]:
     phrases: dict[str, Counter[str]] = defaultdict(Counter)
     whole: dict[str, dict[str, None]] = defaultdict(dict)
     for sentence in sentences:

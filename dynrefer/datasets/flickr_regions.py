@@ -1,7 +1,7 @@
 """Boxes and phrases of Flickr30k Entities on Flickr8k's photographs, packed into two JSON files.
 
-`annotations/regions.json` (`images`; `regions` with `bbox`, `phrases`, `sentences`; `captions`), `annotations/splits.json`
-and `images/`. A thing with several boxes is a group there and is not read.
+`annotations/regions.json` (`images`; `regions` with `bbox`, `phrases`, `sentences`; `captions`),
+`annotations/splits.json` and `images/`. A thing with several boxes is a group there and is not read.
 """
 
 from collections import defaultdict
@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dynrefer.datasets.boxes import Photograph, Photographs, annotated_box, stated_size
 from dynrefer.datasets.described import DescribedRegion, described_samples, whole_image
 from dynrefer.datasets.io import Problems, read_splits, records, texts_of
+from dynrefer.datasets.photographs import Photograph, Photographs, annotated_box, stated_size
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.tables import read_json

@@ -1,4 +1,4 @@
-"""Samples to and from JSON lines, and what to do about records that cannot be used: skip and name a few, stop at many."""
+"""Samples to and from JSON lines; records that cannot be used are skipped, a few of them named, and many stop."""
 
 import json
 from collections import Counter
@@ -66,7 +66,9 @@ def records(content: Any, file: Path, name: str = "") -> list[Any]:
     """A list of a JSON file, of `content` itself or its entry `name`. Raises InputError where it is something else."""
     found = content if not name else content.get(name)
     if not isinstance(found, list):
-        raise InputError(f"{file} holds no list{f' {name!r}' if name else ''}: it is not in the format that was expected.")
+        raise InputError(
+            f"{file} holds no list{f' {name!r}' if name else ''}: it is not in the format that was expected."
+        )
     return found
 
 
@@ -95,7 +97,9 @@ def write_samples(samples: Iterable[Sample], file: Path) -> None:
                 stream.write(json.dumps(sample.to_dict(), ensure_ascii=False, separators=(",", ":")) + "\n")
         draft.replace(file)
     except OSError as error:
-        raise InputError(f"{file} cannot be written ({error.strerror}): free some disk or name another --out.") from error
+        raise InputError(
+            f"{file} cannot be written ({error.strerror}): free some disk or name another --out."
+        ) from error
     finally:
         draft.unlink(missing_ok=True)
 

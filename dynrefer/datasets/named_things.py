@@ -1,16 +1,16 @@
-"""Photographs of one named thing each: `annotations.json`, a list of file_name, name, and where known box and description.
+"""Photographs of one named thing each: `annotations.json`, a list of file_name, name, and where known box, description.
 
-Names, boxes (x, y, width, height) and descriptions are an AI model's, so the texts are "described" and not "human". There
-are no splits: everything is for training. A thing without a box is the whole photograph.
+Names, boxes (x, y, width, height) and descriptions are an AI model's, so the texts are "described" and not "human".
+There are no splits: everything is for training. A thing without a box is the whole photograph.
 """
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dynrefer.datasets.boxes import Photograph, Photographs, corners, stated_size, whole
 from dynrefer.datasets.described import DescribedRegion, described_samples
 from dynrefer.datasets.io import Problems, entry, records
+from dynrefer.datasets.photographs import Photograph, Photographs, corners, stated_size, whole
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.tables import read_json

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dynrefer.datasets.boxes import Photograph, Photographs
 from dynrefer.datasets.coco_format import AnnotatedImage, read_coco_file
 from dynrefer.datasets.described import DescribedRegion, described_samples
 from dynrefer.datasets.io import Problems, records
+from dynrefer.datasets.photographs import Photograph, Photographs
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.tables import read_json

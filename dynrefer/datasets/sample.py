@@ -29,7 +29,7 @@ class Sample:
     """A region of a photograph.
 
     `photo` is the photograph's path relative to its data set, with forward slashes: two photographs of one file name
-    stay apart by it. `box` is x1, y1, x2, y2 in pixels of the upright image, `image_size` its (width, height) where known.
+    stay apart by it. `box` is x1, y1, x2, y2 in pixels of the upright image, `image_size` its (width, height).
     `tags` are true of the region; `ignored_tags` may or may not be, so they are neither positive nor negative; every
     other tag is false. `attributes` has one value an attribute: 1 has, 0 has not, -1 unknown. `complete` says that all
     classes of the data set were boxed in this image, so that a class without a box is absent. `class_name` is the data

@@ -46,8 +46,9 @@ def read_texts(folder: Path, problems: Problems, exclude: Iterable[str] = ()) ->
     total = 0
     for sentence in _sentences(folder, problems):
         total += 1
-        text = fix_articles(clean_caption(sentence.text))
-        if text not in forbidden and clean_caption(sentence.text) not in forbidden and len(text.split()) in LENGTHS[sentence.kind]:
+        clean = clean_caption(sentence.text)
+        text = fix_articles(clean)
+        if not forbidden & {text, clean} and len(text.split()) in LENGTHS[sentence.kind]:
             kept.setdefault(text, sentence._replace(text=text))
     if not total:
         raise InputError(f"{folder} holds no texts: put things/*.jsonl or one of {', '.join(FILES)} there.")

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dynrefer.datasets.boxes import Photograph, Photographs, corners, stated_size
 from dynrefer.datasets.described import DescribedRegion, described_samples
 from dynrefer.datasets.io import Problems, entry, read_splits, records
+from dynrefer.datasets.photographs import Photograph, Photographs, corners, stated_size
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.tables import read_json
@@ -81,5 +81,6 @@ def _regions(listed: list[Mapping[str, Any]], photograph: Photograph, problems: 
         if not isinstance(phrase, str) or not phrase.strip():
             problems.skip("empty descriptions", what)
         else:
-            regions.append(DescribedRegion(f"vg-{region_id or f'{photograph.image_id}-{len(regions)}'}", box, (phrase,)))
+            name = region_id or f"{photograph.image_id}-{len(regions)}"
+            regions.append(DescribedRegion(f"vg-{name}", box, (phrase,)))
     return regions

@@ -6,6 +6,7 @@ Only what needs English (function words, plurals, articles) looks at English; le
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import pairwise
 
 _MARKS = re.compile(r"[.!?\"“”„()\[\]{}*#:;~«»。！？，、；：]+")
 _WORD = re.compile(r"[^\s,/&+]+")
@@ -30,8 +31,8 @@ def clean_caption(text: str) -> str:
     Letters of every script stay as they are ("Un café près de la fenêtre." -> "un café près de la fenêtre").
     """
     text = "".join(" " if unicodedata.category(c) in ("Cc", "Cf") else c for c in unicodedata.normalize("NFC", text))
-    words = (word.strip("'’`-–—") for word in _MARKS.sub(" ", text.lower().replace("’", "'")).split())
-    return " ".join(word.strip(",") if word != "," else "" for word in words if word).strip()
+    words = (word.strip("'`,-–—") for word in _MARKS.sub(" ", text.lower().replace("’", "'")).split())
+    return " ".join(word for word in words if word)
 
 
 def has_letters(text: str) -> bool:
@@ -64,8 +65,7 @@ def said_tags(text: str) -> set[str]:
     """What a text says as possible tags: its content words, and neighbours as one ("tennis racket", "red ball")."""
     words = [singular(word) for word in _WORD.findall(clean_caption(text))]
     single = {word for word in words if word not in _FUNCTION_WORDS and has_letters(word)}
-    pairs = zip(words, words[1:], strict=False)
-    return single | {f"{one} {other}" for one, other in pairs if one in single and other in single}
+    return single | {f"{one} {other}" for one, other in pairwise(words) if one in single and other in single}
 
 
 def fix_articles(text: str) -> str:

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from dynrefer.model.config import TextEncoderConfig
 
@@ -25,8 +24,12 @@ class TextEncoder(nn.Module):
         self.config = config
         self.tokenizer: Tokenizer | None = None
         if config.kind == "bert":
+            from transformers import BertConfig, BertModel
+
             self.text: nn.Module = BertModel(BertConfig(**config.options), add_pooling_layer=False)
         else:
+            from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
             model = CLIPTextModel if config.kind == "clip-pooled" else CLIPTextModelWithProjection
             self.text = model(CLIPTextConfig(**config.options))
 

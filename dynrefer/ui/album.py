@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from dynrefer.boxes import MAX_BOXES
 from dynrefer.errors import InputError
-from dynrefer.regions import MAX_BOXES
 from dynrefer.results import RegionResult
 
 from .settings import Settings

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from dynrefer.errors import InputError
-from dynrefer.regions import shown
+from dynrefer.errors import InputError, shown
 from dynrefer.results import RegionResult, to_coco, to_csv, to_json
 
 from .photo import Photo

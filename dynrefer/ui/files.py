@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import TypedDict
 
+from dynrefer.shipped import shipped
+
 FOLDER = Path(__file__).parent
-EXAMPLES = FOLDER.parents[1] / "assets" / "examples"
+EXAMPLES = shipped("assets/examples")
 
 
 class Example(TypedDict):

@@ -1,13 +1,13 @@
 """The main path: photograph, box, answer. Each public method answers one event with updates of components."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
+from dynrefer.boxes import check_box
 from dynrefer.errors import InputError
-from dynrefer.regions import validate_box
 from dynrefer.results import RegionResult
 
 from . import rendering
@@ -82,26 +82,15 @@ class Handlers:
         return {**self._begin(None, None), self.stage.photo: None}
 
     @in_words
-    def describe(self, values: Values) -> Iterator[Updates]:
-        """Describe the box on the photograph; nothing happens as long as one of them is missing.
-
-        First comes all but the caption, then its words as they are written; only the whole answer is kept.
-        """
+    def describe(self, values: Values) -> Updates:
+        """Describe the box on the photograph; nothing happens as long as one of them is missing."""
         path, box = values[self.stage.photo], values[self.stage.picker]
         if not path or not box:
-            yield {self.display.album: gr.skip()}
-            return
+            return {self.display.album: gr.skip()}
         photo, settings = open_photo(path), self.settings(values)
-        begun = False
-        for result, words in self.asker.stream(photo, box, replace(settings, tag_threshold=0.0)):
-            if begun and result.caption is None:
-                yield {self.display.answer: rendering.answer(result, words)}
-                continue
-            begun = True
-            (entry,) = self.entries(values, photo, settings, [result])
-            updates = self.shown(photo, values[self.display.album].add(entry), settings.tag_threshold)
-            waiting = self.display.kept if result.caption is None else ()
-            yield {panel: update for panel, update in updates.items() if panel not in waiting}
+        result = self.asker.region(photo, box, replace(settings, tag_threshold=0.0))
+        (entry,) = self.entries(values, photo, settings, [result])
+        return self.shown(photo, values[self.display.album].add(entry), settings.tag_threshold)
 
     @in_words
     def thin_tags(self, album: Album, tag_threshold: object) -> str:
@@ -171,7 +160,7 @@ class Handlers:
     def _begin(self, path: str | None, box: list[float] | None, example: str | None = None) -> Updates:
         photo = open_photo(path) if path else None
         width, height = photo.size if photo else (0, 0)
-        box = list(validate_box(box, (width, height))) if box else None
+        box = list(check_box(box, (width, height))) if box else None
         picker = {"value": box, "image": photo.url if photo else "", "width": width, "height": height}
         return {
             **self.shown(photo, Album(), None, **picker),

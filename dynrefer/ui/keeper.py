@@ -8,7 +8,7 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
 from dynrefer.errors import InputError
-from dynrefer.regions import open_image
+from dynrefer.photo import Photo
 
 from .files import component_files
 
@@ -35,5 +35,5 @@ def save_kept(image: object, folder: str) -> str:
         content = base64.b64decode(image.partition(",")[2], validate=True)
     except binascii.Error as error:
         raise InputError("the photograph that this browser kept is damaged; please choose it again") from error
-    open_image(content)
+    Photo.read(content)
     return save_bytes_to_cache(content, "photograph.jpg", folder)

@@ -6,8 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from dynrefer.options import MAX_CLASSES, MAX_CONTROLS
 from dynrefer.predictor import Predictor
+from dynrefer.question import MAX_CLASSES, MAX_CONTROLS
 from dynrefer.selection import MODES
 
 from . import rendering

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from dynrefer.errors import InputError
-from dynrefer.regions import parse_box, shown
+from dynrefer.boxes import parse_box
+from dynrefer.errors import InputError, shown
 
 from .files import Example, read_examples
 from .settings import Settings

@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from PIL import Image
 
-from dynrefer.regions import open_image
+from dynrefer.photo import Photo as Opened
 from dynrefer.views import crop_views
 
 DISPLAY_SIZE = 1280
@@ -56,7 +56,7 @@ class Photo:
 @lru_cache(maxsize=4)
 def open_photo(path: str) -> Photo:
     """Open an uploaded file; the last few stay open, since every box on a photograph asks for it again."""
-    return Photo(open_image(path))
+    return Photo(Opened.open(path).pixels)
 
 
 def data_url(pixels: np.ndarray, quality: int = 88) -> str:

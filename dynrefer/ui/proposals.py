@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torchvision.ops import box_iou, nms
 
-from dynrefer.regions import Box
+from dynrefer.boxes import Box
 
 from .asker import Asker
 from .photo import Photo

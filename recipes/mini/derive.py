@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from dynrefer.datasets.sample import RegionText
+from dynrefer.datasets.words import fix_articles
 from recipes.mini.attributes import (
     COLOURS,
     NO_ARTICLE,
@@ -17,8 +19,7 @@ from recipes.mini.attributes import (
     person_noun,
 )
 from recipes.mini.grounding import Phrase, ground_caption, sole_boxes
-from dynrefer.datasets.sample import RegionText
-from recipes.mini.words import fix_articles, misspelled
+from recipes.mini.words import misspelled
 
 MIN_WORDS, MAX_WORDS = 3, 20
 _MALE = frozenset("man boy guy male gentleman groom cowboy policeman fireman".split())

@@ -1,7 +1,7 @@
 """Descriptions of regions that were written later for a data set's photographs, and their boxes.
 
 One JSON object a line: `image_id`, `box` (x1, y1, x2, y2 as shares of the photograph's width and height) and `text`.
-Those of `configs/mini-descriptions.jsonl` were written by an AI model that looked at each region, hence the source
+Those of `descriptions.jsonl` beside this file were written by an AI model that looked at each region, hence the source
 "described".
 """
 
@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynrefer.datasets.boxes import Box, overlap
+from dynrefer.boxes import Box, iou
 from dynrefer.datasets.io import Problems
-from recipes.mini.words import fix_articles, normalise
+from dynrefer.datasets.words import fix_articles
 from dynrefer.errors import InputError
+from recipes.mini.words import normalise
 
 SAME = 0.9  # boxes that overlap so much (intersection over union) are the same region
 
@@ -57,6 +58,6 @@ def read_descriptions(file: Path, problems: Problems) -> dict[str, list[Descript
 
 def match(box: Box, boxes: Sequence[Box]) -> int | None:
     """Number of the box that is the same region as `box`, or None."""
-    shares = [overlap(box, other) for other in boxes]
+    shares = [iou(box, other) for other in boxes]
     best = max(range(len(boxes)), key=shares.__getitem__, default=None)
     return best if best is not None and shares[best] >= SAME else None

@@ -1,7 +1,7 @@
 """A checkpoint out of others, between the steps of a recipe.
 
-python scripts/edit_checkpoint.py OUT CHECKPOINT --tags runs/samples/tags.json        another tag vocabulary
-python scripts/edit_checkpoint.py OUT CHECKPOINT --average OTHER --share 0.6          0.6 of the first, 0.4 of the other
+python -m recipes.mini.edit_checkpoint OUT CHECKPOINT --tags runs/samples/tags.json   another tag vocabulary
+python -m recipes.mini.edit_checkpoint OUT CHECKPOINT --average OTHER --share 0.6   0.6 of the first, 0.4 of the other
 """
 
 from __future__ import annotations

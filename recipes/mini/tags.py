@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from dynrefer.datasets.sample import RegionText, Sample
 from recipes.mini.attributes import ATTRIBUTE_TAGS, COLOURS, Labels, attribute_tags, unsaid_attributes
 from recipes.mini.classes import CLASS_NAMES, CLASS_NOUNS, GROUPS, groups_of
-from dynrefer.datasets.sample import RegionText, Sample
 from recipes.mini.words import content_words
 
 _GENDERED = (frozenset({"man", "boy"}), frozenset({"woman", "girl"}))

@@ -4,6 +4,7 @@ Tagging uses the lexicon inside the package `textblob`, word forms the one insid
 """
 
 import re
+import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from lemminflect import getAllLemmas, getInflection, getLemma
 from textblob.en import lexicon
 from textblob.en import tag as lexicon_tag
 
+from dynrefer.datasets.words import fix_articles
 from recipes.mini.classes import NOUN_CLASS
 
 PREPOSITIONS = frozenset(
@@ -92,7 +94,6 @@ _SAME_THING = {
     }.items()
     for noun in nouns
 }
-_VOWEL = re.compile(r"(?!one\b|once|u(?:ni[^nm]|s[aeiu]|ten)|eur)(?:[aeiou]|hour|honest|suv\b)")
 
 
 class Word(NamedTuple):
@@ -103,11 +104,12 @@ class Word(NamedTuple):
 
 
 def normalise(text: str) -> str:
-    """Lower case without punctuation, "the man ' s red hat." -> "the man's red hat"."""
+    """Lower case without punctuation, "the man ' s red hat." -> "the man's red hat"; letters of every script stay."""
     text = text.lower().replace("’", "'").replace("`", " ").replace("&", " and ")
     text = re.sub(r"(\w) ?' ?(s|t|re)\b(?!-)", r"\1'\2", text)
-    text = re.sub(r"[^a-z0-9'\- ]", " ", text)
-    text = re.sub(r"(?<![a-z0-9])['\-]+|['\-]+(?![a-z0-9])", " ", text)
+    text = unicodedata.normalize("NFC", text)
+    text = "".join(c if c in "'-" or unicodedata.category(c)[0] in "LMN" else " " for c in text)
+    text = " ".join(word.strip("'-") for word in text.split())
     return _SPELLING.sub(lambda match: _SPELLINGS[match.group()], " ".join(text.split()))
 
 
@@ -121,15 +123,6 @@ def misspelled(text: str, common: frozenset[str]) -> bool:
     """Whether a normalised text has a word that is neither in the dictionaries nor `common` in the data set."""
     parts = {part for word in text.split() for part in re.sub(r"'s?$", "", word).split("-")}
     return any(part not in common and part not in lexicon and not getAllLemmas(part) for part in parts if part)
-
-
-def fix_articles(text: str) -> str:
-    """The article that fits the next word: "a orange cat" -> "an orange cat"."""
-    words = text.split()
-    for k, word in enumerate(words[:-1]):
-        if word in ("a", "an"):
-            words[k] = "an" if _VOWEL.match(words[k + 1]) else "a"
-    return " ".join(words)
 
 
 @lru_cache(maxsize=65536)
@@ -211,3 +204,14 @@ def content_words(text: str) -> tuple[str, ...]:
         if len(lemma) > 1 and lemma not in NOT_TAGS and not lemma[0].isdigit() and "'" not in lemma:
             found[lemma] = None
     return tuple(found)
+
+
+def head_noun(text: str) -> str | None:
+    """The everyday noun that a description is about: "a young girl in water" -> "girl"; None where it has no noun."""
+    noun = None
+    for word in tag_words(normalise(text)):
+        if word.tag.startswith("NN"):
+            noun = singular(word.text)
+        elif noun is not None and word.tag in ("IN", "VBG", "VBN", "VBZ", "WDT", "CC", "TO"):
+            break
+    return noun

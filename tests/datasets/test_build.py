@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from dynrefer.datasets.build import build
-from recipes.mini.corpus import text_corpus
-from dynrefer.datasets.io import read_samples, write_samples
+from dynrefer.datasets.io import read_samples, too_many, write_samples
 from dynrefer.datasets.sample import RegionText, Sample
-from recipes.mini.tags import build_tag_vocabulary
 from dynrefer.errors import InputError
+
+from .conftest import coco_content, write_json, write_photograph
 
 SAMPLE = Sample(
     image=Path("a.jpg"),
@@ -24,16 +24,6 @@ SAMPLE = Sample(
     class_name="dog",
     complete=True,
 )
-
-
-@pytest.fixture
-def texts(tmp_path: Path) -> Path:
-    folder = tmp_path / "text"
-    folder.mkdir()
-    lines = ["Two cats sleep next to each other!", "A orange kite in the sky.", "A dog.", "an orange kite in the sky"]
-    (folder / "coco_captions.txt").write_text("\n".join(lines))
-    (folder / "referring_expressions.txt").write_text("the man ' s hat\ntwo cats sleep next to each other\n")
-    return folder
 
 
 def test_samples_read_back_as_written(tmp_path: Path) -> None:
@@ -71,31 +61,6 @@ def test_interrupted_writing_leaves_the_old_file(tmp_path: Path) -> None:
     assert read_samples(file) == [SAMPLE]
 
 
-def test_the_vocabulary_has_frequent_tags_in_order_and_all_classes() -> None:
-    vocabulary = build_tag_vocabulary({"riding": 9, "dog": 20, "rare": 2, "red": 1}, min_count=5)
-
-    assert vocabulary[:3] == ["dog", "riding", "red"]
-    assert "zebra" in vocabulary and "rare" not in vocabulary and "spotted" not in vocabulary
-
-
-def test_building_writes_samples_whose_tags_are_in_the_vocabulary(coco_root: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    build("coco", coco_root, out, min_count=1, say=lambda line: None)
-
-    vocabulary = set(json.loads((out / "tags.json").read_text()))
-    samples = read_samples(out / "samples.jsonl")
-    assert len(samples) == 7
-    assert all({*sample.tags, *sample.ignored_tags} <= vocabulary for sample in samples)
-    assert sorted(file.name for file in out.iterdir()) == ["samples.jsonl", "stats.json", "tags.json"]
-
-
-def test_validation_words_do_not_enter_the_vocabulary(coco_root: Path, tmp_path: Path) -> None:
-    build("coco", coco_root, tmp_path / "out", min_count=1, say=lambda line: None)
-
-    vocabulary = json.loads((tmp_path / "out" / "tags.json").read_text())
-    assert "park" in vocabulary and "sleep" not in vocabulary and "sleeping" not in vocabulary
-
-
 def test_statistics_count_texts_by_split_and_source(coco_root: Path, tmp_path: Path) -> None:
     stats = build("coco", coco_root, tmp_path / "out", say=lambda line: None)
 
@@ -109,33 +74,47 @@ def test_examples_of_every_source_are_shown(coco_root: Path, tmp_path: Path) -> 
     build("coco", coco_root, tmp_path / "out", examples=1, say=said.append)
 
     sources = [line.split()[0] for line in said if ".png" in line]
-    assert sources == ["grounded", "attributes", "class", "whole"]
-
-
-def test_building_twice_gives_the_same_bytes(coco_root: Path, tmp_path: Path) -> None:
-    for name in ("first", "second"):
-        build("coco", coco_root, tmp_path / name, say=lambda line: None)
-
-    first, second = (tmp_path / name / "samples.jsonl" for name in ("first", "second"))
-    assert first.read_bytes() == second.read_bytes()
-
-
-def test_the_corpus_has_no_validation_caption_and_nothing_twice(coco_root: Path, texts: Path, tmp_path: Path) -> None:
-    stats = build("coco", coco_root, tmp_path / "out", texts=texts, say=lambda line: None)
-
-    lines = (tmp_path / "out" / "corpus.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == [
-        {"text": "an orange kite in the sky", "kind": "caption"},
-        {"text": "the man's hat", "kind": "referring"},
-    ]
-    assert stats["sentences"] == {"caption": 1, "referring": 1}
-
-
-def test_a_folder_without_sentences_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"coco_captions\.txt"):
-        text_corpus(tmp_path)
+    assert sources == ["class", "whole"]
 
 
 def test_an_unknown_data_set_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="coco, own, refcocog, vg, vg-coco"):
+    with pytest.raises(InputError, match="coco, flickr-entities, .*, own, refcocog, vg, vg-coco"):
         build("imagenet", tmp_path, tmp_path / "out")
+
+
+def test_a_folder_is_only_made_for_a_data_set_that_can_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        build("own", tmp_path / "none.json", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_was_left_out_is_summed_up_at_the_end(coco_root: Path, tmp_path: Path) -> None:
+    file = coco_root / "annotations" / "instances.json"
+    content = json.loads(file.read_text())
+    content["annotations"].append({"id": 99, "image_id": 1, "category_id": 1, "bbox": [500, 0, 9, 9]})
+    file.write_text(json.dumps(content))
+    said: list[str] = []
+    stats = build("coco", coco_root, tmp_path / "out", say=said.append)
+
+    assert stats["skipped"] == {"boxes outside their photograph": 1}
+    assert said[-1] == "left out 1: boxes outside their photograph; for example annotation 99 of instances.json"
+
+
+@pytest.mark.parametrize(("bad", "total", "stops"), [(1, 1, False), (2, 5, True), (3, 300, False), (4, 300, True)])
+def test_more_than_one_percent_and_more_than_one_are_too_many(bad: int, total: int, stops: bool) -> None:
+    assert too_many(bad, total) == stops
+
+
+def test_captions_in_another_script_are_kept_and_the_writers_language_is_said(tmp_path: Path) -> None:
+    write_photograph(tmp_path / "1.png")
+    captions = ["un café près de la fenêtre", "一只猫在沙发上", "नीली कुर्सी"]
+    content = coco_content([1], [(1, 0, [0, 0, 9, 9])] * 3, {})
+    for annotation, caption in zip(content["annotations"], captions, strict=True):
+        annotation["caption"] = caption
+    write_json(tmp_path / "train.json", content)
+    said: list[str] = []
+    build("own", tmp_path, tmp_path / "out", say=said.append)
+
+    kept = [sample.texts[0].text for sample in read_samples(tmp_path / "out" / "samples.jsonl")]
+    assert kept == captions
+    assert "3 of 3 descriptions are not in English letters" in said[-1] and "only reads and writes English" in said[-1]

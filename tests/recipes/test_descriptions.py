@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from dynrefer.datasets.build import build
-from dynrefer.datasets.coco import read
 from dynrefer.datasets.io import Problems
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
+from recipes.mini.coco import read
 
 MAN = [0.1, 0.125, 0.5, 0.875]  # the box of coco-1 as shares of 100 x 80 pixels
 
@@ -60,14 +59,4 @@ def test_descriptions_of_unknown_photographs_are_left_out(coco_root: Path) -> No
 )
 def test_many_bad_descriptions_end_the_build_with_their_lines(coco_root: Path, record: object) -> None:
     with pytest.raises(InputError, match=r"line 1 of descriptions\.jsonl"):
-        read_with(coco_root, record)
-
-
-def test_a_missing_file_of_descriptions_is_named(coco_root: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none\.jsonl"):
-        build("coco", coco_root, tmp_path / "out", descriptions=tmp_path / "none.jsonl")
-
-
-def test_other_data_sets_take_no_descriptions(coco_root: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="coco"):
-        build("own", coco_root, tmp_path / "out", descriptions=tmp_path / "none.jsonl")
+        read_with(coco_root, record, record)

@@ -1,6 +1,6 @@
 import pytest
 
-from recipes.mini.words import content_words, fix_articles, misspelled, normalise, tag_words, tidy_caption
+from recipes.mini.words import content_words, head_noun, misspelled, normalise, tag_words, tidy_caption
 
 
 @pytest.mark.parametrize(
@@ -22,10 +22,16 @@ def test_normalising_twice_changes_nothing() -> None:
     assert normalise(once) == once
 
 
-def test_articles_fit_the_sound_of_the_next_word() -> None:
-    text = "a orange cat on an university in a hour under an blue uniform and a umbrella"
+def test_letters_of_every_script_are_kept() -> None:
+    assert normalise("Un café près de la fenêtre!") == "un café près de la fenêtre"
+    assert normalise("नीली कुर्सी, 一只猫。") == "नीली कुर्सी 一只猫"
 
-    assert fix_articles(text) == "an orange cat on a university in an hour under a blue uniform and an umbrella"
+
+@pytest.mark.parametrize(
+    ("text", "noun"), [("a young girl in water", "girl"), ("two brown dogs", "dog"), ("wheel of a red car", "wheel")]
+)
+def test_the_head_noun_is_what_a_description_is_about(text: str, noun: str) -> None:
+    assert head_noun(text) == noun
 
 
 def test_nouns_are_singular_and_verbs_are_gerunds() -> None:

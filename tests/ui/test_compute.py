@@ -12,9 +12,9 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from dynrefer.reports import reports
 
 from dynrefer.errors import InputError
-from dynrefer.reports import reports
 from dynrefer.ui import compute
 
 

@@ -1,4 +1,4 @@
-"""Boxes of annotation files as x1, y1, x2, y2 of the upright photograph, or the reason why one cannot be used."""
+"""The photographs that annotation files name, and boxes fitted to them, or the reason why one cannot be used."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dynrefer.boxes import Box, clip
 from dynrefer.datasets.io import Problems, entry
 from dynrefer.errors import InputError
 from dynrefer.photo_files import PhotoFinder, PhotoHeader, fit_boxes
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -40,10 +39,10 @@ class Photograph:
         x1, y1, x2, y2 = fit_boxes([box], self.stated, self.header, say=_silent)[0]
         if not (x1 < x2 and y1 < y2):
             raise InputError("boxes without area")
-        x1, y1, x2, y2 = max(x1, 0.0), max(y1, 0.0), min(x2, float(self.size[0])), min(y2, float(self.size[1]))
-        if not (x1 < x2 and y1 < y2):
+        inside = clip((x1, y1, x2, y2), self.size)
+        if inside is None:
             raise InputError("boxes outside their photograph")
-        return x1, y1, x2, y2
+        return inside
 
 
 class Photographs:
@@ -62,7 +61,9 @@ class Photographs:
         where = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
         try:
             header = PhotoHeader.read(path)
-            fit_boxes([], stated, header, say=lambda words: self.problems.note("sizes that differ from the file's", words))
+            fit_boxes(
+                [], stated, header, say=lambda words: self.problems.note("sizes that differ from the file's", words)
+            )
         except InputError as error:
             self.problems.skip("photographs that cannot be used", f"{where}: {str(error).rstrip('.')}")
             return None
@@ -134,24 +135,6 @@ def _number(value: Any) -> float:
 
 def _silent(words: str) -> None:
     """Whoever opened the photograph has heard it already."""
-
-
-def area(box: Box) -> float:
-    """Square pixels of x1, y1, x2, y2."""
-    return (box[2] - box[0]) * (box[3] - box[1])
-
-
-def share_inside(inner: Box, outer: Box) -> float:
-    """How much of `inner` lies inside `outer`, 0 to 1."""
-    width = min(inner[2], outer[2]) - max(inner[0], outer[0])
-    height = min(inner[3], outer[3]) - max(inner[1], outer[1])
-    return width * height / area(inner) if width > 0 and height > 0 else 0.0
-
-
-def overlap(first: Box, second: Box) -> float:
-    """Intersection over union, 0 to 1."""
-    common = share_inside(first, second) * area(first)
-    return common / (area(first) + area(second) - common)
 
 
 def whole(size: Sequence[int]) -> Box:
