@@ -86,7 +86,7 @@ class _Runs:
         asking = replace(self.asking, views=views)
         if seed is not None:
             folder, asking = f"{folder}-seed-{seed}", replace(asking, seed=seed)
-        metrics = run(benchmark, self.predictor, asking, self.out / benchmark.name / folder)
+        metrics = run(benchmark, self.predictor, asking, self.out / benchmark.name / folder, plots=False)
         wanted = HEADLINES[benchmark.name]
         figure = next(figure for figure in figures_of(metrics) if figure.metric == wanted)
         logger.info("%s, %s: %s %.1f", benchmark.name, label, wanted, figure.value)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -79,11 +79,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Scores:
-    """The figures of a run, whatever stands behind them (per class, per threshold ..), and files (name -> content)."""
+    """The figures of a run, whatever stands behind them (per class, per threshold ..), and plots by file name."""
 
     figures: list[Figure]
     details: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, bytes] = field(default_factory=dict)
+    plots: dict[str, Callable[[], bytes]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

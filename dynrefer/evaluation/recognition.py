@@ -99,7 +99,7 @@ class Recognition:
         calibration = self._calibration(protocol, scores, [predictions[region.key]["sure"] for region in self.regions])
         tags, counts = self._tags(protocol, [predictions[region.key]["tags"] for region in self.regions])
         details |= calibration.details | counts
-        return Scores([*figures, *calibration.figures, *tags], details, calibration.files)
+        return Scores([*figures, *calibration.figures, *tags], details, calibration.plots)
 
     def _figures(self, protocol: str, scores: np.ndarray, chosen: np.ndarray) -> list[Figure]:
         samples = [sample for sample, is_chosen in zip(self.samples, chosen, strict=True) if is_chosen]
@@ -136,7 +136,7 @@ class Recognition:
             )
         details: dict[str, Any] = {f"Calibration, {kind}": rows for kind, rows in bins.items()}
         details["What calling an answer sure from a score on would mean"] = metrics.doubt_table(best, right)
-        return Scores(figures, details, {"reliability.png": _reliability_plot(bins)})
+        return Scores(figures, details, {"reliability.png": lambda: _reliability_plot(bins)})
 
     def _tags(self, protocol: str, shown: Sequence[Sequence[str]]) -> tuple[list[Figure], dict[str, Any]]:
         """Precision of the tags at the model's threshold, among tags of which the data set knows the truth.

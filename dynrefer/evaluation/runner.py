@@ -161,10 +161,11 @@ def _load(name: str, data: EvaluationData, options: BenchmarkOptions, meteor: Me
     return found
 
 
-def run(benchmark: Benchmark, predictor: Predictor, asking: Asking, out: Path) -> dict[str, Any]:
+def run(benchmark: Benchmark, predictor: Predictor, asking: Asking, out: Path, plots: bool = True) -> dict[str, Any]:
     """Ask about every region that has no stored prediction yet, score all that could be asked, write `metrics.json`.
 
-    A photograph or box that cannot be used is left out, named in `left_out`, and tried again the next time.
+    A photograph or box that cannot be used is left out, named in `left_out`, and tried again the next time. `plots`
+    are drawn beside the figures.
 
     Returns:
         The content of `metrics.json`.
@@ -201,9 +202,8 @@ def run(benchmark: Benchmark, predictor: Predictor, asking: Asking, out: Path) -
         "regions_per_second": round(len(store.sizes) / max(store.seconds, 1e-9), 2),
     }
     inference = speed | {"device": str(predictor.device), "dtype": str(predictor.dtype).removeprefix("torch.")}
-    return _write_metrics(
-        benchmark, out, inference | {"processor": _processor(predictor.device), "versions": versions()}
-    )
+    inference |= {"processor": _processor(predictor.device), "versions": versions()}
+    return _write_metrics(benchmark, out, inference, plots)
 
 
 def rescore(benchmark: Benchmark, out: Path, model_hash: str | None = None) -> dict[str, Any]:
@@ -235,7 +235,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _write_metrics(benchmark: Benchmark, out: Path, inference: Mapping[str, Any]) -> dict[str, Any]:
+def _write_metrics(benchmark: Benchmark, out: Path, inference: Mapping[str, Any], plots: bool = True) -> dict[str, Any]:
     file = out / "predictions.json"
     identity, records = read_predictions(file)
     left_out = read_left_out(file)
@@ -254,8 +254,8 @@ def _write_metrics(benchmark: Benchmark, out: Path, inference: Mapping[str, Any]
         ) from error
     taken = Counter(t for region in benchmark.regions for t in predictions[region.key]["t"])
     share = {f"{t:g}": round(count / len(benchmark.regions), 4) for t, count in sorted(taken.items())}
-    for name, content in scores.files.items():
-        write_whole(out / name, content)
+    for name, draw in scores.plots.items() if plots else ():
+        write_whole(out / name, draw())
     metrics = identity | {
         "data_hash": data_hash(benchmark),
         "figures": [asdict(figure) for figure in scores.figures],

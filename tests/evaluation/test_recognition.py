@@ -55,7 +55,7 @@ def test_calibration_of_best_and_of_all_names_is_a_figure_a_plot_and_a_table(dat
         100 * (0 + 2 * 0.1 + 2 * abs(0.2 - 0.5) + 0.3 + 0.1 + 0.8) / 9,
         3,
     )
-    assert scores.files["reliability.png"].startswith(b"\x89PNG")
+    assert scores.plots["reliability.png"]().startswith(b"\x89PNG")
     (table,) = (rows for name, rows in scores.details.items() if "sure" in name)
     assert next(row for row in table if row["threshold"] == 0.85)["right_if_sure"] == 1.0
 
