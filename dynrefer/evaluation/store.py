@@ -48,7 +48,8 @@ class PredictionStore:
             if identity == self.identity:
                 records = found
             else:
-                self.changed = [name for name in self.identity if identity.get(name) != self.identity[name]]
+                differing = [name for name in self.identity if identity.get(name) != self.identity[name]]
+                self.changed = differing or ["the program"]
                 path.rename(path.with_stem(f"{path.stem}-{_digest(identity)}"))
         lines = (json.dumps(line) + "\n" for line in ({"identity": self.identity}, *records))
         write_whole(self.partial, "".join(lines))
