@@ -241,9 +241,10 @@ def _write_metrics(benchmark: Benchmark, out: Path, inference: Mapping[str, Any]
     left_out = read_left_out(file)
     predictions: dict[str, Prediction] = {record["key"]: record["prediction"] for record in records}
     keys = frozenset(predictions)
-    missing = len({region.key for region in benchmark.regions} - keys)
-    if missing > len(left_out):
-        raise InputError(f"{missing} regions have no prediction in {out}: run without --rescore to ask about them.")
+    known = {(record["photograph"], record["annotation"]) for record in left_out}
+    missing = [region for region in dict.fromkeys(benchmark.regions) if region.key not in keys]
+    if new := [region for region in missing if (region.name, region.annotation) not in known]:
+        raise InputError(f"{len(new)} regions have no prediction in {out}: run without --rescore to ask about them.")
     if missing:
         benchmark = benchmark.only(keys)
     try:

@@ -242,6 +242,15 @@ def test_rescore_needs_no_model_and_gives_the_same_figures(
     assert again == first
 
 
+def test_rescore_refuses_regions_that_were_never_asked_about(run: Run, tmp_path: Path) -> None:
+    data = photographs(tmp_path / "album", "1.png", "2.png")
+    (data / "2.png").write_bytes(b"nothing")
+    run("recognition", data=data, classes=CLASSES)
+    photographs(data, "1.png", "2.png", "3.png", "4.png")
+    with pytest.raises(InputError, match="2 regions have no prediction"):
+        run("recognition", data=data, classes=CLASSES, rescore=True)
+
+
 def test_rescore_refuses_predictions_of_another_model(run: Run, tiny_checkpoint: Path, tmp_path: Path) -> None:
     run("attributes")
     other = shutil.copytree(tiny_checkpoint, tmp_path / "other")
