@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dynrefer.boxes import Box, share_inside
+from dynrefer.coco_files import annotation_box, id_key
 from dynrefer.datasets.coco_format import category_names, read_coco_file
 from dynrefer.datasets.described import whole_image
 from dynrefer.datasets.io import Problems, read_splits, records
-from dynrefer.datasets.photographs import Photograph, Photographs, annotated_box
+from dynrefer.datasets.photographs import Photograph, Photographs
 from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.datasets.words import class_text, said_tags
 from dynrefer.errors import InputError
@@ -176,7 +177,7 @@ def _add_captions(images: Mapping[str, CocoImage], file: Path, problems: Problem
         caption = record.get("caption") if isinstance(record, Mapping) else None
         if not isinstance(caption, str):
             problems.skip("captions that are no text", f"number {place} of {file.name}")
-        elif (image := images.get(str(record.get("image_id")))) is not None:
+        elif (image := images.get(id_key(record.get("image_id")))) is not None:
             image.captions.append(caption)
 
 
@@ -190,14 +191,14 @@ def _add_attributes(images: Mapping[str, CocoImage], file: Path, problems: Probl
         raise InputError(f"{file} does not list its attributes with id and name: take OVAD's own file.") from error
     classes = category_names(ovad["categories"])
     for place, record in enumerate(records(ovad, file, "annotations"), start=1):
-        image = images.get(str(record.get("image_id"))) if isinstance(record, Mapping) else None
+        image = images.get(id_key(record.get("image_id"))) if isinstance(record, Mapping) else None
         if image is None:
             continue  # OVAD has more photographs than the folder may have
         try:
             values = tuple(int(value) for value in record["att_vec"])
             if len(values) != len(names):
                 raise InputError("attribute vectors of another length")
-            class_name, box = classes[str(record["category_id"])], annotated_box(record, image.photograph)
+            class_name, box = classes[id_key(record["category_id"])], image.photograph.fit(annotation_box(record))
         except InputError as error:
             problems.skip(str(error.args[0]), f"number {place} of {file.name}")
         except (KeyError, TypeError, ValueError):

@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dynrefer.boxes import Box
+from dynrefer.coco_files import annotation_box, id_key
 from dynrefer.datasets.io import Problems, entry, records, texts_of
-from dynrefer.datasets.photographs import Photograph, Photographs, annotated_box, stated_size
-from dynrefer.errors import InputError
+from dynrefer.datasets.photographs import Photograph, Photographs, fitted, stated_size
 from dynrefer.tables import read_json
 
 SplitOf = Callable[[Mapping[str, Any], str], str]
@@ -58,8 +58,8 @@ def read_coco_file(
     content = read_json(file, "images", "annotations")
     images, annotations = records(content, file, "images"), records(content, file, "annotations")
     if only is not None:
-        images = [record for record in images if isinstance(record, Mapping) and str(record.get("id")) in only]
-        annotations = [r for r in annotations if isinstance(r, Mapping) and str(r.get("image_id")) in only]
+        images = [record for record in images if isinstance(record, Mapping) and id_key(record.get("id")) in only]
+        annotations = [r for r in annotations if isinstance(r, Mapping) and id_key(r.get("image_id")) in only]
     found = _images(images, annotations, file, photographs, split_of)
     names = category_names(content.get("categories"))
     seen: set[str] = set()
@@ -68,7 +68,7 @@ def read_coco_file(
             problems.skip("annotations that are no records", f"number {place} of {file.name}")
             continue
         what = f"annotation {entry(record, 'id') or f'number {place}'} of {file.name}"
-        image = found.get(str(record.get("image_id")))
+        image = found.get(id_key(record.get("image_id")))
         if image is None:
             problems.skip("annotations of photographs that are missing", what)
             continue
@@ -82,7 +82,7 @@ def category_names(categories: Any) -> dict[str, str]:
     """Names of the categories that have one, by their ids as text."""
     listed = categories if isinstance(categories, list) else []
     return {
-        str(category.get("id")): str(category["name"]).strip()
+        id_key(category.get("id")): str(category["name"]).strip()
         for category in listed
         if isinstance(category, Mapping) and isinstance(category.get("name"), str) and category["name"].strip()
     }
@@ -92,7 +92,7 @@ def _images(
     images: list[Any], annotations: Iterable[Any], file: Path, photographs: Photographs, split_of: SplitOf
 ) -> dict[str, AnnotatedImage]:
     """The photographs by their ids; where these are missing by order, and by file name too."""
-    used = {str(record.get("image_id")) for record in annotations if isinstance(record, Mapping)}
+    used = {id_key(record.get("image_id")) for record in annotations if isinstance(record, Mapping)}
     first = 0 if "0" in used else 1
     found: dict[str, AnnotatedImage] = {}
     other_names: dict[str, AnnotatedImage] = {}
@@ -101,7 +101,7 @@ def _images(
             photographs.problems.skip("images that are no records", f"number {place} of {file.name}")
             continue
         image_id, name = entry(record, "id", "image_id"), entry(record, *_FILE_NAMES)
-        key = str(place if image_id is None else image_id)
+        key = id_key(place if image_id is None else image_id)
         split = split_of(record, key)
         photograph = photographs.open(name if name is not None else key, key, split, stated_size(record))
         if photograph is None:
@@ -120,15 +120,13 @@ def _annotation(
     problems: Problems,
     what: str,
 ) -> Annotation | None:
-    try:
-        box = annotated_box(record, photograph)
-    except InputError as error:
-        problems.skip(str(error.args[0]), what)
+    box = fitted(lambda: annotation_box(record), photograph, problems, what)
+    if box is None:
         return None
     captions = texts_of(entry(record, "caption", "captions"))
     if captions is None:
         problems.note("captions that are no text, and not used", what)
-    class_name = names.get(str(entry(record, "category_id", "category")))
+    class_name = names.get(id_key(entry(record, "category_id", "category")))
     if not captions and class_name is None:
         problems.skip("annotations with neither a caption nor a category that has a name", what)
         return None

@@ -9,18 +9,20 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
-from dynrefer.boxes import Box
+from dynrefer.coco_files import box_numbers
 from dynrefer.datasets.described import DescribedRegion, described_samples, whole_image
 from dynrefer.datasets.io import Problems
-from dynrefer.datasets.photographs import Photograph, Photographs, corners
+from dynrefer.datasets.photographs import Photograph, Photographs, fitted
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.tables import read_text
 
 SPLITS = ("train", "val", "test")
+SIDES = ("xmin", "ymin", "xmax", "ymax")
 _MARK = re.compile(r"\[/EN#(\d+)/(\S+) ([^\]]*)\]")
 _NOT_SEEN = "0"  # the id of phrases that name nothing visible
 _AND = re.compile(r"\s*,?\s*(?:and|with another)\b")
@@ -31,7 +33,7 @@ class _Boxes:
     """What an annotation file says: the photograph's size and the boxes of each thing, by its id."""
 
     size: tuple[str, str] | None
-    things: dict[str, list[Box]] = field(default_factory=lambda: defaultdict(list))
+    things: dict[str, list[dict[str, str | None]]] = field(default_factory=lambda: defaultdict(list))
 
 
 def read(root: Path, problems: Problems) -> Iterator[Sample]:
@@ -88,9 +90,8 @@ def _boxes(file: Path) -> _Boxes:
     found = _Boxes((width, height) if width and height else None)
     for thing in tree.iter("object"):
         for box in thing.iter("bndbox"):
-            sides = [box.findtext(name) for name in ("xmin", "ymin", "xmax", "ymax")]
             for name in thing.iter("name"):
-                found.things[(name.text or "").strip()].append(corners(sides, sized=False))
+                found.things[(name.text or "").strip()].append({side: box.findtext(side) for side in SIDES})
     return found
 
 
@@ -108,10 +109,8 @@ def _regions(photograph: Photograph, boxes: _Boxes, sentences: list[str], proble
     for thing, found in boxes.things.items():
         if thing == _NOT_SEEN or len(found) != 1 or thing not in phrases:
             continue  # several boxes: a group, of which no box is what the phrase says
-        try:
-            box = photograph.fit(found[0])
-        except InputError as error:
-            problems.skip(str(error.args[0]), f"thing {thing} of {photograph.image_id}.xml")
+        box = fitted(partial(box_numbers, found[0], SIDES), photograph, problems, f"thing {thing} of {photograph.name}")
+        if box is None:
             continue
         called = tuple(phrase for phrase, _ in phrases[thing].most_common())
         name = f"flickr30k-{photograph.image_id}-{thing}"

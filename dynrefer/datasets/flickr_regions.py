@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dynrefer.coco_files import annotation_box, id_key
 from dynrefer.datasets.described import DescribedRegion, described_samples, whole_image
 from dynrefer.datasets.io import Problems, read_splits, records, texts_of
-from dynrefer.datasets.photographs import Photograph, Photographs, annotated_box, stated_size
+from dynrefer.datasets.photographs import Photograph, Photographs, fitted, stated_size
 from dynrefer.datasets.sample import Sample
-from dynrefer.errors import InputError
 from dynrefer.tables import read_json
 
 
@@ -29,7 +29,7 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
     opened: dict[str, Photograph] = {}
     images, listed = records(content, file, "images"), records(content, file, "regions")
     for record in images:
-        key = str(record.get("id"))
+        key = id_key(record.get("id"))
         photograph = photographs.open(record.get("file_name"), key, splits.get(key, "none"), stated_size(record))
         if photograph is not None:
             opened[key] = photograph
@@ -37,29 +37,26 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
     for place, record in enumerate(listed, start=1):
         region = _region(record, opened, f"region {record.get('id', f'number {place}')} of {file.name}", problems)
         if region is not None:
-            regions[str(record.get("image_id"))].append(region)
+            regions[id_key(record.get("image_id"))].append(region)
     problems.check(len(images) + len(listed))
     captions: dict[str, list[str]] = defaultdict(list)
     for record in content.get("captions", ()):
-        captions[str(record.get("image_id"))] += texts_of(record.get("caption")) or ()
+        captions[id_key(record.get("image_id"))] += texts_of(record.get("caption")) or ()
     return (s for key, found in opened.items() for s in _samples(found, regions[key], captions[key]))
 
 
 def _region(
     record: Mapping[str, Any], opened: Mapping[str, Photograph], what: str, problems: Problems
 ) -> DescribedRegion | None:
-    photograph = opened.get(str(record.get("image_id")))
+    photograph = opened.get(id_key(record.get("image_id")))
     phrases, sentences = texts_of(record.get("phrases")), texts_of(record.get("sentences"))
     if photograph is None:
         problems.skip("regions of photographs that are missing", what)
     elif not phrases and not sentences:
         problems.skip("regions without words", what)
     else:
-        try:
-            box = annotated_box(record, photograph)
-        except InputError as error:
-            problems.skip(str(error.args[0]), what)
-        else:
+        box = fitted(lambda: annotation_box(record), photograph, problems, what)
+        if box is not None:
             return DescribedRegion(f"flickr-{record.get('id', what)}", box, sentences or (), phrases=phrases or ())
     return None
 

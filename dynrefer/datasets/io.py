@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dynrefer.atomic import written_whole
+from dynrefer.coco_files import id_key
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.tables import read_json
@@ -77,7 +79,7 @@ def read_splits(file: Path) -> dict[str, str]:
     content = read_json(file)
     if not isinstance(content, dict) or not all(isinstance(ids, list) for ids in content.values()):
         raise InputError(f"{file} does not list image ids by split, such as 'train' and 'val'.")
-    return {str(image_id): str(split) for split, ids in content.items() for image_id in ids}
+    return {id_key(image_id): str(split) for split, ids in content.items() for image_id in ids}
 
 
 def texts_of(value: Any) -> tuple[str, ...] | None:
@@ -89,19 +91,10 @@ def texts_of(value: Any) -> tuple[str, ...] | None:
 
 
 def write_samples(samples: Iterable[Sample], file: Path) -> None:
-    """Writes one sample a line, under another name until all are written. Raises InputError where that fails."""
-    draft = file.with_name(f".{file.name}.draft")
-    try:
-        with draft.open("w", encoding="utf-8") as stream:
-            for sample in samples:
-                stream.write(json.dumps(sample.to_dict(), ensure_ascii=False, separators=(",", ":")) + "\n")
-        draft.replace(file)
-    except OSError as error:
-        raise InputError(
-            f"{file} cannot be written ({error.strerror}): free some disk or name another --out."
-        ) from error
-    finally:
-        draft.unlink(missing_ok=True)
+    """Writes one sample a line; the file is whole or as it was before. Raises InputError where it cannot be written."""
+    with written_whole(file) as draft, draft.open("w", encoding="utf-8") as stream:
+        for sample in samples:
+            stream.write(json.dumps(sample.to_dict(), ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
 def iter_samples(file: Path) -> Iterator[Sample]:

@@ -10,9 +10,8 @@ from typing import Any
 
 from dynrefer.datasets.described import DescribedRegion, described_samples
 from dynrefer.datasets.io import Problems, entry, records
-from dynrefer.datasets.photographs import Photograph, Photographs, corners, stated_size, whole
+from dynrefer.datasets.photographs import Photograph, Photographs, fitted, sized_box, stated_size, whole
 from dynrefer.datasets.sample import Sample
-from dynrefer.errors import InputError
 from dynrefer.tables import read_json
 
 
@@ -38,10 +37,8 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
 def _region(record: Mapping[str, Any], photograph: Photograph, problems: Problems) -> DescribedRegion | None:
     name, description = record["name"].strip(), record.get("description")
     texts = (description,) if isinstance(description, str) else ()
-    try:
-        given = record.get("box")
-        box = photograph.fit(corners(given)) if given else whole(photograph.size)
-    except InputError as error:
-        problems.skip(str(error.args[0]), photograph.name)
+    given = record.get("box")
+    box = fitted(lambda: sized_box(given), photograph, problems, photograph.name) if given else whole(photograph.size)
+    if box is None:
         return None
     return DescribedRegion(f"named-{photograph.image_id}", box, texts, name, name=name, source="described")

@@ -1,12 +1,12 @@
 """The photographs that annotation files name, and boxes fitted to them, or the reason why one cannot be used."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dynrefer.boxes import Box, clip
+from dynrefer.coco_files import box_numbers, corners
 from dynrefer.datasets.io import Problems, entry
 from dynrefer.errors import InputError
 from dynrefer.photo_files import PhotoFinder, PhotoHeader, fit_boxes
@@ -76,61 +76,23 @@ def stated_size(record: Mapping[str, Any]) -> tuple[Any, Any] | None:
     return None if width is None or height is None else (width, height)
 
 
-def corners(values: Any, *, sized: bool = True) -> Box:
-    """x, y, width, height (or, not `sized`, x1, y1, x2, y2) as x1, y1, x2, y2; numbers written as text are numbers.
-
-    Raises InputError with the reason, as one says it of several boxes.
-    """
+def fitted(read: Callable[[], Box], photograph: Photograph, problems: Problems, what: str) -> Box | None:
+    """The box that `read` gives, fitted to the photograph, or None, with the reason counted for `what`."""
     try:
-        x, y, right, bottom = (_number(value) for value in values)
-    except (TypeError, ValueError) as error:
-        raise InputError("boxes that are not four numbers") from error
-    return (x, y, x + right, y + bottom) if sized else (x, y, right, bottom)
-
-
-def annotated_box(record: Mapping[str, Any], photograph: Photograph) -> Box:
-    """The box of a COCO-format annotation, from its segmentation where it has none, fitted to the photograph.
-
-    Raises InputError with the reason.
-    """
-    given = record.get("bbox")
-    return photograph.fit(corners(given) if given else _bounds(record.get("segmentation")))
-
-
-def _bounds(segmentation: Any) -> Box:
-    """The box around polygons [[x, y, x, y, ...], ...] or a run-length code. Raises InputError with the reason."""
-    if isinstance(segmentation, Mapping):
-        return _run_length_bounds(segmentation)
-    flat = isinstance(segmentation, list) and segmentation and not isinstance(segmentation[0], list)
+        box = read()
+    except InputError as error:
+        problems.skip("boxes that cannot be read", f"{what}: {str(error.args[0]).rstrip('.')}")
+        return None
     try:
-        numbers = [_number(v) for polygon in ([segmentation] if flat else segmentation) for v in polygon]
-    except (TypeError, ValueError) as error:
-        raise InputError("boxes that are missing") from error
-    if len(numbers) < 4 or len(numbers) % 2:
-        raise InputError("boxes that are missing")
-    return min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2])
+        return photograph.fit(box)
+    except InputError as error:
+        problems.skip(str(error.args[0]), what)
+        return None
 
 
-def _run_length_bounds(code: Mapping[str, Any]) -> Box:
-    try:
-        from pycocotools import mask
-
-        height, width = (int(side) for side in code["size"])
-        packed = mask.frPyObjects(dict(code), height, width) if isinstance(code["counts"], list) else dict(code)
-        return corners(mask.toBbox(packed).tolist())
-    except ImportError as error:
-        raise InputError("boxes given as run lengths, which need the package pycocotools") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError("boxes that are missing") from error
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool):
-        raise TypeError
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError
-    return number
+def sized_box(values: Any) -> Box:
+    """x, y, width, height as x1, y1, x2, y2. Raises InputError where they are not four numbers."""
+    return corners(*box_numbers(values, ("x", "y", "width", "height")))
 
 
 def _silent(words: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from dynrefer.coco_files import id_key
 from dynrefer.datasets.coco_format import AnnotatedImage, read_coco_file
 from dynrefer.datasets.described import DescribedRegion, described_samples
 from dynrefer.datasets.io import Problems, records
@@ -42,12 +43,12 @@ def read_plain_pickle(file: Path) -> Any:
 def read(root: Path, problems: Problems) -> Iterator[Sample]:
     """One sample a referred object. Raises InputError where files are missing or of another format."""
     refs = _references(root)
-    wanted = {str(ref["image_id"]) for ref in refs}
+    wanted = {id_key(ref["image_id"]) for ref in refs}
     content = read_coco_file(root / "instances.json", Photographs(root, problems), lambda *_: "none", wanted)
     grouped: dict[str, tuple[Photograph, list[DescribedRegion]]] = {}
     for place, ref in enumerate(refs, start=1):
         what = f"reference {ref.get('ref_id', f'number {place}')}"
-        image = content.images.get(str(ref["image_id"]))
+        image = content.images.get(id_key(ref["image_id"]))
         region = _region(ref, image, place) if image else None
         if image is None:
             problems.skip("photographs that are missing", f"image {ref['image_id']} of {what}")

@@ -5,12 +5,14 @@ captioning benchmark; `vgcoco_splits.json` goes before it for VG-COCO) and `VG_1
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dynrefer.coco_files import id_key
 from dynrefer.datasets.described import DescribedRegion, described_samples
 from dynrefer.datasets.io import Problems, entry, read_splits, records
-from dynrefer.datasets.photographs import Photograph, Photographs, corners, stated_size
+from dynrefer.datasets.photographs import Photograph, Photographs, fitted, sized_box, stated_size
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.tables import read_json
@@ -60,7 +62,7 @@ def _read_list(file: Path, problems: Problems) -> list[Mapping[str, Any]]:
 def _id(record: Mapping[str, Any], name: str) -> str:
     """An id that version 1.2 calls `name` and version 1.0 just "id", as text; empty where there is none."""
     found = entry(record, name, "id")
-    return "" if found is None else str(found)
+    return id_key(found)
 
 
 def _splits(root: Path, coco_only: bool) -> dict[str, str]:
@@ -73,10 +75,8 @@ def _regions(listed: list[Mapping[str, Any]], photograph: Photograph, problems: 
     for record in listed:
         region_id, phrase = _id(record, "region_id"), record.get("phrase")
         what = f"region {region_id} of image {photograph.image_id}"
-        try:
-            box = photograph.fit(corners([record.get(key) for key in ("x", "y", "width", "height")]))
-        except InputError as error:
-            problems.skip(str(error.args[0]), what)
+        box = fitted(partial(sized_box, record), photograph, problems, what)
+        if box is None:
             continue
         if not isinstance(phrase, str) or not phrase.strip():
             problems.skip("empty descriptions", what)

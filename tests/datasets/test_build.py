@@ -78,7 +78,7 @@ def test_examples_of_every_source_are_shown(coco_root: Path, tmp_path: Path) -> 
 
 
 def test_an_unknown_data_set_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="coco, flickr-entities, .*, own, refcocog, vg, vg-coco"):
+    with pytest.raises(InputError, match=r"coco, flickr-entities, .*, own, refcocog, vg, vg-coco"):
         build("imagenet", tmp_path, tmp_path / "out")
 
 

@@ -69,7 +69,7 @@ def test_the_official_layout_is_read(tmp_path: Path) -> None:
     [
         ({"bbox": [10, 10, 0, 5]}, "boxes without area"),
         ({"bbox": [200, 10, 5, 5]}, "boxes outside their photograph"),
-        ({"bbox": [10, 10, float("nan"), 5]}, "boxes that are not four numbers"),
+        ({"bbox": [10, 10, float("nan"), 5]}, "boxes that cannot be read"),
         ({"category_id": 99}, "annotations with neither a caption nor a category that has a name"),
         ({"image_id": 77}, "annotations of photographs that are missing"),
     ],
@@ -86,7 +86,7 @@ def test_one_bad_annotation_in_many_is_skipped_and_named(coco_root: Path, change
 
     assert "coco-999" not in ids and "coco-10" in ids
     assert problems.counts == {reason: 1}
-    assert problems.examples[reason] == ["annotation 999 of instances.json"]
+    assert problems.examples[reason][0].startswith("annotation 999 of instances.json")
 
 
 def test_more_than_one_percent_bad_stops_with_the_worst_named(coco_root: Path) -> None:

@@ -66,10 +66,14 @@ def test_one_box_may_be_of_two_things(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("objects", "reason", "named"),
     [
-        (ONE_BOX.format(1, 60), "boxes without area", "thing 1 of 36.xml"),
-        (ONE_BOX.format(1, "x"), "annotations that cannot be read", "36.xml"),
+        (ONE_BOX.format(1, 60), "boxes without area", "thing 1 of flickr30k-images/36.jpg"),
+        (ONE_BOX.format(1, "x"), "boxes that cannot be read", "thing 1 of flickr30k-images/36.jpg"),
         ("<object>", "annotations that cannot be read", "36.xml"),
-        (ONE_BOX.format(1, 120).replace(">60<", ">130<"), "boxes outside their photograph", "thing 1 of 36.xml"),
+        (
+            ONE_BOX.format(1, 120).replace(">60<", ">130<"),
+            "boxes outside their photograph",
+            "thing 1 of flickr30k-images/36.jpg",
+        ),
     ],
 )
 def test_bad_annotations_cost_themselves_alone(tmp_path: Path, objects: str, reason: str, named: str) -> None:

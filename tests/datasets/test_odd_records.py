@@ -170,5 +170,5 @@ def test_coco_captions_and_attributes_of_another_form_are_counted(coco_root: Pat
         content = json.loads((annotations / name).read_text())
         spoil(content)
         write_json(annotations / name, content)
-    with pytest.raises(InputError, match="captions that are no text|attribute vectors that cannot be read"):
+    with pytest.raises(InputError, match=r"captions that are no text|attribute vectors that cannot be read"):
         read_coco(coco_root, Problems())
