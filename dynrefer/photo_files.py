@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import unquote
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from dynrefer.boxes import Box
+from dynrefer.decoding import FORMATS, ORIENTATION
 from dynrefer.errors import InputError, shown
 
 PHOTO_ENDINGS = frozenset(
@@ -66,8 +67,8 @@ class PhotoHeader:
     def read(cls, path: Path) -> PhotoHeader:
         """Read a file's header. Raises InputError, naming the file, where it is no photograph."""
         try:
-            with Image.open(path) as image:
-                turn = image.getexif().get(ExifTags.Base.Orientation, 1)
+            with Image.open(path, formats=FORMATS) as image:
+                turn = image.getexif().get(ORIENTATION, 1)
                 return cls(path.name, image.size, turn if turn in range(1, 9) else 1)
         except FileNotFoundError as error:
             raise InputError(f"there is no photograph {shown(path.name)}") from error

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dynrefer.box_files import boxes_from_file
+from dynrefer.box_files import BoxFile
 from dynrefer.errors import InputError
+from dynrefer.photo_files import PhotoHeader
 from dynrefer.results import Caption, RegionResult, Scored
 from dynrefer.ui.downloads import FORMATS, download
 from dynrefer.ui.photo import DISPLAY_SIZE, Photo, view_colour
@@ -58,7 +59,8 @@ def test_what_is_saved_reads_back_in(kind: str, photo: Photo, results: list[Regi
     file = download(kind, results, "dog.jpg", photo)
     path = tmp_path / file["name"]
     path.write_bytes(decoded(file["url"]))
-    assert boxes_from_file(path, photo.size) == [result.box for result in results]
+    boxes, _ = BoxFile.read(path).of("dog.jpg").fit(PhotoHeader("dog.jpg", photo.size))
+    assert [box.box for box in boxes] == [result.box for result in results]
 
 
 def test_the_annotated_photograph_keeps_its_shape_and_changes_only_near_the_boxes(
