@@ -189,7 +189,8 @@ def write_checkpoint(
     (folder / CONFIG).write_text(json.dumps(config.to_dict(), indent=1) + "\n", encoding="utf-8")
     (folder / VOCABULARY).write_text(vocabulary.to_json() + "\n", encoding="utf-8")
     for name, tokenizer in tokenizers.items():
-        (folder / name).write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
+        plain = json.loads(tokenizer.to_str()) | {"truncation": None, "padding": None}  # which are the model's affair
+        (folder / name).write_text(json.dumps(plain, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
 def _empty(config: ModelConfig) -> DynRefer:

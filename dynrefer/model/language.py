@@ -147,13 +147,15 @@ class LanguageDecoder(nn.Module):
             prompt, mask = F.pad(prompt, (0, 0, 0, missing)), F.pad(mask, (0, missing))
         regions, length = mask.shape
         key = (options, regions, length, self.t5.shared.weight.data_ptr())
+        # Taken out while it is in use, so that two predictors that share the model never write into the same buffers.
         search = self._searches.pop(key, None) or BeamSearch(self.t5, options, regions, length, record=record)
+        encoded = self.t5.encoder(inputs_embeds=prompt, attention_mask=mask).last_hidden_state
+        found = search.run(encoded, mask)
         if record:
             self._searches[key] = search
             while len(self._searches) > RECORDED_SHAPES:
                 self._searches.popitem(last=False)
-        encoded = self.t5.encoder(inputs_embeds=prompt, attention_mask=mask).last_hidden_state
-        return search.run(encoded, mask)
+        return found
 
 
 def _build_t5(config: T5Config) -> T5ForConditionalGeneration:

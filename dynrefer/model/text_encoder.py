@@ -22,7 +22,7 @@ class TextEncoder(nn.Module):
     def __init__(self, config: TextEncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.tokenizer: Tokenizer | None = None
+        self._tokenizer: Tokenizer | None = None
         if config.kind == "bert":
             from transformers import BertConfig, BertModel
 
@@ -33,11 +33,21 @@ class TextEncoder(nn.Module):
             model = CLIPTextModel if config.kind == "clip-pooled" else CLIPTextModelWithProjection
             self.text = model(CLIPTextConfig(**config.options))
 
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """Cuts texts at the configured length."""
+        return self._tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: Tokenizer | None) -> None:
+        if tokenizer is not None:
+            tokenizer.enable_truncation(self.config.max_length)
+        self._tokenizer = tokenizer
+
     @torch.no_grad()
     def forward(self, texts: Sequence[str], batch_size: int = 256) -> Tensor:
         """Embed texts in batches of like length -> [T, E] in the order given, float32, on the model's device."""
         assert self.tokenizer is not None, "a checkpoint sets the tokenizer"
-        self.tokenizer.enable_truncation(self.config.max_length)
         encoded = [self.tokenizer.encode(text).ids for text in texts]
         device = next(self.parameters()).device
         order = sorted(range(len(texts)), key=lambda i: len(encoded[i]))
