@@ -1,33 +1,22 @@
-"""Ranking metrics: average precision, OVAD's mean over attributes, accuracy and mean average precision over classes."""
+"""Figures from labels and scores: average precision, accuracy, COCO's mAP on true boxes, and calibration."""
 
 import contextlib
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from sklearn.metrics import average_precision_score, recall_score
 
 UNKNOWN = -1
 ATTRIBUTE_GROUPS = ("all", "head", "medium", "tail")
+CALIBRATION_BINS = 15
+RECALL_POINTS = 100
 
 
 def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Area under the precision-recall steps of one class; regions of equal score enter together.
-
-    Args:
-        labels: 1 or 0, [N].
-        scores: any finite numbers, [N], the higher the more likely.
-
-    Returns:
-        0 .. 1, or nan where no label is 1.
-    """
-    if not labels.any():
-        return float("nan")
-    order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(labels[order])
-    last_of_equals = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    hits = hits[last_of_equals]
-    recall_steps = np.diff(hits, prepend=0) / hits[-1]
-    return float(np.sum(recall_steps * hits / (last_of_equals + 1)))
+    """Average precision (0 .. 1) of one class from labels of 1 or 0 [N] and scores [N]; nan where no label is 1."""
+    return float(average_precision_score(labels, scores)) if labels.any() else float("nan")
 
 
 def attribute_precisions(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -69,13 +58,79 @@ def class_accuracy(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float]
         truth: class index of each region, [N].
         scores: [N, C].
     """
-    right = scores.argmax(axis=1) == truth
-    return float(right.mean()), float(np.mean([right[truth == c].mean() for c in np.unique(truth)]))
+    best = scores.argmax(axis=1)
+    # Balanced accuracy, asked for in this way since scikit-learn's own warns of classes that only answers name.
+    balanced = recall_score(truth, best, labels=np.unique(truth), average="macro")
+    return float((best == truth).mean()), float(balanced)
 
 
 def class_precisions(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Average precision of each class with every region scored for every class, [C]; nan for an absent class."""
     return np.array([average_precision(truth == c, scores[:, c]) for c in range(scores.shape[1])])
+
+
+def calibration_bins(scores: np.ndarray, right: np.ndarray) -> list[dict[str, float]]:
+    """How often answers of about the same score are right, in 15 bins of equal width; empty bins are left out.
+
+    Args:
+        scores: probabilities, [N].
+        right: whether each was right, [N].
+
+    Returns:
+        For each bin from the lowest on its `score` (mean), `right` (share) and `count`.
+    """
+    number = np.minimum((scores * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    found = []
+    for b in np.unique(number):
+        inside = number == b
+        share, mean = float(right[inside].mean()), float(scores[inside].mean())
+        found.append({"score": mean, "right": share, "count": int(inside.sum())})
+    return found
+
+
+def expected_calibration_error(bins: Sequence[dict[str, float]]) -> float:
+    """Mean distance (0 .. 1) of score and share of right answers, bins by their counts (Guo et al., ICML 2017)."""
+    total = sum(item["count"] for item in bins)
+    return sum(item["count"] * abs(item["score"] - item["right"]) for item in bins) / max(total, 1)
+
+
+def doubt_table(scores: np.ndarray, right: np.ndarray) -> list[dict[str, Any]]:
+    """What calling an answer sure from some score on would mean: thresholds 0, 0.05 .. 0.95.
+
+    Returns:
+        For each `threshold` the share of regions that are `sure`, and the share of right answers among the sure ones
+        (`right_if_sure`) and the others (`right_if_unsure`), None where there is none.
+    """
+    rows = []
+    for threshold in np.arange(20) / 20:
+        sure = scores >= threshold
+        shares = [float(right[chosen].mean()) if chosen.any() else None for chosen in (sure, ~sure)]
+        rows.append(
+            {
+                "threshold": round(float(threshold), 2),
+                "sure": float(sure.mean()),
+                "right_if_sure": shares[0],
+                "right_if_unsure": shares[1],
+            }
+        )
+    return rows
+
+
+def interpolated_ap(right: np.ndarray, scores: np.ndarray, truths: int) -> float:
+    """Mean, over recalls of 0, 0.01 .. 0.99, of the best precision at that recall or above.
+
+    Args:
+        right: whether each prediction is right, by falling score, [N].
+        scores: falling, [N].
+        truths: number of true boxes.
+    """
+    if not len(right) or not truths:
+        return 0.0
+    last_of_equals = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
+    hits = np.cumsum(right)[last_of_equals]
+    best_from_here = np.maximum.accumulate((hits / (last_of_equals + 1))[::-1])[::-1]
+    reached = np.searchsorted(hits * RECALL_POINTS, np.arange(RECALL_POINTS) * truths)
+    return float(np.append(best_from_here, 0.0)[reached].mean())
 
 
 def box_oracle_map(truth: np.ndarray, scores: np.ndarray, boxes: np.ndarray, images: Sequence[str]) -> float:
