@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import average_precision_score
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from dynrefer.datasets.sample import DESCRIBED
 from dynrefer.errors import InputError
+from dynrefer.evaluation.metrics import attribute_precisions, class_accuracy
 from dynrefer.model import DynRefer
 from dynrefer.training.collate import stack_views
 from dynrefer.training.dataset import Views, ViewSource
@@ -119,28 +119,15 @@ class Validation:
         truth = self.regions.category[numbers].numpy()
         known = (truth >= 0) & (np.asarray(self.regions.traits.area)[answers.numbers] > MIN_AREA)
         if known.any():
-            best = torch.cat(answers.classes).numpy()[known].argmax(1)
-            scores["class_top1"] = float((best == truth[known]).mean())
-            scores["class_mean"] = float(np.mean([(best == c)[truth[known] == c].mean() for c in set(truth[known])]))
-        precision = mean_precision(self.regions.attributes(numbers).numpy(), torch.cat(answers.attributes).numpy())
-        if precision is not None:
-            scores["attribute_map"] = precision
+            classes = torch.cat(answers.classes).numpy()[known]
+            scores["class_top1"], scores["class_mean"] = class_accuracy(truth[known], classes)
+        labels = self.regions.attributes(numbers).numpy()
+        precisions = attribute_precisions(labels, torch.cat(answers.attributes).numpy())
+        if not np.isnan(precisions).all():
+            scores["attribute_map"] = float(np.nanmean(precisions))
         if answers.losses:
             scores["caption_loss"] = float(np.mean(answers.losses))
         return scores | {"score": sum(FACTORS[name] * value for name, value in scores.items())}
-
-
-def mean_precision(labels: np.ndarray, scores: np.ndarray) -> float | None:
-    """Mean over attributes of average precision, each over the regions whose label (1 / 0 / -1 unknown) is known.
-
-    labels, scores [R, A]; None where no region has any.
-    """
-    found = []
-    for label, score in zip(labels.T, scores.T, strict=True):
-        known = label >= 0
-        if (label == 1).any():
-            found.append(average_precision_score(label[known], score[known]))
-    return float(np.mean(found)) if found else None
 
 
 def with_pixels(batch: Batch, model: DynRefer) -> Batch:
