@@ -133,7 +133,7 @@ class Trainer:
                 if stop:
                     log.say(f"stopped after step {done}; the same command goes on from there")
                     break
-            for image, reason in self.unreadable.items():
+            for image, reason in self._left_out():
                 log.say(f"left out {image}: {reason}")
         return self._finish() if self.progress.step == steps else None
 
@@ -181,6 +181,11 @@ class Trainer:
         if part.tags is None:
             return self.bank
         return replace(self.bank, tags=self.bank.tags[part.tags.to(self.bank.tags.device)])
+
+    def _left_out(self) -> list[tuple[str, str]]:
+        """Photographs that could not be read so far, to train or to validate with, and why."""
+        held_out = self.setup.validation.unreadable if self.setup.validation is not None else {}
+        return list((self.unreadable | held_out).items())
 
     def _note_unreadable(self, part: StepPart) -> None:
         """Remember photographs that were passed over. Raises InputError where they are more than 1 % of all."""
@@ -239,7 +244,6 @@ class Trainer:
             with self.average.applied(self.model) if self.average else nullcontext():
                 scores = self.setup.validation(self.model, self.autocast())
                 log.scores(self.progress.step, scores)
-                self.unreadable |= self.setup.validation.unreadable
                 best = self.progress.best_score
                 if best is None or scores["score"] > best or self.progress.best_step == self.progress.step:
                     save_checkpoint(self.folder / "best", self.model, self.setup.vocabulary)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from dynrefer.datasets.io import too_many
 from dynrefer.datasets.sample import DESCRIBED
 from dynrefer.errors import InputError
 from dynrefer.evaluation.metrics import attribute_precisions, class_accuracy
@@ -76,7 +77,7 @@ class Validation:
     def __call__(self, model: DynRefer, autocast: torch.autocast) -> dict[str, float]:
         """`class_top1`, `class_mean`, `attribute_map`, `caption_loss` where samples allow, and as `score` a sum.
 
-        Raises InputError where none of the photographs can be read.
+        Raises InputError where more than 1 % of the photographs cannot be read.
         """
         model.eval()
         device = next(model.parameters()).device
@@ -88,8 +89,13 @@ class Validation:
                 with autocast:
                     self._answer(model, bank, numbers, _batch(views).to(device), answers)
         model.train()
-        if not answers.numbers:
-            raise InputError("None of the validation photographs can be read.")
+        total = len(self.regions.photographs)
+        if not answers.numbers or too_many(len(self.unreadable), total):
+            image, reason = next(iter(self.unreadable.items()))
+            raise InputError(
+                f"{len(self.unreadable)} of {total} photographs to validate with cannot be read, more than 1 %; the first "
+                f"is {image} ({reason.rstrip('.')}). Put them right, and the same command goes on."
+            )
         return self._scores(answers)
 
     def _answer(self, model: DynRefer, bank: TextBank, numbers: list[int], batch: Batch, answers: _Answers) -> None:
