@@ -93,7 +93,7 @@ class Validation:
         if not answers.numbers or too_many(len(self.unreadable), total):
             image, reason = next(iter(self.unreadable.items()))
             raise InputError(
-                f"{len(self.unreadable)} of {total} photographs to validate with cannot be read, more than 1 %; the first "
+                f"{len(self.unreadable)} of {total} photographs to validate with cannot be read, over 1 %; the first "
                 f"is {image} ({reason.rstrip('.')}). Put them right, and the same command goes on."
             )
         return self._scores(answers)
