@@ -76,7 +76,7 @@ class Collate:
             tags=tags if draw.tags is None else tags[:, draw.tags],
             style=self._style([STYLE_OF.get(item.source, "region") for item in items]),
             attributes=regions.attributes(samples),
-            category=regions.category[samples],
+            category=regions.category(samples),
             names=regions.names(samples) if weights.name else None,
             names_class=torch.tensor([item.source == "class" for item in items]),
             teacher=dataset.probabilities(samples),
@@ -88,7 +88,7 @@ class Collate:
         return GlobalTexts(
             self.dataset.texts.embeddings(draw.texts),
             draw.texts,
-            self.dataset.regions.category[draw.samples],
+            self.dataset.regions.category(draw.samples),
             torch.tensor([source == "class" for source in draw.sources]),
         )
 

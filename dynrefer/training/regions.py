@@ -128,10 +128,9 @@ class RegionTable:
         self._attribute_row.append(len(self._attributes) // self.num_attributes)
         self._attributes.extend(sample.attributes)
 
-    @property
-    def category(self) -> Tensor:
-        """Place of each region's class in the vocabulary's classes, int64 [S], -1 = unknown."""
-        return torch.from_numpy(np.asarray(self._category).astype(np.int64))
+    def category(self, numbers: Tensor) -> Tensor:
+        """Place of the classes of regions [B] in the vocabulary's classes, int64 [B], -1 = unknown."""
+        return torch.from_numpy(np.asarray(self._category)[numbers.numpy()].astype(np.int64))
 
     def place(self, number: int) -> Place:
         """Photograph and box of a region."""

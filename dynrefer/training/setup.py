@@ -85,7 +85,7 @@ def prepare(
         every = [sample for sample in samples if sample.split in ("train", "val")]
         features = _open_cache(config, every, checkpoint.model, cache or data / "features")
         samples = _cached(every, features)
-    corpus = load_texts(data / "corpus.jsonl") if config.texts.extra else []
+    corpus = _corpus(data / "corpus.jsonl") if config.texts.extra else []
     regions = _Regions(config, checkpoint.vocabulary, samples, keep=features is not None)
     if not len(regions.train):
         raise InputError(f"{data} has no sample of the split 'train' to train on.")
@@ -119,6 +119,13 @@ def prepare(
     identity = _identity(config, regions.digest, checkpoint)
     steps = config.steps_for(len(regions.train))
     return Setup(model, checkpoint.vocabulary, bank, dataset, collate, loading, validation, steps, identity, teacher)
+
+
+def _corpus(file: Path) -> list[Sentence]:
+    """Texts without a photograph."""
+    if not file.exists():
+        raise InputError(f"{file} is missing: build the data with texts, or set 'texts.extra' to 0.")
+    return load_texts(file)
 
 
 class _Regions:

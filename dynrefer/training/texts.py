@@ -67,7 +67,8 @@ class TextTable:
         for start in range(0, len(self.texts), _CHUNK):
             part = self.texts[start : start + _CHUNK]
             for row, found in enumerate(tokenizer.encode_batch(part, add_special_tokens=False), start=start):
-                tokens = [*found.ids[: max_tokens - 1], end_token]
+                own = [token for token, is_text in zip(found.ids, found.attention_mask, strict=True) if is_text]
+                tokens = [*own[: max_tokens - 1], end_token]
                 ids[row, : len(tokens)] = tokens
                 longest = max(longest, len(tokens))
                 if unknown is not None and unknown in tokens:

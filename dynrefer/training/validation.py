@@ -122,7 +122,7 @@ class Validation:
     def _scores(self, answers: _Answers) -> dict[str, float]:
         numbers = torch.tensor(answers.numbers)
         scores: dict[str, float] = {}
-        truth = self.regions.category[numbers].numpy()
+        truth = self.regions.category(numbers).numpy()
         known = (truth >= 0) & (np.asarray(self.regions.traits.area)[answers.numbers] > MIN_AREA)
         if known.any():
             classes = torch.cat(answers.classes).numpy()[known]
