@@ -324,7 +324,9 @@ def test_an_unreadable_photograph_is_left_out_and_named(
 
 def test_many_unreadable_photographs_end_the_run(write: Write, data: Path, tmp_path: Path) -> None:
     break_photographs(data, (3, 4, 5))
-    with pytest.raises(InputError, match=r"[23] of 12 photographs cannot be read, more than 1 %; the first is .*broken"):
+    with pytest.raises(
+        InputError, match=r"[23] of 12 photographs cannot be read, more than 1 %; the first is .*broken"
+    ):
         train(write(cache={}, steps=3, batch_size=4, validate_every=9, workers=0), data, tmp_path / "run")
 
 
