@@ -64,10 +64,10 @@ class Lessons:
         self.names, self.tags = embeddings["names"], embeddings["tags"]
         self.alike = self.names @ self.names.T > ALIKE
         self.classes, self.attributes = vocabulary.embeddings["classes"], vocabulary.embeddings["attributes"]
-        self.attribute_of, self.attribute_count = vocabulary.attribute_of, len(vocabulary.attributes)
+        self.attribute_of = vocabulary.attribute_of
         number = {name: k for k, name in enumerate(vocabulary.classes)}
         self.category = np.array([number.get(region.class_name or "", -1) for region in regions])
-        unknown = (-1,) * self.attribute_count
+        unknown = (-1,) * len(vocabulary.attributes)
         self.labels = np.array([region.attributes or unknown for region in regions], np.int8)
         self.origin = np.array([origin(region) for region in regions])
         self.training = np.array([region.split == "train" for region in regions])
@@ -89,6 +89,10 @@ class Lessons:
         ready = np.flatnonzero(self.training & (np.asarray(self.cache.done) == 1))
         chance = self.weight[ready] / self.weight[ready].sum()
         return np.sort(rng.choice(ready, count, replace=False, p=chance))
+
+    def attribute_logits(self, model: DynRefer, queries: Tensor, summary: Tensor) -> Tensor:
+        """Of regions [S, A]."""
+        return attribute_logits(model, self.attributes, self.attribute_of, queries, summary)
 
     def named(self, rows: np.ndarray) -> Tensor:
         """What regions are called [S, N], 1 or 0."""
@@ -213,17 +217,16 @@ def class_losses(model: DynRefer, lessons: Lessons, batch: Batch) -> dict[str, T
     labelled = (labels >= 0).any(1)
     keep = _some(labelled.nonzero()[:, 0], MOST_LABELLED)
     if len(keep):
-        logits = attribute_logits(model, lessons, *batch.part(keep)[:2])
+        logits = lessons.attribute_logits(model, *batch.part(keep)[:2])
         share = min(1.0, 4 * labelled.float().mean().item())
         found["attribute"] = 8 * share * attribute_loss(logits, labels[keep])
     return found
 
 
-def attribute_logits(model: DynRefer, lessons: Lessons, queries: Tensor, summary: Tensor) -> Tensor:
+def attribute_logits(model: DynRefer, texts: Tensor, attribute_of: Tensor, queries: Tensor, summary: Tensor) -> Tensor:
     """[S, A]: the best template of each attribute; the classifier knows no attributes, so its belief is left out."""
-    logits = model.contrast_logits(queries, lessons.attributes, summary).float()
-    best = logits.new_full((len(logits), lessons.attribute_count), -99.0)
-    return best.scatter_reduce(1, lessons.attribute_of.expand(len(logits), -1), logits, "amax")
+    logits = model.contrast_logits(queries, texts, summary).float()
+    return best_of_groups(logits, attribute_of, int(attribute_of.max()) + 1)
 
 
 def tag_losses(heads: Heads, lessons: Lessons, batch: Batch) -> dict[str, Tensor]:
@@ -291,7 +294,7 @@ def scores(model: DynRefer, lessons: Lessons) -> dict[str, float]:
                 if name == "coco":
                     logits = model.contrast_logits(batch.queries, lessons.classes, batch.summary, batch.belief)
                     classes.append(logits.float())
-                    attributes.append(attribute_logits(model, lessons, batch.queries, batch.summary))
+                    attributes.append(lessons.attribute_logits(model, batch.queries, batch.summary))
         found[f"{name}_name"] = float(np.mean(right)) if right else 0.0
         if classes:
             known = lessons.category[rows] >= 0

@@ -23,7 +23,7 @@ from dynrefer.checkpoint import load_checkpoint
 from dynrefer.datasets.sample import Sample
 from dynrefer.datasets.texts import load_texts
 from dynrefer.model.text_encoder import TextEncoder
-from dynrefer.tables import read_json
+from dynrefer.tables import read_json, read_text
 from recipes.mini.attributes import COLOURS
 from recipes.mini.classes import CLASS_NAMES, NOUN_CLASS
 from recipes.mini.names import all_heads, as_name
@@ -32,6 +32,7 @@ from recipes.mini.start import EMBEDDINGS
 from recipes.mini.words import content_words
 
 VOCABULARY = "vocabulary.json"
+NOT_DEFAULT = Path(__file__).with_name("not_default_names.txt")
 MIN_NAME, MIN_KNOWN_NAME = 4, 2  # regions that are called so: any noun, and one that the corpus has texts of
 MIN_TAG, MIN_NEW_TAG = 8, 12  # regions of which it is said: words of the checkpoint's tags, and others
 NOT_NAMES = (
@@ -100,6 +101,12 @@ def main() -> None:
     encoder = checkpoint.model.text_encoder
     assert encoder is not None
     embed(encoder, words, everyday, [known["name"].lower() for known in classes], args.run)
+
+
+def default_names(names: Sequence[str]) -> list[int]:
+    """Places of the names that a region is called when nobody gives a list: all but those too vague to be an answer."""
+    vague = set(read_text(NOT_DEFAULT).splitlines())
+    return [place for place, name in enumerate(names) if name not in vague]
 
 
 def said_names(region: Sample, compounds: AbstractSet[str]) -> list[str]:
