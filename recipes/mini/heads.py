@@ -23,6 +23,7 @@ from dynrefer.evaluation.metrics import attribute_precisions, class_accuracy
 from dynrefer.model import DynRefer
 from dynrefer.model.query_decoder import QueryDecoder, TextQueries
 from dynrefer.training.losses import attribute_loss
+from dynrefer.vocabulary import best_of_groups
 from recipes.mini.features import FOLDER as FEATURES
 from recipes.mini.features import Cache
 from recipes.mini.loop import Schedule, load_average, train
