@@ -104,7 +104,7 @@ class BoxFile:
         if not photo or not str(photo):
             kept = names if len(names) < 2 else []
         else:
-            kept = best_names(names, photo) or _only_number(names, Path(photo))
+            kept = best_names(names, Path(photo)) or _only_number(names, Path(photo))
         groups = [group for group in self.photographs if group.name == "" or group.name in kept]
         if not groups:
             called = shown(Path(photo or "").name) or "this photograph"
