@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -10,11 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dynrefer.errors import InputError
 from dynrefer.model.language import control_text
+from dynrefer.training.config import TrainConfig
 from dynrefer.training.dataset import Draw, Item, RegionDataset, Views
 from dynrefer.training.objective import Batch, GlobalTexts
 from dynrefer.training.regions import STYLE_OF
 
+MAX_WORKERS = 8
 Tokenize = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
 
 
@@ -120,6 +127,29 @@ def stack_views(views: Sequence[Views]) -> dict[str, Tensor]:
     """Views of S regions as a batch has them: pixels, boxes and cuts [S * V, ...], geometry [S, 6]."""
     stacked = {name: torch.from_numpy(np.stack([view[name] for view in views])) for name in views[0]}
     return {name: value if name == "geometry" else value.flatten(0, 1) for name, value in stacked.items()}
+
+
+def loader_arguments(config: TrainConfig, device: torch.device, processes: int) -> dict[str, Any]:
+    """Arguments of a DataLoader. Worker processes cut photographs; cached features need none.
+
+    They are forked, so that they share the tables, which only Linux does safely.
+    """
+    can_fork = sys.platform == "linux" and "fork" in multiprocessing.get_all_start_methods()
+    workers = config.workers
+    if workers is None:
+        fitting = min(MAX_WORKERS, max(1, (os.cpu_count() or 1) // processes))
+        workers = 0 if config.cache.enabled or not can_fork else fitting
+    if workers and not can_fork:
+        raise InputError("Worker processes need Linux: set 'workers' to 0.")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads do not survive a fork
+    loading: dict[str, Any] = {"num_workers": workers, "pin_memory": device.type == "cuda"}
+    return loading | ({"worker_init_fn": _ignore_signals, "multiprocessing_context": "fork"} if workers else {})
+
+
+def _ignore_signals(number: int) -> None:
+    """A worker ends when the run does: Ctrl-C and SIGTERM, which reach it too, are for the run to answer."""
+    for signalled in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signalled, signal.SIG_IGN)
 
 
 def _pinned(tensors: Any) -> Any:

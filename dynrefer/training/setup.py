@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
-import os
-import signal
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +23,7 @@ from dynrefer.errors import InputError
 from dynrefer.model import DynRefer, ModelConfig
 from dynrefer.model.encoder import EfficientNetEncoder
 from dynrefer.training.cache import CacheSettings, FeatureCache, build_cache
-from dynrefer.training.collate import Collate
+from dynrefer.training.collate import Collate, loader_arguments
 from dynrefer.training.config import TrainConfig
 from dynrefer.training.dataset import CachedViews, PhotographViews, RegionDataset, ViewSource
 from dynrefer.training.imagenet import imagenet_teacher
@@ -39,7 +35,6 @@ from dynrefer.training.transforms import ViewTransform
 from dynrefer.training.validation import Validation
 from dynrefer.vocabulary import TextBank, Vocabulary
 
-MAX_WORKERS = 8
 logger = logging.getLogger(__name__)
 
 
@@ -93,7 +88,7 @@ def prepare(
     texts = _text_table(list(regions.texts), checkpoint.model, config, data)
     model = adapt(checkpoint.model, config).to(device)
     freeze_unused(model, config.weights, config.optimiser.rates, config.cache.enabled)
-    loading = _loading(config, device, processes)
+    loading = loader_arguments(config, device, processes)
     views = partial(_view_source, config, model.config, features)
     bank = checkpoint.vocabulary.bank(_class_names(model))
     dataset = RegionDataset(
@@ -206,29 +201,6 @@ def _view_source(
     return PhotographViews(
         regions, ViewTransform(model.num_views, model.encoder.image_size, config.views, config.augment)
     )
-
-
-def _loading(config: TrainConfig, device: torch.device, processes: int) -> dict[str, Any]:
-    """Arguments of a DataLoader. Worker processes cut photographs; cached features need none.
-
-    They are forked, so that they share the tables, which only Linux does safely.
-    """
-    can_fork = sys.platform == "linux" and "fork" in multiprocessing.get_all_start_methods()
-    workers = config.workers
-    if workers is None:
-        fitting = min(MAX_WORKERS, max(1, (os.cpu_count() or 1) // processes))
-        workers = 0 if config.cache.enabled or not can_fork else fitting
-    if workers and not can_fork:
-        raise InputError("Worker processes need Linux: set 'workers' to 0.")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads do not survive a fork
-    loading: dict[str, Any] = {"num_workers": workers, "pin_memory": device.type == "cuda"}
-    return loading | ({"worker_init_fn": _ignore_signals, "multiprocessing_context": "fork"} if workers else {})
-
-
-def _ignore_signals(number: int) -> None:
-    """A worker ends when the run does: Ctrl-C and SIGTERM, which reach it too, are for the run to answer."""
-    for signalled in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signalled, signal.SIG_IGN)
 
 
 def _text_table(texts: Sequence[str], model: DynRefer, config: TrainConfig, data: Path) -> TextTable:

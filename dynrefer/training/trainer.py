@@ -14,7 +14,6 @@ from types import FrameType
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
-from filelock import FileLock, Timeout
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
@@ -30,7 +29,7 @@ from dynrefer.training.objective import Batch, Objective
 from dynrefer.training.optimiser import AveragedWeights, build_optimiser, rate_factor
 from dynrefer.training.run_log import RunLog
 from dynrefer.training.setup import Setup, prepare
-from dynrefer.training.state import load_state, save_state
+from dynrefer.training.state import load_state, owned, save_state
 from dynrefer.training.validation import with_pixels
 from dynrefer.vocabulary import TextBank
 
@@ -65,28 +64,11 @@ def train(
     folder = Path(out)
     if not accelerator.is_main_process:
         logging.getLogger("dynrefer").setLevel(logging.ERROR)
-    with _owned(folder) if accelerator.is_main_process else nullcontext():
+    with owned(folder) if accelerator.is_main_process else nullcontext():
         with accelerator.main_process_first():
             features = Path(cache) if cache else None
             setup = prepare(settings, Path(data), init, features, accelerator.device, accelerator.num_processes)
         return Trainer(settings, setup, folder, accelerator).run(max_steps)
-
-
-@contextmanager
-def _owned(folder: Path) -> Iterator[None]:
-    """The run's folder, made if need be and locked against a second run. Raises InputError where that fails."""
-    lock = FileLock(folder / "lock", timeout=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise InputError(f"Another process trains in {folder}: wait for it, or choose another --out.") from error
-    except OSError as error:
-        raise InputError(f"The folder {folder} cannot be written to: {error.strerror}.") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 class Trainer:
