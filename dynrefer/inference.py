@@ -56,7 +56,8 @@ class Inference:
         bank = self.vocabulary.bank().to(self.device)
         with torch.inference_mode():
             self._tags = self.model.tag_texts(bank.tags)
-            self._classes, self._templates = (self.model.contrast_texts(texts) for texts in (bank.classes, bank.attributes))
+            self._classes = self.model.contrast_texts(bank.classes)
+            self._templates = self.model.contrast_texts(bank.attributes)
         self._template_of, self._num_attributes = bank.attribute_of, bank.num_attributes
         self._names = frozenset(self.vocabulary.classes)
         self._asked: LRUCache[tuple[str, ...], TextQueries] = LRUCache(KEPT_LISTS)
@@ -166,18 +167,19 @@ class Inference:
         queries, summary, _ = region
         language = self.model.language
         changes: dict[str, Any] = {"num_beams": question.num_beams, "max_new_tokens": question.max_new_tokens}
-        search = replace(Generation(**language.config.generation), **{k: v for k, v in changes.items() if v is not None})
+        search = Generation(**language.config.generation)
+        search = replace(search, **{k: v for k, v in changes.items() if v is not None})
         known = [self._known(*row) for row in zip(classes, tags, strict=True)]
         # The asker's own words come first, since what does not fit is cut at the end.
         words = [list(dict.fromkeys([*question.controls, *row])) for row in known]
         ids, mask = (x.to(self.device) for x in language.tokenize([control_text(row) for row in words]))
         sentence = language.sentence(summary) if summary is not None and language.config.sentence_slot else None
         prompt, prompt_mask = language.prompt(queries, ids, mask, sentence)
-        texts, scores = language.generate(prompt, prompt_mask, search)
+        texts, scores = language.generate(prompt, prompt_mask, search, ids)
         begin = [self._unsaid(text, question.controls, row) for text, row in zip(texts, classes, strict=True)]
         again = [k for k, words in enumerate(begin) if words]
         if again:
-            more = language.generate(prompt[again], prompt_mask[again], search, [begin[k] for k in again])
+            more = language.generate(prompt[again], prompt_mask[again], search, ids[again], [begin[k] for k in again])
             for k, text, score in zip(again, *more, strict=True):
                 texts[k], scores[k] = text, score
         return [Caption(*written) for written in zip(texts, scores, strict=True)]

@@ -23,7 +23,8 @@ class TextQueries:
     """Texts as one decoder takes them; they do not change from region to region, so a list is prepared once.
 
     Attributes:
-        queries: [T, W]. bilinear: [T, W], or None without the bilinear term. votes: [K, T], see `ClassifierNames`; None without a classifier.
+        queries: [T, W]. bilinear: [T, W], or None without the bilinear term.
+        votes: [K, T], see `ClassifierNames`; None without a classifier.
     """
 
     queries: Tensor
