@@ -12,7 +12,7 @@ from tests.model.test_beam_search import own, tiny_t5
 
 @pytest.mark.parametrize("gated", [False, True])
 def test_t5_gives_logits_and_gradients_of_transformers(gated: bool) -> None:
-    theirs = tiny_t5(1, gated).double()
+    theirs = tiny_t5(0, gated).double()
     ours = own(theirs, gated).double()
     prompt, mask = torch.randn(2, 40, 16, dtype=torch.float64), torch.ones(2, 40, dtype=torch.long)  # distances beyond the near buckets
     mask[1, 30:] = 0
