@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer
 

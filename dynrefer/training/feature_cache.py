@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from dynrefer.datasets.sample import Sample
 from dynrefer.boxes import check_box
-from dynrefer.data.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer
 from dynrefer.model.encoder import EfficientNetEncoder

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from dynrefer.model import DynRefer
+from dynrefer.training.config import LossWeights
 from dynrefer.training.losses import (
-    LossWeights,
     asymmetric_loss,
     attribute_loss,
     distillation_loss,

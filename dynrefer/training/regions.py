@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.training.texts import TextTable
 from dynrefer.vocabulary import Vocabulary

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from dynrefer.data.sample import DESCRIBED, Sample
+from dynrefer.datasets.sample import DESCRIBED, Sample
 
 
 @dataclass(frozen=True)

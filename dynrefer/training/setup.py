@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
-from dynrefer.data.loader import read_samples
-from dynrefer.data.problems import Problems
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.io import read_samples
+from dynrefer.datasets.io import Problems
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer, ModelConfig
 from dynrefer.model.encoder import EfficientNetEncoder

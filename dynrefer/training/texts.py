@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from dynrefer.data.words import content_words
+from dynrefer.datasets.words import content_words
 from dynrefer.model.text_encoder import pad
 
 Embed = Callable[[Sequence[str]], Tensor]

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dynrefer.data.sample import DESCRIBED
-from dynrefer.evaluation.ranking import attribute_precisions, class_accuracy
+from dynrefer.datasets.sample import DESCRIBED
+from dynrefer.evaluation.metrics import attribute_precisions, class_accuracy
 from dynrefer.model import DynRefer
 from dynrefer.training.objective import Batch, represent
 from dynrefer.training.regions import RegionTable

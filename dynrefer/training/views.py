@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dynrefer.datasets.io import Problems
+from dynrefer.datasets.sample import Sample
 from dynrefer.boxes import check_box
-from dynrefer.data.problems import Problems
-from dynrefer.data.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.photo import Photo
 from dynrefer.training.augmentation import (

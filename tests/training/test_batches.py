@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from dynrefer.data.sample import RegionText, Sample
+from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.errors import InputError
 from dynrefer.training.batches import BatchSource
 from dynrefer.training.config import TrainConfig, ViewsConfig

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from dynrefer.data.problems import Problems
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.io import Problems
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.training.augmentation import BLANK
 from dynrefer.training.config import AugmentConfig, ViewsConfig

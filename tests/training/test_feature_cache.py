@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dynrefer.checkpoint import load_checkpoint
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer
 from dynrefer.photo import Photo

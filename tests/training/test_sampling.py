@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dynrefer.data.sample import RegionText, Sample
+from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.training.sampling import SamplingConfig, choose_samples, sample_weights
 
 

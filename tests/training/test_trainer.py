@@ -20,8 +20,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dynrefer.checkpoint import load_checkpoint, save_checkpoint
-from dynrefer.data.loader import read_samples, write_samples
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.io import read_samples, write_samples
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.training import train
 from tests.tiny import tiny_model, tiny_vocabulary
