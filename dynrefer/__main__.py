@@ -85,10 +85,10 @@ def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     build.set_defaults(run=_data_build)
 
 
-def _data_build(action: str, **given: object) -> None:
+def _data_build(action: str, **given: object) -> int:
     from dynrefer.datasets.build import build
 
-    build(**given)  # type: ignore[arg-type]
+    return 3 if build(**given)["skipped"] else 0  # type: ignore[arg-type]
 
 
 def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -103,8 +103,12 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _train(**given: object) -> None:
+    import logging
+
     from dynrefer.training.trainer import train
 
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("dynrefer").setLevel(logging.INFO)
     train(**given)  # type: ignore[arg-type]
 
 

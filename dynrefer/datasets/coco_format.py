@@ -94,6 +94,7 @@ def _images(
     """The photographs by their ids; where these are missing by order, and by file name too."""
     used = {id_key(record.get("image_id")) for record in annotations if isinstance(record, Mapping)}
     first = 0 if "0" in used else 1
+    photographs.expect(entry(r, *_FILE_NAMES) for r in images if isinstance(r, Mapping))
     found: dict[str, AnnotatedImage] = {}
     other_names: dict[str, AnnotatedImage] = {}
     for place, record in enumerate(images, start=first):

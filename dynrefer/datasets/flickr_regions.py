@@ -28,6 +28,7 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
     photographs = Photographs(root, problems)
     opened: dict[str, Photograph] = {}
     images, listed = records(content, file, "images"), records(content, file, "regions")
+    photographs.expect(record.get("file_name") for record in images)
     for record in images:
         key = id_key(record.get("id"))
         photograph = photographs.open(record.get("file_name"), key, splits.get(key, "none"), stated_size(record))

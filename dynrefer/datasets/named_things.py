@@ -20,6 +20,7 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
     file = root / "annotations.json"
     listed = records(read_json(file), file)
     photographs = Photographs(root, problems)
+    photographs.expect(record.get("file_name") for record in listed if isinstance(record, Mapping))
     found: list[tuple[Photograph, DescribedRegion]] = []
     for place, record in enumerate(listed, start=1):
         if not isinstance(record, Mapping) or not isinstance(record.get("name"), str) or not record["name"].strip():

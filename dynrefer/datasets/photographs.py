@@ -1,6 +1,6 @@
 """The photographs that annotation files name, and boxes fitted to them, or the reason why one cannot be used."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,11 +50,16 @@ class Photographs:
 
     def __init__(self, root: Path, problems: Problems, folder: Path | None = None) -> None:
         self.root, self.problems, self.finder = root, problems, PhotoFinder(folder or root)
+        self._found: dict[object, Path | InputError] = {}
+
+    def expect(self, names: Iterable[object]) -> None:
+        """Find all the photographs of a file at once, so that no two of its names, however alike, share one of them."""
+        self._found |= self.finder.find_all(name for name in names if isinstance(name, str | int))
 
     def open(self, name: object, image_id: object, split: str, stated: tuple[Any, Any] | None) -> Photograph | None:
         """The photograph that a record calls `name`, or None, with the reason counted."""
         try:
-            path = self.finder.find(name)
+            path = self._find(name)
         except InputError as error:
             self.problems.skip("photographs that are missing", str(error).rstrip("."))
             return None
@@ -68,6 +73,12 @@ class Photographs:
             self.problems.skip("photographs that cannot be used", f"{where}: {str(error).rstrip('.')}")
             return None
         return Photograph(path, where, str(image_id), header, split, stated)
+
+    def _find(self, name: object) -> Path:
+        found = self._found.get(name) if isinstance(name, str | int) else None
+        if isinstance(found, InputError):
+            raise found
+        return found or self.finder.find(name)
 
 
 def stated_size(record: Mapping[str, Any]) -> tuple[Any, Any] | None:

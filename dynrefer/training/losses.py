@@ -50,6 +50,17 @@ def attribute_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits.float()[known], labels.float()[known])
 
 
+def name_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross-entropy of what regions are called: logits, labels [S, K] (1 / 0 / -1 unknown) -> scalar.
+
+    Sum over the known names of a region, for one of a thousand is true, and mean over the regions that have any; 0 if
+    none has. Each name is judged by itself, so that a region of which no name of the list is true scores low on all.
+    """
+    known = labels != UNKNOWN
+    each = F.binary_cross_entropy_with_logits(logits.float(), (labels == 1).float(), reduction="none")
+    return (each * known).sum() / known.any(1).sum().clamp(min=1)
+
+
 def distillation_loss(logits: Tensor, teacher: Tensor) -> Tensor:
     """Cross-entropy to the teacher on a sample of its classes: logits [S, T], probabilities [S, T] -> scalar.
 

@@ -17,6 +17,7 @@ from dynrefer.training.losses import (
     asymmetric_loss,
     attribute_loss,
     distillation_loss,
+    name_loss,
     pairwise_sigmoid_loss,
 )
 from dynrefer.vocabulary import TextBank, best_of_groups, moved
@@ -32,10 +33,10 @@ class Batch:
         geometry: [S, 6], see `RegionAlign.forward`.
         captions: [S, L] token ids with end token, 0 = padding. controls, controls_mask: [S, L']. style: [S].
         text: [S, E] embedding of the region's text; text_id: [S], equal where two texts are the same.
-        tags: [S, N] and attributes: [S, A], 1 / 0 / -1 (unknown). category: [S], -1 = unknown.
+        tags: [S, N], attributes: [S, A] and names: [S, K], 1 / 0 / -1 (unknown). category: [S], -1 = unknown.
         names_class: [S] bool, the text only names the class.
         teacher: [S, 1000] probabilities; teacher_classes: the sampled ImageNet classes.
-        extra_captions, extra_text, extra_controls, extra_controls_mask: B sentences without a photograph.
+        extra_captions, extra_text, extra_controls, extra_controls_mask, extra_style: B sentences without a photograph.
     """
 
     geometry: Tensor
@@ -51,6 +52,7 @@ class Batch:
     style: Tensor | None = None
     attributes: Tensor | None = None
     category: Tensor | None = None
+    names: Tensor | None = None
     names_class: Tensor | None = None
     teacher: Tensor | None = None
     teacher_classes: Tensor | None = None
@@ -74,6 +76,10 @@ class GlobalTexts:
     text_id: Tensor
     category: Tensor
     names_class: Tensor
+
+    def to(self, device: torch.device) -> GlobalTexts:
+        """A copy on another device."""
+        return GlobalTexts(**{name: value.to(device) for name, value in vars(self).items()})
 
 
 class Objective(nn.Module):
@@ -157,13 +163,13 @@ def _contrast_losses(
     queries: Tensor,
     summary: Tensor | None,
 ) -> dict[str, Tensor]:
-    """What goes through the contrast head: captions, and where weighted, classes, distillation, attributes."""
+    """What goes through the contrast head: captions, and where weighted, names, classes, distillation, attributes."""
     losses: dict[str, Tensor] = {}
     parts: dict[str, Tensor] = {}
     if weights.contrast:
         parts["text"] = texts.text
-    if weights.category:
-        parts["category"] = bank.classes
+    if weights.category or weights.name:
+        parts["classes"] = bank.classes
     if weights.distill and batch.teacher_classes is not None and bank.teacher is not None:
         parts["distill"] = bank.teacher[batch.teacher_classes]
     split: dict[str, Tensor] = {}
@@ -175,10 +181,12 @@ def _contrast_losses(
         losses["contrast"] = weights.contrast * pairwise_sigmoid_loss(
             split["text"], _same_text(batch, texts), model.log_temperature, model.contrast_bias, len(queries)
         )
-    if "category" in split and batch.category is not None and (known := batch.category >= 0).any():
+    if weights.category and batch.category is not None and (known := batch.category >= 0).any():
         losses["category"] = weights.category * torch.nn.functional.cross_entropy(
-            split["category"].float()[known], batch.category[known], label_smoothing=weights.label_smoothing
+            split["classes"].float()[known], batch.category[known], label_smoothing=weights.label_smoothing
         )
+    if weights.name and batch.names is not None:
+        losses["name"] = weights.name * name_loss(split["classes"], batch.names)
     if "distill" in split and batch.teacher is not None:
         losses["distill"] = weights.distill * distillation_loss(
             split["distill"], batch.teacher[:, batch.teacher_classes]

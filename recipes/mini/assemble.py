@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 from pathlib import Path
 
 import timm.data
@@ -24,6 +23,7 @@ from dynrefer.checkpoint import save_checkpoint
 from dynrefer.datasets.coco import CLASS_NAMES
 from dynrefer.model import DynRefer, ModelConfig
 from dynrefer.model.align import KERNEL_POINTS
+from dynrefer.tables import read_json, read_text, read_words
 from dynrefer.vocabulary import Vocabulary, ovad_attributes
 
 CONTROL_MARKS = [",", "|"]  # of the control text "tag1,tag2|"
@@ -47,11 +47,11 @@ def main() -> None:
         model.language.tokenizer = Tokenizer.from_file(str(args.prototype / "tok.json"))
         model.load_state_dict(from_prototype(load_file(args.prototype / "weights.safetensors"), model), strict=False)
     else:
-        model.language.tokenizer = train_tokenizer(args.corpus.read_text().splitlines())
+        model.language.tokenizer = train_tokenizer(read_text(args.corpus).splitlines())
     model.language.tokenizer.add_tokens(CONTROL_MARKS)
     vocabulary = Vocabulary(
-        tuple(args.tags.read_text().splitlines()),
-        ovad_attributes(json.loads(args.ovad.read_text())["attributes"], object_forms=False),
+        tuple(read_words(args.tags)),
+        ovad_attributes(read_json(args.ovad, "attributes")["attributes"], object_forms=False),
         CLASS_NAMES,
     )
     save_checkpoint(args.out, model, vocabulary.embedded(model.text_encoder))

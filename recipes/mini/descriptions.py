@@ -5,16 +5,17 @@ Those of `descriptions.jsonl` beside this file were written by an AI model that 
 "described".
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dynrefer.boxes import Box, iou
+from dynrefer.coco_files import id_key
 from dynrefer.datasets.io import Problems
 from dynrefer.datasets.words import fix_articles
-from dynrefer.errors import InputError
+from dynrefer.tables import read_jsonl
 from recipes.mini.words import normalise
 
 SAME = 0.9  # boxes that overlap so much (intersection over union) are the same region
@@ -36,23 +37,19 @@ class Description:
 def read_descriptions(file: Path, problems: Problems) -> dict[str, list[Description]]:
     """Descriptions by image id. Lines of another form are counted; raises InputError where the file cannot be read."""
     found: dict[str, list[Description]] = defaultdict(list)
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"The descriptions {file} cannot be read ({error}): name a file with a JSON a line."
-        ) from error
-    for number, line in enumerate(lines, 1):
+    bad = partial(problems.skip, "descriptions of another form")
+    total = 0
+    for number, record in read_jsonl(file, "image_id", "box", "text", on_bad=bad):
+        total += 1
         try:
-            record = json.loads(line)
             x1, y1, x2, y2 = (float(value) for value in record["box"])
             text = fix_articles(normalise(record["text"]))
             if not (0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1 and text):
                 raise ValueError("no text, or a box that is not inside the photograph")
-            found[str(record["image_id"])].append(Description((x1, y1, x2, y2), text))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            problems.skip("descriptions of another form", f"line {number} of {file.name}: {error!r}")
-    problems.check(len(lines))
+            found[id_key(record["image_id"])].append(Description((x1, y1, x2, y2), text))
+        except (ValueError, TypeError, AttributeError) as error:
+            bad(f"line {number} of {file.name}: {error}")
+    problems.check(total)
     return found
 
 

@@ -7,7 +7,6 @@ python -m recipes.mini.edit_checkpoint OUT CHECKPOINT --average OTHER --share 0.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import torch
 
 from dynrefer.checkpoint import load_checkpoint, save_checkpoint
 from dynrefer.model import DynRefer
+from dynrefer.tables import read_json
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
         average(checkpoint.model, load_checkpoint(args.average, "cpu").model, args.share)
     if args.tags:
         assert checkpoint.model.text_encoder is not None
-        vocabulary = replace(vocabulary, tags=tuple(json.loads(args.tags.read_text())))
+        vocabulary = replace(vocabulary, tags=tuple(read_json(args.tags)))
         vocabulary = vocabulary.embedded(checkpoint.model.text_encoder)
     save_checkpoint(args.out, checkpoint.model, vocabulary)
 

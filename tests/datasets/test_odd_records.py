@@ -172,3 +172,17 @@ def test_coco_captions_and_attributes_of_another_form_are_counted(coco_root: Pat
         write_json(annotations / name, content)
     with pytest.raises(InputError, match=r"captions that are no text|attribute vectors that cannot be read"):
         read_coco(coco_root, Problems())
+
+
+def test_two_names_never_share_one_photograph(tmp_path: Path) -> None:
+    content = coco_content([1, 2], [(1, 1, list(BOX)), (2, 1, list(BOX))], {1: "cat"})
+    for image, name in zip(content["images"], ("1.jpg", "1.png"), strict=True):
+        image["file_name"] = name
+    content["images"] += coco_content(list(range(10, 230)), [], {})["images"]
+    for number in (1, *range(10, 230)):
+        write_photograph(tmp_path / "images" / f"{number}.png")
+    problems = Problems()
+    [sample] = read(tmp_path, content, problems)
+
+    assert (sample.image_id, sample.photo) == ("2", "images/1.png")
+    assert problems.counts["photographs that are missing"] == 1

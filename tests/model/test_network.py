@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dynrefer.model import DynRefer, ModelConfig
 from dynrefer.model.config import Generation
-from dynrefer.training.losses import LossWeights
+from dynrefer.training.config import LossWeights
 from dynrefer.training.objective import Batch, compute_losses
 from dynrefer.vocabulary import TextBank
 from tests.official import tiny_official

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from dynrefer.model import DynRefer
-from dynrefer.training.config import OptimiserConfig
-from dynrefer.training.losses import LossWeights
-from dynrefer.training.schedule import AveragedWeights, build_optimiser, freeze_unused, rate_factor
+from dynrefer.training.config import LossWeights, OptimiserConfig
+from dynrefer.training.optimiser import AveragedWeights, build_optimiser, freeze_unused, rate_factor
 from tests.tiny import TINY
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,7 @@ from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer
 from dynrefer.photo import Photo
-from dynrefer.training.cache_files import BAD, DONE, PENDING, CacheSettings, FeatureCache
-from dynrefer.training.feature_cache import build_cache
+from dynrefer.training.cache import BAD, DONE, PENDING, CacheSettings, FeatureCache, build_cache
 from dynrefer.views import boxes_in_views, crop_views, view_boxes
 
 SETTINGS = CacheSettings(drawn=1, variants=2)
@@ -66,7 +66,7 @@ def test_an_interrupted_cache_is_finished_without_doing_the_rest_again(
     writable.features[1, 1] = 0
     writable.features[0, 0] = 7
     again = build(samples[:2], model, tmp_path)
-    assert again.complete
+    assert (again.state[:] == DONE).all()
     assert np.array_equal(again.features[1, 1], whole[1, 1])
     assert (again.features[0, 0] == 7).all()
 
@@ -74,7 +74,7 @@ def test_an_interrupted_cache_is_finished_without_doing_the_rest_again(
 def test_shards_together_do_everything_once(samples: list[Sample], model: DynRefer, tmp_path: Path) -> None:
     first = build(samples[:2], model, tmp_path, shard=(0, 2))
     assert first.state.tolist() == [[DONE, DONE], [PENDING, PENDING]]
-    assert build(samples[:2], model, tmp_path, shard=(1, 2)).complete
+    assert (build(samples[:2], model, tmp_path, shard=(1, 2)).state[:] == DONE).all()
 
 
 def test_a_cache_of_other_samples_is_refused(samples: list[Sample], model: DynRefer, tmp_path: Path) -> None:
@@ -83,16 +83,39 @@ def test_a_cache_of_other_samples_is_refused(samples: list[Sample], model: DynRe
         build(samples[1:2], model, tmp_path)
 
 
-def test_a_photograph_that_cannot_be_read_is_named_and_left_out(
+@pytest.mark.parametrize("change", [{"drawn": 2}, {"variants": 3}, {"jitter": 0.3}, {"colour": 0.5}])
+def test_a_complete_cache_of_other_settings_is_refused(
+    change: dict[str, float], samples: list[Sample], model: DynRefer, tmp_path: Path
+) -> None:
+    build(samples[:1], model, tmp_path)
+    [(name, value)] = change.items()
+    with pytest.raises(InputError, match=f"made with {name} {getattr(SETTINGS, name)} instead of {value}"):
+        build_cache(samples[:1], model, tmp_path, replace(SETTINGS, **change), dtype=torch.float32)
+
+
+def test_a_cache_of_more_samples_is_used_without_encoding(
+    samples: list[Sample], model: DynRefer, tmp_path: Path
+) -> None:
+    build(samples[:2], model, tmp_path)
+    writable = FeatureCache(tmp_path, "r+")
+    writable.features[1, 0] = 7
+    assert (build(samples[1:2], model, tmp_path).features[1, 0] == 7).all()
+
+
+def away(sample: Sample, folder: Path) -> Sample:
+    return replace(sample, image=folder / "away.png", sample_id="away")
+
+
+def test_a_photograph_that_was_away_once_is_tried_again(
     samples: list[Sample], model: DynRefer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    broken = tmp_path / "broken.jpg"
-    broken.write_bytes(b"no photograph")
-    bad = replace(samples[0], image=broken, sample_id="bad")
-    cache = build([bad, samples[1]], model, tmp_path / "cache")
-    assert "broken.jpg" in "".join(capfd.readouterr())
-    assert cache.state[:, 0].tolist() == [BAD, DONE]
-    assert cache.usable([bad, samples[1]]) == [samples[1]]
+    two = [away(samples[0], tmp_path), samples[1]]
+    first = build(two, model, tmp_path / "cache")
+    assert "away.png" in "".join(capfd.readouterr())
+    assert first.state.tolist() == [[BAD, BAD], [DONE, DONE]]
+    assert first.usable(two) == two[1:]
+    shutil.copy(samples[0].image, two[0].image)
+    assert (build(two, model, tmp_path / "cache").state[:] == DONE).all()
 
 
 def test_a_photograph_of_another_size_than_annotated_is_bad(
@@ -102,12 +125,19 @@ def test_a_photograph_of_another_size_than_annotated_is_bad(
     assert build([wrong, samples[1]], model, tmp_path).bad.tolist() == [True, False]
 
 
-def test_more_than_one_percent_of_bad_photographs_end_the_run(
+def test_many_bad_photographs_end_the_run_and_one_of_this_run_is_named(
     samples: list[Sample], model: DynRefer, tmp_path: Path
 ) -> None:
-    missing = [replace(samples[n], image=tmp_path / f"missing-{n}.jpg") for n in range(2)]
-    with pytest.raises(InputError, match="More than 1 %"):
-        build(missing, model, tmp_path / "cache")
+    three = [away(samples[0], tmp_path), samples[1], samples[2]]
+    build(three, model, tmp_path / "cache")
+    shutil.copy(samples[0].image, three[0].image)
+    gone = [three[0], *(replace(samples[n], image=tmp_path / f"gone-{n}.png") for n in (1, 2))]
+    writable = FeatureCache(tmp_path / "cache", "r+")
+    writable.state[1:] = PENDING
+    with pytest.raises(
+        InputError, match=r"2 of 3 photographs cannot be read, more than 1 %; the first is .*gone-1\.png"
+    ):
+        build(gone, model, tmp_path / "cache")
 
 
 def test_samples_that_were_never_cached_are_named(samples: list[Sample], model: DynRefer, tmp_path: Path) -> None:
