@@ -121,9 +121,9 @@ def greedy_search(
         if told is not None:
             words = _directed(words, told, position, begins)
         token = words.argmax(-1)
-        told = unfinished & (token != t5.config.pad_token_id)
-        score += F.log_softmax(words, -1).gather(1, token[:, None])[:, 0] * told
-        count += told
+        wrote = unfinished & (token != t5.config.pad_token_id)
+        score += F.log_softmax(words, -1).gather(1, token[:, None])[:, 0] * wrote
+        count += wrote
         sentences[:, place + 1] = torch.where(unfinished, token, t5.config.pad_token_id)
         unfinished &= token != t5.config.eos_token_id
         if not unfinished.any():
