@@ -7,11 +7,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from dynrefer.errors import InputError
-from dynrefer.regions import shown
+from dynrefer.errors import InputError, shown
+from dynrefer.photo import Photo
 from dynrefer.results import RegionResult, to_coco, to_csv, to_json
-
-from .photo import Photo
 
 FORMATS = ("JSON", "CSV", "COCO", "PNG")
 PNG_SIZE = 2048
@@ -20,7 +18,7 @@ REGION_COLOURS = ("#fb3f6c", "#22c55e", "#3b82f6", "#f59e0b", "#a855f7", "#06b6d
 
 def download(kind: str, results: Sequence[RegionResult], image: str, photo: Photo) -> dict[str, str]:
     """A file of the format `kind` (one of FORMATS): its `name` and, as `url`, its content in a data URL."""
-    stem = Path(image).stem
+    stem = Path(image).stem or "photograph"
     if kind == "JSON":
         return _file(f"{stem}.regions.json", "application/json", to_json(results, image).encode())
     if kind == "CSV":
