@@ -20,14 +20,14 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
 
+from benchmarks.cost import TAGS
 from dynrefer import Predictor
+from dynrefer.checkpoint import TEXT_TOKENIZER, TOKENIZER, write_checkpoint
 from dynrefer.data.classes import CLASS_NAMES
 from dynrefer.model import DynRefer, ModelConfig
-from dynrefer.model.checkpoint import TEXT_TOKENIZER, TOKENIZER, write_checkpoint
-from dynrefer.model.convert import official_attributes
-from dynrefer.model.cost import TAGS
-from dynrefer.model.streaming import StoredTensor, parameters_on_meta, unshared
+from dynrefer.official.convert import official_attributes
 from dynrefer.vocabulary import Vocabulary
+from dynrefer.weights import StoredTensor, parameters_on_meta, unshared
 
 PHOTOGRAPH = (480, 640)
 
@@ -42,7 +42,7 @@ def random_like(name: str, like: Tensor) -> Tensor:
 def write_random(folder: Path, config: ModelConfig) -> None:
     """A checkpoint folder of this size with random weights and words."""
     with parameters_on_meta():
-        likes = unshared(DynRefer.from_config(config))
+        likes = unshared(DynRefer(config))
     state = {name: StoredTensor(tuple(like.shape), partial(random_like, name, like)) for name, like in likes.items()}
     dtypes = {name: torch.bfloat16 if like.is_floating_point() else like.dtype for name, like in likes.items()}
     words = Vocabulary(tuple(f"tag {i}" for i in range(TAGS)), official_attributes(), CLASS_NAMES)

@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, or 2 with one sentence on stderr for input that cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m dynrefer", description="Point at a region; read what it is.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_refer, _add_data, _add_train, _add_evaluate, _add_convert, _add_cost, _add_publish):
+    for add in (_add_refer, _add_data, _add_train, _add_evaluate, _add_convert, _add_publish):
         add(commands)
     given = vars(parser.parse_args(arguments))
     given.pop("command")
@@ -144,22 +144,9 @@ def _add_convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _convert(released: Path, out: Path, **given: Any) -> None:
-    from dynrefer.model.convert import convert
+    from dynrefer.official.convert import convert
 
     print(convert(released, out, **{name: value for name, value in given.items() if value is not None}))
-
-
-def _add_cost(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("cost", help="parameters and FLOPs of every part")
-    parser.add_argument("--preset", default="dynrefer-mini", help="named size")
-    parser.add_argument("--views", type=int, help="number of views")
-    parser.set_defaults(run=_cost)
-
-
-def _cost(**given: object) -> None:
-    from dynrefer.model.cost import cost
-
-    print(cost(**given))  # type: ignore[arg-type]
 
 
 def _add_publish(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -174,8 +161,8 @@ def _add_publish(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _publish(space: str | None, checkpoint: str | None, model: str | None, dry_run: bool, private: bool) -> None:
-    from dynrefer.model.checkpoint import find_checkpoint
-    from dynrefer.publish import publish, push_to_hub
+    from dynrefer.checkpoint import find_checkpoint
+    from dynrefer.hub import publish, push_to_hub
 
     if space is not None:
         print(publish(space, dry_run, private=private))

@@ -1,136 +1,132 @@
-"""Boxes from files: DynRefer's own JSON and CSV, plain lists, and COCO annotations or results."""
+"""Files of boxes: which boxes they have for a photograph, in its pixels, and what of them cannot be used."""
 
-import csv
-import io
-import json
-from collections.abc import Iterator, Mapping
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from dynrefer.box_records import FileBox, LeftOut, read_records, reason
 from dynrefer.errors import InputError
-from dynrefer.regions import Box, finite_number, shown, validate_boxes
-from dynrefer.results import FORMULA_STARTS
+from dynrefer.photo_files import Measured, best_names, fit_boxes
+from dynrefer.regions import Box, shown, validate_box
+from dynrefer.tables import read_text
 
-CORNERS = ("x1", "y1", "x2", "y2")
-NamedBox = tuple[str, object]
-"""The name or COCO id of an image, empty where the file names none, and a box that is still to be validated."""
-
-
-def boxes_from_file(path: str | PathLike[str], image_size: tuple[int, int], image: str | None = None) -> list[Box]:
-    """Validated boxes (see `validate_boxes`) of one image out of a file of boxes.
-
-    `image` is the image's file name, or its COCO id as text; it may be left out where the file is about one image only.
-    Raises InputError where the file cannot be read or has no boxes for the image.
-    """
-    return validate_boxes(pick_image(boxes_by_image(path), image, shown(Path(path).name)), image_size)
+logger = logging.getLogger(__name__)
 
 
-def boxes_by_image(path: str | PathLike[str]) -> dict[str, list[object]]:
-    """All boxes x1, y1, x2, y2 of a file, not validated yet, by image: file name, COCO id as text, or "" for unnamed.
+@dataclass
+class PhotoBoxes:
+    """The boxes that a file has for one photograph; `name` is empty where the file names none."""
 
-    A name that ends in ".csv" is read as CSV with a header of x1, y1, x2, y2 (and image), all else as JSON: a list of
-    boxes, results of DynRefer, a COCO data set, or COCO results. Raises InputError on anything else.
-    """
-    path = Path(path)
-    name = shown(path.name)
-    text = _read(path, name)
-    groups: dict[str, list[object]] = {}
-    try:
-        for image, box in _from_csv(text) if path.suffix.lower() == ".csv" else _from_json(text):
-            groups.setdefault(image, []).append(box)
-    except InputError as error:
-        raise InputError(f"{name}: {error.args[0]}") from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{name} is not a file of boxes; use DynRefer's JSON, COCO's, or a CSV") from error
-    if not groups:
-        raise InputError(f"{name} has no boxes in it")
-    return groups
+    name: str | int
+    stated_size: tuple[Any, Any] | None = None
+    boxes: list[FileBox] = field(default_factory=list)
+    shares: bool = False
+    """Whether the boxes are shares of the photograph, from 0 to 1, and not pixels."""
 
-
-def pick_image(groups: Mapping[str, list[object]], image: str | None, source: str) -> list[object]:
-    """The boxes of `image` among those of `boxes_by_image`; `source` names the file in errors."""
-    if image is None:
-        if len(groups) > 1:
-            raise InputError(f"{source} has boxes for {len(groups)} images; say which one is meant")
-        return next(iter(groups.values()))
-    stem = Path(image).stem
-    for key in (image, Path(image).name, stem.lstrip("0"), ""):
-        if key in groups:
-            return groups[key]
-    raise InputError(f"{source} has no boxes for the image {shown(Path(image).name)}")
+    def fit(self, photo: Measured, say: Callable[[str], None] = logger.warning) -> tuple[list[FileBox], list[LeftOut]]:
+        """The boxes in pixels of the upright photograph, checked and clipped, and those that cannot be used."""
+        name = photo.name or str(self.name)
+        boxes = [given.box for given in self.boxes]
+        try:
+            if self.shares:
+                boxes = fit_boxes([_in_pixels(box, photo.size) for box in boxes], None, photo, say)
+            else:
+                boxes = fit_boxes(boxes, self.stated_size, photo, say)
+        except InputError as error:
+            return [], [LeftOut(name, given.where, reason(error)) for given in self.boxes]
+        fitted: list[FileBox] = []
+        left_out: list[LeftOut] = []
+        for given, box in zip(self.boxes, boxes, strict=True):
+            try:
+                if not self.shares and set(given.box) <= {0, 1} and given.box[0] < given.box[2]:
+                    raise InputError("it is one pixel, or the whole photograph in shares; give it in pixels")
+                fitted.append(replace(given, box=validate_box(box, photo.size)))
+            except InputError as error:
+                left_out.append(LeftOut(name, given.where, reason(error)))
+        return fitted, left_out
 
 
-def corners_from_coco(bbox: Any) -> list[float]:
-    """COCO's x, y, width, height as x1, y1, x2, y2."""
-    if not isinstance(bbox, list) or len(bbox) != 4:
-        raise InputError(f'a COCO bbox is four numbers x y width height, not "{shown(bbox)}"')
-    x, y, width, height = (finite_number(value, "every number of a bbox") for value in bbox)
-    return [x, y, x + width, y + height]
+@dataclass
+class BoxFile:
+    """What a file of boxes says: boxes by photograph, and the records that could not be read."""
+
+    name: str
+    photographs: list[PhotoBoxes]
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, path: str | PathLike[str]) -> BoxFile:
+        """Read JSON, JSON lines or a table, whatever the file's ending. Raises InputError where it has no box."""
+        return cls.parse(read_text(path), shown(Path(path).name))
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> BoxFile:
+        """`read` of a text; `name` is what errors call it."""
+        try:
+            records = read_records(text, name)
+        except InputError as error:
+            words = str(error.args[0])
+            raise InputError(words if words.startswith(name) else f"{name}: {words}") from error
+        found: dict[tuple[object, ...], PhotoBoxes] = {}
+        left_out: list[LeftOut] = []
+        for record in records:
+            if isinstance(record, LeftOut):
+                left_out.append(record)
+                continue
+            photo, size, box = record
+            key = (photo, *map(str, size or ()))
+            found.setdefault(key, PhotoBoxes(photo, size)).boxes.append(box)
+        if not found:
+            raise InputError(f"{name} has no box that can be used: {left_out[0]}" if left_out else f"{name}: no boxes")
+        groups = list(found.values())
+        shares = _are_shares(given.box for group in groups for given in group.boxes)
+        return cls(name, [replace(group, shares=shares) for group in groups], left_out)
+
+    def of(self, photo: str | PathLike[str] | None) -> BoxFile:
+        """The part about one photograph, by its path or file name; None where its name is not known.
+
+        Boxes that name no photograph are about any. Raises InputError where the file is about other photographs only.
+        """
+        names = list(dict.fromkeys(group.name for group in self.photographs if group.name != ""))
+        if photo is None:
+            kept = names if len(names) < 2 else []
+        else:
+            kept = best_names(names, photo) or _only_number(names, Path(photo))
+        groups = [group for group in self.photographs if group.name == "" or group.name in kept]
+        if not groups:
+            called = "this photograph" if photo is None else shown(Path(photo).name)
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            listed = ", ".join(shown(name) for name in names[:3])
+            raise InputError(f"{self.name} has no boxes for {called}; it is about {listed}{more}")
+        kept_texts = {str(name) for name in kept} | (set() if names else {""})
+        return BoxFile(self.name, groups, [left for left in self.left_out if left.photo in kept_texts])
+
+    def fit(self, photo: Measured, say: Callable[[str], None] = logger.warning) -> tuple[list[FileBox], list[LeftOut]]:
+        """All boxes as boxes of one photograph, see `PhotoBoxes.fit`; what is left out includes what was not read."""
+        parts = [group.fit(photo, say) for group in self.photographs]
+        return [box for boxes, _ in parts for box in boxes], [
+            *self.left_out,
+            *(left for _, lefts in parts for left in lefts),
+        ]
 
 
-def _read(path: Path, name: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name} is not a text file; boxes are read from JSON or CSV") from error
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file {name}") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{name} cannot be read as a file of boxes") from error
+def _are_shares(boxes: Iterable[Box]) -> bool:
+    """Whether all boxes lie from 0 to 1 and not all on whole numbers: as pixels none would have an area."""
+    numbers = [number for box in boxes for number in box]
+    return all(0 <= number <= 1 for number in numbers) and any(0 < number < 1 for number in numbers)
 
 
-def _from_csv(text: str) -> Iterator[NamedBox]:
-    header = text.partition("\n")[0]
-    rows = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=header.count))
-    try:
-        columns = [name.strip().lower() for name in next(rows, [])]
-        if not set(CORNERS) <= set(columns):
-            raise InputError("the first line of the CSV must name the columns x1, y1, x2, y2")
-        for cells in rows:
-            if cells:
-                row = dict(zip(columns, cells, strict=False))
-                yield _name_from_cell(row.get("image", "")), [_cell(row.get(c, ""), rows.line_num) for c in CORNERS]
-    except csv.Error as error:
-        raise InputError(f"the CSV cannot be read ({error})") from error
+def _in_pixels(box: Box, size: tuple[int, int]) -> Box:
+    x1, y1, x2, y2 = box
+    return x1 * size[0], y1 * size[1], x2 * size[0], y2 * size[1]
 
 
-def _cell(text: str, line: int) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise InputError(f'line {line} has "{shown(text)}" where a number is needed') from error
-
-
-def _name_from_cell(text: str) -> str:
-    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA_STARTS) else text
-
-
-def _from_json(text: str) -> Iterator[NamedBox]:
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"this is not JSON ({shown(error)})") from error
-    if isinstance(data, dict) and "annotations" in data:
-        names = {image["id"]: str(image["file_name"]) for image in data.get("images", [])}
-        for entry in data["annotations"]:
-            key = entry["image_id"]
-            yield names.get(key, str(key)), corners_from_coco(entry["bbox"])
-    else:
-        yield from map(_from_entry, _entries(data))
-
-
-def _entries(data: Any) -> list[Any]:
-    """The boxes or results of a JSON file that is not a COCO data set, also where there is but one."""
-    if isinstance(data, dict):
-        return data.get("boxes", [data])
-    is_one_box = len(data) == 4 and not any(isinstance(value, (list, dict)) for value in data)
-    return [data] if is_one_box else data
-
-
-def _from_entry(entry: Any) -> NamedBox:
-    if isinstance(entry, list):
-        return "", entry
-    if "bbox" in entry:
-        return str(entry["image_id"]), corners_from_coco(entry["bbox"])
-    return str(entry.get("image", "")), entry["box"]
+def _only_number(names: Sequence[str | int], photo: Path) -> list[str | int]:
+    """A file of one number and no name says nothing about a photograph that has no number in its name."""
+    is_number = len(names) == 1 and str(names[0]).isdecimal()
+    return list(names) if is_number and not any(letter.isdecimal() for letter in photo.stem) else []

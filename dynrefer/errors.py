@@ -10,3 +10,9 @@ class InputError(ValueError):
         if text.partition(" ")[0].isalpha():
             text = text[0].upper() + text[1:]
         return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def shown(text: object, length: int = 60) -> str:
+    """Any value as it may stand in an error sentence: one line, cut short."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= length else line[: length - 3] + "..."

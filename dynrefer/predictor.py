@@ -17,18 +17,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dynrefer.checkpoint import Checkpoint, load_checkpoint
 from dynrefer.devices import choose_device, too_little_memory
 from dynrefer.errors import InputError
-from dynrefer.model.beam_search import Generation
-from dynrefer.model.checkpoint import Checkpoint, load_checkpoint
+from dynrefer.model.config import Generation
 from dynrefer.model.language import control_text
-from dynrefer.model.losses import best_of_groups
 from dynrefer.options import Options
 from dynrefer.questions import Clock, Region, look_at
 from dynrefer.regions import ImageSource
 from dynrefer.reports import reports
 from dynrefer.results import Attribute, Caption, RegionResult, Scored
 from dynrefer.views import crop_views, pixel_boxes
+from dynrefer.vocabulary import best_of_groups
 
 ENCODED_TOGETHER = 32  # views; bounds what the image encoder needs for the moment
 CACHED_VIEWS, CACHED_TEXTS = 512, 20_000

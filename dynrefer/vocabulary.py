@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from dynrefer.errors import InputError
-from dynrefer.model.objective import TextBank
 
 Embed = Callable[[Sequence[str]], Tensor]
 
@@ -32,6 +31,32 @@ class AttributeWord:
     name: str
     type: str
     templates: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TextBank:
+    """Embeddings of the vocabularies that regions are scored against.
+
+    Attributes:
+        tags: [N, E]. attributes: [M, E], one a template. attribute_of: [M], the template's attribute in 0..A-1.
+        classes: [K, E]. teacher: [1000, E], ImageNet's class names, or None without distillation.
+    """
+
+    tags: Tensor
+    attributes: Tensor
+    attribute_of: Tensor
+    classes: Tensor
+    teacher: Tensor | None = None
+
+    @property
+    def num_attributes(self) -> int:
+        """A."""
+        return int(self.attribute_of.max()) + 1
+
+    def to(self, device: torch.device) -> TextBank:
+        """A copy on another device."""
+        tensors: dict[str, Any] = {f.name: moved(getattr(self, f.name), device) for f in fields(self)}
+        return TextBank(**tensors)
 
 
 @dataclass(frozen=True)
@@ -131,3 +156,14 @@ def ovad_attributes(entries: Sequence[Mapping[str, Any]], *, object_forms: bool)
 
 def _templates(name: str, kind: str, has: bool) -> list[str]:
     return [f"the {name} {kind}", f"the  has {name} {kind}"] if has else [f"the {name}", f"the  is {name}"]
+
+
+def best_of_groups(logits: Tensor, groups: Tensor, count: int) -> Tensor:
+    """The best template of each attribute: logits [S, T], groups [T] in 0..count-1 -> [S, count]."""
+    out = logits.new_full((len(logits), count), -torch.inf)
+    return out.scatter_reduce(1, groups.expand(len(logits), -1), logits, "amax")
+
+
+def moved(value: Tensor | None, device: torch.device) -> Tensor | None:
+    """The tensor on a device, without waiting for it; None stays None."""
+    return value.to(device, non_blocking=True) if value is not None else None

@@ -20,10 +20,10 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 
+from dynrefer.checkpoint import save_checkpoint
 from dynrefer.data.classes import CLASS_NAMES
 from dynrefer.model import DynRefer, ModelConfig
 from dynrefer.model.align import KERNEL_POINTS
-from dynrefer.model.checkpoint import save_checkpoint
 from dynrefer.vocabulary import Vocabulary, ovad_attributes
 
 CONTROL_MARKS = [",", "|"]  # of the control text "tag1,tag2|"
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, help="sentences, one a line, for the tokenizer")
     args = parser.parse_args()
     torch.manual_seed(0)
-    model = DynRefer.from_config(ModelConfig.preset("dynrefer-mini"))
+    model = DynRefer(ModelConfig.preset("dynrefer-mini"))
     load_minilm(model)
     load_imagenet(model)
     if args.prototype:

@@ -8,45 +8,13 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
-from tokenizers import Tokenizer, models, pre_tokenizers
 
 from dynrefer import Predictor
-from dynrefer.model import DynRefer, ModelConfig
-from dynrefer.model.checkpoint import save_checkpoint
-from dynrefer.vocabulary import AttributeWord, Vocabulary
+from dynrefer.checkpoint import save_checkpoint
+from tests.tiny import tiny_model, tiny_vocabulary
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
-
-WORDS = "a the and on in with dog cat car cup red blue big small man woman holding sitting , |".split()
-
-
-def word_tokenizer() -> Tokenizer:
-    """Words to ids; pad, end and unknown are 0, 1, 2."""
-    words = ["<pad>", "</s>", "<unk>", *WORDS]
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
-    tokenizer.add_special_tokens(["<pad>", "</s>", "<unk>"])
-    return tokenizer
-
-
-def tiny_model(seed: int = 0) -> DynRefer:
-    """A random network of the preset "tiny" with its tokenizers, in evaluation mode."""
-    torch.manual_seed(seed)
-    model = DynRefer.from_config(ModelConfig.preset("tiny"))
-    assert model.text_encoder is not None
-    model.language.tokenizer = model.text_encoder.tokenizer = word_tokenizer()
-    return model.eval()
-
-
-def tiny_vocabulary() -> Vocabulary:
-    """Four tags, three attributes, four classes."""
-    attributes = (
-        AttributeWord("red", "color", ("the red color", "the the red")),
-        AttributeWord("blue", "color", ("the blue color",)),
-        AttributeWord("big", "size", ("the big", "the big size")),
-    )
-    return Vocabulary(("dog", "cat", "red", "car"), attributes, ("dog", "cat", "car", "cup"))
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from dynrefer.checkpoint import find_checkpoint, fingerprint_of
 from dynrefer.errors import InputError
 from dynrefer.evaluation.ablation import run_ablation
 from dynrefer.evaluation.attributes import Attributes
@@ -18,7 +19,6 @@ from dynrefer.evaluation.runner import Asking, Say, rescore, run
 from dynrefer.evaluation.samples import EvaluationData, load_data
 from dynrefer.evaluation.texts import require_java
 from dynrefer.evaluation.view_request import ViewRequest
-from dynrefer.model.checkpoint import find_checkpoint, fingerprint_of
 from dynrefer.predictor import Predictor
 
 BENCHMARKS = ("captions", "dense-captions", "attributes", "recognition", "ablation")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -17,19 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-from dynrefer.model.agreement import IMPOSSIBLE, Agreement
+from dynrefer.model.config import Generation
 
 WARM_UP_STEPS = 2
-
-
-@dataclass(frozen=True)
-class Generation:
-    """How a caption is searched for. `length_penalty` 0 scores whole sentences, 1 scores by the mean over words."""
-
-    num_beams: int = 3
-    max_new_tokens: int = 24
-    length_penalty: float = 1.0
-    repetition_penalty: float = 1.1
+IMPOSSIBLE = -1.0e9
 
 
 def can_record(device: torch.device) -> bool:
@@ -103,7 +93,6 @@ class BeamSearch:
 
     Args:
         t5: in evaluation mode; its weights must stay where they are.
-        agreement: rules out words by what was written, or None.
         record: replay the step as a CUDA graph; where recording fails, a warning is given and steps run as they are.
     """
 
@@ -115,10 +104,8 @@ class BeamSearch:
         regions: int,
         prompt: int,
         *,
-        agreement: Agreement | None = None,
         record: bool = False,
     ) -> None:
-        self.agreement = agreement
         self.options, self.start = options, t5.config.decoder_start_token_id
         self.end = t5.config.eos_token_id
         beams, length, device = options.num_beams, options.max_new_tokens, t5.shared.weight.device
@@ -171,8 +158,6 @@ class BeamSearch:
         beams, last = self.options.num_beams, self.options.max_new_tokens
         words = F.log_softmax(self.decoder.step(self.tokens, self.position).float(), -1)
         words = self._discourage_repeats(words)
-        if self.agreement is not None:
-            words = self.agreement.apply(self.running.flatten(0, 1), self.position, words)
         words = words.unflatten(0, (-1, beams)) + self.running_scores[..., None]
         scores, index = words.flatten(1).topk(2 * beams)  # so many that K are left if K of them end here
         beam, token = index // words.shape[-1], index % words.shape[-1]

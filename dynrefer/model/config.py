@@ -4,24 +4,43 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from dynrefer.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+RETIRED = {"without_article", "qualities"}  # settings of `language` in older checkpoints that nothing reads any more
+
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Chance = Annotated[float, Field(ge=0, le=1)]
+Small = Annotated[float, Field(gt=0, lt=1)]
+Word = Annotated[str, Field(min_length=1)]
+Part = Literal["encoder", "text_encoder", "align", "resampler", "summary", "tagging", "contrast", "language", "t5"]
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
     """Image encoder: a view becomes `global_tokens` tokens, then row-major patch tokens for each side in `grids`."""
 
-    kind: str = "efficientnet"  # "efficientnet" (timm, with projections), "blip2" or "clip" (transformers)
-    name: str = "tf_efficientnet_lite2"
-    width: int = 256
-    grids: tuple[int, ...] = (7, 14)
-    global_tokens: int = 2
-    image_size: int = 224
+    __pydantic_config__ = STRICT
+    kind: Literal["efficientnet", "blip2", "clip"] = "efficientnet"  # timm with projections, or transformers
+    name: Word = "tf_efficientnet_lite2"
+    width: Count = 256
+    grids: Annotated[tuple[Count, ...], Field(min_length=1)] = (7, 14)
+    global_tokens: Annotated[int, Field(ge=0, le=64)] = 2
+    image_size: Annotated[int, Field(ge=16, le=4096)] = 224
     mean: tuple[float, float, float] = (127.0, 127.0, 127.0)  # of pixels in 0..255
-    std: tuple[float, float, float] = (128.0, 128.0, 128.0)
+    std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (
+        128.0,
+        128.0,
+        128.0,
+    )
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -29,9 +48,10 @@ class EncoderConfig:
 class TextEncoderConfig:
     """Frozen text encoder: `kind` is "bert" (mean), "clip" (projected end-of-text token) or "clip-pooled" (plain)."""
 
-    kind: str = "bert"
-    width: int = 384
-    max_length: int = 64
+    __pydantic_config__ = STRICT
+    kind: Literal["bert", "clip", "clip-pooled"] = "bert"
+    width: Count = 384
+    max_length: Count = 64
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -39,13 +59,14 @@ class TextEncoderConfig:
 class AlignConfig:
     """RoIAlign, deformable alignment and fusion (DynRefer, section 3.2)."""
 
+    __pydantic_config__ = STRICT
     enabled: bool = True  # False leaves the deformable alignment out (paper, Tab. 7)
-    output_size: int = 7
-    groups: int = 4
+    output_size: Annotated[int, Field(ge=1, le=256)] = 7
+    groups: Count = 4
     roi_aligned: bool = True  # torchvision's half-pixel correction; the released checkpoint was trained without
     norm: bool = True  # layer norm of the region map; a residual connection around the alignment goes with it
-    hidden: int = 512
-    activation: str = "gelu"
+    hidden: Count = 512
+    activation: Literal["gelu", "relu"] = "gelu"
     geometry: bool = True  # one more token: where the box lies in the photograph, and learned positions
 
 
@@ -53,68 +74,99 @@ class AlignConfig:
 class ResamplerConfig:
     """Q-Former: learned queries that read the fused tokens."""
 
-    queries: int = 32
-    width: int = 256
-    layers: int = 3
-    heads: int = 8
-    hidden: int = 1024
-    cross_attention_every: int = 1
+    __pydantic_config__ = STRICT
+    queries: Count = 32
+    width: Count = 256
+    layers: Count = 3
+    heads: Count = 8
+    hidden: Count = 1024
+    cross_attention_every: Count = 1
     norm_first: bool = True
-    dropout: float = 0.15
-    eps: float = 1e-5
+    dropout: Chance = 0.15
+    eps: Small = 1e-5
 
 
 @dataclass(frozen=True)
 class QueryDecoderConfig:
     """Texts as queries over the region's representation; tagging and contrast own one each."""
 
-    width: int = 256
-    layers: int = 2
-    heads: int = 8
-    hidden: int = 1024
+    __pydantic_config__ = STRICT
+    width: Count = 256
+    layers: Count = 2
+    heads: Count = 8
+    hidden: Count = 1024
     norm_first: bool = True
-    dropout: float = 0.15
-    eps: float = 1e-5
-    text_scale: float = 20.0  # unit-norm embeddings are tiny a dimension; scaled before their projection
+    dropout: Chance = 0.15
+    eps: Small = 1e-5
+    text_scale: Annotated[float, Field(gt=0)] = 20.0  # unit-norm embeddings are tiny a dimension; scaled first
     bilinear: bool = True  # add <region summary, text> to the logit; not in the paper, needed at the small size
     normalize_contrast: bool = False  # L2-normalise before the contrast head's last layer, as the paper does
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How a caption is searched for. `length_penalty` 0 scores whole sentences, 1 scores by the mean over words."""
+
+    __pydantic_config__ = STRICT
+    num_beams: Annotated[int, Field(ge=1, le=64)] = 3
+    max_new_tokens: Annotated[int, Field(ge=1, le=1024)] = 24
+    length_penalty: Annotated[float, Field(ge=-10, le=10)] = 1.0
+    repetition_penalty: Annotated[float, Field(gt=0, le=10)] = 1.1
+
+
+def _arguments_of_generation(values: dict[str, Any]) -> dict[str, Any]:
+    TypeAdapter(Generation).validate_json(json.dumps(values))
+    return values
 
 
 @dataclass(frozen=True)
 class LanguageConfig:
     """T5 that writes the caption; `styles` and `sentence_slot` are for the small model, which starts from scratch.
 
-    `predicted_controls` is how many predicted tags the caption is told; `generation` are arguments of
-    `dynrefer.model.beam_search.Generation`; `options` are arguments of `transformers.T5Config`.
+    `predicted_controls` is how many predicted tags the caption is told; `generation` are arguments of `Generation`;
+    `options` are arguments of `transformers.T5Config`.
     """
 
-    styles: tuple[str, ...] = ("region", "scene", "class")
+    __pydantic_config__ = STRICT
+    styles: tuple[Word, ...] = ("region", "scene", "class")
     sentence_slot: bool = True
-    max_control_tokens: int = 48
-    predicted_controls: int = 0
-    generation: dict[str, Any] = field(default_factory=dict)
-    without_article: tuple[str, ...] = ()  # words that never follow "a", for `dynrefer.model.agreement`
-    qualities: tuple[str, ...] = ()  # words that may stand between "a" and its noun
+    max_control_tokens: Count = 48
+    predicted_controls: Annotated[int, Field(ge=0, le=10_000)] = 0
+    generation: Annotated[dict[str, Any], AfterValidator(_arguments_of_generation)] = field(default_factory=dict)
     end_controls: bool = False  # close the controls with T5's end token, as the released checkpoint was trained
     options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The whole network. `trainable` names the parts that training changes ("t5" is apart from "language")."""
+    """The whole network. `trainable` names the parts that training changes ("t5" is apart from "language").
 
-    name: str = "dynrefer-mini"
-    num_views: int = 3
+    Raises InputError where widths are not multiples of what divides them.
+    """
+
+    __pydantic_config__ = STRICT
+    name: Word = "dynrefer-mini"
+    num_views: Annotated[int, Field(ge=1, le=16)] = 3
     encoder: EncoderConfig = EncoderConfig()
     text_encoder: TextEncoderConfig = TextEncoderConfig()
     align: AlignConfig = AlignConfig()
     resampler: ResamplerConfig = ResamplerConfig()
     decoder: QueryDecoderConfig = QueryDecoderConfig()
     language: LanguageConfig = LanguageConfig()
-    trainable: tuple[str, ...] = ("align", "resampler", "summary", "tagging", "contrast", "language", "t5")
-    default_mode: str = "dynamic"
-    tag_threshold: float = 0.7
-    class_template: str = "the {}"
+    trainable: tuple[Part, ...] = ("align", "resampler", "summary", "tagging", "contrast", "language", "t5")
+    default_mode: Literal["dynamic", "prior:caption", "prior:attributes", "random"] = "dynamic"
+    tag_threshold: Chance = 0.7
+    class_template: Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")] = "the {}"
+
+    def __post_init__(self) -> None:
+        """Widths are split evenly."""
+        for what, width, among, parts in (
+            ("encoder.width", self.encoder.width, "align.groups", self.align.groups),
+            ("resampler.width", self.resampler.width, "resampler.heads", self.resampler.heads),
+            ("decoder.width", self.decoder.width, "decoder.heads", self.decoder.heads),
+        ):
+            if width % parts:
+                raise InputError(f"{what} {width} cannot be divided evenly among {among} {parts}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary for `config.json`."""
@@ -122,28 +174,23 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
-        """Inverse of `to_dict`. Raises InputError that names an unknown or missing setting."""
-        parts: dict[str, type] = {
-            "encoder": EncoderConfig,
-            "text_encoder": TextEncoderConfig,
-            "align": AlignConfig,
-            "resampler": ResamplerConfig,
-            "decoder": QueryDecoderConfig,
-            "language": LanguageConfig,
-        }
+        """Inverse of `to_dict`. Raises InputError that names a setting which is unknown, of another kind or too big."""
         try:
-            built = {k: parts[k](**_tuples(v)) if k in parts else v for k, v in values.items()}
-            return cls(**_tuples(built))
-        except (TypeError, AttributeError) as error:
+            return cls.from_json(json.dumps(values))
+        except TypeError as error:
             raise InputError(f"config.json is not a DynRefer configuration: {error}.") from error
 
     @classmethod
     def from_json(cls, text: str) -> ModelConfig:
-        """Read `config.json`'s text. Raises InputError when it is not JSON."""
+        """Read `config.json`'s text. Raises InputError where it is not JSON, and as `from_dict` does."""
         try:
-            return cls.from_dict(json.loads(text))
+            values = json.loads(text)
         except json.JSONDecodeError as error:
             raise InputError(f"config.json is not valid JSON ({error}); download the checkpoint again.") from error
+        try:
+            return TypeAdapter(cls).validate_json(json.dumps(_current(values)))
+        except ValidationError as error:
+            raise InputError(_sentence(error)) from error
 
     @classmethod
     def preset(cls, name: str) -> ModelConfig:
@@ -155,6 +202,22 @@ class ModelConfig:
         return PRESETS[name]
 
 
-def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON has lists where the dataclasses hold tuples."""
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+def _current(values: Any) -> Any:
+    """The settings without those that older checkpoints have and nothing reads."""
+    language = values.get("language") if isinstance(values, dict) else None
+    if not isinstance(language, dict) or not RETIRED & language.keys():
+        return values
+    logger.debug("config.json: %s of language are no longer used", ", ".join(sorted(RETIRED & language.keys())))
+    return values | {"language": {name: value for name, value in language.items() if name not in RETIRED}}
+
+
+def _sentence(error: ValidationError) -> str:
+    """What is wrong first, in one sentence."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "unexpected_keyword_argument":
+        return f"config.json has a setting {place} that this version does not know."
+    reason = str(first.get("ctx", {}).get("error", first["msg"])).replace("Input should", "it should", 1)
+    if not place:
+        return f"config.json is not a DynRefer configuration: {reason.rstrip('.')}."
+    return f"config.json says {place} {json.dumps(first['input'])[:60]}: {reason[0].lower()}{reason[1:]}."

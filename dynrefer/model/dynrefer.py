@@ -15,8 +15,6 @@ from dynrefer.model.align import RegionAlign
 from dynrefer.model.config import ModelConfig
 from dynrefer.model.encoder import EfficientNetEncoder, build_encoder
 from dynrefer.model.language import LanguageDecoder
-from dynrefer.model.losses import LossWeights
-from dynrefer.model.objective import Batch, GlobalTexts, TextBank, compute_losses
 from dynrefer.model.query_decoder import QueryDecoder
 from dynrefer.model.resampler import RegionSummary, Resampler
 from dynrefer.model.text_encoder import TextEncoder
@@ -50,11 +48,6 @@ class DynRefer(nn.Module):
         self.contrast_bias = nn.Parameter(torch.tensor(-10.0))
         self.language = LanguageDecoder(config.language, width, text, backbone=backbones)
         self._freeze()
-
-    @classmethod
-    def from_config(cls, config: ModelConfig, backbones: bool = True) -> DynRefer:
-        """A network of this size with random weights."""
-        return cls(config, backbones)
 
     def _freeze(self) -> None:
         trained = {*self.config.trainable, "log_temperature", "contrast_bias"}
@@ -104,20 +97,6 @@ class DynRefer(nn.Module):
         fused = self.align(cuts, geometry)
         queries = self.resample(fused)
         return queries, self.summarise(fused, queries)
-
-    def represent_batch(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """The same for a training batch, from its views or from its cached cuts."""
-        cuts = batch.cuts
-        if cuts is None:
-            assert batch.pixels is not None and batch.boxes is not None
-            cuts = self.align.cut(self.encode(batch.pixels), batch.boxes)
-        return self.represent(cuts, batch.geometry)
-
-    def forward(
-        self, batch: Batch, bank: TextBank, weights: LossWeights, texts: GlobalTexts | None = None
-    ) -> dict[str, Tensor]:
-        """Weighted losses by name and their sum as `total`; see `compute_losses`."""
-        return compute_losses(self, batch, bank, weights, texts)
 
     def tag_logits(self, queries: Tensor, text_embeddings: Tensor, summary: Tensor | None = None) -> Tensor:
         """queries [S, Q, D], texts [N, E] -> [S, N]; the sigmoid is the tag's probability."""

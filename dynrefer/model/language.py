@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import LogitsProcessorList, T5Config, T5ForConditionalGeneration
+from transformers import T5Config, T5ForConditionalGeneration
 from transformers.generation.streamers import BaseStreamer
 
-from dynrefer.model.agreement import Agreement
-from dynrefer.model.beam_search import BeamSearch, Generation, can_record
-from dynrefer.model.config import LanguageConfig
+from dynrefer.model.beam_search import BeamSearch, can_record
+from dynrefer.model.config import Generation, LanguageConfig
 from dynrefer.model.text_encoder import pad
 
 SENTENCE_SCALE = 20.0  # unit-norm sentence embeddings, brought to about one a dimension
@@ -137,22 +135,12 @@ class LanguageDecoder(nn.Module):
                 return_dict_in_generate=True,
                 output_scores=True,
                 streamer=_Words(self._text, on_words) if on_words else None,
-                logits_processor=LogitsProcessorList([self._agreement] if self._agreement else []),
             )
             sequences = out.sequences
             steps = t5.compute_transition_scores(sequences, out.scores, normalize_logits=True)
             written = (sequences[:, 1:] != 0) & torch.isfinite(steps)
             log_scores = torch.where(written, steps, 0).sum(1) / written.sum(1).clamp(min=1) ** options.length_penalty
         return [self._text(row) for row in sequences.tolist()], log_scores.float().exp().clamp(max=1).tolist()
-
-    @cached_property
-    def _agreement(self) -> Agreement | None:
-        """Which words may not follow an article, where the configuration names any."""
-        if not self.config.without_article:
-            return None
-        assert self.tokenizer is not None
-        size, device = self.config.options["vocab_size"], self.memory.device
-        return Agreement(self.tokenizer, self.config.without_article, self.config.qualities, size, device)
 
     def _text(self, ids: list[int]) -> str:
         assert self.tokenizer is not None
@@ -167,9 +155,7 @@ class LanguageDecoder(nn.Module):
             prompt, mask = F.pad(prompt, (0, 0, 0, missing)), F.pad(mask, (0, missing))
         regions, length = mask.shape
         key = (options, regions, length, self.t5.shared.weight.data_ptr())
-        search = self._searches.pop(key, None) or BeamSearch(
-            self.t5, options, regions, length, agreement=self._agreement, record=record
-        )
+        search = self._searches.pop(key, None) or BeamSearch(self.t5, options, regions, length, record=record)
         if record:
             self._searches[key] = search
             while len(self._searches) > RECORDED_SHAPES:

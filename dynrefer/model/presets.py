@@ -1,4 +1,4 @@
-"""The sizes that have a name: the embedded model, the paper's two, and a tiny random one for tests."""
+"""The sizes that have a name: where training of the embedded model starts, and the paper's two."""
 
 from __future__ import annotations
 
@@ -32,29 +32,6 @@ _SMALL_T5 = {
 MINI = ModelConfig(
     text_encoder=TextEncoderConfig(options=_MINILM),
     language=LanguageConfig(options=_SMALL_T5),
-)
-
-TINY = ModelConfig(
-    name="tiny",
-    encoder=EncoderConfig(kind="efficientnet", name="tf_efficientnet_lite0", width=16),
-    text_encoder=TextEncoderConfig(
-        width=16,
-        options={
-            "vocab_size": 64,
-            "hidden_size": 16,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "intermediate_size": 32,
-        },
-    ),
-    align=AlignConfig(hidden=24),
-    resampler=ResamplerConfig(queries=4, width=16, layers=2, heads=2, hidden=32),
-    decoder=QueryDecoderConfig(width=16, layers=1, heads=2, hidden=32),
-    language=LanguageConfig(
-        options=_SMALL_T5
-        | {"vocab_size": 64, "d_model": 16, "d_kv": 8, "d_ff": 32, "num_heads": 2, "num_layers": 2}
-        | {"num_decoder_layers": 2},
-    ),
 )
 
 _CLIP_MEAN = (0.48145466 * 255, 0.4578275 * 255, 0.40821073 * 255)
@@ -160,4 +137,4 @@ FLAN_T5_XL_VIT_L = replace(
     align=replace(FLAN_T5_XL.align, hidden=1024),
 )
 
-PRESETS = {preset.name: preset for preset in (MINI, FLAN_T5_XL, FLAN_T5_XL_VIT_L, TINY)}
+PRESETS = {preset.name: preset for preset in (MINI, FLAN_T5_XL, FLAN_T5_XL_VIT_L)}

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from dynrefer.model.language import control_text
-from dynrefer.model.objective import Batch, GlobalTexts, TextBank
 from dynrefer.training.config import TrainConfig
+from dynrefer.training.objective import Batch, GlobalTexts
 from dynrefer.training.regions import STYLE_OF, RegionTable
 from dynrefer.training.texts import TextTable, draw_controls
 from dynrefer.training.views import Rng, ViewSource
+from dynrefer.vocabulary import TextBank
 
 Tokenize = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
 RANDOM_TEACHER_CLASSES = 40

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from dynrefer.data.sample import SOURCES
 from dynrefer.errors import InputError
-from dynrefer.model.losses import LossWeights
+from dynrefer.training.losses import LossWeights
 from dynrefer.training.sampling import SamplingConfig
 
 T = TypeVar("T")

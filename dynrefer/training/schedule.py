@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from dynrefer.model import DynRefer
-from dynrefer.model.losses import LossWeights
 from dynrefer.training.config import OptimiserConfig
+from dynrefer.training.losses import LossWeights
 
 
 def rate_factor(step: int, steps: int, warmup: int) -> float:

@@ -13,14 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dynrefer.checkpoint import Checkpoint, load_checkpoint
 from dynrefer.data.loader import read_samples
 from dynrefer.data.problems import Problems
 from dynrefer.data.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer, ModelConfig
-from dynrefer.model.checkpoint import Checkpoint, load_checkpoint
 from dynrefer.model.encoder import EfficientNetEncoder
-from dynrefer.model.objective import TextBank
 from dynrefer.training.batches import BatchSource
 from dynrefer.training.cache_files import CacheSettings, FeatureCache, encoder_fingerprint
 from dynrefer.training.config import TrainConfig
@@ -33,7 +32,7 @@ from dynrefer.training.schedule import freeze_unused
 from dynrefer.training.texts import TextTable
 from dynrefer.training.validation import Validation
 from dynrefer.training.views import CachedViews, PixelViews, Planner, ViewSource
-from dynrefer.vocabulary import Vocabulary
+from dynrefer.vocabulary import TextBank, Vocabulary
 
 Say = Callable[[str], None]
 
@@ -121,7 +120,7 @@ def adapt(model: DynRefer, config: TrainConfig) -> DynRefer:
         return model
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        new = DynRefer.from_config(changed)
+        new = DynRefer(changed)
     own = new.state_dict()
     new.load_state_dict(
         {k: v for k, v in model.state_dict().items() if k in own and own[k].shape == v.shape}, strict=False

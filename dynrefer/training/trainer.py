@@ -18,16 +18,17 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from dynrefer.checkpoint import save_checkpoint
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer
-from dynrefer.model.checkpoint import save_checkpoint
-from dynrefer.model.objective import Batch, GlobalTexts, TextBank
 from dynrefer.training.config import TrainConfig
 from dynrefer.training.logging import RunLog
+from dynrefer.training.objective import Batch, GlobalTexts, Objective
 from dynrefer.training.schedule import AveragedWeights, build_optimiser, rate_factor
 from dynrefer.training.setup import Setup, prepare
 from dynrefer.training.state import load_state, save_state
 from dynrefer.training.validation import with_pixels
+from dynrefer.vocabulary import TextBank
 
 
 def train(
@@ -98,7 +99,7 @@ class Trainer:
         self.optimiser = build_optimiser(self.model, config.optimiser)
         self.average = AveragedWeights(self.model, config.optimiser.ema) if config.optimiser.ema else None
         self.progress = load_state(folder, self.model, self.optimiser, self.average, setup.identity)
-        self.network = accelerator.prepare_model(self.model)
+        self.network = accelerator.prepare_model(Objective(self.model))
         self.bank = setup.bank.to(accelerator.device)
         self.stopping = False
 

@@ -12,12 +12,12 @@ from torch import Tensor
 from dynrefer.data.sample import DESCRIBED
 from dynrefer.evaluation.ranking import attribute_precisions, class_accuracy
 from dynrefer.model import DynRefer
-from dynrefer.model.losses import best_of_groups
-from dynrefer.model.objective import Batch, TextBank
+from dynrefer.training.objective import Batch, represent
 from dynrefer.training.regions import RegionTable
 from dynrefer.training.sampling import area
 from dynrefer.training.texts import TextTable
 from dynrefer.training.views import ViewSource
+from dynrefer.vocabulary import TextBank, best_of_groups
 
 BATCH = 64
 MIN_AREA = 0.005  # of the boxes whose class counts
@@ -60,7 +60,7 @@ class Validation:
         batch = Batch(
             **seen, captions=empty, controls=empty, controls_mask=empty, text=empty, text_id=empty, tags=empty
         )
-        return model.represent_batch(with_pixels(batch.to(device), model))
+        return represent(model, with_pixels(batch.to(device), model))
 
     def _caption_losses(
         self, model: DynRefer, numbers: Sequence[int], queries: Tensor, summary: Tensor | None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dynrefer.publish import publish
+from dynrefer.hub import publish
 from tests.app.links_venv import make_venv
 
 

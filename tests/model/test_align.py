@@ -13,11 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dynrefer.model import ModelConfig
 from dynrefer.model.align import RegionAlign, deformable_sample
+from tests.tiny import TINY
 
 FACTS = Path(__file__).resolve().parents[3] / "shared" / "official"
-TINY = ModelConfig.preset("tiny")
 
 
 def sets(offsets: Tensor, weights: Tensor, padding: int = 0) -> Tensor:

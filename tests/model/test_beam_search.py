@@ -6,7 +6,8 @@ import pytest
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
-from dynrefer.model.beam_search import BeamSearch, Generation, StaticDecoder, can_record
+from dynrefer.model.beam_search import BeamSearch, StaticDecoder, can_record
+from dynrefer.model.config import Generation
 
 END = 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -10,14 +9,15 @@ import torch
 from tokenizers import Tokenizer, models
 from torch import Tensor
 
-from dynrefer import InputError
 from dynrefer.model import DynRefer, ModelConfig
-from dynrefer.model.beam_search import Generation
-from dynrefer.model.losses import LossWeights
-from dynrefer.model.objective import Batch, TextBank
-from tests.model import tiny_official
+from dynrefer.model.config import Generation
+from dynrefer.training.losses import LossWeights
+from dynrefer.training.objective import Batch, compute_losses
+from dynrefer.vocabulary import TextBank
+from tests.official import tiny_official
+from tests.tiny import TINY
 
-CONFIGS = {"tiny": ModelConfig.preset("tiny"), "tiny-official": tiny_official.CONFIG}
+CONFIGS = {"tiny": TINY, "tiny-official": tiny_official.CONFIG}
 EVERY_LOSS = LossWeights(attribute=1, category=1, sentence=1, text_only=1)
 PAPERS_LOSSES = LossWeights()
 
@@ -25,7 +25,7 @@ PAPERS_LOSSES = LossWeights()
 def network(config: ModelConfig) -> DynRefer:
     """Random weights; offsets that are not zero, so that the alignment does something."""
     torch.manual_seed(3)
-    model = DynRefer.from_config(config)
+    model = DynRefer(config)
     assert model.text_encoder is not None and model.align.deform is not None
     torch.nn.init.normal_(model.align.deform.offset_mask.weight, std=0.3)
     model.language.tokenizer = model.text_encoder.tokenizer = tiny_official.words()
@@ -204,7 +204,7 @@ def batch(model: DynRefer, *, cached: bool = False) -> tuple[Batch, TextBank]:
 def test_gradients_reach_exactly_the_trainable_parameters(name: str) -> None:
     model = network(CONFIGS[name]).train()
     weights = EVERY_LOSS if model.config.language.sentence_slot else PAPERS_LOSSES
-    losses = model(*batch(model), weights)
+    losses = compute_losses(model, *batch(model), weights)
     losses["total"].backward()
     reached = {n for n, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     expected = {n for n, _ in model.trainable_parameters()}
@@ -220,18 +220,17 @@ def test_the_papers_size_leaves_its_language_model_frozen() -> None:
 
 
 def test_the_total_is_the_sum_of_the_weighted_losses(model: DynRefer) -> None:
-    losses = model(*batch(model), PAPERS_LOSSES)
+    losses = compute_losses(model, *batch(model), PAPERS_LOSSES)
     assert set(losses) == {"caption", "tag", "contrast", "total"}
     torch.testing.assert_close(losses["total"], losses["caption"] + losses["tag"] + losses["contrast"])
-    doubled = model(*batch(model), replace(PAPERS_LOSSES, tag=0.02))
+    doubled = compute_losses(model, *batch(model), replace(PAPERS_LOSSES, tag=0.02))
     torch.testing.assert_close(doubled["tag"], 2 * losses["tag"])
 
 
 @torch.no_grad()
 def test_cached_features_train_as_the_photographs_they_come_from(model: DynRefer) -> None:
-    torch.testing.assert_close(
-        model(*batch(model, cached=True), PAPERS_LOSSES)["total"], model(*batch(model), PAPERS_LOSSES)["total"]
-    )
+    cached, pixels = (compute_losses(model, *batch(model, cached=cached), PAPERS_LOSSES) for cached in (True, False))
+    torch.testing.assert_close(cached["total"], pixels["total"])
 
 
 def test_batch_norm_keeps_its_statistics_in_training() -> None:
@@ -239,19 +238,3 @@ def test_batch_norm_keeps_its_statistics_in_training() -> None:
     before = {name: value.clone() for name, value in model.named_buffers() if "running" in name}
     model.encode(torch.randn(2, 3, 224, 224))
     assert before and all(torch.equal(dict(model.named_buffers())[name], value) for name, value in before.items())
-
-
-@pytest.mark.parametrize("name", ["dynrefer-mini", "dynrefer-flant5xl", "dynrefer-flant5xl-vitl", "tiny"])
-def test_a_configuration_survives_json(name: str) -> None:
-
-    config = ModelConfig.preset(name)
-    assert ModelConfig.from_json(json.dumps(config.to_dict())) == config
-
-
-def test_a_configuration_that_is_none_is_refused_with_its_fault() -> None:
-    with pytest.raises(InputError, match="wheels"):
-        ModelConfig.from_dict({"wheels": 4})
-    with pytest.raises(InputError, match="not valid JSON"):
-        ModelConfig.from_json("{")
-    with pytest.raises(InputError, match="dynrefer-mini"):
-        ModelConfig.preset("dynrefer-nano")

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
+from dynrefer.checkpoint import load_checkpoint
 from dynrefer.data.loader import write_samples
 from dynrefer.data.sample import RegionText, Sample
-from dynrefer.model.checkpoint import load_checkpoint
 from dynrefer.training import train
 from dynrefer.training.cache_files import CacheSettings
 from dynrefer.training.feature_cache import build_cache

@@ -19,7 +19,7 @@ from dynrefer.training.setup import Setup, prepare
 from dynrefer.training.texts import TextTable, draw_controls
 from dynrefer.training.views import CachedViews
 from dynrefer.vocabulary import Vocabulary
-from tests.conftest import tiny_vocabulary, word_tokenizer
+from tests.tiny import tiny_vocabulary, word_tokenizer
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from dynrefer.checkpoint import load_checkpoint
 from dynrefer.data.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer
-from dynrefer.model.checkpoint import load_checkpoint
 from dynrefer.regions import open_image
 from dynrefer.training.cache_files import BAD, DONE, PENDING, CacheSettings, FeatureCache
 from dynrefer.training.feature_cache import build_cache

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from dynrefer.model.losses import LossWeights
 from dynrefer.training.config import TrainConfig
+from dynrefer.training.losses import LossWeights
+from dynrefer.training.objective import compute_losses
 from dynrefer.training.setup import Setup, prepare
 
 
@@ -30,7 +31,7 @@ def contrast(setup: Setup, category: int, names_class: bool) -> float:
         category=torch.full((count,), category),
         names_class=torch.full((count,), names_class),
     )
-    return float(setup.model(batch, setup.bank, LossWeights(caption=0, tag=0))["contrast"].detach())
+    return float(compute_losses(setup.model, batch, setup.bank, LossWeights(caption=0, tag=0))["contrast"].detach())
 
 
 def test_a_class_name_is_true_of_all_regions_of_the_class(setup: Setup) -> None:
@@ -43,6 +44,6 @@ def test_names_of_unknown_classes_are_true_of_their_own_region_only(setup: Setup
 
 def test_only_losses_with_a_weight_are_computed(setup: Setup) -> None:
     batch = setup.source.batch(setup.source.draw(0))
-    losses = setup.model(batch, setup.bank, LossWeights(caption=0, tag=1, contrast=0))
+    losses = compute_losses(setup.model, batch, setup.bank, LossWeights(caption=0, tag=1, contrast=0))
     assert set(losses) == {"tag", "total"}
     assert losses["total"] == losses["tag"]

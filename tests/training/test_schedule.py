@@ -5,16 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dynrefer.model import DynRefer, ModelConfig
-from dynrefer.model.losses import LossWeights
+from dynrefer.model import DynRefer
 from dynrefer.training.config import OptimiserConfig
+from dynrefer.training.losses import LossWeights
 from dynrefer.training.schedule import AveragedWeights, build_optimiser, freeze_unused, rate_factor
+from tests.tiny import TINY
 
 
 @pytest.fixture
 def model() -> DynRefer:
     torch.manual_seed(0)
-    return DynRefer.from_config(ModelConfig.preset("tiny"))
+    return DynRefer(TINY)
 
 
 def test_the_rate_warms_up_and_ends_at_zero() -> None:

@@ -19,12 +19,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from dynrefer.checkpoint import load_checkpoint, save_checkpoint
 from dynrefer.data.loader import read_samples, write_samples
 from dynrefer.data.sample import Sample
 from dynrefer.errors import InputError
-from dynrefer.model.checkpoint import load_checkpoint, save_checkpoint
 from dynrefer.training import train
-from tests.conftest import tiny_model, tiny_vocabulary
+from tests.tiny import tiny_model, tiny_vocabulary
 from tests.training.conftest import write_data
 
 WORKER = Path(__file__).with_name("run_worker.py")

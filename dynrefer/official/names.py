@@ -11,7 +11,7 @@ from torch import Tensor
 from dynrefer.errors import InputError
 from dynrefer.model.config import ModelConfig
 from dynrefer.model.dynrefer import DynRefer
-from dynrefer.model.streaming import parameters_on_meta
+from dynrefer.weights import parameters_on_meta
 
 PRESET = "dynrefer-flant5xl"
 IGNORED = frozenset({"Qformer.bert.embeddings.position_ids"})
@@ -60,7 +60,7 @@ T = TypeVar("T", bound=Shaped)
 
 
 def convert_state_dict(released: Mapping[str, Tensor], config: ModelConfig | None = None) -> dict[str, Tensor]:
-    """The authors' trained tensors as the state of `DynRefer.from_config(config, backbones=False)`.
+    """The authors' trained tensors as the state of `DynRefer(config, backbones=False)`.
 
     Args:
         released: what the released file holds under "model".
@@ -75,7 +75,7 @@ def convert_state_dict(released: Mapping[str, Tensor], config: ModelConfig | Non
             "take one that was trained with finetune_llm: False."
         )
     with parameters_on_meta():
-        expected = DynRefer.from_config(config or ModelConfig.preset(PRESET), backbones=False).state_dict()
+        expected = DynRefer(config or ModelConfig.preset(PRESET), backbones=False).state_dict()
     return pick(released, expected, released_name, "The released checkpoint", ignored=IGNORED)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.cost import PartCost, cost, count, main, visual
 from dynrefer import InputError
 from dynrefer.model import DynRefer, ModelConfig
-from dynrefer.model.cost import PartCost, cost, count, visual
+from tests.tiny import TINY
 
 
 @pytest.fixture(scope="module")
@@ -63,22 +64,33 @@ def test_only_what_the_authors_trained_counts_as_trained(parts: dict[str, PartCo
 
 
 def test_the_parts_add_up_to_the_whole_network() -> None:
-    config = ModelConfig.preset("tiny")
-    own = sum(parameter.numel() for parameter in DynRefer.from_config(config).parameters())
+    config = TINY
+    own = sum(parameter.numel() for parameter in DynRefer(config).parameters())
     assert sum(part.parameters for part in count(config)) == own
 
 
 def test_the_visual_cost_for_fewer_views_is_what_is_counted_for_them() -> None:
-    config = ModelConfig.preset("tiny")
+    config = TINY
     by_part = {part.name: part.multiply_adds for part in count(config, 1)}
     assert visual(count(config, 3), 3)[0] == by_part["image encoder"] + by_part["resampler"]
 
 
-def test_the_table_names_every_part_and_refuses_what_does_not_exist() -> None:
-    table = cost("tiny", 2)
-    assert all(part.name in table for part in count(ModelConfig.preset("tiny"), 2))
+def test_the_table_names_every_part_and_refuses_no_views() -> None:
+    table = cost(TINY, 2)
+    assert all(part.name in table for part in count(TINY, 2))
     assert "views 2:" in table and "views 3:" not in table
-    with pytest.raises(InputError, match="dynrefer-flant5xl"):
-        cost("unheard-of")
     with pytest.raises(InputError, match="at least one view"):
-        cost("tiny", 0)
+        cost(TINY, 0)
+
+
+def test_without_arguments_the_shipped_model_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    main([])
+    shipped = capsys.readouterr().out
+    assert shipped.startswith("dynrefer-mini, 3 views")
+    assert "views 3: 2.5 G" in shipped  # at 256 pixels; the size that training starts from, 224 pixels, takes 1.9 G
+
+
+def test_a_preset_that_does_not_exist_is_answered_with_those_that_do(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--preset", "unheard-of"])
+    assert "dynrefer-flant5xl" in capsys.readouterr().err

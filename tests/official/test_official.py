@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from dynrefer.model import DynRefer, ModelConfig
-from dynrefer.model.official import convert_state_dict, released_name
-from tests.model import tiny_official as tiny
+from dynrefer.official.names import convert_state_dict, released_name
+from tests.official import tiny_official as tiny
 
 FACTS = Path(__file__).resolve().parents[3] / "shared" / "official"
 needs_facts = pytest.mark.skipif(not FACTS.is_dir(), reason="the authors' answers (../shared/official) are not here")
@@ -31,7 +31,7 @@ def keys() -> dict[str, list[int]]:
 @pytest.fixture(scope="module")
 def full_size(keys: dict[str, list[int]]) -> DynRefer:
     """The trained part of the paper's model with the synthetic weights that the authors' modules were run with."""
-    model = DynRefer.from_config(ModelConfig.preset("dynrefer-flant5xl"), backbones=False)
+    model = DynRefer(ModelConfig.preset("dynrefer-flant5xl"), backbones=False)
     model.load_state_dict(convert_state_dict({name: tiny.synthetic(name, shape) for name, shape in keys.items()}))
     return model.eval()
 

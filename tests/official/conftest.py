@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.model import tiny_official as tiny
+from tests.official import tiny_official as tiny
 
 
 @pytest.fixture(scope="session")

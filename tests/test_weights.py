@@ -10,17 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from dynrefer import InputError
-from dynrefer.model import DynRefer, ModelConfig, streaming
-from dynrefer.model.checkpoint import load_checkpoint, load_weights, save_checkpoint
-from dynrefer.model.streaming import StoredTensor, parameters_on_meta, stored_tensors, unshared, write_tensors
-
-TINY = ModelConfig.preset("tiny")
+from dynrefer import InputError, weights
+from dynrefer.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from dynrefer.model import DynRefer
+from dynrefer.weights import StoredTensor, parameters_on_meta, stored_tensors, unshared, write_tensors
+from tests.tiny import TINY
 
 
 def on_meta() -> DynRefer:
     with parameters_on_meta():
-        return DynRefer.from_config(TINY)
+        return DynRefer(TINY)
 
 
 def test_a_network_built_without_memory_keeps_its_buffers_and_its_shared_weights() -> None:
@@ -34,7 +33,7 @@ def test_a_network_built_without_memory_keeps_its_buffers_and_its_shared_weights
 
 def test_loading_gives_every_number_back_in_the_type_asked_for() -> None:
     torch.manual_seed(7)
-    model = DynRefer.from_config(TINY)
+    model = DynRefer(TINY)
     copy = on_meta()
     load_weights(copy, unshared(model), dtype=torch.bfloat16)
     for name, value in model.state_dict().items():
@@ -59,7 +58,7 @@ def test_beside_the_model_one_tensor_is_held_at_a_time() -> None:
             alive.add(tensor)
         return tensor
 
-    likes = unshared(DynRefer.from_config(TINY))
+    likes = unshared(DynRefer(TINY))
     tensors = {name: StoredTensor(tuple(like.shape), partial(read, like)) for name, like in likes.items()}
     load_weights(on_meta(), tensors, dtype=torch.float16)
     assert most <= 2  # the one being replaced, and the next
@@ -69,7 +68,7 @@ def test_a_checkpoint_in_shards_loads_like_one_in_a_single_file(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = load_checkpoint(tiny_checkpoint)
-    monkeypatch.setattr(streaming, "SHARD_BYTES", 2_000_000)
+    monkeypatch.setattr(weights, "SHARD_BYTES", 2_000_000)
     folder = save_checkpoint(tmp_path / "sharded", whole.model, whole.vocabulary, torch.float32)
     assert len(list(folder.glob("model-*.safetensors"))) > 2
     again = load_checkpoint(folder)
@@ -95,7 +94,7 @@ def test_a_missing_damaged_or_unlisted_shard_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", ["missing", "unexpected", "shape"])
 def test_weights_that_do_not_fit_the_configuration_are_named_before_anything_is_loaded(change: str) -> None:
-    tensors = dict(unshared(DynRefer.from_config(TINY)))
+    tensors = dict(unshared(DynRefer(TINY)))
     if change == "missing":
         del tensors["resampler.queries"]
     elif change == "unexpected":

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dynrefer import InputError
-from dynrefer.model.checkpoint import find_checkpoint, fingerprint_of, load_checkpoint, save_checkpoint, unshared
+from dynrefer.checkpoint import find_checkpoint, fingerprint_of, load_checkpoint, save_checkpoint, unshared
 from tests.hub import local_hub
 
 

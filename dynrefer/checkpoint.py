@@ -28,7 +28,8 @@ from torch import Tensor
 from dynrefer.errors import InputError
 from dynrefer.model.config import ModelConfig
 from dynrefer.model.dynrefer import DynRefer
-from dynrefer.model.streaming import (
+from dynrefer.vocabulary import Vocabulary
+from dynrefer.weights import (
     StoredTensor,
     parameters_on_meta,
     place,
@@ -37,9 +38,8 @@ from dynrefer.model.streaming import (
     unshared,
     write_tensors,
 )
-from dynrefer.vocabulary import Vocabulary
 
-DEFAULT_CHECKPOINT = Path(__file__).resolve().parents[2] / "checkpoints" / "dynrefer-mini"
+DEFAULT_CHECKPOINT = Path(__file__).resolve().parents[1] / "checkpoints" / "dynrefer-mini"
 CONFIG, VOCABULARY = "config.json", "vocabulary.json"
 TOKENIZER, TEXT_TOKENIZER = "tokenizer.json", "text_tokenizer.json"
 VOCABULARY_PREFIX = "vocabulary."
@@ -114,7 +114,7 @@ def load_checkpoint(
     Raises InputError, naming the file or tensor, when the folder is incomplete or its files do not fit each other.
     """
     folder = find_checkpoint(source)
-    config = ModelConfig.from_json(_read(folder, CONFIG))
+    config = read_config(folder)
     vocabulary = Vocabulary.from_json(_read(folder, VOCABULARY))
     tokenizer, text_tokenizer = read_tokenizer(folder, TOKENIZER), read_tokenizer(folder, TEXT_TOKENIZER)
     stored = stored_tensors(folder)
@@ -126,6 +126,11 @@ def load_checkpoint(
     assert model.text_encoder is not None
     model.language.tokenizer, model.text_encoder.tokenizer = tokenizer, text_tokenizer
     return Checkpoint(model.eval(), vocabulary, folder)
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """The sizes of a checkpoint folder's network. Raises InputError when config.json is missing or wrong."""
+    return ModelConfig.from_json(_read(folder, CONFIG))
 
 
 def load_weights(
@@ -224,7 +229,7 @@ def _finish(temporary: Path, folder: Path) -> None:
 def _empty(config: ModelConfig) -> DynRefer:
     try:
         with parameters_on_meta():
-            return DynRefer.from_config(config)
+            return DynRefer(config)
     except (ValueError, TypeError, KeyError, RuntimeError, AssertionError) as error:
         raise InputError(f"config.json asks for a network that cannot be built: {error}.") from error
 

@@ -19,9 +19,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from dynrefer.data.classes import CLASS_NAMES
-from dynrefer.errors import InputError
-from dynrefer.model.checkpoint import (
+from dynrefer.checkpoint import (
     TEXT_TOKENIZER,
     TOKENIZER,
     find_checkpoint,
@@ -29,12 +27,14 @@ from dynrefer.model.checkpoint import (
     write_checkpoint,
     written_whole,
 )
+from dynrefer.data.classes import CLASS_NAMES
+from dynrefer.errors import InputError
 from dynrefer.model.config import ModelConfig
 from dynrefer.model.dynrefer import DynRefer
-from dynrefer.model.official import PRESET, base_name, convert_state_dict, convert_text_tower, pick
-from dynrefer.model.streaming import WEIGHTS, StoredTensor, parameters_on_meta, place, stored_tensors, unshared
 from dynrefer.model.text_encoder import TextEncoder
+from dynrefer.official.names import PRESET, base_name, convert_state_dict, convert_text_tower, pick
 from dynrefer.vocabulary import AttributeWord, Vocabulary, ovad_attributes
+from dynrefer.weights import WEIGHTS, StoredTensor, parameters_on_meta, place, stored_tensors, unshared
 
 BASE = "Salesforce/blip2-flan-t5-xl"
 TEXT_ENCODER = "timm/eva_giant_patch14_clip_224.laion400m_s11b_b41k"
@@ -76,7 +76,7 @@ def convert(
     vocabulary = Vocabulary(read_tags(tags), official_attributes(), CLASS_NAMES, config.class_template)
 
     with parameters_on_meta():
-        expected = unshared(DynRefer.from_config(config))
+        expected = unshared(DynRefer(config))
     base_folder, text_folder = find_checkpoint(base), find_checkpoint(text_encoder)
     asked = {name: like for name, like in expected.items() if name.startswith(("encoder.", "language.t5."))}
     frozen = pick(_base_tensors(base_folder), asked, base_name, f"The base model {base}")

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dynrefer import Predictor
-from dynrefer.model.checkpoint import load_checkpoint
-from dynrefer.model.convert import official_attributes
-from dynrefer.model.official import convert_state_dict
-from dynrefer.model.streaming import stored_tensors, write_tensors
-from tests.model import tiny_official as tiny
+from dynrefer.checkpoint import load_checkpoint
+from dynrefer.official.convert import official_attributes
+from dynrefer.official.names import convert_state_dict
+from dynrefer.weights import stored_tensors, write_tensors
+from tests.official import tiny_official as tiny
 
 
 def test_a_converted_folder_answers_through_the_predictor(converted: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from dynrefer.__main__ import main
 from dynrefer.errors import InputError
-from dynrefer.publish import publish, push_to_hub
+from dynrefer.hub import publish, push_to_hub
 from tests.hub import Hub, local_hub
 
 SENT = {

@@ -85,9 +85,3 @@ def distillation_loss(logits: Tensor, teacher: Tensor) -> Tensor:
     mass = teacher.sum(1, keepdim=True)
     target = teacher / mass.clamp(min=1e-4)
     return (-(target * F.log_softmax(logits.float(), -1)).sum(1) * mass[:, 0]).mean()
-
-
-def best_of_groups(logits: Tensor, groups: Tensor, count: int) -> Tensor:
-    """The best template of each attribute: logits [S, T], groups [T] in 0..count-1 -> [S, count]."""
-    out = logits.new_full((len(logits), count), -torch.inf)
-    return out.scatter_reduce(1, groups.expand(len(logits), -1), logits, "amax")

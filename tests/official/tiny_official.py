@@ -19,8 +19,8 @@ from transformers import (
 )
 
 from dynrefer.model import DynRefer, ModelConfig
-from dynrefer.model.convert import convert
-from dynrefer.model.official import released_name
+from dynrefer.official.convert import convert
+from dynrefer.official.names import released_name
 
 FULL = ModelConfig.preset("dynrefer-flant5xl")
 WORDS = "the is has a dog cat red big color , |".split()
@@ -75,7 +75,7 @@ def synthetic(name: str, shape: tuple[int, ...] | list[int]) -> Tensor:
 
 def released_state() -> dict[str, Tensor]:
     """What the authors' file would hold under "model" at this size."""
-    own = DynRefer.from_config(CONFIG, backbones=False).state_dict()
+    own = DynRefer(CONFIG, backbones=False).state_dict()
     return {released_name(name): synthetic(released_name(name), list(value.shape)) for name, value in own.items()}
 
 

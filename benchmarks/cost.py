@@ -1,4 +1,6 @@
-"""Parameters and multiply-adds of every part, counted on the meta device: nothing is allocated, nothing computed.
+"""Parameters and multiply-adds of every part: `python -m benchmarks.cost`.
+
+Counted on the meta device: nothing is allocated, nothing computed.
 
 One multiply-add is one FLOP here, as in the paper's Tab. 5 and Tab. 9 (`torch.utils.flop_counter` counts two).
 V views, g side of the region map, C channels, T' fused tokens, Q queries, D their width, E text width.
@@ -6,6 +8,7 @@ V views, g side of the region map, C channels, T' fused tokens, Q queries, D the
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,9 +17,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from dynrefer.checkpoint import find_checkpoint, read_config
 from dynrefer.errors import InputError
 from dynrefer.model.config import ModelConfig
 from dynrefer.model.dynrefer import DynRefer
+from dynrefer.model.presets import PRESETS
 from dynrefer.model.query_decoder import QueryDecoder
 
 TAGS = 4585  # Recognize Anything's list
@@ -48,7 +53,7 @@ def count(config: ModelConfig, num_views: int | None = None) -> list[PartCost]:
     if views < 1:
         raise InputError(f"A region needs at least one view, not {views}.")
     with torch.device("meta"), torch.no_grad():
-        model = DynRefer.from_config(replace(config, num_views=views))
+        model = DynRefer(replace(config, num_views=views))
         parts = list(_parts(model.eval(), views))
         sizes = [_parameters(modules, extra) for _, modules, extra, _ in parts]
         model.requires_grad_(False)  # the counter hooks into gradients otherwise
@@ -118,12 +123,11 @@ def _multiply_adds(run: Callable[[], object]) -> int:
     return counter.get_total_flops() // 2
 
 
-def cost(preset: str = "dynrefer-mini", views: int | None = None) -> str:
-    """A table of the parts of a named size, and the visual multiply-adds for one to all views.
+def cost(config: ModelConfig, views: int | None = None) -> str:
+    """A table of the parts of a network of this size, and the visual multiply-adds for one to all views.
 
-    Raises InputError for an unknown preset or a number of views below one.
+    Raises InputError for a number of views below one.
     """
-    config = ModelConfig.preset(preset)
     views = config.num_views if views is None else views
     parts = count(config, views)
     total = sum(part.parameters for part in parts)
@@ -143,3 +147,22 @@ def cost(preset: str = "dynrefer-mini", views: int | None = None) -> str:
         f"Text encoder: one full text. Language model: {CONTROL_TOKENS} control tokens, {CAPTION_TOKENS} written.",
     ]
     return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table of a checkpoint's own configuration, or of a named size."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cost", description=__doc__)
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--model", help="checkpoint folder or Hub id (default: DYNREFER_MODEL or dynrefer-mini)")
+    size.add_argument("--preset", choices=sorted(PRESETS), help="a named size in its place")
+    parser.add_argument("--views", type=int, help="number of views (default: as configured)")
+    given = parser.parse_args(arguments)
+    try:
+        config = ModelConfig.preset(given.preset) if given.preset else read_config(find_checkpoint(given.model))
+        print(cost(config, given.views))
+    except InputError as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()

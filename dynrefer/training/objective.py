@@ -1,4 +1,4 @@
-"""From a training batch to the losses: what `DynRefer.forward` computes.
+"""From a training batch to the losses.
 
 S regions, V views, Q queries, N tags, A attributes, M attribute templates, K classes, E text width, B extra sentences.
 """
@@ -6,48 +6,20 @@ S regions, V views, Q queries, N tags, A attributes, M attribute templates, K cl
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from dynrefer.model.losses import (
+from dynrefer.model import DynRefer
+from dynrefer.training.losses import (
     LossWeights,
     asymmetric_loss,
     attribute_loss,
-    best_of_groups,
     distillation_loss,
     pairwise_sigmoid_loss,
 )
-
-if TYPE_CHECKING:
-    from dynrefer.model.dynrefer import DynRefer
-
-
-@dataclass(frozen=True)
-class TextBank:
-    """Embeddings of the vocabularies that a batch is scored against; the same for every batch of a run.
-
-    Attributes:
-        tags: [N, E]. attributes: [M, E], one a template. attribute_of: [M], the template's attribute in 0..A-1.
-        classes: [K, E]. teacher: [1000, E], ImageNet's class names, or None without distillation.
-    """
-
-    tags: Tensor
-    attributes: Tensor
-    attribute_of: Tensor
-    classes: Tensor
-    teacher: Tensor | None = None
-
-    @property
-    def num_attributes(self) -> int:
-        """A."""
-        return int(self.attribute_of.max()) + 1
-
-    def to(self, device: torch.device) -> TextBank:
-        """A copy on another device."""
-        moved: dict[str, Any] = {f.name: _to(getattr(self, f.name), device) for f in fields(self)}
-        return TextBank(**moved)
+from dynrefer.vocabulary import TextBank, best_of_groups, moved
 
 
 @dataclass(frozen=True)
@@ -90,8 +62,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """A copy on another device."""
-        moved: dict[str, Any] = {f.name: _to(getattr(self, f.name), device) for f in fields(self)}
-        return Batch(**moved)
+        tensors: dict[str, Any] = {f.name: moved(getattr(self, f.name), device) for f in fields(self)}
+        return Batch(**tensors)
 
 
 @dataclass(frozen=True)
@@ -104,6 +76,29 @@ class GlobalTexts:
     names_class: Tensor
 
 
+class Objective(nn.Module):
+    """The network with its losses as one module, which is what several processes train together."""
+
+    def __init__(self, model: DynRefer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, batch: Batch, bank: TextBank, weights: LossWeights, texts: GlobalTexts | None = None
+    ) -> dict[str, Tensor]:
+        """Weighted losses by name and their sum as `total`; see `compute_losses`."""
+        return compute_losses(self.model, batch, bank, weights, texts)
+
+
+def represent(model: DynRefer, batch: Batch) -> tuple[Tensor, Tensor | None]:
+    """Queries [S, Q, D] and summary [S, D] or None of a batch, from its views or from its cached cuts."""
+    cuts = batch.cuts
+    if cuts is None:
+        assert batch.pixels is not None and batch.boxes is not None
+        cuts = model.align.cut(model.encode(batch.pixels), batch.boxes)
+    return model.represent(cuts, batch.geometry)
+
+
 def compute_losses(
     model: DynRefer, batch: Batch, bank: TextBank, weights: LossWeights, texts: GlobalTexts | None = None
 ) -> dict[str, Tensor]:
@@ -112,7 +107,7 @@ def compute_losses(
     Args:
         texts: the global batch's texts when several processes train together; the batch's own when None.
     """
-    queries, summary = model.represent_batch(batch)
+    queries, summary = represent(model, batch)
     losses: dict[str, Tensor] = {}
     if weights.caption:
         losses["caption"] = weights.caption * caption_loss(model, batch, queries, summary, weights)
@@ -213,7 +208,3 @@ def _own_texts(batch: Batch) -> GlobalTexts:
         batch.category if batch.category is not None else unknown,
         batch.names_class if batch.names_class is not None else unknown.bool() & False,
     )
-
-
-def _to(value: Tensor | None, device: torch.device) -> Tensor | None:
-    return value.to(device, non_blocking=True) if value is not None else None

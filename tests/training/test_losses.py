@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynrefer.model.losses import (
+from dynrefer.training.losses import (
     asymmetric_loss,
     attribute_loss,
-    best_of_groups,
     distillation_loss,
     pairwise_sigmoid_loss,
 )
@@ -74,9 +72,3 @@ def test_distillation_is_least_where_the_teacher_is_met(seed: int) -> None:
     teacher = random(seed, 2, 6).softmax(-1)
     met = distillation_loss(teacher.log(), teacher)
     assert met <= distillation_loss(teacher.log() + random(seed + 1, 2, 6), teacher) + 1e-5
-
-
-def test_the_best_template_of_each_attribute_counts() -> None:
-    logits = torch.tensor([[0.1, 0.7, -0.3, 0.2]])
-    best = best_of_groups(logits, torch.tensor([0, 0, 1, 2]), 3)
-    assert best.tolist() == [pytest.approx([0.7, -0.3, 0.2])]

@@ -1,0 +1,182 @@
+"""Boxes: read from what a person types, checked against a photograph, clipped, converted and compared.
+
+A box is x1, y1, x2, y2 in pixels of the upright photograph, half-open; sizes are (width, height).
+"""
+
+import math
+import numbers
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dynrefer.errors import InputError, shown
+
+Box = tuple[float, float, float, float]
+
+MAX_BOXES = 256
+SUB_PIXEL = 1e-3  # slack for boxes one pixel wide whose corners carry rounding errors
+
+_GROUP = re.compile(r"[\[({]([^\[\](){}]*)[\])}]")
+_BETWEEN = re.compile(r"[\s,;|\[\](){}]+")
+_WORD = re.compile(r"[A-Za-z_\"'{]{2}")
+
+
+def parse_box(text: str) -> list[float]:
+    """Read "x1 y1 x2 y2" as typed by a person: numbers parted by blanks, commas or semicolons, brackets allowed.
+
+    Raises InputError where a word is no number; how many numbers there are is for `check_box`.
+    """
+    plain = unicodedata.normalize("NFKC", text).replace("\N{MINUS SIGN}", "-")
+    return [_number(word) for word in _BETWEEN.split(plain) if word]
+
+
+def parse_boxes(text: str) -> list[list[float]]:
+    """Read boxes typed or pasted: one a line, or each in brackets, for example `(1, 2, 3, 4), (5, 6, 7, 8)`.
+
+    Raises InputError that names the box at fault by its place.
+    """
+    text = unicodedata.normalize("NFKC", text)
+    rest = _BETWEEN.sub("", _GROUP.sub("", text))
+    found = _GROUP.findall(text) if not rest else text.splitlines()
+    lines = [line for line in found if _BETWEEN.sub("", line)]
+    if not lines:
+        raise InputError("there are no boxes yet; write one a line as x1 y1 x2 y2")
+    boxes = [parse_box(line) for line in lines]
+    for place, box in enumerate(boxes, start=1):
+        if len(box) != 4:
+            raise InputError(f"box {place} of {len(boxes)} has {len(box)} numbers; a box is four, x1 y1 x2 y2")
+    return boxes
+
+
+def has_only_numbers(text: str) -> bool:
+    """Whether pasted text is for `parse_boxes`, and not a JSON or CSV file with names in it."""
+    return _WORD.search(text) is None
+
+
+def check_box(box: object, image_size: tuple[int, int]) -> Box:
+    """Return the box as floats, corners sorted, clipped to the photograph.
+
+    `box` is any sequence, array or tensor of four numbers. Raises InputError where they are not four finite numbers
+    or where less than one pixel by one pixel remains inside the photograph.
+    """
+    corners = [
+        finite_number(value, "every number of a box")
+        for value in _items(box, "the box must be four numbers x1 y1 x2 y2")
+    ]
+    if len(corners) != 4:
+        raise InputError(f"the box must be four numbers x1 y1 x2 y2, not {len(corners)}")
+    width, height = image_size
+    (left, right), (top, bottom) = sorted(corners[0::2]), sorted(corners[1::2])
+    if left == right or top == bottom:
+        raise InputError(f"the box has no area inside the {width} x {height} image; draw it a little larger")
+    if right <= 0 or bottom <= 0 or left >= width or top >= height:
+        raise InputError(f"the box lies outside the {width} x {height} image")
+    x1, y1, x2, y2 = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
+    if min(x2 - x1, y2 - y1) < 1 - SUB_PIXEL:
+        if all(0 <= corner <= 1 for corner in corners):
+            raise InputError(
+                f"boxes are in pixels of the {width} x {height} image, and {shown(corners)} looks like shares of it; "
+                "multiply them by its width and height"
+            )
+        raise InputError(f"the box covers less than one pixel of the {width} x {height} image; draw it larger")
+    return x1, y1, x2, y2
+
+
+def check_boxes(boxes: object, image_size: tuple[int, int]) -> list[Box]:
+    """Check 1 to MAX_BOXES boxes, naming the box at fault by its place, counted from 1."""
+    items = _items(boxes, "boxes must be a list of boxes x1 y1 x2 y2")
+    if not items:
+        raise InputError("there is no box; draw or give at least one")
+    if len(items) > MAX_BOXES:
+        raise InputError(f"there are {len(items)} boxes; the limit is {MAX_BOXES} at a time")
+    if len(items) == 1:
+        return [check_box(items[0], image_size)]
+    checked = []
+    for place, box in enumerate(items, start=1):
+        try:
+            checked.append(check_box(box, image_size))
+        except InputError as error:
+            raise InputError(f"box {place} of {len(items)}: {error.args[0]}") from error
+    return checked
+
+
+def clip(box: Box, image_size: tuple[int, int]) -> Box | None:
+    """What of the box lies inside the photograph; None where that has no area."""
+    x1, y1 = max(box[0], 0.0), max(box[1], 0.0)
+    x2, y2 = min(box[2], float(image_size[0])), min(box[3], float(image_size[1]))
+    return (x1, y1, x2, y2) if x2 > x1 and y2 > y1 else None
+
+
+def xywh_to_xyxy(box: Any, image_size: tuple[int, int]) -> Box | None:
+    """COCO's x, y, width, height of an annotation file, clipped to the photograph; None where they are of no use."""
+    if not isinstance(box, list | tuple) or len(box) != 4:
+        return None
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in box):
+        return None
+    x, y, width, height = (float(value) for value in box)
+    return clip((x, y, x + width, y + height), image_size)
+
+
+def xyxy_to_xywh(box: Box) -> Box:
+    """x, y, width, height, as COCO writes boxes."""
+    x1, y1, x2, y2 = box
+    return x1, y1, x2 - x1, y2 - y1
+
+
+def area(box: Box) -> float:
+    """Square pixels."""
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def share_inside(inner: Box, outer: Box) -> float:
+    """How much of `inner` lies inside `outer`, 0 to 1."""
+    width = min(inner[2], outer[2]) - max(inner[0], outer[0])
+    height = min(inner[3], outer[3]) - max(inner[1], outer[1])
+    return width * height / area(inner) if width > 0 and height > 0 else 0.0
+
+
+def iou(first: Box, second: Box) -> float:
+    """Intersection over union, 0 to 1."""
+    common = share_inside(first, second) * area(first)
+    return common / (area(first) + area(second) - common)
+
+
+def geometry(box: Box, image_size: tuple[int, int]) -> np.ndarray:
+    """x1, y1, x2, y2, width, height as shares of the photograph: float32 [6]."""
+    (x1, y1, x2, y2), (w, h) = box, image_size
+    return np.array([x1 / w, y1 / h, x2 / w, y2 / h, (x2 - x1) / w, (y2 - y1) / h], dtype=np.float32)
+
+
+def finite_number(value: object, subject: str) -> float:
+    """Return any real number, numpy scalar or one-number tensor as a float; InputError, about `subject`, otherwise."""
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise InputError(f'{subject} must be a number, and "{shown(value)}" is not')
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise InputError(f"{subject} must be finite, and {number} is not")
+    return number
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError as error:
+        raise InputError(f'"{shown(word)}" is not a number; a box is four numbers x1 y1 x2 y2') from error
+
+
+def _items(value: object, demand: str) -> Sequence[object]:
+    if hasattr(value, "tolist"):  # numpy arrays and tensors
+        value = value.tolist()
+    if value is None:
+        raise InputError(f"{demand}, but none was given")
+    if not isinstance(value, (list, tuple)):
+        raise InputError(f'{demand}, not "{shown(value)}"')
+    return value

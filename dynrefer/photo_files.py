@@ -1,0 +1,323 @@
+"""Finding the photograph that a file means, and boxes for the photograph as it is and not as the file remembers it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol, TypeVar
+from urllib.parse import unquote
+
+from PIL import ExifTags, Image
+
+from dynrefer.errors import InputError
+from dynrefer.regions import Box, shown
+
+PHOTO_ENDINGS = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .tif .tiff .bmp .dib .ppm .pgm .pbm .pnm .avif .heic .heif".split()
+)
+EXACT, ANY_CASE, ANY_ENDING, BY_ID = range(4)
+_SLACK = 1.0  # pixels by which a resized side may be rounded
+
+logger = logging.getLogger(__name__)
+Name = TypeVar("Name", bound=Hashable)
+
+
+class Measured(Protocol):
+    """What is known of a photograph without its pixels: `dynrefer.photo.Photo`, or a `PhotoHeader`."""
+
+    @property
+    def name(self) -> str:
+        """The file's name, for errors."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) upright."""
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """(width, height) as stored, before EXIF's turn."""
+
+    @property
+    def orientation(self) -> int:
+        """EXIF's orientation, 1 to 8."""
+
+
+@dataclass(frozen=True)
+class PhotoHeader:
+    """A photograph's name, sizes (width, height) and EXIF orientation, read without decoding it."""
+
+    name: str
+    stored_size: tuple[int, int]
+    orientation: int = 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the upright photograph."""
+        return self.stored_size[::-1] if self.orientation >= 5 else self.stored_size
+
+    @classmethod
+    def read(cls, path: Path) -> PhotoHeader:
+        """Read a file's header. Raises InputError, naming the file, where it is no photograph."""
+        try:
+            with Image.open(path) as image:
+                turn = image.getexif().get(ExifTags.Base.Orientation, 1)
+                return cls(path.name, image.size, turn if turn in range(1, 9) else 1)
+        except FileNotFoundError as error:
+            raise InputError(f"there is no photograph {shown(path.name)}") from error
+        except Exception as error:  # a broken header can raise almost anything inside a decoder
+            raise InputError(f"{shown(path.name)} is not a photograph that can be opened") from error
+
+
+class PhotoFinder:
+    """The photographs of a folder, at any depth, by what files of boxes and annotations call them."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    def find(self, name: object) -> Path:
+        """The photograph called `name`: a path of any system, a web address, a file name or stem, or a number.
+
+        Folders, letter case, the way accents are stored, the image's ending and the zeros before a number may differ;
+        the file whose path agrees with the name in most parts from its end is meant.
+        Raises InputError where there is none, or where several agree equally well.
+        """
+        found = [self._best(parts) for parts in _readings(name)]
+        answers = [path for path in found if isinstance(path, Path)]
+        if answers:
+            return answers[0]
+        raise next((error for error in found if isinstance(error, InputError)), _missing(name, self.root))
+
+    def find_all(self, names: Iterable[Name]) -> dict[Name, Path | InputError]:
+        """`find` of every name, or its error; two photographs' names never share one file: the better match has it."""
+        found: dict[Name, Path | InputError] = {}
+        claims: dict[Path, list[Name]] = defaultdict(list)
+        for name in names:
+            try:
+                found[name] = self.find(name)
+                claims[self.find(name)].append(name)
+            except InputError as error:
+                found[name] = error
+        for path, rivals in claims.items():
+            kept = best_names(rivals, path)
+            for name in rivals:
+                if name not in kept:
+                    found[name] = _missing(name, self.root)
+        return found
+
+    def identity(self, path: Path) -> str:
+        """What a photograph is known by in predictions and exports: its path relative to the folder, with slashes."""
+        relative = path.relative_to(self.root) if path.is_relative_to(self.root) else path
+        return unicodedata.normalize("NFC", relative.as_posix())
+
+    def _best(self, parts: tuple[str, ...]) -> Path | InputError | None:
+        direct = self.root.joinpath(*parts)
+        if _is_file(direct):
+            return direct
+        for level in (EXACT, ANY_CASE, ANY_ENDING, BY_ID):
+            key = _key(parts[-1], level)
+            near = self._index.get((level, key), []) if key else []
+            found = self._nearest(parts, near) if near else None
+            if found is not None:
+                return found
+        return None
+
+    def _nearest(self, parts: tuple[str, ...], near: Sequence[Path]) -> Path | InputError | None:
+        tails = {path: _tail(parts, self._parts(path)) for path in near}
+        longest = max(tails.values())
+        best = [path for path in near if tails[path] == longest]
+        if longest == 1 and len(parts) > 1:  # only the file's name agrees: not where another folder is named
+            best = [] if self._is_elsewhere(parts) else [path for path in best if path.parent == self.root]
+        if len(best) > 1:
+            places = " and ".join(shown(self.identity(path)) for path in best[:2])
+            return InputError(f'"{shown("/".join(parts))}" may be {places}: name the folder too, or the whole name')
+        return best[0] if best else None
+
+    def _is_elsewhere(self, parts: tuple[str, ...]) -> bool:
+        """Whether the name leads to a file beside or above the folder: then it is that one which is meant."""
+        return any(_is_file(above.joinpath(*parts)) for above in self.root.absolute().parents)
+
+    def _parts(self, path: Path) -> tuple[str, ...]:
+        return (*self._root_parts, *path.relative_to(self.root).parts)
+
+    @cached_property
+    def _root_parts(self) -> tuple[str, ...]:
+        return self.root.absolute().parts[1:]
+
+    @cached_property
+    def _index(self) -> dict[tuple[int, str], list[Path]]:
+        index: dict[tuple[int, str], list[Path]] = defaultdict(list)
+        for path in photographs_in(self.root):
+            for level in (EXACT, ANY_CASE, ANY_ENDING, BY_ID):
+                if key := _key(path.name, level):
+                    index[level, key].append(path)
+        return index
+
+
+def photographs_in(root: Path) -> Iterator[Path]:
+    """The image files of a folder and all its folders, in order; links to folders are followed, but not in circles."""
+    seen: set[str] = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
+        if real not in seen:
+            yield from (
+                Path(folder, name)
+                for name in sorted(files)
+                if Path(name).suffix.lower() in PHOTO_ENDINGS and not name.startswith(".")
+            )
+        seen.add(real)
+
+
+def best_names(names: Iterable[Name], path: str | Path) -> list[Name]:
+    """Those of a file's `names` that mean the photograph at `path`; several only where they are spellings of one name.
+
+    A name that leads elsewhere, or agrees less with the path than another one, is not among them.
+    """
+    whole = Path(path).absolute().parts[1:]
+    agreed: dict[Name, tuple[int, int, tuple[str, ...]]] = {}
+    for name in names:
+        for parts in _readings(name):
+            level = next((lvl for lvl in range(4) if _key(parts[-1], lvl) and _same(parts[-1], whole[-1], lvl)), None)
+            if level is not None and not _leads_elsewhere(parts, Path(path)):
+                agreed[name] = (_tail(parts, whole), -level, tuple(_key(part, ANY_CASE) for part in parts[:-1]))
+                break
+    if not agreed:
+        return []
+    longest = max(tail for tail, _, _ in agreed.values())
+    best = {name: rank for name, rank in agreed.items() if rank[0] == longest}
+    level = max(rank[1] for rank in best.values())
+    best = {name: rank for name, rank in best.items() if rank[1] == level}
+    folders = max((rank[2] for rank in best.values()), key=len)
+    one = all(not rank[2] or folders[-len(rank[2]) :] == rank[2] for rank in best.values())
+    return list(best) if one else []
+
+
+def _leads_elsewhere(parts: tuple[str, ...], path: Path) -> bool:
+    """Whether a name with folders that are not the photograph's own leads to another file than the photograph."""
+    if _tail(parts, path.absolute().parts[1:]) == len(parts):
+        return False
+    others = (above.joinpath(*parts) for above in path.absolute().parents)
+    return len(parts) > 1 and any(_is_file(other) and not other.samefile(path) for other in others)
+
+
+def _readings(name: object) -> list[tuple[str, ...]]:
+    """The parts of a name's path, as it stands and as a web address; none where it is no name."""
+    if isinstance(name, bool) or not isinstance(name, str | int | float):
+        return []
+    text = str(int(name)) if isinstance(name, float) and name.is_integer() else str(name).strip().strip("\"'")
+    readings = [text]
+    if re.match(r"[A-Za-z][\w+.-]+://", text):
+        readings.append(unquote(re.split(r"[?#]", text)[0].partition("://")[2]))
+    elif "%" in text:
+        readings.append(unquote(text))
+    parts = [tuple(p for p in re.split(r"[/\\]+", reading) if p not in ("", ".", "..")) for reading in readings]
+    return [reading for reading in parts if reading]
+
+
+def _key(name: str, level: int) -> str:
+    """What two names of one file share at a level; empty where the level says nothing about the name."""
+    name = unicodedata.normalize("NFC", name)
+    if level == EXACT:
+        return name
+    name = unicodedata.normalize("NFC", name.casefold())
+    if level == ANY_CASE:
+        return name
+    stem, dot, ending = name.rpartition(".")
+    stem = stem if dot + ending in PHOTO_ENDINGS and stem else name
+    if level == ANY_ENDING:
+        return stem
+    number = re.fullmatch(r"(?:coco_\w+_(?=\d{12}$))?(\d+)(?:\.0+)?", stem)
+    return str(int(number[1])) if number else ""
+
+
+def _same(first: str, second: str, level: int) -> bool:
+    return _key(first, level) == _key(second, level)
+
+
+def _tail(name: Sequence[str], path: Sequence[str]) -> int:
+    """How many parts agree, from the end; the file names, which were compared before, count as one."""
+    count = 1
+    for mine, other in zip(name[-2::-1], path[-2::-1], strict=False):
+        if not _same(mine, other, ANY_CASE):
+            break
+        count += 1
+    return count
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name no file can have
+        return False
+
+
+def _missing(name: object, root: Path) -> InputError:
+    return InputError(f'the photograph "{shown(name)}" is not in the folder {shown(root.absolute().name)}')
+
+
+def fit_boxes(
+    boxes: Sequence[Box],
+    stated_size: tuple[object, object] | None,
+    photo: Measured,
+    say: Callable[[str], None] = logger.warning,
+) -> list[Box]:
+    """Boxes x1, y1, x2, y2 of the upright photograph, from boxes of a photograph of the size that a file states.
+
+    The same size: as they are; width and height changed places and EXIF turns the photograph: turned; the same shape
+    to a pixel: scaled. `say` hears of the latter two, once a photograph. Without a stated size they stay as they are.
+    Raises InputError, naming the photograph, where the sizes belong to different pictures.
+    """
+    stated = _whole_size(stated_size)
+    if stated is None or stated == photo.size:
+        return list(boxes)
+    turned = photo.orientation >= 5
+    scales, scales_stored = _same_shape(stated, photo.size), turned and _same_shape(stated, photo.stored_size)
+    says = f"{shown(photo.name)} is {_times(photo.size)} pixels upright where its file says {_times(stated)}"
+    if turned and (stated == photo.stored_size or (scales_stored and not scales)):
+        say(f"{says}; EXIF turns it, so its boxes are turned too")
+        stored = _scaled(boxes, stated, photo.stored_size)
+        return [_upright(box, photo.stored_size, photo.orientation) for box in stored]
+    if scales and not scales_stored:
+        say(f"{says}; the shape is the same, so its boxes are scaled")
+        return _scaled(boxes, stated, photo.size)
+    raise InputError(f"{says}: these are different pictures, so its boxes cannot be used")
+
+
+def _whole_size(stated: tuple[object, object] | None) -> tuple[float, float] | None:
+    """A stated (width, height) as numbers, also written as text; None where a side is missing."""
+    try:
+        width, height = (float(side) for side in stated or ())  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return (width, height) if 0 < width < float("inf") and 0 < height < float("inf") else None
+
+
+def _same_shape(first: tuple[float, float], second: tuple[float, float]) -> bool:
+    """Whether one size is the other resized, to a pixel of the smaller one."""
+    (width, height), (w, h) = sorted((first, second))
+    return abs(w * height / h - width) <= _SLACK or abs(h * width / w - height) <= _SLACK
+
+
+def _scaled(boxes: Sequence[Box], old: tuple[float, float], new: tuple[int, int]) -> list[Box]:
+    across, down = new[0] / old[0], new[1] / old[1]
+    return [(x1 * across, y1 * down, x2 * across, y2 * down) for x1, y1, x2, y2 in boxes]
+
+
+def _upright(box: Box, stored: tuple[int, int], orientation: int) -> Box:
+    """A box of the stored pixels in the upright photograph, for the orientations 5 to 8, which swap the sides."""
+    width, height = stored
+    x1, y1, x2, y2 = box
+    across = (height - y2, height - y1) if orientation in (6, 7) else (y1, y2)
+    down = (width - x2, width - x1) if orientation in (7, 8) else (x1, x2)
+    return across[0], down[0], across[1], down[1]
+
+
+def _times(size: tuple[float, float]) -> str:
+    return f"{size[0]:g} x {size[1]:g}"

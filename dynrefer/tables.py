@@ -1,0 +1,340 @@
+"""Text, tables, JSON and word lists as programs of any maker, language and machine write them."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from dynrefer.errors import InputError
+from dynrefer.regions import shown
+
+# The longest mark first: UTF-32's begins like UTF-16's.
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+STRUCTURE = frozenset('\n\r\t ,;:[]{}"')  # read in the wrong byte order, none of these is a common character
+COLUMN_SEPARATORS = ",;\t|，；、،"
+# Commas and semicolons of the world's scripts, the bar, the tab and the ends of lines.
+WORD_SEPARATORS = re.compile(r"[,;|\t\r\n\v\f\x85\u2028\u2029，；、｜､﹐﹑﹔︐︑︔،؛፣፤߸᠂᠈꓾꘍꛵⸲⸴⸵⹁⹌⹎]+")
+INVISIBLE = " \t\u200b\u200e\u200f\u2060\ufeff"
+LIST_ENDINGS = {".txt", ".csv", ".tsv", ".json", ".names", ".list", ".lst"}
+
+ALIASES: dict[str, tuple[str, ...]] = {
+    "image": (
+        *("image", "photo", "photograph", "picture", "img", "file_name", "image_path", "image_file", "image_name"),
+        *("img_path", "img_name", "img_file", "file_path", "photo_name", "photo_path", "photo_file", "path", "file"),
+        *("file_upload", "image_url", "img_url", "photo_url", "url", "image_id", "img_id", "photo_id"),
+    ),
+    "x1": ("x1", "x_min", "left", "x0", "min_x", "x_left", "bbox_x1", "bbox_x_min", "bbox_left", "x", "bbox_x"),
+    "y1": ("y1", "y_min", "top", "y0", "min_y", "y_top", "bbox_y1", "bbox_y_min", "bbox_top", "y", "bbox_y"),
+    "x2": ("x2", "x_max", "right", "max_x", "x_right", "bbox_x2", "bbox_x_max", "bbox_right"),
+    "y2": ("y2", "y_max", "bottom", "max_y", "y_bottom", "bbox_y2", "bbox_y_max", "bbox_bottom"),
+    "cx": ("cx", "x_center", "x_centre", "center_x", "centre_x", "bbox_cx"),
+    "cy": ("cy", "y_center", "y_centre", "center_y", "centre_y", "bbox_cy"),
+    "width": ("w", "width", "bbox_width", "bbox_w", "box_width"),
+    "height": ("h", "height", "bbox_height", "bbox_h", "box_height"),
+    "image_width": ("image_width", "img_width", "photo_width", "image_w", "img_w"),
+    "image_height": ("image_height", "img_height", "photo_height", "image_h", "img_h"),
+    "label": ("label", "class", "category", "label_name", "class_name", "category_name", "name", "object"),
+    "id": ("id", "annotation_id", "ann_id", "box_id", "region_id"),
+}
+"""A column's name here and in files, the likelier meaning first; letter case, blanks and marks do not count."""
+
+
+class Row(dict[str, str]):
+    """The cells of one row by column: known columns by their names in ALIASES, others as the file calls them."""
+
+    def __init__(self, cells: Mapping[str, str], line: int, separator: str = ",") -> None:
+        super().__init__(cells)
+        self.line = line
+        self._separator = separator
+
+    def number(self, column: str) -> float:
+        """A cell as a finite number, also with a decimal comma where that can be told. Raises InputError otherwise."""
+        text = self.get(column, "").strip().replace("\u2212", "-")
+        if text.count(",") == 1 and "." not in text and (self._separator != "," or not re.search(r",\d{3}$", text)):
+            text = text.replace(",", ".")
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value) or "_" in text:
+            raise InputError(f'line {self.line} has "{shown(text)}" in the column {column}, where a number is needed')
+        return value
+
+
+def read_text(path: str | PathLike[str]) -> str:
+    """The text of a file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark or where the bytes leave no doubt.
+
+    Raises InputError, naming the file and the line, for anything else.
+    """
+    path = Path(path)
+    name = shown(path.name) or "the file"
+    try:
+        return decode_text(path.read_bytes(), name)
+    except FileNotFoundError as error:
+        raise InputError(f"there is no file {name}") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{name} is a folder; a file is needed") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{name} cannot be read ({getattr(error, 'strerror', None) or 'no such path'})") from error
+
+
+def decode_text(data: bytes, name: str) -> str:
+    """`read_text` of bytes already read; `name` is what an error calls them."""
+    encoding, start = next(
+        ((found, len(mark)) for mark, found in BYTE_ORDER_MARKS if data.startswith(mark)), (_unmarked(data), 0)
+    )
+    try:
+        text = data[start:].decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, start + error.start) + 1
+        raise InputError(
+            f"{name} is not a text file in UTF-8 or UTF-16 (line {line}, byte {start + error.start + 1} is neither); "
+            f"save it as UTF-8"
+        ) from error
+    if "\0" in text:
+        raise InputError(f"{name} is not a text file (it holds zero bytes); save it as text in UTF-8")
+    return re.sub(r"(?m)^\ufeff", "", text)  # files put one behind the other keep their marks
+
+
+def _unmarked(data: bytes) -> str:
+    """The encoding of bytes without a mark: UTF-8, unless zero bytes make a text's commas, blanks and lines."""
+    if b"\0" not in data:
+        return "utf-8"
+    sample = data[:65536]
+    found = {name: _structure(sample, name) for name in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")}
+    best = max(found, key=lambda name: found[name])
+    return best if found[best] else "utf-8"
+
+
+def _structure(data: bytes, encoding: str) -> int:
+    size = 4 if "32" in encoding else 2
+    try:
+        text = data[: len(data) // size * size].decode(encoding)
+    except UnicodeDecodeError as error:
+        if error.end < len(data) - size:
+            return 0
+        text = data[: error.start].decode(encoding)
+    return 0 if "\0" in text else sum(character in STRUCTURE for character in text)
+
+
+def read_json(path: str | PathLike[str], *keys: str) -> Any:
+    """The content of a JSON file, an object with at least `keys` where any are named.
+
+    Raises InputError where it cannot be read, is not JSON (naming the line) or lacks a key.
+    """
+    name = shown(Path(path).name)
+    content = parse_json(read_text(path), name)
+    missing = [key for key in keys if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise InputError(f'{name} has no "{missing[0]}": it is not in the format that was expected')
+    return content
+
+
+def parse_json(text: str, name: str) -> Any:
+    """The content of a JSON text; InputError names the line where it is not JSON, and `name`."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where = "it is empty" if not text.strip() else f"line {error.lineno}, column {error.colno}: {error.msg}"
+        raise InputError(f"{name} is not JSON ({where})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name} is not JSON that can be read ({shown(error)})") from error
+
+
+def read_jsonl(
+    path: str | PathLike[str], *keys: str, on_bad: Callable[[str], None] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each line's number, from 1, and its JSON object with at least `keys`; empty lines are passed over.
+
+    A line that is something else raises InputError, or goes to `on_bad` as a sentence and is left out.
+    """
+    name = shown(Path(path).name)
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            yield number, _object(line, keys, f"line {number} of {name}")
+        except InputError as error:
+            if on_bad is None:
+                raise
+            on_bad(str(error))
+
+
+def _object(line: str, keys: Sequence[str], name: str) -> dict[str, Any]:
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name} is not JSON ({shown(getattr(error, 'msg', error))})") from error
+    if not isinstance(content, dict):
+        raise InputError(f'{name} is not a JSON object but "{shown(line)}"')
+    missing = next((key for key in keys if key not in content), None)
+    if missing is not None:
+        raise InputError(f'{name} has no "{missing}"')
+    return content
+
+
+def read_table(
+    path: str | PathLike[str],
+    needed: Sequence[str] = (),
+    aliases: Mapping[str, Sequence[str]] = ALIASES,
+    on_bad: Callable[[str], None] | None = None,
+) -> list[Row]:
+    """The rows of a table with a header, parted by commas, semicolons, tabs or bars; rows without a word are no rows.
+
+    Args:
+        needed: columns, by their names in `aliases`, without which the table is of no use.
+        aliases: what files call a column; two columns of one meaning: the likelier one has it, the other its own name.
+        on_bad: is told of a row that does not fit the header, which is then left out; without it that is an error.
+
+    Raises InputError for a file that is no such table, naming the column that was not found.
+    """
+    name = shown(Path(path).name)
+    try:
+        return parse_table(read_text(path), needed, aliases, on_bad)
+    except InputError as error:
+        words = str(error.args[0])
+        raise InputError(words if words.startswith(name) or name in words else f"{name}: {words}") from error
+
+
+def parse_table(
+    text: str,
+    needed: Sequence[str] = (),
+    aliases: Mapping[str, Sequence[str]] = ALIASES,
+    on_bad: Callable[[str], None] | None = None,
+) -> list[Row]:
+    """`read_table` of a text already read."""
+    text, separator = _separator(text, aliases)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+    rows: list[Row] = []
+    columns: list[str] | None = None
+    try:
+        for cells in reader:
+            cells = [cell.strip() for cell in cells]
+            if not any(cells):
+                continue
+            if columns is None:
+                columns = _named(cells, aliases)
+                _check_columns(columns, cells, needed)
+                continue
+            if any(cells[len(columns) :]):
+                words = f"line {reader.line_num} has {len(cells)} cells where the first line names {len(columns)}"
+                if on_bad is None:
+                    raise InputError(words)
+                on_bad(words)
+                continue
+            rows.append(Row(dict(zip(columns, cells, strict=False)), reader.line_num, separator))
+    except csv.Error as error:
+        raise InputError(f"the table cannot be read (line {reader.line_num}: {error})") from error
+    if columns is None:
+        raise InputError(f"the table is empty; its first line must name the columns {', '.join(needed)}".rstrip())
+    return rows
+
+
+def column_key(name: str) -> str:
+    """A column's name without what differs between writers: letter case, blanks, marks, full-width letters."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", name).casefold())
+
+
+def _separator(text: str, aliases: Mapping[str, Sequence[str]]) -> tuple[str, str]:
+    """The text from its header on, and what parts its columns: that by which the header names most that is known."""
+    text = text.lstrip("\r\n")
+    header, _, rest = text.partition("\n")
+    if told := re.fullmatch(r'"?sep=(.)"?\s*', header):  # a spreadsheet's own line
+        return rest, told[1]
+    known = {column_key(alias) for names in aliases.values() for alias in names}
+
+    def found(separator: str) -> tuple[int, int]:
+        names = [column_key(cell) for cell in header.split(separator)]
+        return sum(name in known for name in names), len(names)
+
+    return text, max(COLUMN_SEPARATORS, key=found)
+
+
+def _named(cells: Sequence[str], aliases: Mapping[str, Sequence[str]]) -> list[str]:
+    keys = [column_key(cell) for cell in cells]
+    columns = list(cells)
+    for name, others in aliases.items():
+        place = next((keys.index(key) for key in map(column_key, others) if key in keys), None)
+        if place is not None:
+            columns[place] = name
+    # A column that lost its meaning to a likelier one must not take it back by being spelt the same.
+    taken = {name for name, cell in zip(columns, cells, strict=True) if name in aliases and name != cell}
+    seen: set[str] = set()
+    for place, (name, cell) in enumerate(zip(columns, cells, strict=True)):
+        if name in seen or (name in taken and name == cell):
+            columns[place] = f"{cell} ({place + 1})"
+        seen.add(columns[place])
+    return columns
+
+
+def _check_columns(columns: Sequence[str], cells: Sequence[str], needed: Sequence[str]) -> None:
+    missing = [name for name in needed if name not in columns]
+    if missing:
+        raise InputError(
+            f"the first line must name the columns {', '.join(needed)}; {', '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} not among {shown(', '.join(cell for cell in cells if cell), 100)}"
+        )
+
+
+def read_words(source: str | PathLike[str]) -> list[str]:
+    """Words or names parted by lines, commas or semicolons of any script, bars or tabs; blanks and doubles dropped.
+
+    `source` is the path of a text file that exists, else the words themselves. A JSON list of texts is read too.
+    Raises InputError for a path without a file.
+    """
+    text = str(source)
+    if _is_file(text):
+        return split_words(read_text(text))
+    is_path = not isinstance(source, str) or (
+        not WORD_SEPARATORS.search(text) and Path(text).suffix.lower() in LIST_ENDINGS
+    )
+    if is_path:
+        raise InputError(f"there is no file {shown(Path(text).name)}")
+    return split_words(text)
+
+
+def split_words(text: str) -> list[str]:
+    """`read_words` of a text."""
+    if text.lstrip().startswith("["):
+        try:
+            listed = json.loads(text)
+        except ValueError:
+            listed = None
+        if isinstance(listed, list) and all(isinstance(word, str) for word in listed):
+            return _tidy(listed)
+    return _tidy(WORD_SEPARATORS.split("\n".join(line for line in text.splitlines() if not line.startswith("# "))))
+
+
+def _tidy(words: Sequence[str]) -> list[str]:
+    kept: dict[str, str] = {}
+    for word in words:
+        word = " ".join(word.strip(INVISIBLE).split()).strip(INVISIBLE)
+        if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'":
+            word = word[1:-1].strip()
+        if word:
+            kept.setdefault(unicodedata.normalize("NFC", word), word)
+    return list(kept.values())
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # longer than any path, or with a zero in it: words
+        return False

@@ -1,0 +1,68 @@
+"""What config.json may say."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from dynrefer import InputError
+from dynrefer.model import ModelConfig
+from dynrefer.model.presets import PRESETS
+from tests.tiny import TINY
+
+
+@pytest.mark.parametrize("config", [*PRESETS.values(), TINY], ids=lambda config: config.name)
+def test_a_configuration_survives_json(config: ModelConfig) -> None:
+    assert ModelConfig.from_json(json.dumps(config.to_dict())) == config
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"wheels": 4}, "wheels"),
+        ({"tag_threshold": "high"}, "tag_threshold"),
+        ({"tag_threshold": float("nan")}, "tag_threshold"),
+        ({"tag_threshold": 1.5}, "tag_threshold"),
+        ({"num_views": 0}, "num_views"),
+        ({"num_views": True}, "num_views"),
+        ({"num_views": "3"}, "num_views"),
+        ({"default_mode": "best"}, "default_mode"),
+        ({"class_template": "a class"}, "class_template"),
+        ({"trainable": ["lm"]}, "trainable.0"),
+        ({"encoder": 5}, "encoder"),
+        ({"encoder": {"image_size": 0}}, "encoder.image_size"),
+        ({"encoder": {"grids": []}}, "encoder.grids"),
+        ({"encoder": {"grids": [7, "14"]}}, "encoder.grids.1"),
+        ({"encoder": {"mean": [127.0]}}, "encoder.mean"),
+        ({"encoder": {"std": [1.0, 0.0, 1.0]}}, "encoder.std.1"),
+        ({"encoder": {"options": "none"}}, "encoder.options"),
+        ({"align": {"groups": 3}}, "align.groups"),
+        ({"resampler": {"heads": 5}}, "resampler.heads"),
+        ({"language": {"generation": {"beams": 3}}}, "language.generation.beams"),
+        ({"language": {"generation": {"num_beams": 0}}}, "language.generation.num_beams"),
+        ({"language": {"generation": {"length_penalty": "long"}}}, "language.generation.length_penalty"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_by_its_name(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(InputError, match=named.replace(".", r"\.")) as refused:
+        ModelConfig.from_dict(values)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["{", "", "[]", "3", "null"])
+def test_what_is_no_configuration_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"config\.json is not"):
+        ModelConfig.from_json(text)
+
+
+def test_settings_that_older_checkpoints_have_and_nothing_reads_are_passed_over() -> None:
+    values = TINY.to_dict()
+    values["language"] |= {"without_article": ["trees"], "qualities": ["snowy"]}
+    assert ModelConfig.from_dict(values) == TINY
+
+
+def test_a_preset_that_does_not_exist_is_answered_with_those_that_do() -> None:
+    with pytest.raises(InputError, match="dynrefer-mini"):
+        ModelConfig.preset("dynrefer-nano")
