@@ -136,7 +136,7 @@ class Display:
         return {
             self.picker: gr.update(views=views, regions=regions, **picker),
             self.views: panels.views(photo, result, mode) if photo and result else "",
-            self.answer: panels.answer(result, session=session, notes=entry.question.notes if entry else ()),
+            self.answer: panels.answer(result, session=session),
             self.words: panels.words(result, tag_threshold),
             self.tag_threshold: gr.update(visible=result is not None),
             self.table: panels.table(session, predictor),

@@ -38,6 +38,15 @@
   document.addEventListener("dr-busy", (event) => busy.set(event.detail, 1) && settle());
   document.addEventListener("dr-done", (event) => busy.delete(event.detail) && settle());
 
+  async function drain(stream) {
+    const reader = stream.getReader();
+    try {
+      while (!(await reader.read()).done);
+    } catch {
+      // the page has closed it
+    }
+  }
+
   const fetchPlainly = window.fetch;
   window.fetch = async (...request) => {
     const address = String(request[0]?.url ?? request[0]);
@@ -49,9 +58,10 @@
         end(address);
         return response;
       }
-      // A stream of answers lasts until its body ends, whoever reads it.
-      const ended = new TransformStream({ flush: () => end(address), cancel: () => end(address) });
-      return new Response(response.body.pipeThrough(ended), response);
+      // A stream of answers lasts until its body ends, so that it is read here as well.
+      const [theirs, ours] = response.body.tee();
+      drain(ours).finally(() => end(address));
+      return new Response(theirs, response);
     } catch (error) {
       end(address);
       throw error;

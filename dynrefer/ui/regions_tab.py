@@ -1,15 +1,13 @@
 """The tab of many regions: table, boxes from a file or proposed, downloads."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from dynrefer.box_files import boxes_by_image, pick_image
+from dynrefer.box_files import BoxFile
 from dynrefer.boxes import Box, check_boxes, has_only_numbers, parse_boxes
 from dynrefer.errors import InputError
 from dynrefer.question import Question
@@ -25,6 +23,7 @@ from .proposals import describe_everything, fresh
 
 BATCH = 2  # regions asked about in one go; whoever comes meanwhile waits for no more
 SHOWN = gr.update(visible=True)
+BOX_FILES = [".json", ".jsonl", ".csv", ".tsv", ".txt"]
 SAVE_IN_BROWSER = (
     "(file) => { const link = document.createElement('a');"
     " link.href = file.url; link.download = file.name; link.click(); }"
@@ -51,7 +50,7 @@ def build_regions_tab(table: Panel) -> RegionsTab:
     with gr.Row(elem_classes="dr-buttons"):
         everything = gr.Button("Describe everything", size="sm", min_width=140, elem_id="everything")
         box_file = gr.UploadButton(
-            "Boxes from a file", size="sm", min_width=140, file_types=[".json", ".csv"], elem_id="box-file"
+            "Boxes from a file", size="sm", min_width=140, file_types=BOX_FILES, elem_id="box-file"
         )
         clear = gr.Button("Clear all", size="sm", min_width=100, elem_id="clear-all")
         stop = gr.Button("Stop", size="sm", variant="stop", min_width=80, visible=False, elem_id="stop")
@@ -80,6 +79,11 @@ class RegionHandlers:
         """The components that show that something is under way."""
         return [self.tab.progress, self.tab.stop]
 
+    @property
+    def outputs(self) -> list[Any]:
+        """The components that change while regions are described."""
+        return [*self.display.outputs, *self.busy]
+
     @in_words
     def press(self, values: Values, event: gr.EventData) -> Updates:
         """Show a region of the table again, delete it, or bring back what was deleted."""
@@ -100,7 +104,7 @@ class RegionHandlers:
         """Describe the boxes of an uploaded file."""
         path = values[self.tab.box_file]
         if path:
-            yield from self._describe_source(values, Path(path))
+            yield from self._describe_source(values, BoxFile.read(path))
 
     @in_words
     def describe_pasted(self, values: Values) -> Iterator[Updates]:
@@ -109,10 +113,7 @@ class RegionHandlers:
         if not text or has_only_numbers(text):
             yield from self._describe(values, parse_boxes(text))
             return
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / ("pasted.json" if text[0] in "[{" else "pasted.csv")
-            file.write_text(text, encoding="utf-8")
-            yield from self._describe_source(values, file)
+        yield from self._describe_source(values, BoxFile.parse(text, "the pasted text"))
 
     @in_words
     def describe_all(self, values: Values) -> Iterator[Updates]:
@@ -171,10 +172,16 @@ class RegionHandlers:
         threshold = values[self.main.choices.tag_threshold]
         return {**self.main.shown(session, None, threshold, value=None), **self.stop()}
 
-    def _describe_source(self, values: Values, file: Path) -> Iterator[Updates]:
-        groups = boxes_by_image(file)
+    def _describe_source(self, values: Values, file: BoxFile) -> Iterator[Updates]:
+        """Describe what a file has for this photograph; says what it had to change, and what it leaves out."""
         session: Session = values[self.display.session]
-        yield from self._describe(values, pick_image(groups, session.name, file.name))
+        photo = replace(self.main.photo(values), name=session.name)
+        found, left_out = file.of(session.name).fit(photo, say=gr.Info)
+        if not found:
+            raise InputError(f"{file.name} has no box that can be used: {left_out[0]}")
+        if left_out:
+            gr.Warning(f"{len(left_out)} left out of {file.name}: {left_out[0]}", title="Please check")
+        yield from self._describe(values, [given.box for given in found])
 
     def _describe(self, values: Values, boxes: Sequence[object]) -> Iterator[Updates]:
         """Describe `boxes` with the page's choices."""

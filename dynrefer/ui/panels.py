@@ -1,0 +1,249 @@
+"""What the panels show, rendered on the server with autoescaping: a model's or user's words are never markup."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gradio as gr
+import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from dynrefer.photo import Photo
+from dynrefer.predictor import Predictor
+from dynrefer.question import Question
+from dynrefer.results import Attribute, RegionResult
+
+from .album import Album, Session, thinned
+from .links import EXAMPLES, name_of, read_examples, write_link
+from .pictures import thumbnails, view_colour
+from .style import read
+
+LIKELY_ATTRIBUTES = 12
+MOST_TAGS = 24
+MODE_NAMES = {
+    "dynamic": "Dynamic: what adds most",
+    "prior:caption": "Prior for captions",
+    "prior:attributes": "Prior for attributes",
+    "manual": "Manual: my own",
+    "random": "Random",
+}
+MODE_REASONS = {
+    "dynamic": "taken by the model for their gain, what they show beyond the box for how coarse they are",
+    "prior:caption": "taken by the model near t = 0.45, which suits captions best on average",
+    "prior:attributes": "taken by the model near t = 0.2, which suits attributes best on average",
+    "manual": "taken by the model as your sliders say",
+    "random": "taken by the model by chance, for comparison",
+}
+
+
+class Panel(gr.HTML):
+    """HTML rendered on the server; its buttons copy, or raise the event `pressed` with their data attributes.
+
+    With `live=True` screen readers read out what comes in.
+    """
+
+    def __init__(self, value: str = "", **kwargs: Any) -> None:
+        super().__init__(value, **{"js_on_load": read("panels.js"), "apply_default_css": False, **kwargs})
+
+
+class Point(NamedTuple):
+    """One value at t in [0, 1]; `mark` is written into a point that stands out."""
+
+    t: float
+    value: float
+    colour: str
+    mark: str = ""
+
+
+class Line(NamedTuple):
+    """A named line of a chart."""
+
+    name: str
+    colour: str
+    points: Sequence[Point]
+
+
+def percent(score: float) -> str:
+    """A score in [0, 1] as a person reads it."""
+    return f"{100 * score:.0f}%"
+
+
+def corners(box: Sequence[float]) -> str:
+    """A box in whole pixels as a person reads it."""
+    return ", ".join(f"{corner:.0f}" for corner in box)
+
+
+def coefficient(t: float) -> str:
+    """A coefficient as a person reads it, and as views are told apart in the browser."""
+    return f"{t:.3g}"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("dynrefer.ui"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(percent=percent, colour=view_colour, corners=corners)
+    environment.filters["coefficient"] = coefficient
+    return environment
+
+
+TEMPLATES = _environment()
+
+
+def render(name: str, **values: Any) -> str:
+    """The template `name.html` filled with `values`."""
+    return TEMPLATES.get_template(f"{name}.html").render(**values)
+
+
+def hint(text: str) -> str:
+    """What a panel says while it is empty."""
+    return render("hint", text=text)
+
+
+def answer(result: RegionResult | None, words: str = "", session: Session | None = None) -> str:
+    """Caption, or the `words` of it that are written so far, and classes; without a result, how to begin.
+
+    With the `session` whose answer it is come notes on the question, and on an example a link to copy.
+    """
+    entry = session.album.current if session else None
+    notes = entry.question.notes if entry else ()
+    link = ""
+    if session and session.example and entry:
+        link = write_link(session.example, entry.result.box, entry.question)
+    return render("answer", result=result, words=words, link=link, notes=notes)
+
+
+def words(result: RegionResult | None, tag_threshold: float) -> str:
+    """Attributes by type, and the tags of `result` at or above `tag_threshold`."""
+    if result is None:
+        return ""
+    return render(
+        "words",
+        result=result,
+        likely=by_type(result.attributes[:LIKELY_ATTRIBUTES]),
+        every=by_type(result.attributes),
+        tags=thinned(result, tag_threshold).tags[:MOST_TAGS],
+        threshold=tag_threshold,
+    )
+
+
+def by_type(attributes: Iterable[Attribute]) -> list[tuple[str, list[Attribute]]]:
+    """Attributes grouped by type; groups and members keep the order in which they come."""
+    groups: dict[str, list[Attribute]] = {}
+    for attribute in attributes:
+        groups.setdefault(attribute.type, []).append(attribute)
+    return list(groups.items())
+
+
+def mode_of(question: Question, predictor: Predictor) -> str:
+    """The selection mode by which a question was answered."""
+    return "manual" if question.coefficients else question.mode or predictor.default_mode
+
+
+def views(photo: Photo, result: RegionResult, mode: str) -> str:
+    """The strip of nested views, each squeezed to a square as the model sees it, and why some were taken."""
+    ordered = sorted(result.views, key=lambda view: view.t)
+    pictures = thumbnails(photo, [view.box for view in ordered])
+    return render("views", views=list(zip(ordered, pictures, strict=True)), reason=MODE_REASONS[mode])
+
+
+def rectangles(result: RegionResult) -> list[dict[str, Any]]:
+    """The nested views as the box picker draws them over the photograph, widest first; the region itself left out."""
+    return [
+        {
+            "key": coefficient(view.t),
+            "box": list(view.box),
+            "colour": view_colour(view.t),
+            "label": f"t {coefficient(view.t)}",
+            "chosen": view.rank is not None,
+        }
+        for view in sorted(result.views, key=lambda view: -view.t)
+        if view.t > 0
+    ]
+
+
+def outlines(album: Album) -> list[dict[str, Any]]:
+    """The album's regions that are not shown, as the box picker outlines them: numbered as in the table."""
+    return [
+        {"box": list(entry.result.box), "label": str(place + 1)}
+        for place, entry in enumerate(album.entries)
+        if place != album.selected
+    ]
+
+
+def table(session: Session, predictor: Predictor) -> str:
+    """The regions of the table, with buttons to show and delete them, and to bring back what was deleted last."""
+    modes = [mode_of(entry.question, predictor) for entry in session.album.entries]
+    return render("table", album=session.album, modes=modes, removed=session.removed)
+
+
+def gains(result: RegionResult | None, mode: str) -> str:
+    """By which mode views were taken and why, and the gain of every candidate as a plot.
+
+    The chosen ones are marked with their place in the order.
+    """
+    if result is None:
+        return ""
+    points = [
+        Point(view.t, view.gain, view_colour(view.t), "" if view.rank is None else str(view.rank + 1))
+        for view in sorted(result.views, key=lambda view: view.t)
+        if view.gain is not None
+    ]
+    top = max([1.0, *(point.value for point in points)])
+    lines = [Line("gain", "currentColor", points)] if points else []
+    return render("gains", mode=MODE_NAMES[mode], reason=MODE_REASONS[mode], lines=lines, top=top)
+
+
+def progress(done: int, total: int, what: str) -> str:
+    """How far a longer piece of work has come; nothing when `total` is 0."""
+    return render("progress", done=done, total=total, what=what)
+
+
+def example_gallery() -> str:
+    """Buttons of the example photographs, cut around their boxes."""
+    entries = []
+    for example in read_examples():
+        photo = Photo.open(EXAMPLES / example["file"])
+        (picture,) = thumbnails(photo, [_around(example["box"], photo.size)])
+        entries.append((example["title"], example["about"], name_of(example), picture))
+    return render("examples", examples=entries)
+
+
+def _around(box: Sequence[float], size: tuple[int, int]) -> list[float]:
+    """A square around the middle of `box` with room to spare, inside a photograph of `size`."""
+    side = min(1.6 * max(box[2] - box[0], box[3] - box[1]), *size)
+    corner = [(box[axis] + box[axis + 2]) / 2 - side / 2 for axis in (0, 1)]
+    left, top = (min(max(place, 0), limit - side) for place, limit in zip(corner, size, strict=True))
+    return [left, top, left + side, top + side]
+
+
+def footer(predictor: Predictor, result: RegionResult | None) -> str:
+    """What answers, on which device, with how much memory, and how long it took."""
+    timing = dict(result.timing_ms) if result else {}
+    total = timing.pop("total", sum(timing.values()))
+    parts = ", ".join(f"{name} {milliseconds:.0f}" for name, milliseconds in timing.items())
+    return render(
+        "footer",
+        model=predictor.model_name,
+        device=str(predictor.device),
+        dtype=str(predictor.dtype).removeprefix("torch."),
+        memory=memory_in_use(predictor.device),
+        result=result,
+        total=total,
+        parts=parts,
+    )
+
+
+def memory_in_use(device: torch.device) -> str:
+    """Memory held on the GPU, or by this process where there is none; nothing where the system does not say."""
+    if device.type == "cuda":
+        return f"{torch.cuda.memory_allocated(device) / 1e9:.1f} GB of GPU memory in use"
+    pages = Path("/proc/self/statm")  # Linux alone has it
+    if not pages.exists():
+        return ""
+    return f"{int(pages.read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 1e9:.1f} GB of memory in use"
