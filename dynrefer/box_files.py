@@ -12,7 +12,8 @@ from typing import Any
 from dynrefer.box_records import FileBox, LeftOut, read_records, reason
 from dynrefer.errors import InputError
 from dynrefer.photo_files import Measured, best_names, fit_boxes
-from dynrefer.regions import Box, shown, validate_box
+from dynrefer.boxes import Box, check_box
+from dynrefer.errors import shown
 from dynrefer.tables import read_text
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class PhotoBoxes:
             try:
                 if not self.shares and set(given.box) <= {0, 1} and given.box[0] < given.box[2]:
                     raise InputError("it is one pixel, or the whole photograph in shares; give it in pixels")
-                fitted.append(replace(given, box=validate_box(box, photo.size)))
+                fitted.append(replace(given, box=check_box(box, photo.size)))
             except InputError as error:
                 left_out.append(LeftOut(name, given.where, reason(error)))
         return fitted, left_out

@@ -11,7 +11,8 @@ from typing import Any
 from dynrefer.coco_files import CocoImages, annotation_box, box_numbers, corners
 from dynrefer.errors import InputError
 from dynrefer.photo_files import PHOTO_ENDINGS
-from dynrefer.regions import Box, shown
+from dynrefer.boxes import Box
+from dynrefer.errors import shown
 from dynrefer.results import FORMULA_STARTS
 from dynrefer.tables import ALIASES, Row, column_key, parse_json, parse_table
 

@@ -21,7 +21,7 @@ SUB_PIXEL = 1e-3  # slack for boxes one pixel wide whose corners carry rounding 
 
 _GROUP = re.compile(r"[\[({]([^\[\](){}]*)[\])}]")
 _BETWEEN = re.compile(r"[\s,;|\[\](){}]+")
-_WORD = re.compile(r"[A-Za-z_\"'{]{2}")
+_NAME = re.compile(r"[A-DF-Za-df-z_\"':]|(?<![\d.])[Ee]")  # an e may be part of a number
 
 
 def parse_box(text: str) -> list[float]:
@@ -53,7 +53,7 @@ def parse_boxes(text: str) -> list[list[float]]:
 
 def has_only_numbers(text: str) -> bool:
     """Whether pasted text is for `parse_boxes`, and not a JSON or CSV file with names in it."""
-    return _WORD.search(text) is None
+    return _NAME.search(text) is None
 
 
 def check_box(box: object, image_size: tuple[int, int]) -> Box:

@@ -10,7 +10,8 @@ from itertools import accumulate
 from typing import Any
 
 from dynrefer.errors import InputError
-from dynrefer.regions import Box, shown
+from dynrefer.boxes import Box
+from dynrefer.errors import shown
 
 NAMES = ("file_name", "filename", "path", "name", "coco_url", "url")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.box_files import boxes_by_image, pick_image
+from dynrefer.boxes import parse_box
 from dynrefer.errors import InputError
 from dynrefer.predictor import Predictor
-from dynrefer.regions import parse_box
 from dynrefer.results import RegionResult
 
 SHOWN_TAGS, SHOWN_ATTRIBUTES = 8, 8

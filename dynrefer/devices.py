@@ -37,6 +37,8 @@ def choose_device(device: str | torch.device | None = None, dtype: str | torch.d
         raise InputError(
             f"The device {name!r} is not available here; use cpu, or cuda on a machine with a GPU."
         ) from error
+    if chosen.type == "meta":
+        raise InputError("The device 'meta' computes nothing; use cpu, or cuda on a machine with a GPU.")
     if dtype is not None:
         return DeviceChoice(chosen, _as_dtype(dtype), f"{chosen} because {reason}, {dtype} because it was asked for")
     fast = torch.bfloat16 if chosen.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32

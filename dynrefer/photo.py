@@ -9,7 +9,7 @@ import hashlib
 import io
 import os
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,19 +18,18 @@ from typing import IO
 import cv2
 import numpy as np
 from cachetools import LRUCache, cached
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from dynrefer.decoding import Upright, check_array, check_bytes, decode_file, decode_image
 from dynrefer.errors import InputError, shown
+from dynrefer.views import crop_views, pixel_boxes
 
-MAX_MEGAPIXELS = 64
-MAX_FILE_MEGABYTES = 512  # 64 megapixels of 16-bit colour without compression
 STORE_BYTES = 2**30
-DECODED_TOGETHER = 2  # bounds what photographs that come at the same moment need while they are decoded
 DISPLAY_SIZE = 1280
-BYTES_A_PIXEL = 3 + 4  # RGB and grey
-# Named, so that no plugin runs that starts another program (EPS) or follows references to other files.
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "AVIF")
-ORIENTATION = 0x0112  # EXIF
+UNNAMED = "the image"
+BYTES_A_PIXEL = 3 + 4 + 1  # RGB, grey, and RGB halved again and again
+HALVED_TO = 256  # pixels a side
+SHARP = 3  # a crop is resized from a halved copy where that has so many pixels for each of the result's
 
 
 class Prepared:
@@ -53,9 +52,22 @@ class Prepared:
         return cv2.cvtColor(self.pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
 
     @cached_property
+    def halves(self) -> list[np.ndarray]:
+        """The pixels, then each time half as many a side (means of 2 x 2), as long as that leaves HALVED_TO a side."""
+        levels = [self.pixels]
+        while min(levels[-1].shape[:2]) >= 2 * HALVED_TO:
+            height, width = (side // 2 for side in levels[-1].shape[:2])
+            levels.append(
+                cv2.resize(levels[-1][: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+            )
+        return levels
+
+    @cached_property
     def display(self) -> np.ndarray:
         """A copy of at most DISPLAY_SIZE pixels a side, uint8 RGB."""
-        image = Image.fromarray(self.pixels)
+        image = Image.fromarray(
+            next((x for x in reversed(self.halves) if max(x.shape) >= 2 * DISPLAY_SIZE), self.pixels)
+        )
         image.thumbnail((DISPLAY_SIZE, DISPLAY_SIZE), reducing_gap=2)
         return np.asarray(image)
 
@@ -95,11 +107,11 @@ class Photo:
         if isinstance(source, Photo):
             return source
         if isinstance(source, np.ndarray):
-            return cls(Prepared(_checked_array(source)))
+            return cls(Prepared(check_array(source)))
         if isinstance(source, Image.Image):
-            return _decode(source, "")
+            return _photo(decode_image(source, UNNAMED), "")
         if isinstance(source, (bytes, bytearray)):
-            return _from_file(io.BytesIO(source), "")
+            return _photo(decode_file(io.BytesIO(source), UNNAMED), "")
         if isinstance(source, (str, os.PathLike)):
             return _from_path(Path(source), kept=False)
         if source is None:
@@ -146,6 +158,18 @@ class Photo:
         """A copy of at most DISPLAY_SIZE pixels a side, uint8 RGB."""
         return self.prepared.display
 
+    def crop(self, box: Sequence[float] | np.ndarray, size: int) -> np.ndarray:
+        """The whole pixels of `box` resized to uint8 [size, size, 3], see `crop_views`.
+
+        Crops many times larger than the result come from a halved copy, so that they cost as little as small ones:
+        off by at most a sixth of one of the result's pixels.
+        """
+        (x1, y1, x2, y2), halves = pixel_boxes(np.asarray([box]), self.size)[0], self.prepared.halves
+        level = max(0, int(np.log2(max(1, min(x2 - x1, y2 - y1) / (SHARP * size)))))
+        level = min(level, len(halves) - 1)
+        scaled = np.rint(np.array([[x1, y1, x2, y2]]) / 2**level)
+        return crop_views(halves[level], scaled, size)[0]
+
 
 ImageSource = str | os.PathLike[str] | bytes | Image.Image | np.ndarray | Photo
 
@@ -156,7 +180,6 @@ def _most_bytes(photo: Photo) -> int:
 
 
 STORE: LRUCache[Hashable, Photo] = LRUCache(STORE_BYTES, getsizeof=_most_bytes)
-_decoding = threading.BoundedSemaphore(DECODED_TOGETHER)
 
 
 @cached(STORE, key=lambda key, load: key, condition=threading.Condition())
@@ -168,8 +191,13 @@ def _kept(key: Hashable, load: Callable[[], Photo]) -> Photo:
     return load()
 
 
+def _photo(upright: Upright, name: str, digest: bytes | None = None) -> Photo:
+    pixels, orientation = upright
+    return Photo(Prepared(pixels, digest), name, orientation)
+
+
 def _kept_file(file: IO[bytes], digest: bytes, name: str) -> Photo:
-    photo = _kept(digest, lambda: _from_file(file, name, digest))
+    photo = _kept(digest, lambda: _photo(decode_file(file, shown(name) or UNNAMED), name, digest))
     photo.pixels.flags.writeable = False
     return replace(photo, name=name)
 
@@ -194,9 +222,9 @@ def _from_path(path: Path, kept: bool) -> Photo:
         if not path.is_file():
             raise InputError(f"there is no image file {name}")
         with path.open("rb") as file:
-            _check_bytes(os.fstat(file.fileno()).st_size, name)
+            check_bytes(os.fstat(file.fileno()).st_size, name)
             if not kept:
-                return _from_file(file, path.name)
+                return _photo(decode_file(file, name), path.name)
             return _kept_file(file, _file_digest(path, file), path.name)
     except OSError as error:
         raise InputError(f"{name} cannot be read ({error.strerror or 'no access'})") from error
@@ -215,84 +243,3 @@ def _digest_of_state(state: Hashable, file: IO[bytes]) -> bytes:
 
 def _digest(file: IO[bytes]) -> bytes:
     return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()  # type: ignore[arg-type]
-
-
-def _from_file(file: IO[bytes], name: str, digest: bytes | None = None) -> Photo:
-    called = shown(name) or "the image"
-    file.seek(0, io.SEEK_END)
-    _check_bytes(file.tell(), called)
-    file.seek(0)
-    try:
-        image = Image.open(file, formats=FORMATS)
-    except UnidentifiedImageError as error:
-        raise InputError(f"{called} is not an image that can be read; use JPEG, PNG, WebP, GIF, TIFF or BMP") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(called) from error
-    except Exception as error:  # a broken header can raise almost anything inside a decoder
-        raise _damaged(called) from error
-    with image:
-        return _decode(image, name, digest)
-
-
-def _decode(image: Image.Image, name: str, digest: bytes | None = None) -> Photo:
-    called = shown(name) or "the image"
-    _check_size(*image.size, called)
-    try:
-        orientation = image.getexif().get(ORIENTATION, 1)
-        with _decoding:
-            pixels = _rgb(ImageOps.exif_transpose(image))
-    except Exception as error:  # broken data can raise almost anything inside a decoder
-        raise _damaged(called) from error
-    return Photo(Prepared(pixels, digest), name, orientation if orientation in range(1, 9) else 1)
-
-
-def _rgb(image: Image.Image) -> np.ndarray:
-    if image.mode == "F" or image.mode.startswith("I"):
-        grey = _eight_bits(np.asarray(image), full_range=image.mode.startswith("I;16"))
-        return np.repeat(grey[..., None], 3, axis=2)
-    if image.has_transparency_data:
-        canvas = Image.new("RGBA", image.size, "white")
-        canvas.alpha_composite(image.convert("RGBA"))
-        image = canvas
-    return np.array(image.convert("RGB"))
-
-
-def _eight_bits(values: np.ndarray, full_range: bool) -> np.ndarray:
-    """Scale greys to 0..255; unless they are known to be 16-bit, white is guessed from the largest value."""
-    values = np.where(np.isfinite(values), values, 0).astype(np.float32)
-    black = min(0.0, float(values.min()))
-    high = float(values.max())
-    white = 65535.0 if full_range else next((white for white in (1.0, 255.0, 65535.0) if high <= white), high)
-    return np.rint((values - black) * (255 / (white - black))).astype(np.uint8)
-
-
-def _checked_array(array: np.ndarray) -> np.ndarray:
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
-        found = f"{array.dtype} {list(array.shape)}"
-        raise InputError(f"an image array must be uint8 RGB of the shape [height, width, 3], not {found}")
-    _check_size(array.shape[1], array.shape[0], "the image")
-    return np.ascontiguousarray(array)
-
-
-def _check_bytes(size: int, called: str) -> None:
-    if size == 0:
-        raise InputError(f"{called} is empty (0 bytes)")
-    if size > MAX_FILE_MEGABYTES * 2**20:
-        raise InputError(f"{called} is too large with {size >> 20} MB; the limit is {MAX_FILE_MEGABYTES} MB")
-
-
-def _check_size(width: int, height: int, called: str) -> None:
-    if width < 1 or height < 1:
-        raise InputError(f"{called} has no pixels ({width} x {height})")
-    if width * height > MAX_MEGAPIXELS * 1_000_000:
-        raise _too_large(called, f" with {width} x {height} pixels")
-
-
-def _too_large(called: str, size: str = "") -> InputError:
-    return InputError(
-        f"{called} is too large{size}; the limit is {MAX_MEGAPIXELS} megapixels, so make it smaller first"
-    )
-
-
-def _damaged(called: str) -> InputError:
-    return InputError(f"{called} is damaged or cut short and cannot be decoded; save it again or choose another")

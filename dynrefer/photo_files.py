@@ -17,7 +17,8 @@ from urllib.parse import unquote
 from PIL import ExifTags, Image
 
 from dynrefer.errors import InputError
-from dynrefer.regions import Box, shown
+from dynrefer.boxes import Box
+from dynrefer.errors import shown
 
 PHOTO_ENDINGS = frozenset(
     ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .tif .tiff .bmp .dib .ppm .pgm .pbm .pnm .avif .heic .heif".split()

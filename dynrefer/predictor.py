@@ -1,48 +1,41 @@
-"""Photograph and boxes -> results, by a model that stays loaded; repeats only what changed between two questions.
-
-S regions, V views a region, T tokens a view, C channels, K classes.
-"""
+"""Photograph and boxes -> results, by a model that stays loaded and answers many askers in turn."""
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
 from dynrefer.devices import choose_device, too_little_memory
-from dynrefer.errors import InputError
-from dynrefer.model.config import Generation
-from dynrefer.model.language import control_text
-from dynrefer.options import Options
-from dynrefer.questions import Clock, Region, look_at
-from dynrefer.regions import ImageSource
-from dynrefer.reports import reports
-from dynrefer.results import Attribute, Caption, RegionResult, Scored
-from dynrefer.views import crop_views, pixel_boxes
-from dynrefer.vocabulary import best_of_groups
+from dynrefer.errors import InputError, shown
+from dynrefer.inference import Clock, Inference
+from dynrefer.decoding import MAX_MEGAPIXELS
+from dynrefer.photo import ImageSource, Photo
+from dynrefer.question import Question
+from dynrefer.results import RegionResult
+from dynrefer.selection import Region, choose_regions
+from dynrefer.text_cache import Progress
+from dynrefer.turns import Turns
 
-ENCODED_TOGETHER = 32  # views; bounds what the image encoder needs for the moment
-CACHED_VIEWS, CACHED_TEXTS = 512, 20_000
-MAX_BATCH = 32  # regions through the network at a time, whatever was asked
+TURN = {"cpu": 8, "cuda": 32}  # regions of one asker through the network before the next asker's
 
-SoFar = tuple[RegionResult, str]
-"""A result, and the words of its caption; as long as they grow, the result has no caption yet."""
+BoxLike = Sequence[float] | np.ndarray | torch.Tensor
+Request = tuple[ImageSource, Sequence[BoxLike]]
 
 
 class Predictor:
     """Answers questions about regions with one loaded checkpoint.
 
-    Views already encoded are kept (least recently used go first), keyed by the image's content and the view's pixels,
-    and so are the embeddings of class names. One question is answered at a time; other threads wait.
+    Views already encoded are kept (least recently used go first), keyed by the photograph's content and the view's
+    pixels, and so are the embeddings of class names. Askers in other threads take turns, first come, first served; a
+    long question lets them in between.
     """
 
     def __init__(self, checkpoint: Checkpoint, device_reason: str = "") -> None:
@@ -52,11 +45,8 @@ class Predictor:
         self.device_reason = device_reason
         parameter = next(self.model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
-        self._bank = self.vocabulary.bank().to(self.device)
-        self._views: OrderedDict[tuple[bytes, bytes], Tensor] = OrderedDict()
-        self._texts: OrderedDict[str, Tensor] = OrderedDict()
-        self._lock = threading.Lock()
-        self._writer = ThreadPoolExecutor(1)  # starts with its first use, on ZeroGPU after the fork
+        self.inference = Inference(checkpoint)
+        self._turns = Turns()
 
     @classmethod
     def from_pretrained(
@@ -99,220 +89,218 @@ class Predictor:
         """The score from which a tag is shown, when none is asked for."""
         return self.model.config.tag_threshold
 
+    @overload
     def refer(
         self,
         image: ImageSource,
-        box: Sequence[float] | None = None,
-        boxes: Sequence[Sequence[float]] | None = None,
+        box: BoxLike,
+        boxes: None = None,
+        *,
+        question: Question | None = None,
+        generator: torch.Generator | None = None,
         **options: Any,
-    ) -> Any:
-        """Describe one region (`box` -> RegionResult) or several (`boxes` -> list of RegionResult) of a photograph.
+    ) -> RegionResult: ...
+
+    @overload
+    def refer(
+        self,
+        image: ImageSource,
+        box: None = None,
+        *,
+        boxes: Sequence[BoxLike] | np.ndarray | torch.Tensor,
+        question: Question | None = None,
+        generator: torch.Generator | None = None,
+        **options: Any,
+    ) -> list[RegionResult]: ...
+
+    def refer(
+        self,
+        image: ImageSource,
+        box: BoxLike | None = None,
+        boxes: Sequence[BoxLike] | np.ndarray | torch.Tensor | None = None,
+        *,
+        question: Question | None = None,
+        generator: torch.Generator | None = None,
+        **options: Any,
+    ) -> RegionResult | list[RegionResult]:
+        """Describe one region (`box`) or several (`boxes`, at most 256) of a photograph.
 
         Args:
-            image: path, PIL image, or uint8 RGB array [H, W, 3].
-            box, boxes: x1, y1, x2, y2 in pixels of the upright image; at most 256 boxes.
-            classes: names to choose the class from; the checkpoint's list (COCO's 80) when None.
-            controls: words that the caption should mention.
-            coefficients: manual views, each in [0, 1]; the first is taken as 0.
-            num_views: views to look through, 1 .. `self.num_views` (default).
-            mode: see `dynrefer.selection.MODES`; `self.default_mode` when None.
-            tag_threshold: tags at or above it are returned; 0 returns all; `self.tag_threshold` when None.
-            top_classes: how many classes to return; None returns all.
-            captions: False leaves the caption out, which is faster.
-            num_beams, max_new_tokens: search of the caption; the checkpoint's when None.
+            image: Photo, path, bytes of an image file, PIL image, or uint8 RGB array [H, W, 3].
+            box, boxes: x1, y1, x2, y2 in pixels of the upright photograph.
+            question: options checked before; the keyword arguments win over it.
             generator: draws the views of mode "random".
+            options: the fields of `Question`: classes, controls, coefficients, num_views, mode, tag_threshold ...
 
         Raises InputError, in one sentence, for anything that cannot be used.
         """
         if (box is None) == (boxes is None):
             raise InputError("Give either one box or a list of boxes.")
-        found = self._refer([(image, [box] if box is not None else boxes)], Options.checked(options, self.num_views))
-        return found[0][0] if box is not None else found[0]
+        checked = self._checked(question, options)
+        start = time.perf_counter()
+        photo = Photo.open(image)
+        asked = [box] if boxes is None else boxes
+        regions = choose_regions(photo, asked, checked, self.num_views, self.default_mode, generator)
+        results = self._answer(regions, checked, 1000 * (time.perf_counter() - start))
+        return results[0] if boxes is None else results
 
-    def refer_stream(self, image: ImageSource, box: Sequence[float], **options: Any) -> Iterator[SoFar]:
-        """Describe one region while its caption is written: yields the result so far and the caption's words so far.
+    @overload
+    def refer_many(
+        self, requests: Iterable[Request], *, batch_size: int = 32, errors: Literal["raise"] = "raise", **options: Any
+    ) -> Iterator[list[RegionResult]]: ...
 
-        The first result has all but the caption. With one beam its words follow as they are written; several beams
-        decide at the end. The last yield is the whole answer, the same as that of `refer`, whose options these are.
-        Closing the generator ends the search at the next word.
-        """
-        checked = Options.checked(options, self.num_views)
-        yield from reports(lambda tell: _with_words(self._refer([(image, [box])], checked, tell)[0][0]), self._writer)
+    @overload
+    def refer_many(
+        self, requests: Iterable[Request], *, batch_size: int = 32, errors: Literal["return"], **options: Any
+    ) -> Iterator[list[RegionResult] | InputError]: ...
 
     def refer_many(
-        self, requests: Iterable[tuple[ImageSource, Sequence[Sequence[float]]]], *, batch_size: int = 32, **options: Any
-    ) -> Iterator[list[RegionResult]]:
+        self,
+        requests: Iterable[Request],
+        *,
+        batch_size: int = 32,
+        errors: Literal["raise", "return"] = "raise",
+        question: Question | None = None,
+        generator: torch.Generator | None = None,
+        **options: Any,
+    ) -> Iterator[list[RegionResult] | InputError]:
         """Describe the regions of many photographs, batched across them: one list of results a request, in order.
 
-        Holds at most `batch_size` regions and their photographs at a time. Options are those of `refer`.
+        Args:
+            requests: pairs of an image and its boxes, taken one at a time.
+            batch_size: holds at most so many photographs, and about so many regions, at a time.
+            errors: "raise" ends with the first request that cannot be used, after the answers before it; "return"
+                gives its InputError in its place and goes on.
+            question, generator, options: as of `refer`.
+
+        Raises InputError for options that cannot be used, before anything is asked.
         """
-        checked = Options.checked(options, self.num_views)
-        waiting: list[tuple[ImageSource, Sequence[Sequence[float]]]] = []
-        for image, boxes in requests:
-            waiting.append((image, boxes))
-            if sum(len(b) for _, b in waiting) >= batch_size:
-                yield from self._refer(waiting, checked)
-                waiting = []
-        if waiting:
-            yield from self._refer(waiting, checked)
+        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise InputError(f'the batch size must be a whole number from 1 on, not "{shown(batch_size)}"')
+        if errors not in ("raise", "return"):
+            raise InputError(f'errors must be "raise" or "return", not "{shown(errors)}"')
+        if not isinstance(requests, Iterable):
+            raise InputError(f'requests must be pairs of an image and its boxes, not "{shown(requests)}"')
+        checked = self._checked(question, options)
+        batches = self._batches(requests, checked, int(batch_size), generator)
+        return self._answers(batches, checked, errors == "raise")
 
     def warm_up(self) -> float:
         """Answer one question about a grey square, so that the first user does not wait; milliseconds it took."""
-        grey = np.full((64, 64, 3), 128, dtype=np.uint8)
-        result: RegionResult = self.refer(grey, (8, 8, 56, 56))
-        self._views.clear()
-        return result.timing_ms["total"]
+        grey = Photo.read(np.full((64, 64, 3), 128, dtype=np.uint8))
+        return self.refer(grey, (8, 8, 56, 56)).timing_ms["total"]
 
-    def _refer(
-        self,
-        requests: Sequence[tuple[ImageSource, Any]],
-        options: Options,
-        tell: Callable[[SoFar], None] | None = None,
-    ) -> list[list[RegionResult]]:
-        """A list of results a request; `tell` follows the caption where only one region is asked about."""
-        with self._lock, torch.inference_mode():
-            clock = Clock(self.device)
-            asked = [look_at(image, boxes, options, self.num_views, self.default_mode) for image, boxes in requests]
-            clock.lap("views")
-            regions = [region for group in asked for region in group]
-            results: list[RegionResult] = []
+    def embed_classes(self, names: Sequence[str], progress: Progress | None = None) -> None:
+        """Embed a long class list beforehand; `progress(done, total)` follows what was not known yet.
+
+        Raises InputError where the list cannot be used.
+        """
+        classes = Question.checked(classes=names).classes
+        with self._turns, torch.inference_mode():
+            self.inference.class_embeddings(classes, self._turns.give_way, progress)
+
+    def _checked(self, question: Question | None, options: dict[str, Any]) -> Question:
+        if question is not None and not isinstance(question, Question):
+            raise InputError(f'the question must be a Question, not "{shown(question)}"')
+        if question is not None and options:
+            return Question.checked(question.options() | options, max_views=self.num_views)
+        return Question.checked(question or options, max_views=self.num_views)
+
+    def _batches(
+        self, requests: Iterable[Any], question: Question, batch_size: int, generator: torch.Generator | None
+    ) -> Iterator[list[Waiting]]:
+        """Requests made ready, as many as are answered together."""
+        waiting: list[Waiting] = []
+        opened: tuple[Any, Photo] | None = None
+        for request in requests:
+            start = time.perf_counter()
+            regions: list[Region] | InputError
             try:
-                for start in range(0, len(regions), MAX_BATCH):
-                    results += self._describe(regions[start : start + MAX_BATCH], options, clock, tell)
+                source, boxes = _pair(request)
+                if opened is None or not _is_same_file(source, opened[0]):
+                    opened = (source, Photo.read(_unchanging(source)))
+                regions = choose_regions(opened[1], boxes, question, self.num_views, self.default_mode, generator)
+            except InputError as error:
+                regions = error
+            waiting.append(Waiting(regions, 1000 * (time.perf_counter() - start)))
+            if _is_enough(waiting, batch_size):
+                yield waiting
+                waiting = []
+        if waiting:
+            yield waiting
+
+    def _answers(
+        self, batches: Iterator[list[Waiting]], question: Question, raising: bool
+    ) -> Iterator[list[RegionResult] | InputError]:
+        for batch in batches:
+            regions = [region for request in batch for region in request.known]
+            answers = iter(self._answer(regions, question, sum(request.views_ms for request in batch)))
+            for request in batch:
+                if isinstance(request.regions, InputError):
+                    if raising:
+                        raise request.regions
+                    yield request.regions
+                else:
+                    yield [next(answers) for _ in request.known]
+
+    def _answer(self, regions: Sequence[Region], question: Question, views_ms: float) -> list[RegionResult]:
+        """Results of the regions, a few in one turn; `views_ms` is what it took to choose the views of all."""
+        together = TURN.get(self.device.type, TURN["cuda"])
+        results: list[RegionResult] = []
+        for start in range(0, len(regions), together):
+            part = regions[start : start + together]
+            try:
+                with self._turns, torch.inference_mode():
+                    clock = Clock(self.device)
+                    answers = self.inference.answer(part, question, clock, partial(self._give_way, clock))
+                    times = {"views": views_ms / len(regions)} | clock.times(len(part))
             except torch.OutOfMemoryError as error:
                 raise too_little_memory(self.device) from error
-            timing = clock.times(len(regions))
-            answers = iter([replace(result, timing_ms=timing) for result in results])
-            return [[next(answers) for _ in group] for group in asked]
-
-    def _describe(
-        self, regions: Sequence[Region], options: Options, clock: Clock, tell: Callable[[SoFar], None] | None
-    ) -> list[RegionResult]:
-        tokens = self._encode(regions)
-        clock.lap("encode")
-        places = np.concatenate([region.inside(self.num_views, self._view_size) for region in regions])
-        geometry = torch.from_numpy(np.stack([region.geometry for region in regions])).to(self.device)
-        cuts = self.model.align.cut(tokens, torch.from_numpy(places).to(self.device))
-        queries, summary = self.model.represent(cuts, geometry)
-        clock.lap("fuse")
-        tags = self.model.tag_logits(queries, self._bank.tags, summary).float().sigmoid()
-        clock.lap("tags")
-        names = options.classes or self.vocabulary.classes
-        classes, attributes = self._contrast(queries, summary, names if options.classes else None)
-        clock.lap("classes and attributes")
-        threshold = self.tag_threshold if options.tag_threshold is None else options.tag_threshold
-        results = [
-            RegionResult(
-                box=region.box,
-                caption=None,
-                classes=tuple(_best(names, scores, options.top_classes)),
-                tags=tuple(item for item in _best(self.vocabulary.tags, tag_row, None) if item.score >= threshold),
-                attributes=self._attributes(attribute_row),
-                views=region.views,
-                model=self.model_name,
-            )
-            for region, scores, tag_row, attribute_row in zip(
-                regions, classes.tolist(), tags.tolist(), attributes.tolist(), strict=True
-            )
-        ]
-        if options.captions:
-            captions = self._captions(queries, summary, tags, options, _follow(results[0], tell))
-            results = [replace(result, caption=caption) for result, caption in zip(results, captions, strict=True)]
-            clock.lap("caption")
+            times["total"] = sum(times.values())
+            results += [replace(answer, timing_ms=times) for answer in answers]
         return results
 
+    def _give_way(self, clock: Clock) -> None:
+        if self._turns.waiting:
+            clock.pause()
+            self._turns.give_way()
+            clock.resume()
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A request made ready, or why it cannot be answered."""
+
+    regions: list[Region] | InputError
+    views_ms: float
+
     @property
-    def _view_size(self) -> int:
-        return self.model.config.encoder.image_size
-
-    def _encode(self, regions: Sequence[Region]) -> Tensor:
-        """Tokens [S * V, T, C] of the regions' chosen views; only views that are not kept yet are cut and encoded."""
-        keys: list[tuple[bytes, bytes]] = []
-        missing: dict[tuple[bytes, bytes], np.ndarray] = {}
-        for region in regions:
-            boxes = pixel_boxes(region.chosen(self.num_views), region.size)
-            for box in boxes:
-                key = (region.digest, box.tobytes())
-                keys.append(key)
-                if key not in self._views and key not in missing:
-                    missing[key] = crop_views(region.image, box[None], self._view_size)[0]
-        found = {key: self._views[key] for key in keys if key in self._views}
-        if missing:
-            pixels = torch.from_numpy(np.stack(list(missing.values()))).split(ENCODED_TOGETHER)
-            encoded = [tokens for part in pixels for tokens in self.model.encode(self.model.normalize(part))]
-            found |= {key: tokens.clone() for key, tokens in zip(missing, encoded, strict=True)}  # frees the batch
-        for key in keys:
-            self._views[key] = found[key]
-            self._views.move_to_end(key)
-        while len(self._views) > CACHED_VIEWS:
-            self._views.popitem(last=False)
-        return torch.stack([found[key] for key in keys])
-
-    def _contrast(self, queries: Tensor, summary: Tensor | None, names: Sequence[str] | None) -> tuple[Tensor, Tensor]:
-        """Class probabilities [S, K] over `names` (None: the checkpoint's own) and attribute probabilities [S, A]."""
-        classes = self._bank.classes if names is None else self._embed(self.vocabulary.class_texts(names))
-        texts = torch.cat([classes, self._bank.attributes])
-        logits = self.model.contrast_logits(queries, texts, summary).float()
-        own, templates = logits.split([len(classes), len(self._bank.attributes)], 1)
-        best = best_of_groups(templates, self._bank.attribute_of, self._bank.num_attributes)
-        return own.softmax(-1), best.sigmoid()
-
-    def _embed(self, texts: Sequence[str]) -> Tensor:
-        """Text embeddings [T, E], each text embedded once."""
-        assert self.model.text_encoder is not None
-        missing = [text for text in dict.fromkeys(texts) if text not in self._texts]
-        if missing:
-            self._texts.update(zip(missing, self.model.text_encoder(missing), strict=True))
-        out = torch.stack([self._texts[text] for text in texts])
-        while len(self._texts) > CACHED_TEXTS:
-            self._texts.popitem(last=False)
-        return out
-
-    def _captions(
-        self,
-        queries: Tensor,
-        summary: Tensor | None,
-        tags: Tensor,
-        options: Options,
-        on_words: Callable[[str], None] | None,
-    ) -> Iterator[Caption]:
-        language = self.model.language
-        search = Generation(**self.model.config.language.generation)
-        changes = {"num_beams": options.num_beams, "max_new_tokens": options.max_new_tokens}
-        search = replace(search, **{k: v for k, v in changes.items() if v is not None})
-        controls = [control_text([*self._predicted(row), *options.controls]) for row in tags]
-        ids, mask = (x.to(self.device) for x in language.tokenize(controls))
-        sentence = language.sentence(summary) if summary is not None and language.config.sentence_slot else None
-        prompt, prompt_mask = language.prompt(queries, ids, mask, sentence)
-        for text, score in zip(*language.generate(prompt, prompt_mask, search, on_words), strict=True):
-            yield Caption(text, score)
-
-    def _predicted(self, tags: Tensor) -> list[str]:
-        """The best predicted tags that the caption is told; how many is the checkpoint's choice."""
-        count = min(self.model.config.language.predicted_controls, len(tags))
-        if not count:
-            return []
-        best = _best(self.vocabulary.tags, tags.tolist(), count)
-        return [tag.name for tag in best if tag.score >= self.tag_threshold]
-
-    def _attributes(self, scores: Sequence[float]) -> tuple[Attribute, ...]:
-        words = self.vocabulary.attributes
-        order = sorted(range(len(scores)), key=lambda k: -scores[k])
-        return tuple(Attribute(words[k].name, words[k].type, scores[k]) for k in order)
+    def known(self) -> list[Region]:
+        """The regions to ask about; none where the request cannot be used."""
+        return [] if isinstance(self.regions, InputError) else self.regions
 
 
-def _follow(result: RegionResult, tell: Callable[[SoFar], None] | None) -> Callable[[str], None] | None:
-    """Tell what is known before the caption, and return what tells the caption's words."""
-    if tell is None:
-        return None
-    tell((result, ""))
-    return lambda words: tell((result, words))
+def _pair(request: Any) -> tuple[ImageSource, Any]:
+    if not isinstance(request, (tuple, list)) or len(request) != 2:
+        raise InputError(f'a request must be a pair of an image and its list of boxes, not "{shown(request)}"')
+    return request[0], request[1]
 
 
-def _with_words(result: RegionResult) -> SoFar:
-    return result, result.caption.text if result.caption else ""
+def _is_same_file(source: Any, opened: Any) -> bool:
+    """Whether a request names the file that was opened last."""
+    return isinstance(source, (str, Path)) and type(source) is type(opened) and source == opened
 
 
-def _best(names: Sequence[str], scores: Sequence[float], count: int | None) -> list[Scored]:
-    order = sorted(range(len(names)), key=lambda k: -scores[k])
-    return [Scored(names[k], scores[k]) for k in order[:count]]
+def _unchanging(source: Any) -> Any:
+    """A copy of an array that its owner may fill with the next photograph before this one is answered."""
+    return source.copy() if isinstance(source, np.ndarray) and source.flags.writeable else source
+
+
+def _is_enough(waiting: Sequence[Waiting], batch_size: int) -> bool:
+    """Whether to answer what is waiting: many regions or photographs, large ones, or one that cannot be used."""
+    if isinstance(waiting[-1].regions, InputError):
+        return True
+    photos = {id(region.photo): region.photo for request in waiting for region in request.known}
+    megapixels = sum(photo.width * photo.height for photo in photos.values()) / 1e6
+    regions = sum(len(request.known) for request in waiting)
+    return regions >= batch_size or len(photos) >= batch_size or megapixels >= MAX_MEGAPIXELS

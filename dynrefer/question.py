@@ -15,8 +15,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
-from dynrefer.errors import InputError
-from dynrefer.regions import shown
+from dynrefer.errors import InputError, shown
 from dynrefer.views import CANDIDATES, validate_coefficients
 
 Mode = Literal["dynamic", "prior:caption", "prior:attributes", "manual", "random"]
@@ -27,6 +26,7 @@ HASH_METHODS: tuple[str, ...] = get_args(HashMethod)
 MAX_VIEWS = 1 + len(CANDIDATES)
 MAX_CLASSES, MAX_CLASS_LENGTH = 20_000, 200
 MAX_CONTROLS, MAX_CONTROL_LENGTH = 20, 200
+MAX_TAGS = 20_000
 MAX_BEAMS, MAX_NEW_TOKENS = 10, 64
 DEFAULT_TOP_CLASSES = 5
 
@@ -40,6 +40,7 @@ _CALLED = {
     "hash_method": "hash method",
     "tag_threshold": "the tag threshold",
     "top_classes": "the number of classes shown",
+    "top_tags": "the number of tags shown",
     "captions": "captions",
     "num_beams": "the number of beams",
     "max_new_tokens": "the caption's length in word pieces",
@@ -140,6 +141,9 @@ class Question(BaseModel):
     top_classes: Annotated[int | None, _Number] = Field(
         DEFAULT_TOP_CLASSES, ge=1, le=MAX_CLASSES, description="how many classes to return, best first; null for all"
     )
+    top_tags: Annotated[int | None, _Number] = Field(
+        None, ge=1, le=MAX_TAGS, description="how many tags to return at most, best first; null for all"
+    )
     captions: Annotated[bool, BeforeValidator(_truth)] = Field(
         True, strict=True, description="false leaves the caption out, which is faster"
     )
@@ -162,10 +166,8 @@ class Question(BaseModel):
 
         Raises InputError: one sentence about the first value that cannot be used.
         """
-        if isinstance(options, cls) and not more:
-            question = options
-        else:
-            question = cls._validated(_given(options) | more)
+        is_checked = isinstance(options, cls) and not more
+        question = options if is_checked else cls._validated(_given(options) | more)
         if question.num_views is not None and question.num_views > max_views:
             raise InputError(_limits("num_views", question.num_views, 1, max_views))
         steps = question.coefficients or ()
@@ -237,6 +239,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "num_views": (1, MAX_VIEWS),
     "tag_threshold": (0, 1),
     "top_classes": (1, MAX_CLASSES),
+    "top_tags": (1, MAX_TAGS),
     "num_beams": (1, MAX_BEAMS),
     "max_new_tokens": (1, MAX_NEW_TOKENS),
 }

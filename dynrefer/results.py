@@ -5,18 +5,20 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
-from dynrefer.errors import InputError
-from dynrefer.regions import Box
-from dynrefer.selection import ViewChoice
+from dynrefer.boxes import Box, area, xyxy_to_xywh
+from dynrefer.selection import ViewChoice, taken
 
-CSV_COLUMNS = ("image", "x1", "y1", "x2", "y2", "caption", "caption_score", "class", "class_score", "tags", "model")
+CSV_COLUMNS = (
+    *("image", "x1", "y1", "x2", "y2", "caption", "caption_score", "class", "class_score", "none_of_these", "sure"),
+    *("tags", "model"),
+)
 # A cell that begins like this is run as a formula by spreadsheet programs.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Caption:
     """A sentence about a region, with the model's probability of it in [0, 1]."""
 
@@ -24,24 +26,32 @@ class Caption:
     score: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Scored:
-    """A tag or class name with its score in [0, 1]."""
+    """A tag or class name with the probability that it is true of the region, by itself, in [0, 1]."""
 
     name: str
     score: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Attribute:
-    """An attribute such as "red" of the type "color", with its score in [0, 1]."""
+    """An attribute such as "red" of the type "color", with its score in [0, 1].
+
+    A name alone says too little: "light" is a color, a hair color and a tone; `key` tells them apart.
+    """
 
     name: str
     type: str
     score: float
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """(type, name), which no other attribute has."""
+        return self.type, self.name
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class RegionResult:
     """All that was found out about one region."""
 
@@ -50,7 +60,7 @@ class RegionResult:
     caption: Caption | None
     """None where no caption was asked for."""
     classes: tuple[Scored, ...]
-    """The likeliest of the class list, best first."""
+    """The likeliest of the class list, best first; each score stands by itself, so they do not sum up to 1."""
     tags: tuple[Scored, ...]
     """The tags at or above the threshold, best first."""
     attributes: tuple[Attribute, ...]
@@ -61,6 +71,24 @@ class RegionResult:
     """Milliseconds by step."""
     model: str = ""
     """Name of the checkpoint."""
+    none_of_these: float | None = None
+    """Probability that no name of the class list fits."""
+    sure: bool = True
+    """Whether class or caption is at least as certain as the checkpoint wants it."""
+    prompt: Mapping[str, Any] | None = None
+    """What the region was pointed at with, where that was no box."""
+    notes: tuple[str, ...] = ()
+    """What the asker should know about the question, in sentences."""
+
+    @property
+    def taken(self) -> list[ViewChoice]:
+        """The views that were looked through, in the order of choice."""
+        return taken(self.views)
+
+    @property
+    def attribute_scores(self) -> dict[tuple[str, str], float]:
+        """Score by (type, name)."""
+        return {attribute.key: attribute.score for attribute in self.attributes}
 
     def to_dict(self) -> dict[str, Any]:
         """As plain numbers, strings, lists and dicts: the JSON of the command line, the HTTP API and the exports.
@@ -69,8 +97,11 @@ class RegionResult:
         """
         return {
             "box": _pixels(self.box),
+            "prompt": None if self.prompt is None else dict(self.prompt),
             "caption": self.caption and {"text": self.caption.text, "score": _digits(self.caption.score)},
             "classes": [{"name": item.name, "score": _digits(item.score)} for item in self.classes],
+            "none_of_these": None if self.none_of_these is None else _digits(self.none_of_these),
+            "sure": self.sure,
             "tags": [{"name": item.name, "score": _digits(item.score)} for item in self.tags],
             "attributes": [
                 {"name": item.name, "type": item.type, "score": _digits(item.score)} for item in self.attributes
@@ -84,32 +115,10 @@ class RegionResult:
                 }
                 for view in self.views
             ],
+            "notes": list(self.notes),
             "timing_ms": {step: round(float(time), 1) for step, time in self.timing_ms.items()},
             "model": self.model,
         }
-
-    @classmethod
-    def from_dict(cls, entry: Mapping[str, Any]) -> Self:
-        """Inverse of `to_dict` (to its rounding). Raises InputError when the entry is something else."""
-        try:
-            caption = entry["caption"]
-            return cls(
-                box=_box(entry["box"]),
-                caption=caption and Caption(str(caption["text"]), float(caption["score"])),
-                classes=tuple(Scored(str(item["name"]), float(item["score"])) for item in entry["classes"]),
-                tags=tuple(Scored(str(item["name"]), float(item["score"])) for item in entry["tags"]),
-                attributes=tuple(
-                    Attribute(str(item["name"]), str(item["type"]), float(item["score"]))
-                    for item in entry["attributes"]
-                ),
-                views=tuple(_view(view) for view in entry["views"]),
-                timing_ms={str(step): float(time) for step, time in entry["timing_ms"].items()},
-                model=str(entry["model"]),
-            )
-        except KeyError as error:
-            raise InputError(f"this is not a result of DynRefer: {error} is missing") from error
-        except (TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise InputError(f"this is not a result of DynRefer: {error}") from error
 
 
 def to_json(results: Iterable[RegionResult], images: str | Sequence[str] | None = None) -> str:
@@ -118,17 +127,6 @@ def to_json(results: Iterable[RegionResult], images: str | Sequence[str] | None 
     if images is not None:
         entries = [{"image": name, **entry} for name, entry in zip(_names(images, len(entries)), entries, strict=True)]
     return json.dumps(entries, indent=2, ensure_ascii=False, allow_nan=False)
-
-
-def results_from_json(text: str) -> list[RegionResult]:
-    """Read what `to_json` wrote. Raises InputError when the text is something else."""
-    try:
-        entries = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"this is not a JSON file ({error})") from error
-    if not isinstance(entries, list):
-        raise InputError("this is not a list of DynRefer's results")
-    return [RegionResult.from_dict(entry) for entry in entries]
 
 
 def to_csv(results: Iterable[RegionResult], images: str | Sequence[str] = "") -> str:
@@ -146,7 +144,8 @@ def to_csv(results: Iterable[RegionResult], images: str | Sequence[str] = "") ->
         caption = entry["caption"] or {"text": "", "score": ""}
         best = entry["classes"][0] if entry["classes"] else {"name": "", "score": ""}
         tags = " | ".join(tag["name"] for tag in entry["tags"])
-        row = [name, *entry["box"], caption["text"], caption["score"], best["name"], best["score"], tags, result.model]
+        named = [best["name"], best["score"], entry["none_of_these"], entry["sure"]]
+        row = [name, *entry["box"], caption["text"], caption["score"], *named, tags, result.model]
         writer.writerow([_plain_cell(cell) if isinstance(cell, str) else cell for cell in row])
     return text.getvalue()
 
@@ -162,13 +161,12 @@ def to_coco(results: Iterable[RegionResult], image: str, image_size: tuple[int, 
     categories = {name: number for number, name in enumerate(sorted(set(names)), start=1)}
     annotations = []
     for number, (name, result) in enumerate(zip(names, results, strict=True), start=1):
-        x1, y1, x2, y2 = result.box
         annotation = {
             "id": number,
             "image_id": image_id,
             "category_id": categories[name],
-            "bbox": _pixels((x1, y1, x2 - x1, y2 - y1)),
-            "area": round((x2 - x1) * (y2 - y1), 3),
+            "bbox": _pixels(xyxy_to_xywh(result.box)),
+            "area": round(area(result.box), 3),
             "iscrowd": 0,
             "segmentation": [],
             "score": _digits(result.classes[0].score) if result.classes else 1.0,
@@ -198,18 +196,3 @@ def _digits(value: float) -> float:
 
 def _pixels(box: Sequence[float]) -> list[float]:
     return [round(float(value), 3) for value in box]
-
-
-def _box(values: Any) -> Box:
-    x1, y1, x2, y2 = (float(value) for value in values)
-    return x1, y1, x2, y2
-
-
-def _view(entry: Mapping[str, Any]) -> ViewChoice:
-    gain, rank = entry["gain"], entry["rank"]
-    return ViewChoice(
-        t=float(entry["t"]),
-        box=_box(entry["box"]),
-        gain=None if gain is None else float(gain),
-        rank=None if rank is None else int(rank),
-    )

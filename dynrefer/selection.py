@@ -13,20 +13,19 @@ import numpy as np
 import torch
 from PIL import Image
 
-from dynrefer.errors import InputError
-from dynrefer.regions import Box, ImageSource, open_image, shown, validate_box
-from dynrefer.views import CANDIDATES, pixel_boxes, validate_coefficients, view_boxes
+from dynrefer.boxes import Box, check_box, check_boxes, geometry
+from dynrefer.errors import InputError, shown
+from dynrefer.photo import ImageSource, Photo
+from dynrefer.question import HASH_METHODS, MAX_VIEWS, MODES, Question
+from dynrefer.views import CANDIDATES, boxes_in_views, pixel_boxes, validate_coefficients, view_boxes
 
-MODES = ("dynamic", "prior:caption", "prior:attributes", "manual", "random")
-HASH_METHODS = ("dct_mean", "imagehash")
-MAX_VIEWS = 1 + len(CANDIDATES)
 PRIOR_CENTRES = {"prior:caption": 0.45, "prior:attributes": 0.2}
 HASH_INPUT = 224
 HASH_SIDE = 8
 SMALLEST_STEP = 1e-6  # keeps the gain finite however close to 0 a coefficient set by hand is
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ViewChoice:
     """One view of a region and whether it was chosen."""
 
@@ -38,6 +37,62 @@ class ViewChoice:
     """Information gain over the region alone, bits per unit of t; None for t = 0."""
     rank: int | None
     """Place in the order of choice, which is the order the model takes; 0 for the region, None where not chosen."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """One box of one photograph with the views it is looked at through."""
+
+    photo: Photo
+    box: Box
+    views: tuple[ViewChoice, ...]
+
+    @property
+    def geometry(self) -> np.ndarray:
+        """x1, y1, x2, y2, width, height of the box as shares of the photograph: float32 [6]."""
+        return geometry(self.box, self.photo.size)
+
+    def chosen(self, num_views: int) -> np.ndarray:
+        """Boxes [num_views, 4] in rank order; where fewer were chosen the region's own view fills up.
+
+        The view at t = 1 is the image to the last pixel, so that all regions share it: interpolated in float32 it may
+        end a rounding below the edge.
+        """
+        whole = (0.0, 0.0, *self.photo.size)
+        boxes = [whole if view.t == 1 else view.box for view in taken(self.views)]
+        return np.array(boxes + boxes[:1] * (num_views - len(boxes)), dtype=np.float32)
+
+    def inside(self, num_views: int, view_size: int) -> np.ndarray:
+        """Where the region lies in each of the chosen views: float32 [num_views, 4] in pixels of the resized view."""
+        return boxes_in_views(self.box, self.chosen(num_views), self.photo.size, view_size)
+
+
+def taken(views: Sequence[ViewChoice]) -> list[ViewChoice]:
+    """The views that were chosen, in the order of choice."""
+    return sorted((view for view in views if view.rank is not None), key=lambda view: view.rank or 0)
+
+
+def choose_regions(
+    photo: Photo, boxes: object, question: Question, num_views: int, mode: str, generator: torch.Generator | None = None
+) -> list[Region]:
+    """Check the boxes and choose the views of each; `num_views` and `mode` where the question asks for none.
+
+    Raises InputError that names the box at fault.
+    """
+    mode = question.mode or ("manual" if question.coefficients is not None else mode)
+    regions = []
+    for box in check_boxes(boxes, photo.size):
+        views = select_views(
+            photo,
+            box,
+            question.num_views or num_views,
+            mode,
+            coefficients=question.coefficients,
+            hash_method=question.hash_method,
+            generator=generator,
+        )
+        regions.append(Region(photo, box, tuple(views)))
+    return regions
 
 
 def select_views(
@@ -56,6 +111,8 @@ def select_views(
     the given `coefficients` in their order (at most `num_views`, the first taken as 0), and all are chosen.
     `generator` draws the views of mode "random". Raises InputError on bad input.
     """
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise InputError(f'the generator must be a torch.Generator, not "{shown(generator)}"')
     if mode not in MODES:
         raise InputError(f'there is no selection mode "{shown(mode)}"; the modes are {", ".join(MODES)}')
     if hash_method not in HASH_METHODS:
@@ -63,11 +120,10 @@ def select_views(
     if coefficients is not None and mode != "manual":
         raise InputError(f'coefficients are for the mode manual, not for "{mode}"; leave them out or change the mode')
     _check_count(num_views)
-    pixels = open_image(image)
-    size = (pixels.shape[1], pixels.shape[0])
+    photo = Photo.open(image)
     steps = _manual_steps(coefficients, num_views) if mode == "manual" else [0.0, *CANDIDATES]
-    boxes = view_boxes(validate_box(box, size), size, steps)
-    gains = information_gains(pixels, boxes, steps, hash_method)
+    boxes = view_boxes(check_box(box, photo.size), photo.size, steps)
+    gains = information_gains(photo, boxes, steps, hash_method)
     order = _order(gains, num_views, mode, generator)
     ranks = {index: rank for rank, index in enumerate(order)}
     return [
@@ -77,26 +133,23 @@ def select_views(
 
 
 def information_gains(
-    image: np.ndarray, boxes: np.ndarray, steps: Sequence[float], hash_method: str = "dct_mean"
+    photo: Photo, boxes: np.ndarray, steps: Sequence[float], hash_method: str = "dct_mean"
 ) -> np.ndarray:
-    """Gains [V] (float64) of the views `boxes` [V, 4] of a uint8 RGB image over the first, the region; 0 for itself."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    if hash_method == "dct_mean":
-        grey = grey.astype(np.float32)
-    views = pixel_boxes(boxes, (image.shape[1], image.shape[0]))
-    hashes = [view_hash(grey[y1:y2, x1:x2], hash_method) for x1, y1, x2, y2 in views]
+    """Gains [V] (float64) of the views `boxes` [V, 4] over the first, the region; 0 for itself."""
+    views = pixel_boxes(boxes, photo.size)
+    hashes = [view_hash(photo.gray[y1:y2, x1:x2], hash_method) for x1, y1, x2, y2 in views]
     distances = np.array([view - hashes[0] for view in hashes])
     return distances / np.maximum(steps, SMALLEST_STEP)
 
 
 def view_hash(grey: np.ndarray, method: str = "dct_mean") -> imagehash.ImageHash:
-    """64-bit perceptual hash of a grey view [h, w]; the difference of two hashes is their Hamming distance.
+    """64-bit perceptual hash of a grey view, float32 [h, w]; two hashes' difference is their Hamming distance.
 
-    "dct_mean" is the paper's: 224 x 224, 2-D DCT, low 8 x 8 block, bit = above the block's mean; takes float32.
-    "imagehash" is `imagehash.phash`: 32 x 32 and the median; takes uint8.
+    "dct_mean" is the paper's: 224 x 224, 2-D DCT, low 8 x 8 block, bit = above the block's mean.
+    "imagehash" is `imagehash.phash`: 32 x 32 and the median.
     """
     if method == "imagehash":
-        return imagehash.phash(Image.fromarray(grey))
+        return imagehash.phash(Image.fromarray(grey.astype(np.uint8)))
     block = cv2.dct(cv2.resize(grey, (HASH_INPUT, HASH_INPUT)))[:HASH_SIDE, :HASH_SIDE]
     return imagehash.ImageHash(block > block.mean())
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.errors import InputError
-from dynrefer.regions import shown
+from dynrefer.errors import shown
 
 # The longest mark first: UTF-32's begins like UTF-16's.
 BYTE_ORDER_MARKS = (

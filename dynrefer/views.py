@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from dynrefer.errors import InputError
-from dynrefer.regions import finite_number, shown
+from dynrefer.boxes import finite_number
+from dynrefer.errors import InputError, shown
 
 CANDIDATES = tuple(tenth / 10 for tenth in range(1, 11))
 VIEW_SIZE = 224

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
+import math
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
-from dynrefer import InputError, Predictor, RegionResult
+from dynrefer import InputError, Predictor, RegionResult, inference
+from dynrefer.question import Question
 
 BOX = (20, 15, 80, 60)
 OTHER = (5, 40, 50, 88)
+PATIENCE = 60
 
 
 def scores(result: RegionResult) -> list[float]:
@@ -28,6 +33,22 @@ def ask(predictor: Predictor, image: Any, box: Any, **options: Any) -> RegionRes
     result = predictor.refer(image, box, tag_threshold=0, top_classes=None, **options)
     assert isinstance(result, RegionResult)
     return result
+
+
+def dict_of(result: RegionResult) -> dict[str, float]:
+    """Score by class name."""
+    return {entry.name: entry.score for entry in result.classes}
+
+
+def recalibrate(predictor: Predictor, **changes: Any) -> None:
+    """Give the predictor's checkpoint another configuration, without touching its weights."""
+    predictor.inference.config = dataclasses.replace(predictor.inference.config, **changes)
+
+
+def wait_until_somebody_waits(predictor: Predictor) -> None:
+    turns = predictor._turns
+    with turns.changed:
+        assert turns.changed.wait_for(lambda: turns.waiting > 0, PATIENCE)
 
 
 @pytest.fixture
@@ -50,7 +71,7 @@ def test_one_box_gives_all_four_answers(predictor: Predictor, photo: np.ndarray)
     assert {c.name for c in result.classes} == {"dog", "cat", "car", "cup"}
     assert {t.name for t in result.tags} == {"dog", "cat", "red", "car"}
     assert [a.score for a in result.attributes] == sorted((a.score for a in result.attributes), reverse=True)
-    assert sum(c.score for c in result.classes) == pytest.approx(1, abs=1e-5)
+    assert result.none_of_these == pytest.approx(1 - max(c.score for c in result.classes))
 
 
 def test_boxes_are_answered_in_the_order_given(predictor: Predictor, photo: np.ndarray) -> None:
@@ -85,7 +106,7 @@ def test_the_whole_photograph_is_encoded_once_for_all_boxes(
 ) -> None:
     fractional = (33.3, 21.7, 61.1, 58.9)
     predictor.refer(photo, boxes=[BOX, OTHER, fractional], coefficients=(0, 1))
-    assert encoded == [4]
+    assert sum(encoded) == 4
 
 
 def test_another_photograph_of_the_same_size_is_not_mistaken(
@@ -129,35 +150,6 @@ def test_control_words_reach_the_caption(predictor: Predictor, photo: np.ndarray
     assert (free.text, free.score) != (told.text, told.score)
 
 
-@pytest.mark.parametrize("num_beams", [1, 3])
-def test_a_streamed_answer_grows_into_the_one_given_at_once(
-    predictor: Predictor, photo: np.ndarray, num_beams: int
-) -> None:
-    options = {"tag_threshold": 0, "top_classes": None, "num_beams": num_beams}
-    told = list(predictor.refer_stream(photo, BOX, **options))
-    whole = predictor.refer(photo, BOX, **options)
-    assert replace(told[-1][0], timing_ms={}) == replace(whole, timing_ms={})
-    assert told[-1][1] == whole.caption.text
-    for result, words in told[:-1]:
-        assert result.caption is None
-        assert whole.caption.text.startswith(words)
-        assert scores(result) == scores(whole)
-
-
-def test_a_stream_that_is_closed_leaves_the_next_question_unharmed(predictor: Predictor, photo: np.ndarray) -> None:
-    stream = predictor.refer_stream(photo, BOX, num_beams=1)
-    next(stream)
-    stream.close()
-    assert ask(predictor, photo, BOX).caption is not None
-
-
-def test_a_stream_refuses_in_words(predictor: Predictor, photo: np.ndarray) -> None:
-    with pytest.raises(InputError, match="no area"):
-        list(predictor.refer_stream(photo, (0, 0, 0, 0)))
-    with pytest.raises(InputError, match="beams"):
-        list(predictor.refer_stream(photo, BOX, num_beams=99))
-
-
 def test_many_photographs_are_answered_each_with_its_own(predictor: Predictor, photo: np.ndarray) -> None:
     requests = [(photo, [BOX]), (255 - photo, [BOX, OTHER]), (photo, [OTHER])]
     found = list(predictor.refer_many(requests, batch_size=2, tag_threshold=0, top_classes=None))
@@ -165,6 +157,214 @@ def test_many_photographs_are_answered_each_with_its_own(predictor: Predictor, p
     for (image, boxes), results in zip(requests, found, strict=True):
         for box, result in zip(boxes, results, strict=True):
             assert scores(result) == pytest.approx(scores(ask(predictor, image, box)), abs=1e-4)
+
+
+def test_a_request_that_cannot_be_used_costs_itself_alone(predictor: Predictor, photo: np.ndarray) -> None:
+    requests: list[Any] = [
+        (photo, [BOX]),
+        ("nowhere.jpg", [BOX]),
+        (photo, [(0, 0, 0, 0)]),
+        (photo, None),
+        (photo, 5),
+        photo,
+        (photo, []),
+        (photo, [OTHER, BOX]),
+    ]
+    found = list(predictor.refer_many(requests, batch_size=3, errors="return"))
+    assert [len(item) if isinstance(item, list) else type(item) for item in found] == [1, *[InputError] * 6, 2]
+    assert "nowhere.jpg" in str(found[1])
+
+
+def test_answers_before_a_bad_request_are_given_before_its_error(predictor: Predictor, photo: np.ndarray) -> None:
+    answers = predictor.refer_many([(photo, [BOX]), (photo, None), (photo, [OTHER])], batch_size=9)
+    assert [result.box for result in next(answers)] == [BOX]
+    with pytest.raises(InputError, match="none was given"):
+        next(answers)
+
+
+def test_no_more_photographs_than_a_batch_are_taken_at_a_time(predictor: Predictor, photo: np.ndarray) -> None:
+    taken: list[int] = []
+
+    def requests() -> Iterator[tuple[np.ndarray, list[tuple[int, ...]]]]:
+        for number in range(6):
+            taken.append(number)
+            yield photo + number, [BOX]
+
+    answers = predictor.refer_many(requests(), batch_size=2)
+    next(answers)
+    assert taken == [0, 1]
+
+
+def test_an_array_that_is_filled_anew_for_every_request_is_answered_for_as_it_was(
+    predictor: Predictor, photo: np.ndarray
+) -> None:
+    frame = photo.copy()
+
+    def requests() -> Iterator[tuple[np.ndarray, list[tuple[int, ...]]]]:
+        for number in (0, 90):
+            frame[:] = photo + number
+            yield frame, [BOX]
+
+    first, second = predictor.refer_many(requests(), tag_threshold=0, top_classes=None)
+    assert scores(first[0]) == pytest.approx(scores(ask(predictor, photo, BOX)), abs=1e-4)
+    assert scores(second[0]) == pytest.approx(scores(ask(predictor, photo + 90, BOX)), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"requests": 5}, "pairs of an image and its boxes"),
+        ({"batch_size": 0}, "from 1 on"),
+        ({"batch_size": "all"}, "from 1 on"),
+        ({"errors": "ignore"}, '"raise" or "return"'),
+        ({"classes": 5}, "list of words"),
+    ],
+)
+def test_requests_are_refused_in_words_before_anything_is_asked(
+    predictor: Predictor, arguments: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        predictor.refer_many(**{"requests": [], **arguments})
+
+
+def test_a_question_checked_before_is_answered_and_options_win_over_it(predictor: Predictor, photo: np.ndarray) -> None:
+    question = Question.checked(classes=["dog", "cup"], captions=False)
+    assert predictor.refer(photo, BOX, question=question).caption is None
+    result = predictor.refer(photo, BOX, question=question, classes=["car"])
+    assert [entry.name for entry in result.classes] == ["car"]
+    assert result.caption is None
+
+
+def test_each_class_is_scored_by_itself(predictor: Predictor, photo: np.ndarray) -> None:
+    alone = ask(predictor, photo, BOX, classes=["red dog"])
+    among = ask(predictor, photo, BOX, classes=["cup", "red dog", "car"])
+    assert dict_of(among)["red dog"] == pytest.approx(dict_of(alone)["red dog"], abs=1e-5)
+    assert alone.none_of_these == pytest.approx(1 - dict_of(alone)["red dog"])
+    assert among.none_of_these == pytest.approx(1 - max(dict_of(among).values()))
+
+
+def test_none_of_these_counts_names_that_are_not_shown_as_well(predictor: Predictor, photo: np.ndarray) -> None:
+    every = ask(predictor, photo, BOX)
+    assert predictor.refer(photo, BOX, top_classes=1).none_of_these == pytest.approx(every.none_of_these)
+
+
+def test_scores_are_calibrated_by_the_checkpoint(predictor: Predictor, photo: np.ndarray) -> None:
+    plain = ask(predictor, photo, BOX)
+    recalibrate(predictor, calibration={"classes": (2.0, -1.0), "attributes": (1.0, 3.0), "tags": (0.5, 0.0)})
+    result = ask(predictor, photo, BOX)
+
+    def moved(score: float, scale: float, bias: float) -> float:
+        return 1 / (1 + math.exp(-(scale * math.log(score / (1 - score)) + bias)))
+
+    for before, after in zip(plain.classes, result.classes, strict=True):
+        assert (after.name, after.score) == (before.name, pytest.approx(moved(before.score, 2, -1), abs=1e-4))
+    for before, after in zip(plain.attributes, result.attributes, strict=True):
+        assert (after.key, after.score) == (before.key, pytest.approx(moved(before.score, 1, 3), abs=1e-4))
+    for before, after in zip(plain.tags, result.tags, strict=True):
+        assert (after.name, after.score) == (before.name, pytest.approx(moved(before.score, 0.5, 0), abs=1e-4))
+
+
+def test_order_outlives_scores_that_round_to_the_same(predictor: Predictor, photo: np.ndarray) -> None:
+    plain = ask(predictor, photo, BOX)
+    recalibrate(predictor, calibration={"classes": (1.0, 60.0)})
+    result = ask(predictor, photo, BOX)
+    assert {entry.score for entry in result.classes} == {1.0}
+    assert [entry.name for entry in result.classes] == [entry.name for entry in plain.classes]
+
+
+def test_an_answer_is_sure_by_its_class_or_by_its_caption(predictor: Predictor, photo: np.ndarray) -> None:
+    result = ask(predictor, photo, BOX)
+    best, caption = result.classes[0].score, result.caption.score
+    assert result.sure
+    recalibrate(predictor, sure_threshold=max(best, caption) - 1e-4)
+    assert ask(predictor, photo, BOX).sure
+    recalibrate(predictor, sure_threshold=min(1.0, max(best, caption) + 1e-4))
+    assert not ask(predictor, photo, BOX).sure
+
+
+def test_the_askers_control_words_come_before_predicted_ones_and_are_not_cut(
+    predictor: Predictor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    language = dataclasses.replace(
+        predictor.model.config.language, predicted_controls=32, max_control_tokens=5, end_controls=True
+    )
+    recalibrate(predictor, language=language, tag_threshold=0.0)
+    monkeypatch.setattr(predictor.model.language, "config", language)
+    told: list[torch.Tensor] = []
+    prompt = predictor.model.language.prompt
+
+    def recording(queries: Any, ids: torch.Tensor, *rest: Any) -> Any:
+        told.append(ids)
+        return prompt(queries, ids, *rest)
+
+    monkeypatch.setattr(predictor.model.language, "prompt", recording)
+    result = ask(predictor, photo, BOX, controls=["cup", "man"])
+    tokenizer = predictor.model.language.tokenizer
+    read = [tokenizer.id_to_token(number) for number in told[0][0].tolist()]
+    assert read == ["cup", ",", "man", ",", "</s>"]
+    assert result.notes == ()
+
+
+def test_control_words_that_are_too_many_for_the_caption_are_noted(predictor: Predictor, photo: np.ndarray) -> None:
+    result = ask(predictor, photo, BOX, controls=[f"{word} dog cat cup car" for word in "abcdefghij"])
+    assert "word pieces" in result.notes[0]
+
+
+def test_tags_may_be_limited_to_the_best(predictor: Predictor, photo: np.ndarray) -> None:
+    every = ask(predictor, photo, BOX).tags
+    assert ask(predictor, photo, BOX, top_tags=2).tags == every[:2]
+
+
+def test_a_long_class_list_is_scored_in_parts_that_make_no_difference(
+    predictor: Predictor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["dog", "cat", "cup", "car", "red dog", "big man", "small woman"]
+    whole = dict_of(ask(predictor, photo, BOX, classes=names))
+    monkeypatch.setattr(inference, "PAIRS_TOGETHER", 2)
+    assert dict_of(ask(predictor, photo, BOX, classes=names)) == pytest.approx(whole, abs=1e-5)
+
+
+def test_class_names_embedded_beforehand_are_not_embedded_again(predictor: Predictor, photo: np.ndarray) -> None:
+    told: list[tuple[int, int]] = []
+    predictor.embed_classes(["red dog", "cup"], lambda *so_far: told.append(so_far))
+    assert told == [(2, 2)]
+    predictor.embed_classes(["red dog", "cup"], lambda *so_far: told.append(so_far))
+    assert told == [(2, 2)]
+
+
+def test_warming_up_leaves_what_was_kept(predictor: Predictor, photo: np.ndarray, encoded: list[int]) -> None:
+    ask(predictor, photo, BOX)
+    assert predictor.warm_up() > 0
+    encoded.clear()
+    ask(predictor, photo, BOX)
+    assert encoded == []
+
+
+def test_a_single_question_is_answered_while_a_batch_is_under_way(
+    predictor: Predictor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, order = predictor.model.encode, []
+    begun, asked = threading.Event(), threading.Event()
+
+    def one_by_one(pixels: torch.Tensor) -> torch.Tensor:
+        order.append(threading.current_thread().name)
+        if threading.current_thread().name == "batch" and not begun.is_set():
+            begun.set()
+            assert asked.wait(PATIENCE)
+            wait_until_somebody_waits(predictor)
+        return encode(pixels)
+
+    monkeypatch.setattr(predictor.model, "encode", one_by_one)
+    boxes = [(number, 10, number + 40, 60) for number in range(20)]
+    batch = threading.Thread(target=lambda: predictor.refer(photo, boxes=boxes), name="batch")
+    single = threading.Thread(target=lambda: predictor.refer(255 - photo, BOX), name="single")
+    batch.start()
+    assert begun.wait(PATIENCE)
+    single.start()
+    asked.set()
+    for thread in (single, batch):
+        thread.join(PATIENCE)
+    assert order[:3] == ["batch", "single", "batch"]
 
 
 def test_a_single_pixel_can_be_asked_about(predictor: Predictor) -> None:
@@ -180,25 +380,15 @@ def test_a_path_a_pil_image_and_an_array_agree(predictor: Predictor, photo: np.n
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"num_views": 4}, "1 to 3 views"),
-        ({"num_views": 0}, "1 to 3 views"),
-        ({"num_views": "two"}, "whole number"),
-        ({"coefficients": (0, 0.1, 0.2, 0.3)}, "at most 3 views"),
-        ({"coefficients": (0, 1.5)}, "from 0"),
-        ({"coefficients": (0, float("nan"))}, "finite"),
-        ({"coefficients": 3}, "list of numbers"),
-        ({"classes": []}, "class list is empty"),
-        ({"classes": ["x"] * 10_000}, "at most 1000"),
-        ({"classes": ["x" * 200]}, "at most 100 characters"),
-        ({"classes": "dog"}, "list of texts"),
-        ({"controls": ["word " * 2000]}, "at most 60 characters"),
-        ({"controls": ["w"] * 50}, "at most 20"),
-        ({"mode": "best"}, "dynamic"),
-        ({"tag_threshold": 2}, "0 to 1"),
-        ({"tag_threshold": "high"}, "0 to 1"),
-        ({"top_classes": -1}, "classes"),
-        ({"num_beams": 99}, "beams"),
-        ({"max_new_tokens": 0}, "words"),
+        ({"num_views": 4}, "from 1 to 3"),
+        ({"coefficients": (0, 0.1, 0.2, 0.3)}, "the limit is 3"),
+        ({"classes": 5}, "list of words"),
+        ({"classes": iter(["dog"])}, "list of words"),
+        ({"controls": 3}, "list of words"),
+        ({"mode": ["x"]}, "choose one of dynamic"),
+        ({"captions": "no"}, "true or false"),
+        ({"generator": 5, "mode": "random"}, "torch.Generator"),
+        ({"question": {"num_views": 1}}, "must be a Question"),
         ({"colour": 1}, "colour"),
     ],
 )
@@ -224,3 +414,8 @@ def test_a_refused_question_leaves_the_next_one_unharmed(predictor: Predictor, p
 def test_an_unknown_device_is_refused(tiny_checkpoint: Path) -> None:
     with pytest.raises(InputError, match="not available"):
         Predictor.from_pretrained(tiny_checkpoint, device="abacus")
+
+
+def test_a_device_that_computes_nothing_is_refused(tiny_checkpoint: Path) -> None:
+    with pytest.raises(InputError, match="computes nothing"):
+        Predictor.from_pretrained(tiny_checkpoint, device="meta")

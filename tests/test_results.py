@@ -1,19 +1,18 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pycocotools.coco import COCO
 
-from dynrefer.errors import InputError
 from dynrefer.results import (
     CSV_COLUMNS,
     Attribute,
     Caption,
     RegionResult,
     Scored,
-    results_from_json,
     to_coco,
     to_csv,
     to_json,
@@ -33,6 +32,9 @@ RESULT = RegionResult(
     ),
     timing_ms={"encode": 80.123, "caption": 61.0},
     model="dynrefer-mini",
+    none_of_these=0.1,
+    sure=False,
+    notes=("A note.",),
 )
 BARE = RegionResult((1.0, 2.0, 30.0, 40.0), None, (), (), (), (ViewChoice(0.0, (1.0, 2.0, 30.0, 40.0), None, 0),))
 
@@ -44,8 +46,11 @@ def named(text: str) -> RegionResult:
 def test_a_result_is_the_documented_json() -> None:
     assert RESULT.to_dict() == {
         "box": [64.123, 255.0, 383.0, 382.5],
+        "prompt": None,
         "caption": {"text": "a red boat", "score": 0.8765},
         "classes": [{"name": "boat", "score": 0.9}, {"name": "surfboard", "score": 3.21e-06}],
+        "none_of_these": 0.1,
+        "sure": False,
         "tags": [{"name": "boat", "score": 0.95}, {"name": "sea", "score": 0.81}],
         "attributes": [
             {"name": "red", "type": "color", "score": 0.7},
@@ -56,50 +61,53 @@ def test_a_result_is_the_documented_json() -> None:
             {"t": 0.1, "box": [57.711, 229.5, 408.7, 392.25], "gain": 123.5, "rank": 1},
             {"t": 0.2, "box": [51.3, 204.0, 434.4, 402.0], "gain": 50.0, "rank": None},
         ],
+        "notes": ["A note."],
         "timing_ms": {"encode": 80.1, "caption": 61.0},
         "model": "dynrefer-mini",
     }
 
 
-@pytest.mark.parametrize("result", [RESULT, BARE], ids=["full", "bare"])
-def test_json_reads_back_to_its_rounding(result: RegionResult) -> None:
-    (read,) = results_from_json(to_json([result]))
-    assert read.to_dict() == result.to_dict()
-    assert type(read) is RegionResult
-    assert read.views[0] == ViewChoice(0.0, tuple(result.to_dict()["box"]), None, 0)
+def test_how_a_region_was_pointed_at_is_part_of_the_json() -> None:
+    assert replace(BARE, prompt={"point": [3, 4]}).to_dict()["prompt"] == {"point": [3, 4]}
+    assert BARE.to_dict()["none_of_these"] is None
 
 
 def test_json_names_the_images_where_asked_to() -> None:
     text = to_json([RESULT, BARE], images=["a.jpg", "b.jpg"])
     assert [entry["image"] for entry in json.loads(text)] == ["a.jpg", "b.jpg"]
-    assert [result.box for result in results_from_json(text)] == [(64.123, 255.0, 383.0, 382.5), BARE.box]
+    assert [entry["box"] for entry in json.loads(text)] == [[64.123, 255.0, 383.0, 382.5], list(BARE.box)]
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "not a JSON file"),
-        ("[" * 100_000, "not a JSON file"),
-        ("{}", "not a list"),
-        ("[1]", "not a result"),
-        ("[{}]", "'caption' is missing"),
-        (to_json([RESULT]).replace("64.123", '"left"'), "not a result"),
-        (to_json([RESULT]).replace("64.123,", ""), "not a result"),
-        (to_json([RESULT]).replace('"rank": 0', '"rank": "first"'), "not a result"),
-    ],
-    ids=range(8),
-)
-def test_what_is_no_result_is_refused_in_words(text: str, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        results_from_json(text)
+def test_attributes_of_the_same_name_are_told_apart_by_their_type() -> None:
+    attributes = (Attribute("light", "color", 0.9), Attribute("light", "hair color", 0.1))
+    assert replace(BARE, attributes=attributes).attribute_scores == {
+        ("color", "light"): 0.9,
+        ("hair color", "light"): 0.1,
+    }
+
+
+def test_views_taken_are_those_with_a_rank_in_its_order() -> None:
+    views = tuple(ViewChoice(t, (0, 0, 1, 1), 1.0, rank) for t, rank in ((0.0, 0), (0.1, 2), (0.2, None), (0.3, 1)))
+    assert [view.t for view in replace(BARE, views=views).taken] == [0.0, 0.3, 0.1]
 
 
 def test_csv_has_a_row_a_result() -> None:
     header, first, second = csv.reader(io.StringIO(to_csv([RESULT, BARE], "boat.jpg")))
     assert tuple(header) == CSV_COLUMNS
     corners = ["64.123", "255.0", "383.0", "382.5"]
-    assert first == ["boat.jpg", *corners, "a red boat", "0.8765", "boat", "0.9", "boat | sea", "dynrefer-mini"]
-    assert second == ["boat.jpg", "1.0", "2.0", "30.0", "40.0", "", "", "", "", "", ""]
+    assert first == [
+        "boat.jpg",
+        *corners,
+        "a red boat",
+        "0.8765",
+        "boat",
+        "0.9",
+        "0.1",
+        "False",
+        "boat | sea",
+        "dynrefer-mini",
+    ]
+    assert second == ["boat.jpg", "1.0", "2.0", "30.0", "40.0", "", "", "", "", "", "True", "", ""]
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1"])

@@ -8,7 +8,9 @@ import torch
 from PIL import Image
 
 from dynrefer.errors import InputError
-from dynrefer.selection import MODES, ViewChoice, information_gains, select_views, view_hash
+from dynrefer.photo import Photo
+from dynrefer.question import MODES
+from dynrefer.selection import ViewChoice, information_gains, select_views, view_hash
 from dynrefer.views import CANDIDATES, boxes_in_views, view_boxes
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
@@ -162,7 +164,7 @@ def test_the_alternative_is_the_hash_of_imagehash() -> None:
 
 def test_gains_of_a_single_pixel_are_zero() -> None:
     boxes = view_boxes((0, 0, 1, 1), (1, 1), [0, 0.5, 1])
-    assert information_gains(np.zeros((1, 1, 3), np.uint8), boxes, [0, 0.5, 1]).tolist() == [0, 0, 0]
+    assert information_gains(Photo.read(np.zeros((1, 1, 3), np.uint8)), boxes, [0, 0.5, 1]).tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from PIL import Image
 
+from dynrefer.boxes import check_box
 from dynrefer.errors import InputError
-from dynrefer.regions import validate_box
 from dynrefer.views import (
     CANDIDATES,
     VIEW_SIZE,
@@ -27,7 +27,7 @@ def regions(draw: st.DrawFn) -> tuple[tuple[float, float, float, float], tuple[i
     x1, x2 = sorted((draw(st.floats(0, width)), draw(st.floats(0, width))))
     y1, y2 = sorted((draw(st.floats(0, height)), draw(st.floats(0, height))))
     assume(x2 - x1 >= 1 and y2 - y1 >= 1)
-    return validate_box((x1, y1, x2, y2), (width, height)), (width, height)
+    return check_box((x1, y1, x2, y2), (width, height)), (width, height)
 
 
 def test_candidates_are_the_tenths() -> None:

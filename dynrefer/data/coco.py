@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dynrefer.boxes import Box, area, share_inside, xywh_to_xyxy
 from dynrefer.data.attributes import Labels, unsaid_attributes
-from dynrefer.data.boxes import Box, area, share_inside, xywh_to_xyxy
 from dynrefer.data.classes import groups_of
 from dynrefer.data.derive import Known, region_texts
 from dynrefer.data.descriptions import Description, match, read_descriptions

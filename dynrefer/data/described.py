@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dynrefer.boxes import Box, share_inside
 from dynrefer.data.attributes import unsaid_attributes
-from dynrefer.data.boxes import Box, share_inside
 from dynrefer.data.classes import CLASS_NOUNS, groups_of
 from dynrefer.data.derive import class_phrase
 from dynrefer.data.sample import RegionText, Sample

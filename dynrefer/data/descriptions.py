@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynrefer.data.boxes import Box, overlap
+from dynrefer.boxes import Box, iou
 from dynrefer.data.problems import Problems
 from dynrefer.data.words import fix_articles, normalise
 from dynrefer.errors import InputError
@@ -57,6 +57,6 @@ def read_descriptions(file: Path, problems: Problems) -> dict[str, list[Descript
 
 def match(box: Box, boxes: Sequence[Box]) -> int | None:
     """Number of the box that is the same region as `box`, or None."""
-    shares = [overlap(box, other) for other in boxes]
+    shares = [iou(box, other) for other in boxes]
     best = max(range(len(boxes)), key=shares.__getitem__, default=None)
     return best if best is not None and shares[best] >= SAME else None

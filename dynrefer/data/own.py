@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dynrefer.data.boxes import xywh_to_xyxy
+from dynrefer.boxes import xywh_to_xyxy
 from dynrefer.data.described import DescribedRegion, Photograph, described_samples
 from dynrefer.data.files import find_photograph, photograph_size, read_json
 from dynrefer.data.problems import Problems

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dynrefer.box_files import corners_from_coco
+from dynrefer.boxes import check_box, finite_number
 from dynrefer.data.files import read_json
 from dynrefer.data.sample import Sample
 from dynrefer.errors import InputError
@@ -18,7 +19,6 @@ from dynrefer.evaluation.captions import keep_caption
 from dynrefer.evaluation.dense_ap import CaptionedBox, dense_caption_ap
 from dynrefer.evaluation.samples import EvaluationData
 from dynrefer.evaluation.store import Prediction
-from dynrefer.regions import finite_number, validate_box
 from dynrefer.results import RegionResult
 
 
@@ -117,7 +117,7 @@ def _read_detections(file: Path, samples: Sequence[Sample], wanted: set[Path]) -
         if sample.image in wanted:
             x1, y1, x2, y2 = corners_from_coco(entry["bbox"])
             box = (x1, y1, x2, y2)
-            region = Region(sample.image, validate_box(box, sample.image_size) if sample.image_size else box)
+            region = Region(sample.image, check_box(box, sample.image_size) if sample.image_size else box)
             score = finite_number(entry["score"], "every score of a detector")
             found[sample.image][region] = max(score, found[sample.image].get(region, score))
     return dict(found)

@@ -21,6 +21,7 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Chance = Annotated[float, Field(ge=0, le=1)]
 Small = Annotated[float, Field(gt=0, lt=1)]
 Word = Annotated[str, Field(min_length=1)]
+Calibration = tuple[Annotated[float, Field(gt=0)], float]  # scale and bias: probability = sigmoid(scale * logit + bias)
 Part = Literal["encoder", "text_encoder", "align", "resampler", "summary", "tagging", "contrast", "language", "t5"]
 
 
@@ -156,6 +157,8 @@ class ModelConfig:
     trainable: tuple[Part, ...] = ("align", "resampler", "summary", "tagging", "contrast", "language", "t5")
     default_mode: Literal["dynamic", "prior:caption", "prior:attributes", "random"] = "dynamic"
     tag_threshold: Chance = 0.7
+    calibration: dict[Literal["classes", "attributes", "tags"], Calibration] = field(default_factory=dict)
+    sure_threshold: Chance = 0.0  # an answer is sure where class or caption is at least so probable
     class_template: Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")] = "the {}"
 
     def __post_init__(self) -> None:

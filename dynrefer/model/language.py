@@ -6,7 +6,7 @@ S regions, Q queries, D their width, L the language model's width, K control tok
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import T5Config, T5ForConditionalGeneration
-from transformers.generation.streamers import BaseStreamer
 
 from dynrefer.model.beam_search import BeamSearch, can_record
 from dynrefer.model.config import Generation, LanguageConfig
@@ -112,14 +111,8 @@ class LanguageDecoder(nn.Module):
         return (loss * known).sum(1) / known.sum(1).clamp(min=1)
 
     @torch.no_grad()
-    def generate(
-        self, prompt: Tensor, mask: Tensor, options: Generation, on_words: Callable[[str], None] | None = None
-    ) -> tuple[list[str], list[float]]:
-        """Search for the captions: texts, and scores exp(sequence score) in (0, 1].
-
-        With one beam and one region `on_words` is told the caption's words so far, whenever one more is known to be
-        whole. Several beams agree on the first words only shortly before the end, so they tell nothing.
-        """
+    def generate(self, prompt: Tensor, mask: Tensor, options: Generation) -> tuple[list[str], list[float]]:
+        """Search for the captions: texts, and scores exp(sequence score) in (0, 1]."""
         assert self.t5 is not None
         if options.num_beams > 1:
             sequences, log_scores = self._search(prompt, mask, options)
@@ -134,7 +127,6 @@ class LanguageDecoder(nn.Module):
                 repetition_penalty=options.repetition_penalty,
                 return_dict_in_generate=True,
                 output_scores=True,
-                streamer=_Words(self._text, on_words) if on_words else None,
             )
             sequences = out.sequences
             steps = t5.compute_transition_scores(sequences, out.scores, normalize_logits=True)
@@ -162,26 +154,6 @@ class LanguageDecoder(nn.Module):
                 self._searches.popitem(last=False)
         encoded = self.t5.encoder(inputs_embeds=prompt, attention_mask=mask).last_hidden_state
         return search.run(encoded, mask)
-
-
-class _Words(BaseStreamer):
-    """Tells the words that are whole, from tokens that come one by one; the last word may still grow."""
-
-    def __init__(self, decode: Callable[[list[int]], str], tell: Callable[[str], None]) -> None:
-        self.decode, self.tell = decode, tell
-        self.ids: list[int] = []
-        self.told = ""
-
-    def put(self, value: Tensor) -> None:
-        """Take the next tokens [N] or [1, N]."""
-        self.ids += value.flatten().tolist()
-        words, _, _ = self.decode(self.ids).rpartition(" ")
-        if words != self.told:
-            self.told = words
-            self.tell(words)
-
-    def end(self) -> None:
-        """Nothing is left to tell: the whole caption is what the search returns."""
 
 
 def _build_t5(config: T5Config) -> T5ForConditionalGeneration:

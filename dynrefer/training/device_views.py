@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dynrefer.boxes import check_box
 from dynrefer.data.problems import Problems
 from dynrefer.data.sample import Sample
 from dynrefer.errors import InputError
-from dynrefer.regions import open_image, validate_box
+from dynrefer.photo import Photo
 from dynrefer.training.augmentation import BLANK, Box
 from dynrefer.training.views import Plan, Planner, Rng
 from dynrefer.views import pixel_boxes
@@ -170,7 +171,7 @@ def _unmirrored(plan: Plan) -> np.ndarray:
 
 def _read(path: Path) -> np.ndarray | InputError:
     try:
-        return open_image(path)
+        return Photo.read(path).pixels
     except InputError as error:
         return error
 
@@ -181,6 +182,6 @@ def _region(sample: Sample, photographs: Photographs) -> tuple[int, Box, tuple[i
         return None
     size = photographs.sizes[number]
     try:
-        return number, validate_box(sample.box, size), size
+        return number, check_box(sample.box, size), size
     except InputError:
         return None

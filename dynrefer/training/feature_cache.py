@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from dynrefer.boxes import check_box
 from dynrefer.data.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer
 from dynrefer.model.encoder import EfficientNetEncoder
-from dynrefer.regions import open_image, validate_box
+from dynrefer.photo import Photo
 from dynrefer.training.augmentation import (
     Box,
     draw_coefficients,
@@ -135,7 +136,7 @@ def _cache_photograph(
 ) -> None:
     """One variant of all samples of one photograph; what cannot be read is marked as bad and named."""
     try:
-        image = open_image(path)
+        image = Photo.read(path).pixels
         size = (image.shape[1], image.shape[0])
         boxes = [_checked_box(samples[row], size) for row in rows]
     except InputError as error:
@@ -204,7 +205,7 @@ def _checked_box(sample: Sample, size: tuple[int, int]) -> Box:
     if sample.image_size is not None and tuple(sample.image_size) != size:
         width, height = sample.image_size
         raise InputError(f"it is {size[0]} x {size[1]} pixels, its annotations say {width} x {height}")
-    return validate_box(sample.box, size)
+    return check_box(sample.box, size)
 
 
 def _parts(array: np.ndarray, size: int) -> list[np.ndarray]:

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dynrefer.boxes import check_box
 from dynrefer.data.problems import Problems
 from dynrefer.data.sample import Sample
 from dynrefer.errors import InputError
-from dynrefer.regions import open_image, validate_box
+from dynrefer.photo import Photo
 from dynrefer.training.augmentation import (
     BLANK,
     Box,
@@ -184,8 +185,8 @@ class PixelViews:
         for number in range(sample, sample + len(self.samples)):
             entry = self.samples[number % len(self.samples)]
             try:
-                image = open_image(entry.image)
-                return image, validate_box(entry.box, (image.shape[1], image.shape[0]))
+                image = Photo.read(entry.image).pixels
+                return image, check_box(entry.box, (image.shape[1], image.shape[0]))
             except InputError as error:
                 if entry.image not in self.bad:
                     self.bad.add(entry.image)

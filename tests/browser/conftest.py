@@ -40,15 +40,7 @@ def app(tiny_checkpoint: Path) -> Iterator[App]:
 
         return record
 
-    generate = predictor.model.language.generate
-
-    def word_by_word(*args: Any) -> Any:
-        *rest, on_words = args
-        return generate(*rest, on_words and (lambda words: (on_words(words), app.after_word())))
-
     predictor.refer = recording(predictor.refer)  # type: ignore[method-assign]
-    predictor.refer_stream = recording(predictor.refer_stream)  # type: ignore[method-assign]
-    predictor.model.language.generate = word_by_word  # type: ignore[method-assign]
     page = build_page(predictor)
     _, app.url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     yield app

@@ -18,11 +18,10 @@ MARK = (208, 32, 48)
 
 @dataclass
 class App:
-    """The app under test, what its model was asked, and what happens after every word that it streams."""
+    """The app under test and what its model was asked."""
 
     url: str
     asked: list[dict[str, Any]] = field(default_factory=list)
-    after_word: Callable[[], object] = lambda: None
 
 
 MAX_TRIES, SETTLED_MS = 10, 250  # fields that have just been shown lose what a program types faster than a person can

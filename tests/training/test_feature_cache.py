@@ -13,7 +13,7 @@ from dynrefer.checkpoint import load_checkpoint
 from dynrefer.data.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer
-from dynrefer.regions import open_image
+from dynrefer.photo import Photo
 from dynrefer.training.cache_files import BAD, DONE, PENDING, CacheSettings, FeatureCache
 from dynrefer.training.feature_cache import build_cache
 from dynrefer.views import boxes_in_views, crop_views, view_boxes
@@ -33,7 +33,7 @@ def build(samples: list[Sample], model: DynRefer, folder: Path, shard: tuple[int
 def test_features_are_those_of_the_products_own_views(samples: list[Sample], model: DynRefer, tmp_path: Path) -> None:
     sample = samples[0]
     cache = build([sample], model, tmp_path)
-    image = open_image(sample.image)
+    image = Photo.read(sample.image).pixels
     size = (image.shape[1], image.shape[0])
     views = view_boxes(sample.box, size, cache.coefficients[0, 0])
     tokens = model.encode(model.normalize(torch.from_numpy(crop_views(image, views))))

@@ -2,8 +2,8 @@
 
 import pytest
 
+from dynrefer.boxes import MAX_BOXES
 from dynrefer.errors import InputError
-from dynrefer.regions import MAX_BOXES
 from dynrefer.results import Caption, RegionResult, Scored
 from dynrefer.ui.album import Album, Entry, thinned
 from dynrefer.ui.settings import Settings

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from dynrefer.regions import validate_box
+from dynrefer.boxes import check_box
 from dynrefer.ui.proposals import LEAST_SCORE, MOST, best, fresh, propose, windows
 
 
 @pytest.mark.parametrize("size", [(240, 180), (240, 18), (1, 1), (7, 240)])
 def test_windows_lie_inside_the_image_and_reach_its_edges(size: tuple[int, int]) -> None:
-    places = np.array([validate_box(window, size) for window in windows(size)])
+    places = np.array([check_box(window, size) for window in windows(size)])
     assert [*places[:, :2].min(axis=0), *places[:, 2:].max(axis=0)] == pytest.approx([0, 0, *size])
 
 
@@ -31,7 +31,7 @@ def test_a_photograph_without_contours_still_has_valid_proposals(shape: tuple[in
     assert boxes
     assert len(scores) == len(boxes)
     for box in boxes:
-        validate_box(box, (shape[1], shape[0]))
+        check_box(box, (shape[1], shape[0]))
 
 
 def test_of_overlapping_boxes_the_best_stays() -> None:

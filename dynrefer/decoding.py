@@ -1,0 +1,108 @@
+"""Image files to upright RGB pixels: formats, limits, EXIF, 16-bit, CMYK, transparency."""
+
+import io
+import threading
+from typing import IO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from dynrefer.errors import InputError
+
+MAX_MEGAPIXELS = 64
+MAX_FILE_MEGABYTES = 512  # 64 megapixels of 16-bit colour without compression
+DECODED_TOGETHER = 2  # bounds what photographs that come at the same moment need while they are decoded
+# Named, so that no plugin runs that starts another program (EPS) or follows references to other files.
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "AVIF")
+ORIENTATION = 0x0112  # EXIF
+
+Upright = tuple[np.ndarray, int]
+"""uint8 RGB pixels [H, W, 3], upright and writeable, and the EXIF orientation that the file had, 1 to 8."""
+
+_decoding = threading.BoundedSemaphore(DECODED_TOGETHER)
+
+
+def decode_file(file: IO[bytes], called: str) -> Upright:
+    """Decode an image file from its beginning; `called` is its name in errors.
+
+    Raises InputError where it is no image, is damaged or too large, which is read from the header before decoding.
+    """
+    file.seek(0, io.SEEK_END)
+    check_bytes(file.tell(), called)
+    file.seek(0)
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise InputError(f"{called} is not an image that can be read; use JPEG, PNG, WebP, GIF, TIFF or BMP") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(called) from error
+    except Exception as error:  # a broken header can raise almost anything inside a decoder
+        raise _damaged(called) from error
+    with image:
+        return decode_image(image, called)
+
+
+def decode_image(image: Image.Image, called: str) -> Upright:
+    """The first frame of a PIL image, upright, as `decode_file` gives it."""
+    _check_size(*image.size, called)
+    try:
+        orientation = image.getexif().get(ORIENTATION, 1)
+        with _decoding:
+            pixels = _rgb(ImageOps.exif_transpose(image))
+    except Exception as error:  # broken data can raise almost anything inside a decoder
+        raise _damaged(called) from error
+    return pixels, orientation if orientation in range(1, 9) else 1
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    if image.mode == "F" or image.mode.startswith("I"):
+        grey = _eight_bits(np.asarray(image), full_range=image.mode.startswith("I;16"))
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.has_transparency_data:
+        canvas = Image.new("RGBA", image.size, "white")
+        canvas.alpha_composite(image.convert("RGBA"))
+        image = canvas
+    return np.array(image.convert("RGB"))
+
+
+def _eight_bits(values: np.ndarray, full_range: bool) -> np.ndarray:
+    """Scale greys to 0..255; unless they are known to be 16-bit, white is guessed from the largest value."""
+    values = np.where(np.isfinite(values), values, 0).astype(np.float32)
+    black = min(0.0, float(values.min()))
+    high = float(values.max())
+    white = 65535.0 if full_range else next((white for white in (1.0, 255.0, 65535.0) if high <= white), high)
+    return np.rint((values - black) * (255 / (white - black))).astype(np.uint8)
+
+
+def check_array(array: np.ndarray) -> np.ndarray:
+    """A uint8 RGB array [H, W, 3] with its pixels in a row; InputError where it is something else."""
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+        found = f"{array.dtype} {list(array.shape)}"
+        raise InputError(f"an image array must be uint8 RGB of the shape [height, width, 3], not {found}")
+    _check_size(array.shape[1], array.shape[0], "the image")
+    return np.ascontiguousarray(array)
+
+
+def check_bytes(size: int, called: str) -> None:
+    """Refuse an empty or huge file."""
+    if size == 0:
+        raise InputError(f"{called} is empty (0 bytes)")
+    if size > MAX_FILE_MEGABYTES * 2**20:
+        raise InputError(f"{called} is too large with {size >> 20} MB; the limit is {MAX_FILE_MEGABYTES} MB")
+
+
+def _check_size(width: int, height: int, called: str) -> None:
+    if width < 1 or height < 1:
+        raise InputError(f"{called} has no pixels ({width} x {height})")
+    if width * height > MAX_MEGAPIXELS * 1_000_000:
+        raise _too_large(called, f" with {width} x {height} pixels")
+
+
+def _too_large(called: str, size: str = "") -> InputError:
+    return InputError(
+        f"{called} is too large{size}; the limit is {MAX_MEGAPIXELS} megapixels, so make it smaller first"
+    )
+
+
+def _damaged(called: str) -> InputError:
+    return InputError(f"{called} is damaged or cut short and cannot be decoded; save it again or choose another")

@@ -1,0 +1,248 @@
+"""Regions through the network: what is computed of each, and what is kept from one question to the next.
+
+S regions, V views a region, T tokens a view, C channels, K classes, A attributes, N tags, E text width.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from cachetools import LRUCache
+from torch import Tensor
+
+from dynrefer.checkpoint import Checkpoint
+from dynrefer.model.config import Generation
+from dynrefer.model.language import control_text
+from dynrefer.question import Question
+from dynrefer.results import Attribute, Caption, RegionResult, Scored
+from dynrefer.selection import Region
+from dynrefer.text_cache import Progress, TextCache
+from dynrefer.views import pixel_boxes
+from dynrefer.vocabulary import best_of_groups
+
+KEPT_VIEWS = 512
+ENCODED_TOGETHER = {"cpu": 3, "cuda": 32}  # views between two moments at which others may come in
+PAIRS_TOGETHER = 32_768  # of region and text; bounds the memory of long class lists
+IDENTITY = (1.0, 0.0)
+UNFINISHED, PAUSED = "unfinished", "paused"  # marks of a clock that end no stage
+
+GiveWay = Callable[[], None]
+"""Called where others may use the network before going on."""
+
+
+class Inference:
+    """One loaded checkpoint with its caches: encoded views by the photograph's content, and embedded texts.
+
+    Not for several threads at once, except inside `give_way`.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        assert checkpoint.model.text_encoder is not None
+        self.model, self.vocabulary, self.name = checkpoint.model, checkpoint.vocabulary, checkpoint.name
+        self.config = self.model.config
+        self.device = next(self.model.parameters()).device
+        self.texts = TextCache(self.model.text_encoder)
+        self._bank = self.vocabulary.bank().to(self.device)
+        self._views: LRUCache[tuple[bytes, bytes], Tensor] = LRUCache(KEPT_VIEWS)
+
+    def answer(
+        self, regions: Sequence[Region], question: Question, clock: Clock, give_way: GiveWay
+    ) -> list[RegionResult]:
+        """A result a region, without its timing."""
+        between = give_way if len(regions) > 1 else _go_on  # a single region is not worth waiting for others
+        tokens = self._encode(regions, between)
+        clock.lap("encode")
+        places = np.concatenate([region.inside(self.config.num_views, self._view_size) for region in regions])
+        geometry = torch.from_numpy(np.stack([region.geometry for region in regions])).to(self.device)
+        cuts = self.model.align.cut(tokens, torch.from_numpy(places).to(self.device))
+        queries, summary = self.model.represent(cuts, geometry)
+        clock.lap("fuse")
+        tags = self._calibrated("tags", self.model.tag_logits(queries, self._bank.tags, summary))
+        clock.lap("tags")
+        texts = self.class_embeddings(question.classes, give_way)
+        classes, attributes = self._contrast(queries, summary, texts, give_way)
+        clock.lap("classes and attributes")
+        captions: list[Caption] | list[None] = [None] * len(regions)
+        if question.captions:
+            between()
+            captions = self._captions(queries, summary, tags, question)
+            clock.lap("caption")
+        notes = (*question.notes, *self._cut_controls(question))
+        rows = zip(regions, classes.cpu(), tags.cpu(), attributes.cpu(), captions, strict=True)
+        return [self._result(question, notes, *row) for row in rows]
+
+    def class_embeddings(
+        self, names: Sequence[str] | None, give_way: GiveWay, progress: Progress | None = None
+    ) -> Tensor:
+        """[K, E] of the names in the class template; of the checkpoint's own list where they are None."""
+        if names is None:
+            return self._bank.classes
+        return self.texts.embed(self.vocabulary.class_texts(names), progress, give_way)
+
+    @property
+    def _view_size(self) -> int:
+        return self.config.encoder.image_size
+
+    def _encode(self, regions: Sequence[Region], give_way: GiveWay) -> Tensor:
+        """Tokens [S * V, T, C] of the regions' chosen views; only views that are not kept yet are cut and encoded."""
+        keys: list[tuple[bytes, bytes]] = []
+        found: dict[tuple[bytes, bytes], Tensor] = {}
+        missing: dict[tuple[bytes, bytes], tuple[Region, np.ndarray]] = {}
+        for region in regions:
+            for box in pixel_boxes(region.chosen(self.config.num_views), region.photo.size):
+                key = (region.photo.digest, box.tobytes())
+                keys.append(key)
+                if (kept := self._views.get(key)) is not None:
+                    found[key] = kept
+                else:
+                    missing[key] = (region, box)
+        together = ENCODED_TOGETHER.get(self.device.type, ENCODED_TOGETHER["cuda"])
+        for start in range(0, len(missing), together):
+            if start:
+                give_way()
+            part = list(missing.items())[start : start + together]
+            crops = np.stack([region.photo.crop(box, self._view_size) for _, (region, box) in part])
+            encoded = self.model.encode(self.model.normalize(torch.from_numpy(crops)))
+            # cloned, so that no view keeps its whole batch in memory
+            found |= {key: tokens.clone() for (key, _), tokens in zip(part, encoded, strict=True)}
+        self._views.update(found)
+        return torch.stack([found[key] for key in keys])
+
+    def _contrast(
+        self, queries: Tensor, summary: Tensor | None, classes: Tensor, give_way: GiveWay
+    ) -> tuple[Tensor, Tensor]:
+        """Calibrated logits of the classes [S, K] and of the attributes [S, A], whose best template counts."""
+        parts = []
+        for texts in classes.split(max(1, PAIRS_TOGETHER // len(queries))):
+            if parts:
+                give_way()
+            parts.append(self.model.contrast_logits(queries, texts, summary))
+        templates = self.model.contrast_logits(queries, self._bank.attributes, summary)
+        attributes = best_of_groups(templates, self._bank.attribute_of, self._bank.num_attributes)
+        return self._calibrated("classes", torch.cat(parts, 1)), self._calibrated("attributes", attributes)
+
+    def _calibrated(self, kind: str, logits: Tensor) -> Tensor:
+        """Logits of the network as logits of probabilities, by the checkpoint's calibration of `kind`."""
+        scale, bias = self.config.calibration.get(kind, IDENTITY)
+        return logits.float() * scale + bias
+
+    def _captions(self, queries: Tensor, summary: Tensor | None, tags: Tensor, question: Question) -> list[Caption]:
+        language = self.model.language
+        search = Generation(**self.config.language.generation)
+        changes: dict[str, Any] = {"num_beams": question.num_beams, "max_new_tokens": question.max_new_tokens}
+        search = replace(search, **{k: v for k, v in changes.items() if v is not None})
+        # The asker's own words come first, since what does not fit is cut at the end.
+        words = [dict.fromkeys([*question.controls, *self._predicted(row)]) for row in tags]
+        ids, mask = (x.to(self.device) for x in language.tokenize([control_text(list(row)) for row in words]))
+        sentence = language.sentence(summary) if summary is not None and language.config.sentence_slot else None
+        prompt, prompt_mask = language.prompt(queries, ids, mask, sentence)
+        return [Caption(*written) for written in zip(*language.generate(prompt, prompt_mask, search), strict=True)]
+
+    def _predicted(self, tags: Tensor) -> list[str]:
+        """The best predicted tags that the caption is told, of logits [N]; how many is the checkpoint's choice."""
+        count = min(self.config.language.predicted_controls, len(tags))
+        best = _best(self.vocabulary.tags, tags, count) if count else []
+        return [tag.name for tag in best if tag.score >= self.config.tag_threshold]
+
+    def _cut_controls(self, question: Question) -> tuple[str, ...]:
+        """A note where the asker's own control words alone are more than the caption's writer reads."""
+        tokenizer, most = self.model.language.tokenizer, self.config.language.max_control_tokens
+        if not question.controls or not question.captions or tokenizer is None:
+            return ()
+        pieces = len(tokenizer.encode(control_text(question.controls), add_special_tokens=False).ids)
+        if pieces <= most:
+            return ()
+        return (f"The control words are {pieces} word pieces long, and the caption's writer reads the first {most}.",)
+
+    def _result(
+        self,
+        question: Question,
+        notes: tuple[str, ...],
+        region: Region,
+        classes: Tensor,
+        tags: Tensor,
+        attributes: Tensor,
+        caption: Caption | None,
+    ) -> RegionResult:
+        """Of logits [K], [N] and [A]: put in order before they become probabilities, which may round to the same."""
+        names, words = question.classes or self.vocabulary.classes, self.vocabulary.attributes
+        threshold = self.config.tag_threshold if question.tag_threshold is None else question.tag_threshold
+        likeliest = float(classes.max().sigmoid())
+        return RegionResult(
+            box=region.box,
+            caption=caption,
+            classes=tuple(_best(names, classes, question.top_classes)),
+            tags=tuple(tag for tag in _best(self.vocabulary.tags, tags, question.top_tags) if tag.score >= threshold),
+            attributes=tuple(Attribute(words[k].name, words[k].type, p) for k, p in _order(attributes, None)),
+            views=region.views,
+            model=self.name,
+            none_of_these=1 - likeliest,
+            sure=max(likeliest, caption.score if caption else 0.0) >= self.config.sure_threshold,
+            notes=notes,
+        )
+
+
+class Clock:
+    """Milliseconds a stage took; a GPU's own clock is read at the end, so that no stage waits for the one before."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._marks: list[tuple[str, Any]] = [("", self._now())]
+
+    def lap(self, stage: str) -> None:
+        """End a stage; stages of the same name add up."""
+        self._marks.append((stage, self._now()))
+
+    def pause(self) -> None:
+        """Stop in the middle of a stage; it goes on with `resume`."""
+        self._marks.append((UNFINISHED, self._now()))
+
+    def resume(self) -> None:
+        """Go on; the time since `pause` does not count."""
+        self._marks.append((PAUSED, self._now()))
+
+    def times(self, regions: int) -> dict[str, float]:
+        """Milliseconds a region of a batch of `regions`; waits for the device."""
+        laps: dict[str, float] = {}
+        begun = 0.0
+        for (_, start), (stage, end) in pairwise(self._marks):
+            if stage == PAUSED:
+                continue
+            begun += self._between(start, end)
+            if stage != UNFINISHED:
+                laps[stage] = laps.get(stage, 0.0) + begun
+                begun = 0.0
+        return {stage: ms / regions for stage, ms in laps.items()}
+
+    def _now(self) -> Any:
+        if self._device.type != "cuda":
+            return time.perf_counter()
+        mark = torch.cuda.Event(enable_timing=True)
+        mark.record(torch.cuda.current_stream(self._device))
+        return mark
+
+    def _between(self, start: Any, end: Any) -> float:
+        if self._device.type != "cuda":
+            return 1000 * (end - start)
+        end.synchronize()
+        return start.elapsed_time(end)
+
+
+def _best(names: Sequence[str], logits: Tensor, count: int | None) -> list[Scored]:
+    return [Scored(names[k], score) for k, score in _order(logits, count)]
+
+
+def _order(logits: Tensor, count: int | None) -> list[tuple[int, float]]:
+    """Places and probabilities of the largest logits, best first; of equal ones the first."""
+    values, places = logits.sort(descending=True, stable=True)
+    return list(zip(places[:count].tolist(), values[:count].sigmoid().tolist(), strict=True))
+
+
+def _go_on() -> None:
+    """Give way to nobody."""

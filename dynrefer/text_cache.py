@@ -1,0 +1,133 @@
+"""Embeddings of class names and other texts, each computed once: kept in memory, long lists on disk as well."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import platformdirs
+import torch
+from cachetools import LRUCache
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dynrefer.model.text_encoder import TextEncoder
+
+logger = logging.getLogger(__name__)
+
+KEPT_TEXTS, KEPT_LISTS = 40_000, 4
+LONG_LIST = 512  # texts; from here on computing them takes long enough for a file
+TOGETHER = 256  # texts between two reports of progress
+FILES = 8  # of different text encoders
+SAMPLES = 64  # numbers of every weight that tell one text encoder from another
+
+Progress = Callable[[int, int], None]
+"""Told how many texts are done, and of how many."""
+
+
+class TextCache:
+    """Embeddings by one frozen text encoder; the least recently used go first.
+
+    Not for several threads at once.
+    """
+
+    def __init__(self, encoder: TextEncoder, folder: Path | None = None) -> None:
+        self._encoder = encoder
+        self._folder = folder or platformdirs.user_cache_path("dynrefer") / "texts"
+        self._rows: LRUCache[str, Tensor] = LRUCache(KEPT_TEXTS)
+        self._lists: LRUCache[tuple[str, ...], Tensor] = LRUCache(KEPT_LISTS)
+
+    def embed(
+        self, texts: Sequence[str], progress: Progress | None = None, give_way: Callable[[], None] | None = None
+    ) -> Tensor:
+        """Embeddings [T, E] on the encoder's device; `give_way` is called between the batches of a long list."""
+        key = tuple(texts)
+        if key not in self._lists:
+            self._lists[key] = self._stacked(key, progress, give_way)
+        return self._lists[key]
+
+    def _stacked(
+        self, texts: tuple[str, ...], progress: Progress | None, give_way: Callable[[], None] | None
+    ) -> Tensor:
+        rows = {text: self._rows.get(text) for text in texts}
+        missing = [text for text, row in rows.items() if row is None]
+        if len(missing) >= LONG_LIST:
+            rows |= self._from_disk(missing)
+            missing = [text for text in missing if rows[text] is None]
+        computed = self._computed(missing, progress, give_way)
+        if len(computed) >= LONG_LIST:
+            self._to_disk(computed)
+        rows |= computed
+        known = {text: row for text, row in rows.items() if row is not None}
+        self._rows.update(known)
+        return torch.stack([known[text] for text in texts])
+
+    def _computed(
+        self, texts: Sequence[str], progress: Progress | None, give_way: Callable[[], None] | None
+    ) -> dict[str, Tensor]:
+        if len(texts) >= LONG_LIST:
+            logger.info("embedding %d names; they are kept for the next time", len(texts))
+        rows: dict[str, Tensor] = {}
+        for start in range(0, len(texts), TOGETHER):
+            part = texts[start : start + TOGETHER]
+            # cloned, so that no row keeps its whole batch in memory
+            rows |= {text: row.clone() for text, row in zip(part, self._encoder(part), strict=True)}
+            if progress is not None:
+                progress(len(rows), len(texts))
+            if give_way is not None:
+                give_way()
+        return rows
+
+    def _from_disk(self, texts: Sequence[str]) -> dict[str, Tensor | None]:
+        stored, device = self._stored(), next(self._encoder.parameters()).device
+        return {text: row.to(device) if (row := stored.get(text)) is not None else None for text in texts}
+
+    def _stored(self) -> dict[str, Tensor]:
+        """All rows of this encoder's file; none where it is missing or damaged."""
+        path = self._path
+        try:
+            with safe_open(path, framework="pt") as file:
+                texts = json.loads(file.metadata()["texts"])
+                return dict(zip(texts, file.get_tensor("embeddings").clone(), strict=True))
+        except FileNotFoundError:
+            return {}
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+            logger.warning("the kept embeddings %s cannot be read and will be made again: %s", path.name, error)
+            return {}
+
+    def _to_disk(self, computed: dict[str, Tensor]) -> None:
+        rows = {text: row.cpu() for text, row in computed.items()}
+        rows = dict(list((rows | self._stored()).items())[:KEPT_TEXTS])
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self._folder) as draft:
+                file = Path(draft) / self._path.name
+                save_file({"embeddings": torch.stack(list(rows.values()))}, file, {"texts": json.dumps(list(rows))})
+                os.replace(file, self._path)
+            files = sorted(self._folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
+            for old in files[FILES:]:
+                old.unlink()
+        except OSError as error:
+            logger.info("the embeddings are not kept on disk: %s", error)
+
+    @property
+    def _path(self) -> Path:
+        return self._folder / f"{self._fingerprint()}.safetensors"
+
+    def _fingerprint(self) -> str:
+        """Names this text encoder: its configuration, its words, and samples of each of its weights."""
+        digest = hashlib.sha256(json.dumps(dataclasses.asdict(self._encoder.config), sort_keys=True).encode())
+        assert self._encoder.tokenizer is not None
+        digest.update(json.dumps(self._encoder.tokenizer.get_vocab(), sort_keys=True).encode())
+        for name, weight in self._encoder.state_dict().items():
+            flat = weight.flatten()
+            samples = flat[:: max(1, len(flat) // SAMPLES)].double().tolist()
+            digest.update(f"{name} {weight.dtype} {tuple(weight.shape)} {samples}".encode())
+        return digest.hexdigest()[:16]

@@ -1,0 +1,75 @@
+"""Turns go to those who wait in the order in which they came."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from dynrefer.turns import Turns
+
+PATIENCE = 30
+
+
+class Queue:
+    """Threads that wait for their turn one behind the other."""
+
+    def __init__(self, turns: Turns) -> None:
+        self.turns, self.done, self.threads = turns, [], []
+
+    def join(self, name: str, work: Callable[[], None] = lambda: None) -> None:
+        """Start a thread and go on when it waits."""
+
+        def run() -> None:
+            with self.turns:
+                work()
+                self.done.append(name)
+
+        before = self.turns.waiting
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        self.threads.append(thread)
+        with self.turns.changed:
+            assert self.turns.changed.wait_for(lambda: self.turns.waiting > before, PATIENCE)
+
+    def finish(self) -> list[str]:
+        """Who was served, in order."""
+        for thread in self.threads:
+            thread.join(PATIENCE)
+        return self.done
+
+
+@pytest.fixture
+def queue() -> Queue:
+    return Queue(Turns())
+
+
+def test_turns_come_in_the_order_of_asking(queue: Queue) -> None:
+    with queue.turns:
+        for name in "abcd":
+            queue.join(name)
+    assert queue.finish() == ["a", "b", "c", "d"]
+
+
+def test_who_gives_way_goes_on_after_those_who_waited_by_then(queue: Queue) -> None:
+    with queue.turns:
+        queue.join("a")
+        queue.join("b")
+        queue.turns.give_way()
+        assert queue.done == ["a", "b"]
+
+
+def test_giving_way_to_nobody_goes_on_at_once(queue: Queue) -> None:
+    with queue.turns:
+        queue.turns.give_way()
+        assert queue.turns.waiting == 0
+
+
+def test_an_error_ends_the_turn(queue: Queue) -> None:
+    def fail() -> None:
+        with queue.turns:
+            queue.join("next")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert queue.finish() == ["next"]
