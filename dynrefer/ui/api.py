@@ -70,7 +70,7 @@ class Programs:
     def _answer(self, photo: ImageSource, boxes: Any, question: Question) -> Answers:
         if boxes is None:
             raise InputError("there is no box; give at least one as [x1, y1, x2, y2]")
-        return [result.to_dict() for result in self._refer(photo, boxes=boxes, **question.options())]
+        return [result.to_dict() for result in self._refer(photo, boxes=boxes, question=question)]
 
 
 def add_endpoints(programs: Programs) -> None:

@@ -1,6 +1,6 @@
 """The main path: photograph, box, answer. Each public method answers one event with updates of components."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ from dynrefer.errors import InputError
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
 from dynrefer.question import Question
-from dynrefer.results import RegionResult
 
 from . import panels
 from .album import Album, Entry, Session, few_tags
@@ -23,7 +22,6 @@ from .uploads import MAX_FILE_BYTES, TOO_LARGE
 
 Values = dict[Any, Any]
 MOST_OWN_CLASSES = 12
-ALL_TAGS = {"tag_threshold": 0.0}
 
 
 class Handlers:
@@ -32,7 +30,6 @@ class Handlers:
     def __init__(self, predictor: Predictor, stage: Stage, choices: Choices, display: Display) -> None:
         self.predictor, self.stage, self.choices, self.display = predictor, stage, choices, display
         self.refer = on_gpu(predictor.refer)
-        self._refer_stream = on_gpu(predictor.refer_stream)
         search = usual_search(predictor)
         self._usual = {
             "mode": predictor.default_mode,
@@ -104,32 +101,20 @@ class Handlers:
         return {**self._begun(session, None), self.stage.photo: None}
 
     @in_words
-    def describe(self, values: Values) -> Iterator[Updates]:
-        """Describe the box on the photograph; nothing happens as long as one of them is missing.
-
-        First comes all but the caption, then its words as they are written; only the whole answer is kept.
-        """
+    def describe(self, values: Values) -> Updates:
+        """Describe the box on the photograph; nothing happens as long as one of them is missing."""
         session: Session = values[self.display.session]
         if not values[self.stage.photo] or not values[self.stage.picker]:
-            yield {self.display.session: gr.skip()}
-            return
+            return {self.display.session: gr.skip()}
         photo, question = self.photo(values), self.question(values)
         box = check_box(values[self.stage.picker], photo.size)
         session.check_room([box])
-        ticket, begun = session.wish(), False
+        ticket = session.wish()
         session.choices = question
-        for result, words in self._refer_stream(photo, box=box, **{**question.options(), **ALL_TAGS}):
-            if result.caption is None and session.ticket() != ticket:
-                continue
-            if begun and result.caption is None:
-                yield {self.display.answer: panels.answer(result, words)}
-                continue
-            begun = True
-            (entry,) = self.entries(photo, question, [result])
-            if result.caption is None:
-                yield self._partly_shown(photo, entry, question)
-            elif session.answer(ticket, entry):
-                yield self.shown(session, photo, question.tag_threshold)
+        (entry,) = self.ask(photo, [box], question)
+        if not session.answer(ticket, entry):
+            return {self.display.session: gr.skip()}
+        return self.shown(session, photo, question.tag_threshold)
 
     @in_words
     def thin_tags(self, session: Session, tag_threshold: object) -> str:
@@ -148,8 +133,7 @@ class Handlers:
         """Show one slider a view in manual mode, starting at the views that the last answer took."""
         asked = {} if mode == "manual" else {"mode": mode}
         count = self._checked({"num_views": num_views, **asked}).num_views or 1
-        views = session.album.current.result.views if session.album.current else ()
-        taken = sorted((view for view in views if view.rank is not None), key=lambda view: view.rank or 0)
+        taken = session.album.current.result.taken if session.album.current else ()
         updates: Updates = {self.choices.sliders_row: gr.update(visible=mode == "manual")}
         for place, slider in enumerate(self.choices.sliders):
             start: dict[str, Any] = {"value": round(taken[place].t, 2)} if 0 < place < len(taken) else {}
@@ -194,21 +178,15 @@ class Handlers:
             )
         return open_upload(upload)
 
-    def entries(self, photo: Photo, question: Question, results: Sequence[RegionResult]) -> list[Entry]:
-        """Results as the table holds them."""
-        pictures = thumbnails(photo, [result.box for result in results])
+    def ask(self, photo: Photo, boxes: Sequence[Box], question: Question) -> list[Entry]:
+        """Ask the model about boxes; its answers as the table holds them."""
+        results = self.refer(photo, boxes=boxes, question=question, tag_threshold=0.0)
+        pictures = thumbnails(photo, boxes)
         return [Entry(question, few_tags(result), look) for result, look in zip(results, pictures, strict=True)]
 
     def shown(self, session: Session, photo: Photo | None, tag_threshold: object, **picker: Any) -> Updates:
         """The table's current entry on all panels."""
         return self.display.show(self.predictor, photo, session, self.threshold(tag_threshold), **picker)
-
-    def _partly_shown(self, photo: Photo, entry: Entry, question: Question) -> Updates:
-        """An answer whose caption is still being written, which is not kept yet."""
-        waiting = Session()
-        waiting.album = Album((entry,), 0)
-        updates = self.shown(waiting, photo, question.tag_threshold)
-        return {panel: update for panel, update in updates.items() if panel not in self.display.kept}
 
     def _take_example(self, session: Session, example: Example, box: list[float] | None = None) -> Updates:
         path = EXAMPLES / example["file"]

@@ -116,13 +116,8 @@ class Display:
     @property
     def outputs(self) -> list[Any]:
         """The components that change with an answer."""
-        words = [self.answer, self.words, self.tag_threshold]
-        return [self.picker, self.views, *words, self.gains, *self.kept]
-
-    @property
-    def kept(self) -> list[Any]:
-        """Those of the outputs that wait for the whole answer."""
-        return [self.table, self.status, self.session, self.keeper]
+        answer = [self.picker, self.views, self.answer, self.words, self.tag_threshold, self.gains]
+        return [*answer, self.table, self.status, self.session, self.keeper]
 
     def show(
         self, predictor: Predictor, photo: Photo | None, session: Session, tag_threshold: float, **picker: Any
@@ -136,7 +131,7 @@ class Display:
         return {
             self.picker: gr.update(views=views, regions=regions, **picker),
             self.views: panels.views(photo, result, mode) if photo and result else "",
-            self.answer: panels.answer(result, session=session),
+            self.answer: panels.answer(session),
             self.words: panels.words(result, tag_threshold),
             self.tag_threshold: gr.update(visible=result is not None),
             self.table: panels.table(session, predictor),
@@ -219,7 +214,7 @@ def build_choices(predictor: Predictor) -> Choices:
                 search.num_beams,
                 step=1,
                 label="Beams",
-                info="At 1 the caption appears word by word; more beams compete until its end.",
+                info="How many sentences compete to be the caption.",
                 buttons=[],
                 elem_id="beams",
             )
@@ -259,7 +254,7 @@ def build_display(predictor: Predictor, stage: Stage, choices: Choices, views: P
     return Display(
         picker=stage.picker,
         views=views,
-        answer=Panel(panels.answer(None), live=True, elem_id="answer", render=False),
+        answer=Panel(panels.answer(Session()), live=True, elem_id="answer", render=False),
         words=Panel(elem_id="words", render=False),
         tag_threshold=choices.tag_threshold,
         table=Panel(panels.table(Session(), predictor), elem_id="table", render=False),

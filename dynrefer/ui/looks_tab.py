@@ -132,7 +132,7 @@ class LooksHandlers:
                 self.sweep.stop: gr.update(visible=True),
             }
             asked = looking(question, coefficients=(0.0, t), top_classes=None, tag_threshold=1.0)
-            result = self.main.refer(photo, box=box, **asked.options())
+            result = self.main.refer(photo, box, question=asked)
             view = max(result.views, key=lambda view: view.t)
             steps.append((t, *thumbnails(photo, [view.box]), result))
             yield {self.sweep.result: _swept(steps)}
@@ -155,13 +155,12 @@ class LooksHandlers:
         if mode == "manual":
             views = {"coefficients": (0.0,)}
         question = looking(self.main.question(values), **views)
-        result = self.main.refer(photo, box=box, **question.options())
-        taken = sorted((view for view in result.views if view.rank is not None), key=lambda view: view.rank or 0)
+        result = self.main.refer(photo, box, question=question)
         return SideAnswer(
             "Box alone" if mode == "manual" else MODE_NAMES[panels.mode_of(question, self.main.predictor)],
             result,
-            thumbnails(photo, [view.box for view in taken]),
-            [view.t for view in taken],
+            thumbnails(photo, [view.box for view in result.taken]),
+            [view.t for view in result.taken],
             [(called(entry), entry) for entry in result.attributes[: panels.LIKELY_ATTRIBUTES]],
             [(entry.name, entry) for entry in result.tags[: panels.MOST_TAGS]],
         )
@@ -186,7 +185,7 @@ def _swept(steps: list[tuple[float, str, RegionResult]]) -> str:
         "sweep",
         steps=steps,
         classes=follow(classes, lambda entry: entry.name, lambda entry: entry.name),
-        attributes=follow(attributes, lambda entry: (entry.type, entry.name), called),
+        attributes=follow(attributes, lambda entry: entry.key, called),
     )
 
 

@@ -105,17 +105,11 @@ def hint(text: str) -> str:
     return render("hint", text=text)
 
 
-def answer(result: RegionResult | None, words: str = "", session: Session | None = None) -> str:
-    """Caption, or the `words` of it that are written so far, and classes; without a result, how to begin.
-
-    With the `session` whose answer it is come notes on the question, and on an example a link to copy.
-    """
-    entry = session.album.current if session else None
-    notes = entry.question.notes if entry else ()
-    link = ""
-    if session and session.example and entry:
-        link = write_link(session.example, entry.result.box, entry.question)
-    return render("answer", result=result, words=words, link=link, notes=notes)
+def answer(session: Session) -> str:
+    """Caption, class and notes on the question of what is shown, on an example with a link; else how to begin."""
+    entry = session.album.current
+    link = write_link(session.example, entry.result.box, entry.question) if session.example and entry else ""
+    return render("answer", entry=entry, link=link)
 
 
 def words(result: RegionResult | None, tag_threshold: float) -> str:

@@ -16,12 +16,12 @@ from . import panels
 from .album import Session, thinned
 from .compute import in_words
 from .downloads import FORMATS, download
-from .handlers import ALL_TAGS, Handlers, Values, told
+from .handlers import Handlers, Values, told
 from .layout import Updates
 from .panels import Panel
 from .proposals import describe_everything, fresh
 
-BATCH = 2  # regions asked about in one go; whoever comes meanwhile waits for no more
+BATCH = 4  # regions until the table is shown again; who asks meanwhile is let in by the Predictor
 SHOWN = gr.update(visible=True)
 BOX_FILES = [".json", ".jsonl", ".csv", ".tsv", ".txt"]
 SAVE_IN_BROWSER = (
@@ -204,8 +204,7 @@ class RegionHandlers:
         yield {self.tab.progress: panels.progress(0, len(boxes), "regions described"), self.tab.stop: SHOWN}
         for start in range(0, len(boxes), BATCH):
             batch = list(boxes[start : start + BATCH])
-            results = self.main.refer(photo, boxes=batch, **{**question.options(), **ALL_TAGS})
-            if not session.extend(ticket, self.main.entries(photo, question, results), selected):
+            if not session.extend(ticket, self.main.ask(photo, batch, question), selected):
                 return
             done = start + len(batch)
             yield {
