@@ -29,11 +29,11 @@ MODE_NAMES = {
     "random": "Random",
 }
 MODE_REASONS = {
-    "dynamic": "taken by the model for their gain, what they show beyond the box for how coarse they are",
-    "prior:caption": "taken by the model near t = 0.45, which suits captions best on average",
-    "prior:attributes": "taken by the model near t = 0.2, which suits attributes best on average",
-    "manual": "taken by the model as your sliders say",
-    "random": "taken by the model by chance, for comparison",
+    "dynamic": "taken for their gain, what they add for how coarse they are",
+    "prior:caption": "taken near t = 0.45, which suits captions best",
+    "prior:attributes": "taken near t = 0.2, which suits attributes best",
+    "manual": "taken as your sliders say",
+    "random": "taken by chance",
 }
 
 
