@@ -5,7 +5,9 @@ import base64
 import binascii
 import getpass
 import hashlib
+import ipaddress
 import os
+import socket
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -66,9 +68,19 @@ def read_data_url(url: str) -> bytes:
 async def public_transport(host: str) -> httpx.AsyncBaseTransport:
     """A connection to one of the host's public addresses; InputError where it has none."""
     try:
-        return safehttpx.AsyncSecureTransport(await safehttpx.async_validate_url(host))
-    except ValueError as error:
-        raise InputError(f"no photograph can be fetched from {shown(host)}: it is no public address") from error
+        found = await asyncio.get_running_loop().getaddrinfo(host, 443, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"there is no host {shown(host)}; is the URL right?") from error
+    for *_, address in found:
+        if _is_public(str(address[0])):
+            return safehttpx.AsyncSecureTransport(str(address[0]))
+    raise InputError(f"no photograph can be fetched from {shown(host)}: it has no public address")
+
+
+def _is_public(text: str) -> bool:
+    address = ipaddress.ip_address(text.partition("%")[0])
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_global and not address.is_multicast
 
 
 Connect = Callable[[str], Awaitable[httpx.AsyncBaseTransport]]
