@@ -4,7 +4,6 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -94,14 +93,21 @@ def drag_by_finger(page: Page, corners: Corners) -> None:
 
 
 def caption(page: Page) -> str:
-    """The caption, as soon as there is one."""
+    """The caption, once nothing is pending."""
+    settle(page)
     return page.locator(".dr-caption-text").inner_text()
 
 
-def wait_for_answer(page: Page, count: int = 1) -> None:
-    """Until `count` regions are in the table, which follows every answer."""
-    page.wait_for_selector(".dr-caption-text")
-    page.wait_for_function(f"document.querySelectorAll('#picker .region').length === {count - 1}")
+def rows(page: Page) -> int:
+    """How many regions the table holds."""
+    settle(page)
+    return page.locator("#table tbody tr").count()
+
+
+def open_tab(page: Page, name: str) -> None:
+    """Press one of the tabs."""
+    page.get_by_role("tab", name=name).click()
+    settle(page)
 
 
 def css_pixel(page: Page, width: int) -> float:
