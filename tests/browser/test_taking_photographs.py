@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.visitor import App, Visit, caption, choose_example
+from tests.browser.visitor import App, Visit, caption, choose_example, settle
 
 pytestmark = pytest.mark.browser
 

@@ -15,43 +15,59 @@ MakePhoto = Callable[..., Path]
 MARK = (208, 32, 48)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the model was asked: size of the photograph, boxes, question."""
+
+    size: tuple[int, int]
+    boxes: list[list[float]]
+    question: Question
+
+    @property
+    def box(self) -> list[float]:
+        """The only box."""
+        (box,) = self.boxes
+        return box
+
+
 @dataclass
 class App:
-    """The app under test and what its model was asked."""
+    """The app under test, what its model was asked, and what it waits for before each answer."""
 
     url: str
-    asked: list[dict[str, Any]] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+    before_answer: Callable[[], object] = lambda: None
 
 
-MAX_TRIES, SETTLED_MS = 10, 250  # fields that have just been shown lose what a program types faster than a person can
+def settle(page: Page) -> None:
+    """Wait until nothing is pending: the page itself says so, see page.js."""
+    page.wait_for_function("document.body.dataset.idle === 'true'")
 
 
 def upload(page: Page, photo: Path) -> None:
     """Choose a photograph of one's own."""
     page.set_input_files("#photo input[type=file]", photo)
     page.wait_for_selector("#picker .photo")
-    page.wait_for_function("document.querySelector('#picker .photo').complete")
+    settle(page)
 
 
 def choose_example(page: Page, title: str) -> None:
-    """Press one of the examples."""
+    """Press one of the examples, and wait for its answer."""
     page.click(f"#examples button:has-text('{title}')")
+    settle(page)
 
 
 def set_number(page: Page, name: str, value: float) -> None:
     """Type a value beside the slider `name`."""
     fill_in(page, f"#{name} input[type=number]", value)
     page.press(f"#{name} input[type=number]", "Enter")
+    settle(page)
 
 
 def fill_in(page: Page, selector: str, value: float) -> None:
-    """Type a value into a field, again where the page had not quite settled and put the old one back."""
-    for _ in range(MAX_TRIES):
-        page.fill(selector, str(value))
-        page.wait_for_timeout(SETTLED_MS)
-        if page.input_value(selector) == str(value):
-            return
-    raise AssertionError(f"{selector} does not keep {value}")
+    """Type a value into a field."""
+    settle(page)
+    page.fill(selector, str(value))
 
 
 def see_mark(page: Page) -> Corners:
