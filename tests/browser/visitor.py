@@ -9,6 +9,8 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Page
 
+from dynrefer.question import Question
+
 Corners = tuple[float, float, float, float]
 Visit = Callable[..., Page]
 MakePhoto = Callable[..., Path]
