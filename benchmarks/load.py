@@ -124,17 +124,16 @@ def beside_a_batch(address: str) -> bool:
     (photograph, _), *_ = photographs()
     seconds_a_question(client, single)
     alone = statistics.median(seconds_a_question(client, single))
-    start = time.monotonic()
+    (eight,) = seconds_a_question(client, [Question("/refer", (photograph,), (grid(8),))])
     batch = other.submit(*Question("/refer", (photograph,), (grid(BATCH),)).data, api_name="/refer")
     while batch.status().code.name not in ("PROCESSING", "ITERATING", "FINISHED"):
         time.sleep(0.05)
     waited: list[float] = []
     while not batch.done():
         waited += seconds_a_question(client, single[len(waited) % SINGLES :][:1])
-    a_region = (time.monotonic() - start - sum(waited)) / BATCH if waited else 0.0
     batch.result()
     waited = waited[:-1] or waited  # the last one may have outlived the batch
-    limit = 2 * alone + max(a_region, alone)
+    limit = 2 * alone + eight / 8
     beside = statistics.median(waited)
     print(
         f"a single question: {alone:.2f} s alone; beside a batch of {BATCH} boxes {beside:.2f} s median, "
