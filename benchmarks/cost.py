@@ -82,7 +82,7 @@ def _parts(model: DynRefer, views: int) -> Iterable[_Part]:
     yield "image encoder", [model.encoder], [], partial(model.encode, torch.empty(views, 3, size, size))
     yield "align", [deform], [], partial(deform, region_map, region_map) if deform is not None else int
     yield "fusion", fuse, own, partial(model.align.fuse, torch.empty(1, length, views * width))
-    yield "resampler", [model.resampler], [], partial(model.resample, fused)
+    yield "resampler", [model.resampler], [], partial(model.resampler, fused)
     if model.summary is not None:
         yield "summary", [model.summary], [], partial(model.summary, fused, queries)
     yield "tag decoder", [model.tagging], [], partial(_score, model.tagging, queries, TAGS)
@@ -108,7 +108,8 @@ def _write(model: DynRefer, queries: torch.Tensor) -> None:
     projected = language.project(queries)
     controls = torch.empty(1, CONTROL_TOKENS, projected.shape[-1])
     caption = torch.zeros(1, CAPTION_TOKENS, dtype=torch.long)
-    language.t5(inputs_embeds=torch.cat([projected, controls], 1), decoder_input_ids=caption, use_cache=False)
+    prompt = torch.cat([projected, controls], 1)
+    language.t5(prompt, torch.ones(prompt.shape[:2]), caption)
 
 
 def _parameters(modules: Sequence[nn.Module | None], extra: Sequence[nn.Parameter]) -> tuple[int, int]:

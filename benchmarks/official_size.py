@@ -49,15 +49,14 @@ def write_random(folder: Path, config: ModelConfig) -> None:
     width = config.text_encoder.width
     rows = {"tags": TAGS, "attributes": len(words.attribute_texts), "classes": len(CLASS_NAMES)}
     words = words.with_embeddings({name: torch.randn(count, width) for name, count in rows.items()})
-    write_checkpoint(folder, config, words, state, dtypes)
-    numbers(config.language.options["vocab_size"]).save(str(folder / TOKENIZER))
     start, end = (config.text_encoder.options.get(f"{edge}_token_id", 2) for edge in ("bos", "eos"))
     tokenizer = numbers(max(start, end) + 1)
     ends = [(tokenizer.id_to_token(start), start), (tokenizer.id_to_token(end), end)]
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{ends[0][0]} $A {ends[1][0]}", special_tokens=sorted(set(ends))
     )
-    tokenizer.save(str(folder / TEXT_TOKENIZER))
+    tokenizers = {TOKENIZER: numbers(config.language.options["vocab_size"]), TEXT_TOKENIZER: tokenizer}
+    write_checkpoint(folder, config, words, state, dtypes, tokenizers)
 
 
 def numbers(count: int) -> Tokenizer:

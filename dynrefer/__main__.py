@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dynrefer.errors import InputError
+from dynrefer.output import close_stdout, prepare_streams
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, or 2 with one sentence on stderr for input that cannot be used."""
+    """Run one command; returns the exit code.
+
+    0: all was done. 3: some records were left out, which stderr names. 2: nothing could be done, for which stderr has
+    one sentence. 130: stopped by hand.
+    """
+    prepare_streams()
     parser = argparse.ArgumentParser(prog="python -m dynrefer", description="Point at a region; read what it is.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (_add_refer, _add_data, _add_train, _add_evaluate, _add_convert, _add_publish):
@@ -22,12 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given.pop("command")
     run = given.pop("run")
     try:
-        run(**given)
+        return run(**given) or 0
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        close_stdout()
     except KeyboardInterrupt:
         return 130
     return 0
@@ -40,11 +45,16 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_refer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("refer", help="describe regions of a photograph")
-    parser.add_argument("photo", type=Path, help="photograph, or with --boxes a folder of photographs")
+    parser = commands.add_parser(
+        "refer",
+        help="describe regions of a photograph",
+        epilog="Exit code: 0 every box was answered; 3 some boxes or photographs were left out, each named at the end; "
+        "2 nothing could be done. See docs/files.md for the files that are read.",
+    )
+    parser.add_argument("photo", type=Path, help="photograph, or with --boxes a folder with photographs at any depth")
     parser.add_argument("--box", nargs="+", action="append", default=[], metavar="X", help="X1 Y1 X2 Y2 in pixels")
     parser.add_argument("--boxes", type=Path, help="box file: COCO, JSON or CSV")
-    parser.add_argument("--classes", help="class names to choose from, separated by commas")
+    parser.add_argument("--classes", help="class names to choose from, between commas, or a text file of them")
     parser.add_argument("--controls", help="words the caption should mention, separated by commas")
     parser.add_argument("--coefficients", help="manual views, separated by commas, for example 0,0.2,0.5")
     parser.add_argument("--views", type=int, dest="num_views", help="number of views")
@@ -57,10 +67,10 @@ def _add_refer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=_refer)
 
 
-def _refer(**given: object) -> None:
-    from dynrefer.describe import describe_photographs
+def _refer(**given: Any) -> int:
+    from dynrefer.cli_refer import refer
 
-    describe_photographs(**given)  # type: ignore[arg-type]
+    return refer(**given)
 
 
 def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

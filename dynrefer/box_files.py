@@ -9,11 +9,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from dynrefer.box_records import FileBox, LeftOut, read_records, reason
-from dynrefer.errors import InputError
-from dynrefer.photo_files import Measured, best_names, fit_boxes
+from dynrefer.box_records import CORNERS, FileBox, LeftOut, read_records, reason
 from dynrefer.boxes import Box, check_box
-from dynrefer.errors import shown
+from dynrefer.coco_files import box_numbers
+from dynrefer.errors import InputError, shown
+from dynrefer.photo_files import Measured, best_names, fit_boxes
 from dynrefer.tables import read_text
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,12 @@ class PhotoBoxes:
     boxes: list[FileBox] = field(default_factory=list)
     shares: bool = False
     """Whether the boxes are shares of the photograph, from 0 to 1, and not pixels."""
+
+    @classmethod
+    def typed(cls, boxes: Sequence[Sequence[float]]) -> PhotoBoxes:
+        """Boxes that a person gave for one photograph. Raises InputError where one is not four finite numbers."""
+        given = [FileBox(f"box {number}", box_numbers(box, CORNERS)) for number, box in enumerate(boxes, start=1)]
+        return cls("", boxes=given, shares=_are_shares(box.box for box in given))
 
     def fit(self, photo: Measured, say: Callable[[str], None] = logger.warning) -> tuple[list[FileBox], list[LeftOut]]:
         """The boxes in pixels of the upright photograph, checked and clipped, and those that cannot be used."""
@@ -94,13 +100,13 @@ class BoxFile:
         Boxes that name no photograph are about any. Raises InputError where the file is about other photographs only.
         """
         names = list(dict.fromkeys(group.name for group in self.photographs if group.name != ""))
-        if photo is None:
+        if not photo or not str(photo):
             kept = names if len(names) < 2 else []
         else:
             kept = best_names(names, photo) or _only_number(names, Path(photo))
         groups = [group for group in self.photographs if group.name == "" or group.name in kept]
         if not groups:
-            called = "this photograph" if photo is None else shown(Path(photo).name)
+            called = shown(Path(photo or "").name) or "this photograph"
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             listed = ", ".join(shown(name) for name in names[:3])
             raise InputError(f"{self.name} has no boxes for {called}; it is about {listed}{more}")

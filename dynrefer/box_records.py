@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dynrefer.coco_files import CocoImages, annotation_box, box_numbers, corners
-from dynrefer.errors import InputError
-from dynrefer.photo_files import PHOTO_ENDINGS
 from dynrefer.boxes import Box
-from dynrefer.errors import shown
+from dynrefer.coco_files import CocoImages, annotation_box, box_numbers, corners
+from dynrefer.errors import InputError, shown
+from dynrefer.photo_files import PHOTO_ENDINGS
 from dynrefer.results import FORMULA_STARTS
 from dynrefer.tables import ALIASES, Row, column_key, parse_json, parse_table
 
@@ -160,6 +159,7 @@ def _from_table(text: str) -> Iterator[Record]:
     columns = list(rows[0])
     shape = _shape(columns)
     image = "image" if "image" in columns else _column_of_photographs(columns, rows)
+    image = image if any(row.get(image or "") for row in rows) else None
     for row in rows:
         where = f"line {row.line}"
         name = _plain(row.get(image, "")) if image else ""
@@ -169,7 +169,7 @@ def _from_table(text: str) -> Iterator[Record]:
             box = _from_shape(shape, _four([row.number(column) for column in shape]))
             yield name, _stated_size(row, shape, box), FileBox(where, box, row.get("id") or None)
         except InputError as error:
-            yield LeftOut(name, where, reason(error))
+            yield LeftOut(name, where, reason(error).replace(f"{where} has", "it has"))
 
 
 def _shape(columns: Iterable[str]) -> tuple[str, str, str, str]:

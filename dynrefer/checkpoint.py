@@ -11,9 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,13 +19,14 @@ from pathlib import Path
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from dynrefer.atomic import restored, written_whole
 from dynrefer.errors import InputError
 from dynrefer.model.config import ModelConfig
 from dynrefer.model.dynrefer import DynRefer
+from dynrefer.shipped import shipped
 from dynrefer.vocabulary import Vocabulary
 from dynrefer.weights import (
     StoredTensor,
@@ -39,8 +38,8 @@ from dynrefer.weights import (
     write_tensors,
 )
 
-DEFAULT_CHECKPOINT = Path(__file__).resolve().parents[1] / "checkpoints" / "dynrefer-mini"
-CONFIG, VOCABULARY = "config.json", "vocabulary.json"
+DEFAULT_CHECKPOINT = shipped("checkpoints/dynrefer-mini")
+CONFIG, VOCABULARY, CARD = "config.json", "vocabulary.json", "README.md"
 TOKENIZER, TEXT_TOKENIZER = "tokenizer.json", "text_tokenizer.json"
 VOCABULARY_PREFIX = "vocabulary."
 
@@ -85,7 +84,7 @@ def find_checkpoint(source: str | Path | None = None) -> Path:
     Raises InputError when there is no such folder and the Hub has none or cannot be reached.
     """
     source = source or os.environ.get("DYNREFER_MODEL") or DEFAULT_CHECKPOINT
-    folder = Path(source).expanduser()
+    folder = restored(Path(source).expanduser())
     if folder.is_dir():
         return folder
     if isinstance(source, Path) or source.count("/") != 1 or source.startswith((".", "~", "/")):
@@ -161,17 +160,19 @@ def save_checkpoint(
 ) -> Path:
     """Write a checkpoint folder, whole or not at all. A model card that is already there is kept.
 
-    Raises InputError when the disk is full.
+    Raises InputError when it cannot be written, for example because the disk is full.
     """
     assert model.language.tokenizer is not None
     assert model.text_encoder is not None and model.text_encoder.tokenizer is not None
     state = unshared(model)
     dtypes = {name: dtype if value.is_floating_point() else value.dtype for name, value in state.items()}
-    with written_whole(Path(folder)) as temporary:
-        write_checkpoint(temporary, model.config, vocabulary, state, dtypes)
-        model.language.tokenizer.save(str(temporary / TOKENIZER))
-        model.text_encoder.tokenizer.save(str(temporary / TEXT_TOKENIZER))
-    return Path(folder)
+    tokenizers = {TOKENIZER: model.language.tokenizer, TEXT_TOKENIZER: model.text_encoder.tokenizer}
+    folder = Path(folder)
+    with written_whole(folder, folder=True) as temporary:
+        write_checkpoint(temporary, model.config, vocabulary, state, dtypes, tokenizers)
+        if (folder / CARD).exists():
+            shutil.copy(folder / CARD, temporary)
+    return folder
 
 
 def write_checkpoint(
@@ -180,50 +181,16 @@ def write_checkpoint(
     vocabulary: Vocabulary,
     state: Mapping[str, Tensor | StoredTensor],
     dtypes: Mapping[str, torch.dtype],
+    tokenizers: Mapping[str, Tokenizer],
 ) -> None:
-    """Write everything but the tokenizers into an existing folder; the vocabulary's embeddings in half precision."""
+    """Write everything but the model card into an existing folder; the vocabulary's embeddings in half precision."""
     words = {VOCABULARY_PREFIX + name: value for name, value in vocabulary.embeddings.items()}
     write_tensors(folder, {**state, **words}, {**dtypes, **dict.fromkeys(words, torch.float16)})
-    (folder / CONFIG).write_text(json.dumps(config.to_dict(), indent=1) + "\n")
-    (folder / VOCABULARY).write_text(vocabulary.to_json() + "\n")
-
-
-@contextmanager
-def written_whole(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside `folder` to write into; synced and renamed at the end, removed when anything fails.
-
-    Raises InputError when it cannot be written; a folder that was there before is then kept.
-    """
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise InputError(f"The folder {folder} cannot be made: {error.strerror or error}.") from error
-    try:
-        yield temporary
-        _finish(temporary, folder)
-    except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"The checkpoint {folder.name} could not be written ({error}); nothing was changed."
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _finish(temporary: Path, folder: Path) -> None:
-    if (folder / "README.md").exists() and not (temporary / "README.md").exists():
-        shutil.copy(folder / "README.md", temporary)
-    for path in temporary.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    temporary.chmod(0o755)
-    if not folder.exists():
-        temporary.rename(folder)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-    folder.rename(old / folder.name)
-    temporary.rename(folder)
-    shutil.rmtree(old)
+    (folder / CONFIG).write_text(json.dumps(config.to_dict(), indent=1) + "\n", encoding="utf-8")
+    (folder / VOCABULARY).write_text(vocabulary.to_json() + "\n", encoding="utf-8")
+    for name, tokenizer in tokenizers.items():
+        plain = json.loads(tokenizer.to_str()) | {"truncation": None, "padding": None}  # which are the model's affair
+        (folder / name).write_text(json.dumps(plain, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
 def _empty(config: ModelConfig) -> DynRefer:

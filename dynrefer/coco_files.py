@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from dynrefer.errors import InputError
 from dynrefer.boxes import Box
-from dynrefer.errors import shown
+from dynrefer.errors import InputError, shown
 
 NAMES = ("file_name", "filename", "path", "name", "coco_url", "url")
 

@@ -1,10 +1,16 @@
 """Puts the app on a Hugging Face Space and a checkpoint on the Hub: `python -m dynrefer publish --space USER/NAME`."""
 
-from collections.abc import Iterable, Iterator
+from __future__ import annotations
+
+import glob
+import os
+import subprocess
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
@@ -12,10 +18,10 @@ from dynrefer.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 SPACE = ("app.py", "README.md", "LICENSE", "requirements.txt", "dynrefer", "assets", "checkpoints/dynrefer-mini")
-MADE_HERE = {".pyc", ".pyi"}  # written beside the sources by Python and by Gradio
+CHECKPOINT = ("README.md", "*.json", "*.safetensors")
+MANIFEST = "MANIFEST"  # where there is no git: the files that belong to the project, one a line
 # The base is httpx's or httpx2's, by release of huggingface_hub.
 NETWORK_ERRORS: tuple[type[Exception], ...] = (OSError, HfHubHTTPError.__bases__[0])
-HUB_FILES = {".gitattributes"}  # written by the Hub itself, never removed
 
 
 @dataclass(frozen=True)
@@ -52,18 +58,25 @@ def publish(
     token: str | None = None,
     endpoint: str | None = None,
 ) -> Publication:
-    """Upload app, package, assets and checkpoint to the Space `USER/NAME`, which is made where it is missing.
+    """Upload what git tracks of app, package, assets and checkpoint to the Space `USER/NAME`, made where it is missing.
 
-    The Space then holds exactly these files: others are removed from it. A dry run needs no network.
-    Raises InputError when the name is no Space name or something that has to go is missing.
+    Where there is no git, the file `MANIFEST` says what belongs to the project. Links are not followed. The Space then
+    holds exactly these files: others are removed from it. A dry run needs no network.
+
+    Raises InputError when the name is no Space name, or something that has to go is missing or is not tracked.
     """
     _check_name(space)
     missing = [name for name in SPACE if not (root / name).exists()]
     if missing:
         raise InputError(f"A Space needs {', '.join(missing)}: publish from a complete checkout of DynRefer.")
-    files = {path.relative_to(root).as_posix(): path for path in _files(root / name for name in SPACE)}
+    own = _own_files(root)
+    names = [name for name in own if any(name == part or name.startswith(f"{part}/") for part in SPACE)]
+    files = _files(root, names)
+    forgotten = [part for part in SPACE if not any(f"{name}/".startswith(f"{part}/") for name in files)]
+    if forgotten:
+        raise InputError(f"git does not track {', '.join(forgotten)}, which a Space needs: add it first (git add).")
     if not dry_run:
-        _send(HfApi(endpoint, token=token), space, files, "space", private)
+        _send(HfApi(endpoint, token=token), space, root, files, "space", private)
     return Publication(f"Space {space}", files, tuple(_left_out(root, root, files)), sent=not dry_run)
 
 
@@ -76,18 +89,19 @@ def push_to_hub(
     token: str | None = None,
     endpoint: str | None = None,
 ) -> Publication:
-    """Upload a checkpoint folder to the model repository `USER/NAME`; `Predictor.from_pretrained` reads it there.
+    """Upload the files of a checkpoint to the model repository `USER/NAME`; `Predictor.from_pretrained` reads it there.
 
     Raises InputError when the name is no repository name or the folder holds no checkpoint.
     """
     _check_name(model)
     folder = Path(folder)
-    missing = [name for name in ("config.json", "model.safetensors") if not (folder / name).is_file()]
+    missing = [name for name in ("config.json", "model.safetensors") if not any(folder.glob(f"{name}*"))]
     if missing:
         raise InputError(f"{folder} is not a checkpoint folder: it has no {' and no '.join(missing)}.")
-    files = {path.relative_to(folder).as_posix(): path for path in _files([folder])}
+    names = sorted(path.name for path in folder.iterdir() if any(fnmatch(path.name, p) for p in CHECKPOINT))
+    files = _files(folder, names)
     if not dry_run:
-        _send(HfApi(endpoint, token=token), model, files, "model", private)
+        _send(HfApi(endpoint, token=token), model, folder, files, "model", private)
     return Publication(f"model {model}", files, tuple(_left_out(folder, folder, files)), sent=not dry_run)
 
 
@@ -101,35 +115,57 @@ def _check_name(repository: str) -> None:
         raise InputError(f"{repository!r} names no owner: write it as USER/NAME.")
 
 
-def _files(roots: Iterable[Path]) -> Iterator[Path]:
-    """All files at or below the roots, in a fixed order, without caches and hidden files."""
-    for root in roots:
-        for path in [root] if root.is_file() else sorted(root.rglob("*")):
-            inside = path.relative_to(root).parts
-            hidden = any(part.startswith(".") or part == "__pycache__" for part in inside)
-            if path.is_file() and not hidden and path.suffix not in MADE_HERE:
-                yield path
+def _own_files(root: Path) -> list[str]:
+    """Names of the project's own files, from git or from the manifest."""
+    if (root / ".git").exists():
+        try:
+            tracked = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, check=True).stdout
+            return [os.fsdecode(name) for name in tracked.split(b"\0") if name]
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise InputError(f"git cannot say which files of {root} it tracks; is it installed?") from error
+    try:
+        return [line for line in (root / MANIFEST).read_text(encoding="utf-8").splitlines() if line]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{root} is no git checkout: publish from one, or list the files to send in {root / MANIFEST}, one a line."
+        ) from error
 
 
-def _left_out(folder: Path, root: Path, files: dict[str, Path]) -> Iterator[str]:
+def _files(root: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Those of the names that are files inside `root`, not links to elsewhere, in a fixed order."""
+    real = root.resolve()
+    return {name: root / name for name in sorted(names) if _is_plain(real / name, real)}
+
+
+def _is_plain(path: Path, root: Path) -> bool:
+    return path.is_file() and path.resolve() == path and path.is_relative_to(root)
+
+
+def _left_out(folder: Path, root: Path, files: Collection[str]) -> Iterator[str]:
     """Entries below a folder that stay here; a folder of which nothing goes is one entry."""
     for path in sorted(folder.iterdir()):
         name = path.relative_to(root).as_posix()
-        if path.is_dir() and any(sent.startswith(f"{name}/") for sent in files):
+        if path.is_symlink():
+            yield f"{name} (a link)"
+        elif path.is_dir() and any(sent.startswith(f"{name}/") for sent in files):
             yield from _left_out(path, root, files)
-        elif name not in files and path.name != "__pycache__" and path.suffix not in MADE_HERE:
+        elif name not in files and path.name != "__pycache__":
             yield f"{name}/" if path.is_dir() else name
 
 
-def _send(api: HfApi, repository: str, files: dict[str, Path], kind: str, private: bool) -> None:
+def _send(api: HfApi, repository: str, root: Path, files: Collection[str], kind: str, private: bool) -> None:
     """One commit that leaves exactly these files in the repository. Raises InputError when the Hub does not take it."""
     sdk = "gradio" if kind == "space" else None
-    additions = [CommitOperationAdd(name, path) for name, path in files.items()]
     try:
         api.create_repo(repository, repo_type=kind, private=private, exist_ok=True, space_sdk=sdk)
-        stale = set(api.list_repo_files(repository, repo_type=kind)) - set(files) - HUB_FILES
-        deletions = [CommitOperationDelete(name) for name in sorted(stale)]
-        api.create_commit(repository, [*additions, *deletions], commit_message="Publish DynRefer", repo_type=kind)
+        api.upload_folder(
+            repo_id=repository,
+            repo_type=kind,
+            folder_path=root,
+            allow_patterns=[glob.escape(name) for name in files],
+            delete_patterns="*",
+            commit_message="Publish DynRefer",
+        )
     except HfHubHTTPError as error:
         reason = error.server_message or f"status {error.response.status_code}"
         raise InputError(

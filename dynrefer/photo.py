@@ -29,7 +29,7 @@ DISPLAY_SIZE = 1280
 UNNAMED = "the image"
 BYTES_A_PIXEL = 3 + 4 + 1  # RGB, grey, and RGB halved again and again
 HALVED_TO = 256  # pixels a side
-SHARP = 3  # a crop is resized from a halved copy where that has so many pixels for each of the result's
+SHARP = 2  # a crop is resized from a halved copy where that has so many pixels for each of the result's, or more
 
 
 class Prepared:
@@ -57,17 +57,15 @@ class Prepared:
         levels = [self.pixels]
         while min(levels[-1].shape[:2]) >= 2 * HALVED_TO:
             height, width = (side // 2 for side in levels[-1].shape[:2])
-            levels.append(
-                cv2.resize(levels[-1][: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
-            )
+            even = levels[-1][: 2 * height, : 2 * width]
+            levels.append(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA))
         return levels
 
     @cached_property
     def display(self) -> np.ndarray:
         """A copy of at most DISPLAY_SIZE pixels a side, uint8 RGB."""
-        image = Image.fromarray(
-            next((x for x in reversed(self.halves) if max(x.shape) >= 2 * DISPLAY_SIZE), self.pixels)
-        )
+        large = [level for level in self.halves if max(level.shape) >= 2 * DISPLAY_SIZE]
+        image = Image.fromarray(large[-1] if large else self.pixels)
         image.thumbnail((DISPLAY_SIZE, DISPLAY_SIZE), reducing_gap=2)
         return np.asarray(image)
 
@@ -162,7 +160,7 @@ class Photo:
         """The whole pixels of `box` resized to uint8 [size, size, 3], see `crop_views`.
 
         Crops many times larger than the result come from a halved copy, so that they cost as little as small ones:
-        off by at most a sixth of one of the result's pixels.
+        off by at most a quarter of one of the result's pixels.
         """
         (x1, y1, x2, y2), halves = pixel_boxes(np.asarray([box]), self.size)[0], self.prepared.halves
         level = max(0, int(np.log2(max(1, min(x2 - x1, y2 - y1) / (SHARP * size)))))

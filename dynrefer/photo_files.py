@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import unquote
 
-from PIL import ExifTags, Image
+from PIL import Image
 
-from dynrefer.errors import InputError
 from dynrefer.boxes import Box
-from dynrefer.errors import shown
+from dynrefer.decoding import FORMATS, ORIENTATION
+from dynrefer.errors import InputError, shown
 
 PHOTO_ENDINGS = frozenset(
     ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .tif .tiff .bmp .dib .ppm .pgm .pbm .pnm .avif .heic .heif".split()
@@ -67,8 +67,8 @@ class PhotoHeader:
     def read(cls, path: Path) -> PhotoHeader:
         """Read a file's header. Raises InputError, naming the file, where it is no photograph."""
         try:
-            with Image.open(path) as image:
-                turn = image.getexif().get(ExifTags.Base.Orientation, 1)
+            with Image.open(path, formats=FORMATS) as image:
+                turn = image.getexif().get(ORIENTATION, 1)
                 return cls(path.name, image.size, turn if turn in range(1, 9) else 1)
         except FileNotFoundError as error:
             raise InputError(f"there is no photograph {shown(path.name)}") from error
@@ -101,15 +101,14 @@ class PhotoFinder:
         claims: dict[Path, list[Name]] = defaultdict(list)
         for name in names:
             try:
-                found[name] = self.find(name)
-                claims[self.find(name)].append(name)
+                found[name] = path = self.find(name)
+                claims[path].append(name)
             except InputError as error:
                 found[name] = error
         for path, rivals in claims.items():
-            kept = best_names(rivals, path)
-            for name in rivals:
-                if name not in kept:
-                    found[name] = _missing(name, self.root)
+            if len(rivals) > 1:
+                kept = best_names(rivals, path)
+                found |= {name: _missing(name, self.root) for name in rivals if name not in kept}
         return found
 
     def identity(self, path: Path) -> str:
@@ -187,7 +186,11 @@ def best_names(names: Iterable[Name], path: str | Path) -> list[Name]:
         for parts in _readings(name):
             level = next((lvl for lvl in range(4) if _key(parts[-1], lvl) and _same(parts[-1], whole[-1], lvl)), None)
             if level is not None and not _leads_elsewhere(parts, Path(path)):
-                agreed[name] = (_tail(parts, whole), -level, tuple(_key(part, ANY_CASE) for part in parts[:-1]))
+                agreed[name] = (
+                    _tail(parts, whole),
+                    -max(level, ANY_CASE),
+                    tuple(_key(part, ANY_CASE) for part in parts[:-1]),
+                )
                 break
     if not agreed:
         return []
@@ -201,11 +204,11 @@ def best_names(names: Iterable[Name], path: str | Path) -> list[Name]:
 
 
 def _leads_elsewhere(parts: tuple[str, ...], path: Path) -> bool:
-    """Whether a name with folders that are not the photograph's own leads to another file than the photograph."""
-    if _tail(parts, path.absolute().parts[1:]) == len(parts):
+    """Whether a name leads to another file than the photograph, from its folder or the nearest one above."""
+    if not _is_file(path):
         return False
-    others = (above.joinpath(*parts) for above in path.absolute().parents)
-    return len(parts) > 1 and any(_is_file(other) and not other.samefile(path) for other in others)
+    meant = next((file for above in path.absolute().parents if _is_file(file := above.joinpath(*parts))), path)
+    return not meant.samefile(path)
 
 
 def _readings(name: object) -> list[tuple[str, ...]]:
@@ -227,7 +230,7 @@ def _key(name: str, level: int) -> str:
     name = unicodedata.normalize("NFC", name)
     if level == EXACT:
         return name
-    name = unicodedata.normalize("NFC", name.casefold())
+    name = unicodedata.normalize("NFC", name.casefold().strip())
     if level == ANY_CASE:
         return name
     stem, dot, ending = name.rpartition(".")

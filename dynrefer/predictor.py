@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
+from dynrefer.decoding import MAX_MEGAPIXELS
 from dynrefer.devices import choose_device, too_little_memory
 from dynrefer.errors import InputError, shown
 from dynrefer.inference import Clock, Inference
-from dynrefer.decoding import MAX_MEGAPIXELS
 from dynrefer.photo import ImageSource, Photo
 from dynrefer.question import Question
 from dynrefer.results import RegionResult

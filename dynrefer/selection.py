@@ -4,6 +4,7 @@ The gain of candidate t is hamming(hash of the region, hash of the view at t) / 
 how much coarser it is seen (Zhao et al., CVPR 2025, section 3.3).
 """
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ import cv2
 import imagehash
 import numpy as np
 import torch
+from cachetools import LRUCache, cached
 from PIL import Image
 
 from dynrefer.boxes import Box, check_box, check_boxes, geometry
@@ -21,6 +23,7 @@ from dynrefer.views import CANDIDATES, boxes_in_views, pixel_boxes, validate_coe
 
 PRIOR_CENTRES = {"prior:caption": 0.45, "prior:attributes": 0.2}
 HASH_INPUT = 224
+KEPT_HASHES = 8192
 HASH_SIDE = 8
 SMALLEST_STEP = 1e-6  # keeps the gain finite however close to 0 a coefficient set by hand is
 
@@ -136,10 +139,17 @@ def information_gains(
     photo: Photo, boxes: np.ndarray, steps: Sequence[float], hash_method: str = "dct_mean"
 ) -> np.ndarray:
     """Gains [V] (float64) of the views `boxes` [V, 4] over the first, the region; 0 for itself."""
-    views = pixel_boxes(boxes, photo.size)
-    hashes = [view_hash(photo.gray[y1:y2, x1:x2], hash_method) for x1, y1, x2, y2 in views]
+    views = pixel_boxes(boxes, photo.size).tolist()
+    hashes = [_hash_of(photo, tuple(view), hash_method) for view in views]
     distances = np.array([view - hashes[0] for view in hashes])
     return distances / np.maximum(steps, SMALLEST_STEP)
+
+
+@cached(LRUCache(KEPT_HASHES), key=lambda photo, view, method: (photo.digest, view, method), lock=threading.Lock())
+def _hash_of(photo: Photo, view: tuple[int, int, int, int], method: str) -> imagehash.ImageHash:
+    """Hash of the whole pixels x1, y1, x2, y2; those asked for last are kept by the photograph's content."""
+    x1, y1, x2, y2 = view
+    return view_hash(photo.gray[y1:y2, x1:x2], method)
 
 
 def view_hash(grey: np.ndarray, method: str = "dct_mean") -> imagehash.ImageHash:

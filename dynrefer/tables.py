@@ -14,8 +14,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from dynrefer.errors import InputError
-from dynrefer.errors import shown
+from dynrefer.errors import InputError, shown
 
 # The longest mark first: UTF-32's begins like UTF-16's.
 BYTE_ORDER_MARKS = (
@@ -27,6 +26,7 @@ BYTE_ORDER_MARKS = (
 )
 STRUCTURE = frozenset('\n\r\t ,;:[]{}"')  # read in the wrong byte order, none of these is a common character
 COLUMN_SEPARATORS = ",;\t|，；、،"
+SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # a spreadsheet's own first line
 # Commas and semicolons of the world's scripts, the bar, the tab and the ends of lines.
 WORD_SEPARATORS = re.compile(r"[,;|\t\r\n\v\f\x85\u2028\u2029，；、｜､﹐﹑﹔︐︑︔،؛፣፤߸᠂᠈꓾꘍꛵⸲⸴⸵⹁⹌⹎]+")
 INVISIBLE = " \t\u200b\u200e\u200f\u2060\ufeff"
@@ -220,7 +220,7 @@ def parse_table(
     on_bad: Callable[[str], None] | None = None,
 ) -> list[Row]:
     """`read_table` of a text already read."""
-    text, separator = _separator(text, aliases)
+    separator = _separator(text, aliases)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     rows: list[Row] = []
     columns: list[str] | None = None
@@ -228,6 +228,8 @@ def parse_table(
         for cells in reader:
             cells = [cell.strip() for cell in cells]
             if not any(cells):
+                continue
+            if columns is None and SEPARATOR_LINE.fullmatch(separator.join(cells)):
                 continue
             if columns is None:
                 columns = _named(cells, aliases)
@@ -239,6 +241,7 @@ def parse_table(
                     raise InputError(words)
                 on_bad(words)
                 continue
+            cells += [""] * (len(columns) - len(cells))
             rows.append(Row(dict(zip(columns, cells, strict=False)), reader.line_num, separator))
     except csv.Error as error:
         raise InputError(f"the table cannot be read (line {reader.line_num}: {error})") from error
@@ -252,19 +255,18 @@ def column_key(name: str) -> str:
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", name).casefold())
 
 
-def _separator(text: str, aliases: Mapping[str, Sequence[str]]) -> tuple[str, str]:
-    """The text from its header on, and what parts its columns: that by which the header names most that is known."""
-    text = text.lstrip("\r\n")
-    header, _, rest = text.partition("\n")
-    if told := re.fullmatch(r'"?sep=(.)"?\s*', header):  # a spreadsheet's own line
-        return rest, told[1]
+def _separator(text: str, aliases: Mapping[str, Sequence[str]]) -> str:
+    """What parts the columns: that by which the first line names most that is known, unless that line says it."""
+    header = next((line for line in text.split("\n") if line.strip()), "")
+    if told := SEPARATOR_LINE.fullmatch(header.strip(" \r\n")):
+        return told[1]
     known = {column_key(alias) for names in aliases.values() for alias in names}
 
     def found(separator: str) -> tuple[int, int]:
         names = [column_key(cell) for cell in header.split(separator)]
         return sum(name in known for name in names), len(names)
 
-    return text, max(COLUMN_SEPARATORS, key=found)
+    return max(COLUMN_SEPARATORS, key=found)
 
 
 def _named(cells: Sequence[str], aliases: Mapping[str, Sequence[str]]) -> list[str]:

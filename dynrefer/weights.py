@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,7 +94,7 @@ def shard_names(folder: Path, weights: str = WEIGHTS) -> list[str]:
     if not index.is_file():
         return [weights]
     try:
-        return sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise InputError(f"{index.name} of the checkpoint {folder.name!r} is damaged; download it again.") from error
 
@@ -111,10 +113,19 @@ def write_tensors(
     split = split_torch_state_dict_into_shards(plan, max_shard_size=SHARD_BYTES)
     for file, names in split.filename_to_tensors.items():
         shard = {name: _read(tensors[name]).to(dtypes[name]).contiguous() for name in names}
-        save_file(shard, folder / file, metadata={"format": "pt"})
+        _save(shard, folder / file)
     if split.is_sharded:
         index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
-        (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n")
+        (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    """Raises OSError, as other files do, where the disk does not take it."""
+    try:
+        save_file(tensors, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error
 
 
 def place(

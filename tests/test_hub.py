@@ -1,3 +1,4 @@
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,6 @@ SENT = {
     "checkpoints/dynrefer-mini/model.safetensors": "weights",
 }
 KEPT = {
-    ".git/config": "",
     ".venv/bin/python": "",
     "tests/test_app.py": "",
     "checkpoints/private/model.safetensors": "",
@@ -28,6 +28,7 @@ KEPT = {
     "dynrefer/__pycache__/app.pyc": "",
     "dynrefer/ui/page.pyi": "",
     "notes.txt": "",
+    "dynrefer/ui/notes.txt": "not added",
 }
 
 
@@ -36,6 +37,8 @@ def checkout(tmp_path: Path) -> Path:
     for name, content in {**SENT, **KEPT}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
+    for command in (["init", "--quiet"], ["add", "--force", *SENT, "tests"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
     return tmp_path
 
 
@@ -48,8 +51,54 @@ def hub() -> Iterator[Hub]:
 def test_dry_run_lists_what_goes_and_what_stays(checkout: Path) -> None:
     publication = publish("someone/looks", dry_run=True, root=checkout)
     assert set(publication.files) == set(SENT)
-    assert publication.left_out == (".git/", ".venv/", "checkpoints/private/", "dynrefer/.token", "notes.txt", "tests/")
+    assert publication.left_out == (
+        ".git/",
+        ".venv/",
+        "checkpoints/private/",
+        "dynrefer/.token",
+        "dynrefer/ui/notes.txt",
+        "dynrefer/ui/page.pyi",
+        "notes.txt",
+        "tests/",
+    )
     assert publication.size == sum(map(len, SENT.values()))
+
+
+def test_links_are_not_followed_but_named(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "secret.txt").write_text("secret")
+    (checkout / "assets" / "file.txt").symlink_to(elsewhere / "secret.txt")
+    (checkout / "assets" / "folder").symlink_to(elsewhere)
+    subprocess.run(["git", "add", "assets"], cwd=checkout, check=True)
+    publication = publish("someone/looks", dry_run=True, root=checkout)
+    assert set(publication.files) == set(SENT)
+    assert {"assets/file.txt (a link)", "assets/folder (a link)"} <= set(publication.left_out)
+
+
+def test_without_git_the_manifest_says_what_goes(checkout: Path) -> None:
+    (checkout / ".git").rename(checkout / "elsewhere")
+    with pytest.raises(InputError, match="no git checkout"):
+        publish("someone/looks", dry_run=True, root=checkout)
+    (checkout / "MANIFEST").write_text("\n".join([*SENT, "notes.txt", "../outside.txt"]))
+    assert set(publish("someone/looks", dry_run=True, root=checkout).files) == set(SENT)
+
+
+def test_what_a_space_needs_and_git_does_not_track_is_named(checkout: Path) -> None:
+    subprocess.run(
+        ["git", "rm", "--quiet", "--cached", "app.py", "assets/examples/examples.json"], cwd=checkout, check=True
+    )
+    with pytest.raises(InputError, match=r"Git does not track app\.py, assets"):
+        publish("someone/looks", dry_run=True, root=checkout)
+
+
+def test_names_with_brackets_go_as_they_are(checkout: Path, hub: Hub) -> None:
+    (checkout / "assets" / "a[1].txt").write_text("one")
+    (checkout / "assets" / "a1.txt").write_text("not added")
+    subprocess.run(["git", "add", "assets/a[[]1].txt"], cwd=checkout, check=True)
+    publish("someone/looks", root=checkout, token="hf_test", endpoint=hub.url)
+    sent = hub.repositories["spaces/someone/looks"]
+    assert sent["assets/a[1].txt"] == b"one"
+    assert "assets/a1.txt" not in sent
 
 
 def test_listing_has_a_line_a_file_with_its_size(checkout: Path) -> None:
@@ -80,7 +129,8 @@ def test_new_space_runs_gradio_and_keeps_its_privacy(checkout: Path, hub: Hub) -
 
 def test_checkpoint_goes_to_a_model_repository(checkout: Path, hub: Hub) -> None:
     folder = checkout / "checkpoints" / "dynrefer-mini"
-    push_to_hub(folder, "someone/mini", token="hf_test", endpoint=hub.url)
+    (folder / "notes.txt").write_text("mine")
+    assert push_to_hub(folder, "someone/mini", token="hf_test", endpoint=hub.url).left_out == ("notes.txt",)
     assert hub.repositories == {"models/someone/mini": {"config.json": b"{}", "model.safetensors": b"weights"}}
 
 

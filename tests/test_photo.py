@@ -1,17 +1,21 @@
 import io
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from dynrefer.decoding import MAX_MEGAPIXELS
+from dynrefer import photo
+from dynrefer.decoding import MAX_FILE_MEGABYTES, MAX_MEGAPIXELS, Upright
 from dynrefer.errors import InputError
-from dynrefer.photo import Photo
+from dynrefer.photo import DISPLAY_SIZE, STORE, Photo
+from dynrefer.views import crop_views
 
 QUADRANTS = ((220, 30, 30), (30, 180, 30), (30, 30, 220), (230, 220, 40))  # top left, top right, bottom left, right
 CLOSE = 12  # lossy formats and subsampled colour stay within this, measured in the middle of a quadrant
@@ -248,3 +252,173 @@ def test_an_array_above_the_size_limit_is_refused() -> None:
 def test_what_is_no_image_at_all_is_refused(source: object, words: str) -> None:
     with pytest.raises(InputError, match=words):
         Photo.read(source)
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> Iterator[None]:
+    """An empty store before and after."""
+    STORE.clear()
+    yield
+    STORE.clear()
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that were decoded."""
+    names: list[str] = []
+    decode = photo.decode_file
+
+    def counting(file: IO[bytes], called: str) -> Upright:
+        names.append(called)
+        return decode(file, called)
+
+    monkeypatch.setattr(photo, "decode_file", counting)
+    return names
+
+
+def saved(path: Path, size: tuple[int, int] = (64, 48)) -> Path:
+    quadrants(*size).save(path)
+    return path
+
+
+def test_a_photograph_stays_itself(tmp_path: Path) -> None:
+    opened = Photo.open(saved(tmp_path / "a.png"))
+    assert Photo.open(opened) is opened
+    assert Photo.read(opened) is opened
+
+
+def test_a_file_is_opened_once_whoever_asks(tmp_path: Path, decoded: list[str]) -> None:
+    path = saved(tmp_path / "a.png")
+    first, second = Photo.open(path), Photo.open(str(path))
+    assert decoded == ["a.png"]
+    assert first.gray is second.gray
+    assert first.digest == second.digest
+
+
+def test_the_same_content_under_two_names_is_kept_once_and_each_has_its_name(
+    tmp_path: Path, decoded: list[str]
+) -> None:
+    path, copy = saved(tmp_path / "a.png"), tmp_path / "b.png"
+    copy.write_bytes(path.read_bytes())
+    names = [Photo.open(source).name for source in (path, copy, path.read_bytes())]
+    assert names == ["a.png", "b.png", ""]
+    assert len(decoded) == 1
+
+
+def test_a_file_that_changed_is_opened_anew(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png")
+    before = Photo.open(path).digest
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert Photo.open(path).digest != before
+    saved(path, (32, 24))
+    assert Photo.open(path).size == (32, 24)
+
+
+def test_those_who_ask_at_once_wait_for_the_first(tmp_path: Path, decoded: list[str]) -> None:
+    path = saved(tmp_path / "a.png", (1200, 900))
+    with ThreadPoolExecutor(8) as pool:
+        opened = list(pool.map(lambda _: Photo.open(path), range(8)))
+    assert decoded == ["a.png"]
+    assert len({id(one.pixels) for one in opened}) == 1
+
+
+def test_the_store_is_bounded_in_bytes_and_the_least_recently_used_goes(
+    tmp_path: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [saved(tmp_path / f"{number}.png", (64 + number, 48)) for number in range(3)]
+    Photo.open(paths[0])
+    monkeypatch.setattr(STORE, "_Cache__maxsize", 2.5 * STORE.currsize)
+    for path in (paths[1], paths[0], paths[2], paths[0], paths[1]):
+        Photo.open(path)
+    assert decoded == ["0.png", "1.png", "2.png", "1.png"]
+    assert STORE.currsize <= STORE.maxsize
+
+
+def test_a_bad_file_is_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"no image")
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"a\.png is not an image"):
+            Photo.open(path)
+    assert len(STORE) == 0
+
+
+def test_what_passes_through_is_not_kept(tmp_path: Path) -> None:
+    Photo.read(saved(tmp_path / "a.png"))
+    Photo.open(np.zeros((4, 4, 3), np.uint8))
+    Photo.open(quadrants())
+    assert len(STORE) == 0
+
+
+def test_kept_pixels_cannot_be_written_to(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        Photo.open(saved(tmp_path / "a.png")).pixels[0, 0] = 0
+
+
+def test_a_constant_array_is_prepared_once() -> None:
+    array = np.asarray(quadrants())
+    assert not array.flags.writeable
+    assert Photo.open(array).gray is Photo.open(array).gray
+
+
+def test_an_array_that_can_change_is_prepared_anew() -> None:
+    array = np.array(quadrants())
+    before = Photo.open(array).digest
+    array[:] = 0
+    assert Photo.open(array).digest != before
+    assert Photo.open(array).gray.max() == 0
+
+
+def test_a_constant_view_of_an_array_that_can_change_is_prepared_anew() -> None:
+    array = np.array(quadrants())
+    view = array.view()
+    view.flags.writeable = False
+    before = Photo.open(view).digest
+    array[:] = 0
+    assert Photo.open(view).digest != before
+
+
+def test_pixels_and_shape_make_the_digest() -> None:
+    flat = Photo.read(np.zeros((2, 8, 3), np.uint8)).digest
+    assert flat == Photo.read(np.zeros((2, 8, 3), np.uint8)).digest
+    assert flat != Photo.read(np.zeros((8, 2, 3), np.uint8)).digest
+
+
+def test_a_turned_photograph_says_how_its_file_has_it(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for suffix in ("jpg", "tiff"):
+        quadrants().save(tmp_path / f"turned.{suffix}", exif=exif)
+        opened = Photo.open(tmp_path / f"turned.{suffix}")
+        assert (opened.orientation, opened.size, opened.stored_size) == (6, (48, 64), (64, 48))
+    opened = Photo.read(quadrants())
+    assert (opened.orientation, opened.size, opened.stored_size, opened.name) == (1, (64, 48), (64, 48), "")
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "huge.jpg"
+    with path.open("wb") as file:
+        file.truncate((MAX_FILE_MEGABYTES + 1) * 2**20)
+    with pytest.raises(InputError, match=f"the limit is {MAX_FILE_MEGABYTES} MB"):
+        Photo.open(path)
+
+
+def test_a_small_crop_is_the_plain_one() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+    box = (10.7, 20.2, 70.9, 60.1)
+    expected = crop_views(pixels, np.float32([box]), 32)[0]
+    np.testing.assert_array_equal(Photo.read(pixels).crop(box, 32), expected)
+
+
+@pytest.mark.parametrize("box", [(0, 0, 4001, 3001), (333.3, 250.5, 3700.7, 2900.1), (1500, 0, 2600, 1100)])
+def test_a_large_crop_is_nearly_the_plain_one(box: tuple[float, ...]) -> None:
+    rng = np.random.default_rng(0)
+    coarse = Image.fromarray(rng.integers(0, 256, (60, 80, 3), np.uint8))
+    pixels = np.asarray(coarse.resize((4001, 3001), Image.Resampling.BICUBIC))
+    plain = crop_views(pixels, np.float32([box]), 224)[0].astype(int)
+    assert np.abs(Photo.read(pixels).crop(box, 224) - plain).mean() < 3
+
+
+def test_the_display_copy_is_small_and_keeps_its_shape() -> None:
+    assert Photo.read(np.zeros((1500, 3000, 3), np.uint8)).display.shape == (DISPLAY_SIZE // 2, DISPLAY_SIZE, 3)
+    assert Photo.read(np.zeros((15, 30, 3), np.uint8)).display.shape == (15, 30, 3)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from dynrefer import selection
 from dynrefer.errors import InputError
 from dynrefer.photo import Photo
 from dynrefer.question import MODES
@@ -146,6 +147,24 @@ def test_the_hash_is_the_low_block_of_the_transform_against_its_mean() -> None:
     basis = np.cos(np.pi * (2 * n + 1) * k / 448) * np.where(k, np.sqrt(2 / 224), np.sqrt(1 / 224))
     block = basis @ cv2.resize(grey, (224, 224)).astype(np.float64) @ basis.T
     np.testing.assert_array_equal(view_hash(grey).hash, block > block.mean())
+
+
+def test_a_view_is_hashed_once_for_all_questions_about_a_photograph(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[tuple[int, ...]] = []
+    plain = selection.view_hash
+
+    def counting(grey: np.ndarray, method: str) -> imagehash.ImageHash:
+        hashed.append(grey.shape)
+        return plain(grey, method)
+
+    monkeypatch.setattr(selection, "view_hash", counting)
+    image = scene(77)
+    first = select_views(image, BOX, 3)
+    assert len(hashed) == 11
+    assert select_views(image.copy(), BOX, 3) == first
+    assert len(hashed) == 11
+    select_views(image, (10, 20, 90, 60), 3)
+    assert hashed.count((240, 320)) == 1
 
 
 def test_hashes_are_imagehash_objects_of_64_bits() -> None:

@@ -27,7 +27,7 @@ def test_a_network_built_without_memory_keeps_its_buffers_and_its_shared_weights
     assert all(parameter.is_meta for parameter in model.parameters())
     assert not any(buffer.is_meta for buffer in model.buffers())
     assert model.language.t5 is not None
-    assert model.language.t5.encoder.embed_tokens.weight is model.language.t5.shared.weight
+    assert model.language.t5.lm_head.weight is model.language.t5.shared.weight
     assert not torch.nn.Linear(2, 2).weight.is_meta  # only inside the block
 
 

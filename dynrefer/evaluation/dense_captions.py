@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from dynrefer.box_files import corners_from_coco
 from dynrefer.boxes import check_box, finite_number
+from dynrefer.coco_files import annotation_box
 from dynrefer.data.files import read_json
 from dynrefer.data.sample import Sample
 from dynrefer.errors import InputError
@@ -115,8 +115,7 @@ def _read_detections(file: Path, samples: Sequence[Sample], wanted: set[Path]) -
                 f"{file} has boxes for image id {entry['image_id']}, which has no photograph in the data set."
             )
         if sample.image in wanted:
-            x1, y1, x2, y2 = corners_from_coco(entry["bbox"])
-            box = (x1, y1, x2, y2)
+            box = annotation_box(entry)
             region = Region(sample.image, check_box(box, sample.image_size) if sample.image_size else box)
             score = finite_number(entry["score"], "every score of a detector")
             found[sample.image][region] = max(score, found[sample.image].get(region, score))

@@ -1,4 +1,5 @@
-"""Beam search for T5 in which every step has the same shapes, so that a GPU can replay it as one CUDA graph.
+"""Search for captions with T5; in beam search every step has the same shapes, so that a GPU can replay it as one
+CUDA graph.
 
 The search is `transformers`' own (`early_stopping=False`), to the same texts and scores; its steps wait for the host
 a dozen times each, which costs more than the arithmetic.
@@ -14,9 +15,9 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import T5ForConditionalGeneration
 
 from dynrefer.model.config import Generation
+from dynrefer.model.t5 import T5
 
 WARM_UP_STEPS = 2
 IMPOSSIBLE = -1.0e9
@@ -31,7 +32,7 @@ def can_record(device: torch.device) -> bool:
 class StaticDecoder:
     """T5's decoder, one token a row at a time, with keys and values in buffers that never move."""
 
-    def __init__(self, t5: T5ForConditionalGeneration, regions: int, beams: int, prompt: int, length: int) -> None:
+    def __init__(self, t5: T5, regions: int, beams: int, prompt: int, length: int) -> None:
         self.t5, self.regions = t5, regions
         self.blocks = cast(Any, t5.decoder.block)
         weight = t5.shared.weight
@@ -67,10 +68,7 @@ class StaticDecoder:
             mixed = self._attention(query, memory[0], memory[1], self.hidden)  # beams of a region share its memory
             x = x + attend.o(self._merge(mixed).view(len(x), 1, -1))
             x = block.layer[2](x)
-        x = self.t5.decoder.final_layer_norm(x)
-        if self.t5.config.scale_decoder_outputs:
-            x = x * self.t5.config.d_model**-0.5
-        return self.t5.lm_head(x)[:, 0]
+        return self.t5.head(self.t5.decoder.final_layer_norm(x))[:, 0]
 
     def reorder(self, rows: Tensor) -> None:
         """Let row i go on from what row `rows[i]` [B] had written."""
@@ -88,6 +86,30 @@ class StaticDecoder:
         return F.scaled_dot_product_attention(query, keys, values, attn_mask=bias, scale=1.0)  # T5 does not scale
 
 
+@torch.inference_mode()
+def greedy_search(t5: T5, options: Generation, encoded: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The likeliest word each time: arguments and results as of `BeamSearch.run`."""
+    regions, prompt = mask.shape
+    decoder = StaticDecoder(t5, regions, 1, prompt, options.max_new_tokens)
+    decoder.remember(encoded, mask)
+    sentences = mask.new_full((regions, options.max_new_tokens + 1), t5.config.decoder_start_token_id)
+    score, count = encoded.new_zeros(regions, dtype=torch.float32), mask.new_zeros(regions)
+    unfinished = torch.ones(regions, dtype=torch.bool, device=mask.device)
+    for place in range(options.max_new_tokens):
+        written, position = sentences[:, : place + 1], mask.new_tensor([place])
+        logits = decoder.step(sentences[:, place], position).float()
+        words = _discouraged(logits, written, options.repetition_penalty)
+        token = words.argmax(-1)
+        told = unfinished & (token != t5.config.pad_token_id)
+        score += F.log_softmax(words, -1).gather(1, token[:, None])[:, 0] * told
+        count += told
+        sentences[:, place + 1] = torch.where(unfinished, token, t5.config.pad_token_id)
+        unfinished &= token != t5.config.eos_token_id
+        if not unfinished.any():
+            break
+    return sentences, score / count.clamp(min=1) ** options.length_penalty
+
+
 class BeamSearch:
     """Buffers and, on a GPU, the recorded step for one shape of question; `run` may be called any number of times.
 
@@ -99,7 +121,7 @@ class BeamSearch:
     @torch.inference_mode()
     def __init__(
         self,
-        t5: T5ForConditionalGeneration,
+        t5: T5,
         options: Generation,
         regions: int,
         prompt: int,
@@ -157,7 +179,7 @@ class BeamSearch:
         """Write one more word in every beam. Only kernels on buffers that never move; the host is not waited for."""
         beams, last = self.options.num_beams, self.options.max_new_tokens
         words = F.log_softmax(self.decoder.step(self.tokens, self.position).float(), -1)
-        words = self._discourage_repeats(words)
+        words = _discouraged(words, self.running.flatten(0, 1), self.options.repetition_penalty)
         words = words.unflatten(0, (-1, beams)) + self.running_scores[..., None]
         scores, index = words.flatten(1).topk(2 * beams)  # so many that K are left if K of them end here
         beam, token = index // words.shape[-1], index % words.shape[-1]
@@ -175,13 +197,6 @@ class BeamSearch:
         worst = self.finished_scores.min(1, keepdim=True).values.expand(-1, beams)
         worst = worst.masked_fill(~self.is_finished, IMPOSSIBLE)
         self.open &= (next_scores[:, :1] / penalty > worst).any(1, keepdim=True)
-
-    def _discourage_repeats(self, words: Tensor) -> Tensor:
-        """Lower the log-probabilities [B, W] of what the beam has written already."""
-        written = self.running.flatten(0, 1)
-        score = words.gather(1, written)
-        factor = self.options.repetition_penalty
-        return words.scatter(1, written, torch.where(score < 0, score * factor, score / factor))
 
     def _finish(self, sentences: Tensor, scores: Tensor, ends: Tensor) -> None:
         """Keep the K best of the sentences finished before and the candidates [S, 2K] that end now."""
@@ -213,6 +228,12 @@ class BeamSearch:
             warnings.warn(f"The caption's search runs unrecorded and slower: {error}", stacklevel=2)
             return None
         return graph
+
+
+def _discouraged(words: Tensor, written: Tensor, factor: float) -> Tensor:
+    """Words' scores [B, W] with those lowered that the row [B, N] has written already."""
+    score = words.gather(1, written)
+    return words.scatter(1, written, torch.where(score < 0, score * factor, score / factor))
 
 
 def _rows(values: Tensor, index: Tensor) -> Tensor:

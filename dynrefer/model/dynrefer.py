@@ -80,23 +80,13 @@ class DynRefer(nn.Module):
         x = (pixels.to(parameter.device).float() - mean) / std
         return x.permute(0, 3, 1, 2).to(parameter.dtype)
 
-    def fuse(self, tokens: Tensor, boxes: Tensor, geometry: Tensor | None = None) -> Tensor:
-        """tokens [S * V, T, C], boxes [S * V, 4] in view pixels (all views of region 0 first) -> fused [S, T', C]."""
-        return self.align(self.align.cut(tokens, boxes), geometry)
-
-    def resample(self, fused: Tensor) -> Tensor:
-        """fused [S, T', C] -> queries [S, Q, D], the region's representation."""
-        return self.resampler(fused)
-
-    def summarise(self, fused: Tensor, queries: Tensor) -> Tensor | None:
-        """One vector a region [S, D]; None for sizes without it."""
-        return self.summary(fused, queries) if self.summary is not None else None
-
     def represent(self, cuts: Tensor, geometry: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """cuts [S * V, G + g * g, C] (see `RegionAlign.cut`) -> queries [S, Q, D] and summary [S, D] or None."""
+        """cuts [S * V, G + g * g, C] (see `RegionAlign.cut`) -> queries [S, Q, D] and one vector a region.
+
+        The vector, the summary [S, D], is None for sizes without it."""
         fused = self.align(cuts, geometry)
-        queries = self.resample(fused)
-        return queries, self.summarise(fused, queries)
+        queries = self.resampler(fused)
+        return queries, self.summary(fused, queries) if self.summary is not None else None
 
     def tag_logits(self, queries: Tensor, text_embeddings: Tensor, summary: Tensor | None = None) -> Tensor:
         """queries [S, Q, D], texts [N, E] -> [S, N]; the sigmoid is the tag's probability."""
@@ -105,7 +95,3 @@ class DynRefer(nn.Module):
     def contrast_logits(self, queries: Tensor, text_embeddings: Tensor, summary: Tensor | None = None) -> Tensor:
         """queries [S, Q, D], texts [T, E] -> [S, T]; ranks classes, and its sigmoid is an attribute's probability."""
         return self.contrast(queries, text_embeddings, summary)
-
-    def project(self, queries: Tensor) -> Tensor:
-        """queries [S, Q, D] -> [S, Q, L], what the language model reads."""
-        return self.language.project(queries)

@@ -8,11 +8,9 @@ from __future__ import annotations
 import itertools
 from typing import Any, cast
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from transformers import Blip2VisionConfig, Blip2VisionModel, CLIPVisionConfig, CLIPVisionModel
 
 from dynrefer.model.config import EncoderConfig
 
@@ -31,6 +29,8 @@ class EfficientNetEncoder(nn.Module):
 
     def __init__(self, config: EncoderConfig, text_width: int) -> None:
         super().__init__()
+        import timm
+
         self.backbone = cast(Any, timm.create_model(config.name, pretrained=False))
         coarse = self.backbone.num_features
         fine = self.backbone.feature_info[3]["num_chs"]
@@ -92,6 +92,8 @@ class ViTEncoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.kind = config.kind
+        from transformers import Blip2VisionConfig, Blip2VisionModel, CLIPVisionConfig, CLIPVisionModel
+
         size = {"image_size": config.image_size} | config.options
         if config.kind == "blip2":
             self.vision: Any = Blip2VisionModel(Blip2VisionConfig(**size))

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import T5Config, T5ForConditionalGeneration
 
-from dynrefer.model.beam_search import BeamSearch, can_record
+from dynrefer.model.beam_search import BeamSearch, can_record, greedy_search
 from dynrefer.model.config import Generation, LanguageConfig
+from dynrefer.model.t5 import T5, T5Config
 from dynrefer.model.text_encoder import pad
 
 SENTENCE_SCALE = 20.0  # unit-norm sentence embeddings, brought to about one a dimension
@@ -48,7 +48,7 @@ class LanguageDecoder(nn.Module):
             self.sentence_proj = nn.Linear(text_width, t5.d_model)
         if config.styles:
             self.style = nn.Embedding(len(config.styles), t5.d_model)
-        self.t5 = _build_t5(t5) if backbone else None
+        self.t5 = T5(t5) if backbone else None
 
     def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Control texts -> ids [B, K] and mask [B, K]; an end token follows only where the configuration says so."""
@@ -103,7 +103,7 @@ class LanguageDecoder(nn.Module):
     def forward(self, prompt: Tensor, mask: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
         """Mean cross-entropy of each caption: labels [S, N] (0 = padding) -> [S]."""
         assert self.t5 is not None
-        logits = self.t5(inputs_embeds=prompt, attention_mask=mask, labels=labels).logits
+        logits = self.t5(prompt, mask, labels)
         known = (labels != 0).float()
         loss = F.cross_entropy(
             logits.float().transpose(1, 2), labels, reduction="none", label_smoothing=label_smoothing
@@ -114,24 +114,7 @@ class LanguageDecoder(nn.Module):
     def generate(self, prompt: Tensor, mask: Tensor, options: Generation) -> tuple[list[str], list[float]]:
         """Search for the captions: texts, and scores exp(sequence score) in (0, 1]."""
         assert self.t5 is not None
-        if options.num_beams > 1:
-            sequences, log_scores = self._search(prompt, mask, options)
-        else:
-            t5: Any = self.t5
-            out = t5.generate(
-                inputs_embeds=prompt,
-                attention_mask=mask,
-                num_beams=1,
-                max_new_tokens=options.max_new_tokens,
-                do_sample=False,
-                repetition_penalty=options.repetition_penalty,
-                return_dict_in_generate=True,
-                output_scores=True,
-            )
-            sequences = out.sequences
-            steps = t5.compute_transition_scores(sequences, out.scores, normalize_logits=True)
-            written = (sequences[:, 1:] != 0) & torch.isfinite(steps)
-            log_scores = torch.where(written, steps, 0).sum(1) / written.sum(1).clamp(min=1) ** options.length_penalty
+        sequences, log_scores = self._search(prompt, mask, options)
         return [self._text(row) for row in sequences.tolist()], log_scores.float().exp().clamp(max=1).tolist()
 
     def _text(self, ids: list[int]) -> str:
@@ -139,26 +122,22 @@ class LanguageDecoder(nn.Module):
         return self.tokenizer.decode(ids, skip_special_tokens=True).strip()
 
     def _search(self, prompt: Tensor, mask: Tensor, options: Generation) -> tuple[Tensor, Tensor]:
-        """Beam search; on a GPU the recorded steps of the last few shapes are kept."""
+        """Greedy or beam search; on a GPU the recorded steps of the last few shapes are kept."""
         assert self.t5 is not None
+        if options.num_beams == 1:
+            return greedy_search(self.t5, options, self.t5.encode(prompt, mask), mask)
         record = can_record(prompt.device) and len(prompt) <= RECORDED_REGIONS
         if record:
             missing = -prompt.shape[1] % PROMPT_STEP
             prompt, mask = F.pad(prompt, (0, 0, 0, missing)), F.pad(mask, (0, missing))
         regions, length = mask.shape
         key = (options, regions, length, self.t5.shared.weight.data_ptr())
+        # Taken out while it is in use, so that two predictors that share the model never write into the same buffers.
         search = self._searches.pop(key, None) or BeamSearch(self.t5, options, regions, length, record=record)
+        encoded = self.t5.encode(prompt, mask)
+        found = search.run(encoded, mask)
         if record:
             self._searches[key] = search
             while len(self._searches) > RECORDED_SHAPES:
                 self._searches.popitem(last=False)
-        encoded = self.t5.encoder(inputs_embeds=prompt, attention_mask=mask).last_hidden_state
-        return search.run(encoded, mask)
-
-
-def _build_t5(config: T5Config) -> T5ForConditionalGeneration:
-    """T5 with random weights. `transformers` 5 ties the head to the word embedding; FLAN-T5 has a head of its own."""
-    t5 = T5ForConditionalGeneration(config)
-    if not config.scale_decoder_outputs:
-        t5.lm_head.weight = nn.Parameter(torch.empty_like(t5.shared.weight).normal_(std=config.d_model**-0.5))
-    return t5
+        return found

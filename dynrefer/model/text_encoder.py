@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from dynrefer.model.bert import Bert, BertConfig
 from dynrefer.model.config import TextEncoderConfig
 
 
@@ -23,18 +23,30 @@ class TextEncoder(nn.Module):
     def __init__(self, config: TextEncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.tokenizer: Tokenizer | None = None
+        self._tokenizer: Tokenizer | None = None
         if config.kind == "bert":
-            self.text: nn.Module = BertModel(BertConfig(**config.options), add_pooling_layer=False)
+            self.text: nn.Module = Bert(BertConfig(**config.options))
         else:
+            from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
             model = CLIPTextModel if config.kind == "clip-pooled" else CLIPTextModelWithProjection
             self.text = model(CLIPTextConfig(**config.options))
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """Cuts texts at the configured length."""
+        return self._tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: Tokenizer | None) -> None:
+        if tokenizer is not None:
+            tokenizer.enable_truncation(self.config.max_length)
+        self._tokenizer = tokenizer
 
     @torch.no_grad()
     def forward(self, texts: Sequence[str], batch_size: int = 256) -> Tensor:
         """Embed texts in batches of like length -> [T, E] in the order given, float32, on the model's device."""
         assert self.tokenizer is not None, "a checkpoint sets the tokenizer"
-        self.tokenizer.enable_truncation(self.config.max_length)
         encoded = [self.tokenizer.encode(text).ids for text in texts]
         device = next(self.parameters()).device
         order = sorted(range(len(texts)), key=lambda i: len(encoded[i]))
@@ -51,9 +63,8 @@ class TextEncoder(nn.Module):
             return out.text_embeds
         if self.config.kind == "clip-pooled":
             return out.pooler_output
-        hidden = out.last_hidden_state  # [T, L, E]
-        weight = mask[..., None].to(hidden.dtype)
-        return F.normalize((hidden * weight).sum(1) / weight.sum(1), dim=-1)
+        weight = mask[..., None].to(out.dtype)
+        return F.normalize((out * weight).sum(1) / weight.sum(1), dim=-1)  # of hidden states [T, L, E]
 
 
 def pad(rows: Sequence[Sequence[int]], value: int = 0) -> tuple[Tensor, Tensor]:

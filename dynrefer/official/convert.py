@@ -19,13 +19,13 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from dynrefer.atomic import written_whole
 from dynrefer.checkpoint import (
     TEXT_TOKENIZER,
     TOKENIZER,
     find_checkpoint,
     read_tokenizer,
     write_checkpoint,
-    written_whole,
 )
 from dynrefer.data.classes import CLASS_NAMES
 from dynrefer.errors import InputError
@@ -87,11 +87,10 @@ def convert(
     state: dict[str, Tensor | StoredTensor] = {**frozen, **tower_state, **trained}
     dtypes = dict.fromkeys(frozen, torch.bfloat16) | dict.fromkeys(tower_state, torch.float16)
     dtypes |= dict.fromkeys(trained, torch.float32)
-    with written_whole(out) as folder:
-        write_checkpoint(folder, config, vocabulary, {name: state[name] for name in expected}, dtypes)
-        tokenizer.save(str(folder / TOKENIZER))
-        assert tower.tokenizer is not None
-        tower.tokenizer.save(str(folder / TEXT_TOKENIZER))
+    assert tower.tokenizer is not None
+    tokenizers = {TOKENIZER: tokenizer, TEXT_TOKENIZER: tower.tokenizer}
+    with written_whole(out, folder=True) as folder:
+        write_checkpoint(folder, config, vocabulary, {name: state[name] for name in expected}, dtypes, tokenizers)
     return out
 
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypedDict
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -12,11 +11,12 @@ import gradio as gr
 from dynrefer.boxes import MAX_BOXES, Box, parse_box
 from dynrefer.errors import InputError, shown
 from dynrefer.question import Question
+from dynrefer.shipped import shipped
 
 from .album import Session
 from .style import component_files
 
-EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
+EXAMPLES = shipped("assets/examples")
 LONGEST_QUERY = 2000  # characters that every browser, proxy and mail program leaves whole
 MOST_NAMES = 1000  # class names that a visitor may give; Python and the command line take more
 LONGEST = 1_000_000

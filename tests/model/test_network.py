@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tokenizers import Tokenizer, models
 from torch import Tensor
 
 from dynrefer.model import DynRefer, ModelConfig
@@ -49,19 +48,23 @@ def regions(model: DynRefer, count: int) -> tuple[Tensor, Tensor, Tensor]:
     return tokens, torch.cat([corners, corners + sizes], 1), torch.rand(count, 6, generator=generator)
 
 
+def represent(model: DynRefer, tokens: Tensor, boxes: Tensor, geometry: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Queries and summary of the regions."""
+    return model.represent(model.align.cut(tokens, boxes), geometry)
+
+
 @torch.no_grad()
 def answers(model: DynRefer, tokens: Tensor, boxes: Tensor, geometry: Tensor) -> dict[str, Tensor]:
     """Everything but the caption that a question of these views is answered with."""
     texts = torch.randn(5, model.config.text_encoder.width, generator=torch.Generator().manual_seed(5))
-    fused = model.fuse(tokens, boxes, geometry)
-    queries = model.resample(fused)
-    summary = model.summarise(fused, queries)
+    fused = model.align(model.align.cut(tokens, boxes), geometry)
+    queries, summary = represent(model, tokens, boxes, geometry)
     return {
         "fused": fused,
         "queries": queries,
         "tags": model.tag_logits(queries, texts, summary),
         "contrast": model.contrast_logits(queries, texts, summary),
-        "projected": model.project(queries),
+        "projected": model.language.project(queries),
     }
 
 
@@ -118,9 +121,7 @@ def test_the_encoder_gives_global_tokens_and_one_token_a_cell(model: DynRefer) -
 @torch.no_grad()
 def test_each_text_is_scored_on_its_own(model: DynRefer) -> None:
     tokens, boxes, geometry = regions(model, 1)
-    fused = model.fuse(tokens, boxes, geometry)
-    queries = model.resample(fused)
-    summary = model.summarise(fused, queries)
+    queries, summary = represent(model, tokens, boxes, geometry)
     texts = torch.randn(6, model.config.text_encoder.width)
     order = torch.tensor([4, 1])
     for score in (model.tag_logits, model.contrast_logits):
@@ -130,9 +131,7 @@ def test_each_text_is_scored_on_its_own(model: DynRefer) -> None:
 @torch.no_grad()
 def test_the_caption_depends_on_the_region_and_on_the_control_words(model: DynRefer) -> None:
     tokens, boxes, geometry = regions(model, 2)
-    fused = model.fuse(tokens, boxes, geometry)
-    queries = model.resample(fused)
-    summary = model.summarise(fused, queries)
+    queries, summary = represent(model, tokens, boxes, geometry)
     language = model.language
     sentence = language.sentence(summary) if summary is not None else None
 
@@ -145,26 +144,6 @@ def test_the_caption_depends_on_the_region_and_on_the_control_words(model: DynRe
     controlled = scores(["dog,red|", ""])
     assert controlled[0] != pytest.approx(plain[0], rel=1e-4)
     assert controlled[1] == pytest.approx(plain[1], rel=1e-4)  # padding beside the longer controls changes nothing
-
-
-@torch.no_grad()
-def test_the_words_told_grow_into_the_caption(model: DynRefer, monkeypatch: pytest.MonkeyPatch) -> None:
-    numbered = models.WordLevel({f"word{i}": i for i in range(model.config.language.options["vocab_size"])})
-    monkeypatch.setattr(model.language, "tokenizer", Tokenizer(numbered))
-    tokens, boxes, geometry = regions(model, 1)
-    fused = model.fuse(tokens, boxes, geometry)
-    queries = model.resample(fused)
-    summary = model.summarise(fused, queries)
-    language = model.language
-    sentence = language.sentence(summary) if summary is not None else None
-    prompt, mask = language.prompt(queries, *language.tokenize(["word5"]), sentence)
-    greedy = Generation(num_beams=1, max_new_tokens=8)
-    told: list[str] = []
-    texts, scores = language.generate(prompt, mask, greedy, told.append)
-    assert (texts, scores) == language.generate(prompt, mask, greedy)
-    words = texts[0].split()
-    assert len(words) > 2
-    assert told == [" ".join(words[:count]) for count in range(1, len(words))]
 
 
 def batch(model: DynRefer, *, cached: bool = False) -> tuple[Batch, TextBank]:

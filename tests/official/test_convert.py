@@ -50,9 +50,10 @@ def test_a_converted_folder_holds_the_base_models_image_encoder_and_language_mod
     assert model.encoder is not None and model.language.t5 is not None
     pixels = torch.randn(2, 3, 224, 224)
     torch.testing.assert_close(model.encode(pixels), base.vision_model(pixels).last_hidden_state)
-    asked = {"inputs_embeds": torch.randn(2, 5, 16), "decoder_input_ids": torch.tensor([[0, 3, 4], [0, 5, 6]])}
-    torch.testing.assert_close(model.language.t5(**asked).logits, base.language_model(**asked).logits)
-    assert model.language.t5.encoder.embed_tokens.weight is model.language.t5.shared.weight
+    prompt, written = torch.randn(2, 5, 16), torch.tensor([[3, 4, 1], [5, 6, 1]])
+    asked = {"inputs_embeds": prompt, "labels": written}
+    ours = model.language.t5(prompt, torch.ones(2, 5, dtype=torch.long), written)
+    torch.testing.assert_close(ours, base.language_model(**asked).logits, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()

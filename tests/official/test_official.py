@@ -14,8 +14,7 @@ from dynrefer.model import DynRefer, ModelConfig
 from dynrefer.official.names import convert_state_dict, released_name
 from tests.official import tiny_official as tiny
 
-FACTS = Path(__file__).resolve().parents[3] / "shared" / "official"
-needs_facts = pytest.mark.skipif(not FACTS.is_dir(), reason="the authors' answers (../shared/official) are not here")
+FACTS = Path(__file__).parent / "facts"
 
 
 def close(ours: Tensor, theirs: Tensor) -> None:
@@ -36,20 +35,18 @@ def full_size(keys: dict[str, list[int]]) -> DynRefer:
     return model.eval()
 
 
-@needs_facts
 @torch.no_grad()
 def test_every_stage_answers_as_the_authors_modules_do(full_size: DynRefer) -> None:
-    case = {name: torch.from_numpy(value).float() for name, value in np.load(FACTS / "example.npz").items()}
-    fused = full_size.fuse(case["vit_tokens"], case["boxes"])
-    queries = full_size.resample(fused)
+    case = {name: torch.from_numpy(value).float() for name, value in np.load(FACTS / "network.npz").items()}
+    fused = full_size.align(full_size.align.cut(case["vit_tokens"], case["boxes"]))
+    queries = full_size.resampler(fused)
     close(fused[:, ::8, ::16], case["fused"])
-    close(queries, case["query"])
+    close(queries[:, :, ::8], case["query"])
     close(full_size.tag_logits(queries, case["tags"]), case["tag_logits"])
     close(full_size.contrast_logits(queries, case["texts"]), case["attr_logits"])
-    close(full_size.project(queries)[:, :, ::32], case["llm"])
+    close(full_size.language.project(queries)[:, :, ::32], case["llm"])
 
 
-@needs_facts
 def test_all_348_trained_tensors_have_a_place(keys: dict[str, list[int]], full_size: DynRefer) -> None:
     assert len(keys) == 348
     assert {released_name(name) for name in full_size.state_dict()} == set(keys)

@@ -1,0 +1,124 @@
+"""Files and folders that are written whole or not at all, whatever ends the program and whenever."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dynrefer.errors import InputError
+
+STALE_SECONDS = 24 * 3600  # a temporary file of that age belongs to a program that was killed
+FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
+
+
+@contextmanager
+def written_whole(path: str | Path, folder: bool = False) -> Iterator[Path]:
+    """A temporary file (or an empty folder) beside `path` to write into; it takes its place once it is safely on disk.
+
+    When anything fails, what was there before stays and the temporary one is removed. A program that is killed leaves
+    the old or the new one: a folder is replaced by two renames, and `restored` undoes one without the other.
+
+    Args:
+        path: need not exist; its parent folders are made.
+        folder: write a folder, replacing a whole former one.
+
+    Raises:
+        InputError: one sentence when it cannot be written, for example because the disk is full.
+    """
+    path = Path(path)
+    temporary = path.parent / f".{path.name}.new-{secrets.token_hex(4)}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        restored(path)
+        _remove_stale(path)
+        if folder:
+            temporary.mkdir()
+        yield temporary
+        for written in [*temporary.rglob("*"), temporary] if folder else [temporary]:
+            _sync(written)
+        if folder:
+            _replace_folder(temporary, path)
+        else:
+            temporary.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise InputError(_sentence(path, error)) from error
+    finally:
+        _remove(temporary)
+
+
+def restored(path: Path) -> Path:
+    """The path itself, after bringing back its folder where a program was killed while it was being replaced."""
+    former = _former(path)
+    if former.is_dir() and not path.exists():
+        with contextlib.suppress(OSError):  # another program was faster
+            former.rename(path)
+    return path
+
+
+def _replace_folder(temporary: Path, path: Path) -> None:
+    former = _former(path)
+    if not path.exists():
+        temporary.rename(path)
+        return
+    _remove(former)
+    path.rename(former)
+    try:
+        temporary.rename(path)
+    except BaseException:
+        former.rename(path)
+        raise
+    _remove(former)
+
+
+def _former(path: Path) -> Path:
+    """Where a folder waits while its successor takes its place."""
+    return path.parent / f".{path.name}.old"
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove what killed programs left beside `path`."""
+    if path.exists():
+        _remove(_former(path))
+    for temporary in path.parent.glob(f".{path.name}.new-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - temporary.stat().st_mtime > STALE_SECONDS:
+                _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has it; folders cannot be waited for on every system."""
+    try:
+        number = os.open(path, os.O_RDONLY if os.name == "posix" or path.is_dir() else os.O_RDWR)
+    except OSError:
+        if path.is_dir():
+            return
+        raise
+    try:
+        os.fsync(number)
+    except OSError:
+        if not path.is_dir():
+            raise
+    finally:
+        os.close(number)
+
+
+def _sentence(path: Path, error: OSError) -> str:
+    if error.errno in FULL:
+        return f"The disk is full: {path} could not be written and nothing was changed; free some space."
+    return f"{path} could not be written ({error.strerror or error}); nothing was changed."

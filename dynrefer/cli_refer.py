@@ -1,0 +1,205 @@
+"""What the command line's `refer` does: photographs and boxes from files, answers as text or JSON."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from dynrefer.box_files import BoxFile, PhotoBoxes
+from dynrefer.box_records import FileBox, LeftOut, reason
+from dynrefer.boxes import MAX_BOXES, Box, parse_box
+from dynrefer.errors import InputError, shown
+from dynrefer.output import json_list, show
+from dynrefer.photo import Photo
+from dynrefer.photo_files import PhotoFinder
+from dynrefer.predictor import Predictor
+from dynrefer.question import Question
+from dynrefer.results import RegionResult
+from dynrefer.tables import read_words, split_words
+
+SHOWN_TAGS, SHOWN_ATTRIBUTES = 8, 8
+ALL_ANSWERED, SOME_LEFT_OUT = 0, 3  # and 2 where nothing could be done: an InputError
+
+
+def refer(
+    photo: Path,
+    box: Sequence[Sequence[str]] = (),
+    boxes: Path | None = None,
+    json_out: str | None = None,
+    model: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    classes: str | None = None,
+    controls: str | None = None,
+    coefficients: str | None = None,
+    **options: Any,
+) -> int:
+    """Describe the regions of one photograph, or of all photographs of a folder that a box file names.
+
+    Args:
+        photo: a photograph, or a folder with photographs at any depth.
+        box: boxes as typed, each a list of words.
+        boxes: a COCO, JSON or CSV file.
+        json_out: file for the JSON list, "-" for the screen, None to print text.
+        classes: names between commas, or a file of them; controls, coefficients: between commas.
+        options: of `Predictor.refer`.
+
+    Returns the exit code: 0 where every box was answered, 3 where some were left out; these are named on stderr.
+    Raises InputError where none could be answered, before the model is loaded if that can be told.
+    """
+    work = _Work.gathered(photo, [parse_box(" ".join(words)) for words in box], boxes)
+    options |= {
+        "classes": None if classes is None else read_words(classes),
+        "controls": split_words(controls or ""),
+        "coefficients": _numbers(coefficients),
+    }
+    Question.checked({name: value for name, value in options.items() if value is not None})
+    stopped = False
+    with json_list(json_out) as written:
+        predictor = Predictor.from_pretrained(model, device, dtype)
+        try:
+            for name, given, result in work.answered(predictor, options):
+                if json_out != "-":
+                    show(as_text(name, result), needed=written is None)
+                if written is not None:
+                    label = {} if given.id is None else {"annotation": given.id}
+                    written.add({"image": name} | label | result.to_dict())
+        except KeyboardInterrupt:
+            stopped = True  # what was answered is kept
+        work.sum_up()
+        if not work.answers and not stopped:
+            raise InputError("No box could be answered.")
+    if stopped:
+        raise KeyboardInterrupt
+    return SOME_LEFT_OUT if work.left_out else ALL_ANSWERED
+
+
+@dataclass
+class _Work:
+    """Photographs by name with their boxes, and what becomes of them."""
+
+    photographs: Mapping[str, tuple[Path, list[PhotoBoxes]]]
+    left_out: list[LeftOut] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    answers: int = 0
+
+    @classmethod
+    def gathered(cls, photo: Path, typed: Sequence[Sequence[float]], box_file: Path | None) -> _Work:
+        """The photographs asked about. Raises InputError where there is none, or none with a box."""
+        file = BoxFile.read(box_file) if box_file is not None else None
+        if not photo.is_dir():
+            return cls._of_photograph(photo, typed, file)
+        if file is None or typed:
+            raise InputError("A folder of photographs needs --boxes FILE, which names them, and no --box.")
+        return cls._of_folder(photo, file)
+
+    @classmethod
+    def _of_photograph(cls, photo: Path, typed: Sequence[Sequence[float]], file: BoxFile | None) -> _Work:
+        if not typed and file is None:
+            raise InputError("Say where to look: --box X1 Y1 X2 Y2, or --boxes FILE.")
+        if not photo.is_file():
+            raise InputError(f"there is no photograph {shown(photo.name)}")
+        groups = [PhotoBoxes.typed(typed)] if typed else []
+        left_out: list[LeftOut] = []
+        if file is not None:
+            part = file.of(photo)
+            groups += part.photographs
+            left_out = part.left_out
+        return cls({photo.name: (photo, groups)}, left_out)
+
+    @classmethod
+    def _of_folder(cls, folder: Path, file: BoxFile) -> _Work:
+        finder = PhotoFinder(folder)
+        named = [group for group in file.photographs if group.name != ""]
+        found = finder.find_all(dict.fromkeys(group.name for group in named))
+        work = cls({}, list(file.left_out))
+        photographs: dict[str, tuple[Path, list[PhotoBoxes]]] = {}
+        for group in file.photographs:
+            path = found.get(group.name, InputError(f"{file.name} does not say whose they are"))
+            if isinstance(path, InputError):
+                work.left_out.append(LeftOut(str(group.name), _places(group.boxes), reason(path)))
+            else:
+                photographs.setdefault(finder.identity(path), (path, []))[1].append(group)
+        if not photographs:
+            raise InputError(f"{file.name} has no box for a photograph in {shown(folder.name)}: {work.left_out[0]}")
+        return replace(work, photographs=photographs)
+
+    def answered(self, predictor: Predictor, options: dict[str, Any]) -> Iterator[tuple[str, FileBox, RegionResult]]:
+        """Each box's answer under its photograph's name; what cannot be answered goes to `left_out`."""
+        asked: deque[tuple[str, list[FileBox]]] = deque()
+        try:
+            for results in predictor.refer_many(self._requests(asked), errors="return", **options):
+                name, boxes = asked.popleft()
+                if isinstance(results, InputError):
+                    self.left_out.append(LeftOut(name, _places(boxes), reason(results)))
+                    continue
+                self.answers += len(results)
+                yield from ((name, given, result) for given, result in zip(boxes, results, strict=True))
+        except InputError as error:  # about the whole run, such as too little memory
+            if not self.answers:
+                raise
+            self.left_out.append(LeftOut("", "all after these", reason(error)))
+
+    def _requests(self, asked: deque[tuple[str, list[FileBox]]]) -> Iterator[tuple[Photo, list[Box]]]:
+        for name, (path, groups) in self.photographs.items():
+            try:
+                photo = replace(Photo.read(path), name=name)
+            except InputError as error:
+                self.left_out.append(LeftOut(name, "", reason(error)))
+                continue
+            boxes: list[FileBox] = []
+            for group in groups:
+                fitted, left_out = group.fit(photo, self.remarks.append)
+                boxes += fitted
+                self.left_out += left_out
+            for start in range(0, len(boxes), MAX_BOXES):
+                asked.append((name, boxes[start : start + MAX_BOXES]))
+                yield photo, [given.box for given in asked[-1][1]]
+
+    def sum_up(self) -> None:
+        """Say on stderr what was made to fit, and what was left out and why."""
+        if self.remarks:
+            more = f" (and {len(self.remarks) - 1} photographs more)" if len(self.remarks) > 1 else ""
+            print(f"{self.remarks[0]}{more}.", file=sys.stderr)
+        for left in self.left_out:
+            print(f"Left out: {left}.", file=sys.stderr)
+        if self.left_out:
+            print(f"Answered: {self.answers}. Left out: {len(self.left_out)}.", file=sys.stderr)
+
+
+def as_text(name: str, result: RegionResult) -> str:
+    """A region's answer in a few lines for people."""
+    x1, y1, x2, y2 = (round(v) for v in result.box)
+    lines = [f"{name}  box {x1} {y1} {x2} {y2}  views t = {', '.join(f'{v.t:g}' for v in result.taken)}"]
+    if result.caption is not None:
+        doubt = "" if result.sure else "Perhaps: "
+        lines.append(f"  caption     {doubt}{result.caption.text}  ({result.caption.score:.2f})")
+    named = (
+        ("class", result.classes),
+        ("tags", result.tags[:SHOWN_TAGS]),
+        ("attributes", result.attributes[:SHOWN_ATTRIBUTES]),
+    )
+    for title, items in named:
+        lines.append(f"  {title:<11} " + ", ".join(f"{item.name} {item.score:.2f}" for item in items))
+    lines.append(f"  time        {result.timing_ms.get('total', 0):.0f} ms, {result.model}")
+    return "\n".join(lines)
+
+
+def _places(boxes: Sequence[FileBox]) -> str:
+    """Where in a file boxes are: "annotation 7, annotation 9 and 3 more"."""
+    more = f" and {len(boxes) - 3} more" if len(boxes) > 3 else ""
+    return ", ".join(given.where for given in boxes[:3]) + more
+
+
+def _numbers(text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(number) for number in re.split(r"[\s,;]+", text.strip(" ,;")))
+    except ValueError as error:
+        raise InputError("Coefficients are numbers from 0 to 1, separated by commas.") from error

@@ -1,0 +1,111 @@
+"""What the command line writes: any letter on any screen, and JSON that is whole or not there."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from dynrefer.atomic import written_whole
+from dynrefer.errors import InputError
+
+
+def prepare_streams() -> None:
+    """Let the screen write a letter that it does not have as its code, instead of ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def show(text: str, needed: bool = True) -> None:
+    """Write a text and the line's end to stdout, at once.
+
+    Where nobody reads stdout any more, that is a BrokenPipeError if the text is `needed`, else nothing.
+    Raises InputError where it cannot be written for another reason, for example to a full disk.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        close_stdout()
+        if needed:
+            raise
+    except OSError as error:
+        close_stdout()
+        raise InputError(f"the answers cannot be written to the output ({error.strerror or error})") from error
+
+
+def close_stdout() -> None:
+    """Send all further output nowhere, so that the end of the program does not fail on it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class JsonList:
+    """A list of records in JSON, written one by one."""
+
+    def __init__(self, stream: TextIO, ascii_only: bool = False) -> None:
+        self._stream = stream
+        self._ascii_only = ascii_only
+        self._count = 0
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Write one record."""
+        text = json.dumps(record, indent=2, ensure_ascii=self._ascii_only, allow_nan=False)
+        self._stream.write(("[\n" if not self._count else ",\n") + text)
+        self._count += 1
+
+    def end(self) -> None:
+        """Write the end of the list."""
+        self._stream.write("\n]\n" if self._count else "[]\n")
+        self._stream.flush()
+
+
+@contextmanager
+def json_list(target: str | None) -> Iterator[JsonList | None]:
+    """A list for a file, for stdout ("-") or for nowhere (None: no list).
+
+    The file is opened first, written aside, and takes its place when the block ends well; else it stays as it was.
+    Raises InputError where it cannot be written, before the block or for a full disk at its end.
+    """
+    if target is None:
+        yield None
+    elif target == "-":
+        written = JsonList(sys.stdout, not _holds_all_letters(sys.stdout))
+        yield written
+        written.end()
+    else:
+        yield from _json_file(Path(target))
+
+
+def _json_file(path: Path) -> Iterator[JsonList]:
+    if path.is_dir():
+        raise InputError(f"the JSON cannot be written to {path}: it is a folder")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise InputError(f"the JSON cannot be written to {path}: it is protected")
+    if path.exists() and not path.is_file():  # a device or a pipe: nothing can take its place
+        try:
+            with path.open("w", encoding="utf-8", errors="backslashreplace") as stream:
+                written = JsonList(stream)
+                yield written
+                written.end()
+        except OSError as error:
+            raise InputError(f"the JSON cannot be written to {path}: {error.strerror or error}") from error
+        return
+    with (
+        written_whole(path.resolve()) as aside,
+        aside.open("w", encoding="utf-8", errors="backslashreplace") as stream,
+    ):
+        written = JsonList(stream)
+        yield written
+        written.end()
+
+
+def _holds_all_letters(stream: TextIO) -> bool:
+    try:
+        return codecs.lookup(stream.encoding or "").name.startswith("utf-")
+    except LookupError:
+        return False
