@@ -69,11 +69,17 @@ async function put(record, photo) {
   });
 }
 
+async function download(source) {
+  const response = await fetch(source);
+  if (!response.ok) throw new Error(`${source} is answered by ${response.status}`);
+  return response.blob();
+}
+
 /** Keeps a record; where there is no room the oldest ones make it, and at last the photograph stays out. */
 async function keep(record) {
   record = { ...record, time: Date.now() };
   const needed = record.source && !(await known(record.key));
-  const photo = needed ? await (await fetch(record.source)).blob() : null;
+  const photo = needed ? await download(record.source) : null;
   const others = (await allRecords()).filter(({ key }) => key !== record.key);
   await drop(others.splice(KEPT - 1).map(({ key }) => key));
   for (;;) {

@@ -79,22 +79,21 @@ class Choices:
         return {self.mode, self.num_views, *self.sliders, *words}
 
     def choose(self, question: Question) -> Updates:
-        """Updates that choose what is set in `question`."""
+        """Updates that choose what `question` asks for, and for the rest what the page begins with."""
         steps = question.coefficients
         chosen = {
             self.mode: "manual" if steps else question.mode,
             self.num_views: len(steps) if steps else question.num_views,
-            self.classes: question.classes and ", ".join(question.classes),
-            self.controls: ", ".join(question.controls) or None,
+            self.classes: ", ".join(question.classes or ()),
+            self.controls: ", ".join(question.controls),
             self.num_beams: question.num_beams,
             self.max_new_tokens: question.max_new_tokens,
             self.tag_threshold: question.tag_threshold,
         }
-        updates: Updates = {component: value for component, value in chosen.items() if value is not None}
-        if steps:
-            updates[self.sliders_row] = gr.update(visible=True)
-            for slider, t in zip_longest(self.sliders, steps):
-                updates[slider] = gr.update(visible=t is not None, value=t or 0)
+        updates: Updates = {part: part.value if value is None else value for part, value in chosen.items()}
+        updates[self.sliders_row] = gr.update(visible=steps is not None)
+        for slider, t in zip_longest(self.sliders, steps or ()):
+            updates[slider] = gr.update(visible=t is not None, value=slider.value if t is None else t)
         return updates
 
 

@@ -93,6 +93,7 @@ def bind_photo(handlers: Handlers, regions: RegionHandlers) -> list[Any]:
     kept = stage.keeper.kept_opened(handlers.open_kept, [stage.keeper, session], handlers.link_outputs, **QUIET)
     restored = kept.success(regions.restore, handlers.inputs, regions.outputs, **LONG, **QUIET)
     restored.failure(regions.stop, None, regions.busy, **QUIET)
+    regions.tab.stop.click(regions.stop, None, regions.busy, cancels=[restored], **QUIET)
     return [taken.success(**describing(handlers)), opened.success(**describing(handlers)), restored]
 
 

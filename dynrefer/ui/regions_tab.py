@@ -13,7 +13,7 @@ from dynrefer.errors import InputError
 from dynrefer.question import Question
 
 from . import panels
-from .album import Session, thinned
+from .album import Session, Ticket, thinned
 from .compute import in_words
 from .downloads import FORMATS, download
 from .handlers import Handlers, Values, told
@@ -140,10 +140,10 @@ class RegionHandlers:
         if not waiting:
             yield self.stop()
             return
-        box = values[self.main.stage.picker]
+        box, ticket = values[self.main.stage.picker], session.ticket()
         shown = tuple(box) if box else None
         for question, rows in groupby(waiting, key=lambda row: row[1]):
-            yield from self._ask(values, [row[0] for row in rows], question, shown)
+            yield from self._ask(values, [row[0] for row in rows], question, ticket, shown)
         yield self.stop()
 
     def stop(self) -> Updates:
@@ -189,21 +189,28 @@ class RegionHandlers:
         question, valid = self.main.question(values), check_boxes(list(boxes), self.main.photo(values).size)
         session.check_room(valid)
         session.choices = question
-        yield from self._ask(values, valid, question)
+        yield from self._ask(values, valid, question, session.ticket())
         yield self.stop()
 
     def _ask(
-        self, values: Values, boxes: Sequence[Box], question: Question, selected: tuple[float, ...] | None = None
+        self,
+        values: Values,
+        boxes: Sequence[Box],
+        question: Question,
+        ticket: Ticket,
+        selected: tuple[float, ...] | None = None,
     ) -> Iterator[Updates]:
         """Describe `boxes` a few at a time, each time with the table as it is by then; the box `selected` is shown.
 
-        Ends where the table is cleared or the photograph goes.
+        Ends where the table of `ticket` was cleared or its photograph has gone.
         """
         photo, session = self.main.photo(values), values[self.display.session]
-        threshold, ticket = values[self.main.choices.tag_threshold], session.ticket()
+        threshold = values[self.main.choices.tag_threshold]
         yield {self.tab.progress: panels.progress(0, len(boxes), "regions described"), self.tab.stop: SHOWN}
         for start in range(0, len(boxes), BATCH):
             batch = list(boxes[start : start + BATCH])
+            if session.ticket().table != ticket.table:
+                return
             if not session.extend(ticket, self.main.ask(photo, batch, question), selected):
                 return
             done = start + len(batch)

@@ -225,6 +225,24 @@ def test_a_page_left_while_it_comes_back_is_still_kept_whole(visitor: Visitor) -
     assert sorted(row[:4] for row in record["rows"]) == sorted(map(list, EIGHT))
 
 
+def test_a_table_cleared_while_it_comes_back_stays_clear(visitor: Visitor) -> None:
+    list(visitor.paste(*EIGHT))
+    visitor.main.describe(visitor.values(BOX, num_beams=1))
+    visitor.main.open_kept(kept(visitor, visitor.photo), visitor.session)
+    running = visitor.regions.restore(visitor.values())
+    next(running)
+    next(running)
+    visitor.regions.clear(visitor.values())
+    list(running)
+    assert visitor.boxes == []
+
+
+def test_choices_that_were_not_kept_go_back_to_where_the_page_begins(visitor: Visitor) -> None:
+    choices = visitor.main.choices
+    updates = choices.choose(Question.checked(num_beams=1))
+    assert (updates[choices.num_beams], updates[choices.classes], updates[choices.mode]) == (1, "", choices.mode.value)
+
+
 @pytest.mark.parametrize(
     "damage", [{}, {"rows": "x"}, {"rows": [[1, 2]]}, {"choices": {"mode": "best"}}, {"example": 3}]
 )
