@@ -47,13 +47,23 @@
     }
   }
 
+  // An upload that fails tells the visitor so, whatever the server or the network said.
+  const UPLOAD = /\/upload\b/;
+  async function send(address, request) {
+    if (!UPLOAD.test(address)) return fetchPlainly(...request);
+    const response = await fetchPlainly(...request).catch(() => null);
+    if (response?.ok) return response;
+    const sentence = response?.status === 413 ? "The file is too large." : "The file could not be sent; please try again.";
+    return new Response(sentence, { status: response?.status ?? 503 });
+  }
+
   const fetchPlainly = window.fetch;
   window.fetch = async (...request) => {
     const address = String(request[0]?.url ?? request[0]);
     if (!REQUESTS.test(address)) return fetchPlainly(...request);
     begin(address);
     try {
-      const response = await fetchPlainly(...request);
+      const response = await send(address, request);
       if (!address.includes("queue/data") || !response.body) {
         end(address);
         return response;

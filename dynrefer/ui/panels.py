@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -198,6 +199,7 @@ def progress(done: int, total: int, what: str) -> str:
     return render("progress", done=done, total=total, what=what)
 
 
+@cache
 def example_gallery() -> str:
     """Buttons of the example photographs, cut around their boxes."""
     entries = []

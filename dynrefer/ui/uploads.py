@@ -19,7 +19,7 @@ import safehttpx
 from dynrefer.errors import InputError, shown
 
 MAX_FILE_MEGABYTES = 20
-MAX_FILE_BYTES = MAX_FILE_MEGABYTES * 1_000_000
+MAX_FILE_BYTES = MAX_FILE_MEGABYTES * 2**20
 DOWNLOAD_SECONDS = 30
 MAX_REDIRECTS = 5
 TOO_LARGE = f"the photograph is too large; the limit is {MAX_FILE_MEGABYTES} MB, so make it smaller first"

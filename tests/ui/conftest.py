@@ -56,15 +56,15 @@ class Visitor:
 
 
 @pytest.fixture
-def visitor(predictor: Predictor, tmp_path: Path) -> Visitor:
+def visitor(tiny_predictor: Predictor, tmp_path: Path) -> Visitor:
     photo = tmp_path / "photo.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (150, 200, 3), dtype=np.uint8)).save(photo)
     with gr.Blocks():
-        stage, choices = build_stage(), build_choices(predictor)
-        display = build_display(predictor, stage, choices, Panel())
+        stage, choices = build_stage(), build_choices(tiny_predictor)
+        display = build_display(tiny_predictor, stage, choices, Panel())
         tab = build_regions_tab(display.table)
-        sweep, comparison = build_sweep(predictor, display.gains), build_comparison(predictor)
-        main = Handlers(predictor, stage, choices, display)
+        sweep, comparison = build_sweep(tiny_predictor, display.gains), build_comparison(tiny_predictor)
+        main = Handlers(tiny_predictor, stage, choices, display)
     session = Session()
     session.begin(photo.name, source="gradio_api/file=photo.png")
     return Visitor(main, RegionHandlers(main, tab), LooksHandlers(main, sweep, comparison), session, photo)

@@ -93,7 +93,7 @@ def test_a_data_url_is_read() -> None:
     [
         ("data:image/png,abc", "data URL like"),
         ("data:image/png;base64,@@@", "damaged"),
-        ("data:image/png;base64," + "A" * 27_000_000, "20 MB"),
+        ("data:image/png;base64," + "A" * 28_000_000, "20 MB"),
     ],
 )
 def test_a_bad_data_url_gets_a_sentence(url: str, words: str) -> None:
