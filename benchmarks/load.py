@@ -26,7 +26,7 @@ from gradio_client.utils import QueueError
 from benchmarks.page import Box, examples, gibibytes, photographs, serving
 
 BATCH = 80
-SINGLES = 12
+SINGLES = 6
 SHARE_LEAVING = 0.1
 PAUSE_AFTER_REFUSAL = 1.0
 
