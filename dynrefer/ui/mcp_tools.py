@@ -20,7 +20,7 @@ from .compute import sentence
 from .uploads import MAX_FILE_BYTES, TOO_LARGE, fetch, read_data_url
 
 PATH = "/gradio_api/mcp"
-AT_ONCE = 8
+AT_ONCE, MOST_WAITING = 8, 40
 MAX_REQUEST_BYTES = 4 * MAX_FILE_BYTES
 
 IMAGE = {"type": "string", "description": "a photograph of at most 20 MB, as an https URL or a data URL"}
@@ -102,6 +102,8 @@ def _server(programs: Programs) -> Any:
 
 
 async def _answer(programs: Programs, name: str, given: dict[str, Any], limiter: anyio.CapacityLimiter) -> list[Any]:
+    if limiter.statistics().tasks_waiting >= MOST_WAITING:
+        raise InputError("too many questions are waiting at the moment; please ask again in a while")
     if name not in TOOLS:
         raise InputError(f"there is no such tool; the tools are {', '.join(TOOLS)}")
     boxes, options = given.get("boxes"), given.get("options")

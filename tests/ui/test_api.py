@@ -18,7 +18,10 @@ from PIL import Image
 
 from dynrefer import Predictor
 from dynrefer.ui import build_page, launch_options, uploads
+from dynrefer.ui.api import ENDPOINT
 from dynrefer.ui.page import QUEUE_SIZE
+
+AT_ONCE = ENDPOINT["concurrency_limit"]
 
 BOX = [20, 15, 80, 60]
 OTHER = [5, 40, 50, 88]
@@ -133,7 +136,7 @@ def test_a_request_too_many_is_told_that_the_queue_is_full(api: Api, photo: Path
     image = api.upload(photo)
     api.running.clear()
     try:
-        answers = [api.call(image, [BOX], None) for _ in range(QUEUE_SIZE + 8)]
+        answers = [api.call(image, [BOX], None) for _ in range(QUEUE_SIZE + 2 * AT_ONCE)]
     finally:
         api.running.set()
     assert answers[0].status_code == 200
