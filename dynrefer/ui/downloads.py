@@ -42,7 +42,7 @@ def annotated_png(results: Sequence[RegionResult], photo: Photo) -> bytes:
         colour = REGION_COLOURS[place % len(REGION_COLOURS)]
         x1, y1, x2, y2 = (value * scale[axis % 2] for axis, value in enumerate(result.box))
         canvas.rectangle((x1, y1, x2, y2), outline=colour, width=line)
-        text = f"{place + 1} {result.caption.text if result.caption else ''}".strip()
+        text = f"{place + 1} {'' if result.sure else 'perhaps '}{result.caption.text if result.caption else ''}".strip()
         _, _, right, bottom = canvas.textbbox((0, 0), text, font=font)
         place_x = max(0, min(x1, image.width - right - 2 * line))
         place_y = max(0, y1 - bottom - 2 * line)

@@ -39,6 +39,8 @@ def _own_folder() -> Path:
     folder = Path(tempfile.gettempdir()).resolve() / f"dynrefer-{_user()}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
+        if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
+            raise PermissionError
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError:  # somebody else's, or a file
