@@ -12,7 +12,7 @@ from dynrefer.ui import build_page, launch_options
 from tests.browser.chromium import find_chromium, launch_chromium
 
 FOLDER = Path(__file__).parents[1] / "assets" / "screenshots"
-ALL_THERE = "[...document.images].every((image) => image.complete) && document.body.dataset.idle === 'true'"
+ALL_THERE = "[...document.images].every((image) => image.complete) && document.documentElement.dataset.idle === 'true'"
 
 
 @dataclass(frozen=True)

@@ -113,13 +113,15 @@ function describe() {
 function announceLater(pause) {
   cancelLater();
   keyTimer = setTimeout(announce, pause);
-  document.dispatchEvent(new CustomEvent("dr-busy", { detail: "picker" }));
+  window.dynreferBusy.add("picker");
+  document.dispatchEvent(new Event("dr-busy"));
 }
 
 function cancelLater() {
   clearTimeout(keyTimer);
   keyTimer = 0;
-  document.dispatchEvent(new CustomEvent("dr-done", { detail: "picker" }));
+  window.dynreferBusy.delete("picker");
+  document.dispatchEvent(new Event("dr-busy"));
 }
 
 /** Tells Python about the box, unless it is the one told last. */

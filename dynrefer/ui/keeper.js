@@ -12,11 +12,16 @@ const CURRENT = "dynrefer.current"; // in the tab's own store: the key of the re
 let offered = [];
 let work = Promise.resolve();
 
+function tellBusy(busy) {
+  window.dynreferBusy[busy ? "add" : "delete"]("keeper");
+  document.dispatchEvent(new Event("dr-busy"));
+}
+
 /** Does one thing after another with the store; the page is not idle meanwhile. */
 function queued(task) {
-  document.dispatchEvent(new CustomEvent("dr-busy", { detail: "keeper" }));
+  tellBusy(true);
   const mine = (work = work.then(task).catch((error) => console.warn("This browser keeps nothing:", error)));
-  mine.then(() => mine === work && document.dispatchEvent(new CustomEvent("dr-done", { detail: "keeper" })));
+  mine.then(() => mine === work && tellBusy(false));
   return mine;
 }
 

@@ -1,5 +1,6 @@
-// What the whole page does by itself: Ctrl+V chooses a photograph, and <body data-idle> says whether anything is pending.
-() => {
+// What the whole page does by itself: Ctrl+V chooses a photograph, and <html data-idle> says whether anything is pending.
+// Runs before anything else of the page.
+(() => {
   // Ctrl+V anywhere chooses the picture in the clipboard, as long as a photograph is asked for.
   document.addEventListener("paste", (event) => {
     const input = document.querySelector("#photo input[type=file]");
@@ -15,28 +16,27 @@
   // the visitor last did something: what a press starts is asked for only some milliseconds after it.
   const MOMENT = 150; // ms
   const REQUESTS = /\/(queue\/join|queue\/data|upload|upload_progress|run\/\w+|cancel)\b/;
-  const busy = new Map(); // who -> how many things of theirs are pending
+  const components = (window.dynreferBusy = new Set()); // names of components that are busy
+  const { dataset } = document.documentElement;
+  let requests = 0;
   let timer = 0;
 
   function settle() {
     clearTimeout(timer);
-    document.body.dataset.idle = "false";
-    if (!busy.size) timer = setTimeout(() => (document.body.dataset.idle = "true"), MOMENT);
+    dataset.idle = "false";
+    if (!requests && !components.size) timer = setTimeout(() => (dataset.idle = "true"), MOMENT);
   }
-  function begin(who) {
-    busy.set(who, 1 + (busy.get(who) || 0));
+  function begin() {
+    requests += 1;
     settle();
   }
-  function end(who) {
-    const left = (busy.get(who) || 0) - 1;
-    if (left > 0) busy.set(who, left);
-    else busy.delete(who);
+  function end() {
+    requests -= 1;
     settle();
   }
   for (const kind of ["pointerdown", "pointerup", "click", "keydown", "keyup", "input", "change", "drop", "paste"])
     document.addEventListener(kind, settle, true);
-  document.addEventListener("dr-busy", (event) => busy.set(event.detail, 1) && settle());
-  document.addEventListener("dr-done", (event) => busy.delete(event.detail) && settle());
+  document.addEventListener("dr-busy", settle); // a component has changed the set
 
   async function drain(stream) {
     const reader = stream.getReader();
@@ -61,21 +61,21 @@
   window.fetch = async (...request) => {
     const address = String(request[0]?.url ?? request[0]);
     if (!REQUESTS.test(address)) return fetchPlainly(...request);
-    begin(address);
+    begin();
     try {
       const response = await send(address, request);
       if (!address.includes("queue/data") || !response.body) {
-        end(address);
+        end();
         return response;
       }
       // A stream of answers lasts until its body ends, so that it is read here as well.
       const [theirs, ours] = response.body.tee();
-      drain(ours).finally(() => end(address));
+      drain(ours).finally(() => end());
       return new Response(theirs, response);
     } catch (error) {
-      end(address);
+      end();
       throw error;
     }
   };
   settle();
-}
+})();

@@ -68,7 +68,7 @@ def launch_options(predictor: Predictor) -> dict[str, Any]:
     return {
         "theme": THEME,
         "css": read("page.css"),
-        "js": read("page.js"),
+        "head": f"<script>{read('page.js')}</script>",
         "show_error": False,
         "ssr_mode": False,
         "footer_links": ["api"],

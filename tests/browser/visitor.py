@@ -43,7 +43,7 @@ class App:
 
 def settle(page: Page) -> None:
     """Wait until nothing is pending: the page itself says so, see page.js."""
-    page.wait_for_function("document.body.dataset.idle === 'true'")
+    page.wait_for_function("document.documentElement.dataset.idle === 'true'")
 
 
 def upload(page: Page, photo: Path) -> None:
