@@ -13,7 +13,7 @@
   });
 
   // The page is idle while no request is under way, no component says that it is busy, and a moment has passed since
-  // the visitor last did something: what a press starts is asked for only some milliseconds after it.
+  // the visitor last did something or the page changed: what a press starts is asked for some milliseconds after it.
   const MOMENT = 150; // ms
   const REQUESTS = /\/(queue\/join|queue\/data|upload|upload_progress|run\/\w+|cancel)\b/;
   const components = (window.dynreferBusy = new Set()); // names of components that are busy
@@ -37,6 +37,7 @@
   for (const kind of ["pointerdown", "pointerup", "click", "keydown", "keyup", "input", "change", "drop", "paste"])
     document.addEventListener(kind, settle, true);
   document.addEventListener("dr-busy", settle); // a component has changed the set
+  new MutationObserver(settle).observe(document.documentElement, { childList: true, subtree: true });
 
   async function drain(stream) {
     const reader = stream.getReader();
