@@ -50,7 +50,7 @@ def _own_folder() -> Path:
 def _user() -> str:
     try:
         return "".join(letter for letter in getpass.getuser() if letter.isalnum()) or "user"
-    except (OSError, KeyError):  # a container's user without a name
+    except (OSError, KeyError, ImportError):  # a container's user without a name, a system without names
         return str(getattr(os, "getuid", lambda: "user")())
 
 

@@ -1,8 +1,6 @@
 """What the panels show of a result."""
 
 import re
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -98,11 +96,6 @@ def test_views_are_told_apart_alike_on_the_strip_and_on_the_photograph(result: R
 def test_a_package_without_a_file_of_the_page_is_an_error() -> None:
     with pytest.raises(FileNotFoundError):
         read("missing.css")
-
-
-def test_no_module_of_the_page_needs_one_system() -> None:
-    needed = "import sys; sys.modules.update(resource=None, fcntl=None, pwd=None); import dynrefer.ui"
-    subprocess.run([sys.executable, "-c", needed], check=True, capture_output=True)
 
 
 def test_rectangles_are_the_views_around_the_box_with_the_chosen_marked(result: RegionResult) -> None:
