@@ -41,7 +41,8 @@ class PhotoBoxes:
         boxes = [given.box for given in self.boxes]
         try:
             if self.shares:
-                boxes = fit_boxes([_in_pixels(box, photo.size) for box in boxes], None, photo, say)
+                say(f"{shown(name)} has boxes from 0 to 1; they are read as shares of the photograph")
+                boxes = [_in_pixels(box, photo.size) for box in boxes]
             else:
                 boxes = fit_boxes(boxes, self.stated_size, photo, say)
         except InputError as error:
@@ -103,7 +104,7 @@ class BoxFile:
         if not photo or not str(photo):
             kept = names if len(names) < 2 else []
         else:
-            kept = best_names(names, photo) or _only_number(names, Path(photo))
+            kept = best_names(names, Path(photo)) or _only_number(names, Path(photo))
         groups = [group for group in self.photographs if group.name == "" or group.name in kept]
         if not groups:
             called = shown(Path(photo or "").name) or "this photograph"

@@ -58,12 +58,13 @@ def refer(
         "controls": split_words(controls or ""),
         "coefficients": _numbers(coefficients),
     }
-    Question.checked({name: value for name, value in options.items() if value is not None})
+    question = Question.checked({name: value for name, value in options.items() if value is not None})
+    work.remarks += question.notes
     stopped = False
     with json_list(json_out) as written:
         predictor = Predictor.from_pretrained(model, device, dtype)
         try:
-            for name, given, result in work.answered(predictor, options):
+            for name, given, result in work.answered(predictor, question):
                 if json_out != "-":
                     show(as_text(name, result), needed=written is None)
                 if written is not None:
@@ -72,8 +73,8 @@ def refer(
         except KeyboardInterrupt:
             stopped = True  # what was answered is kept
         work.sum_up()
-        if not work.answers and not stopped:
-            raise InputError("No box could be answered.")
+        if not work.answers:  # the file stays as it was
+            raise KeyboardInterrupt if stopped else InputError("No box could be answered.")
     if stopped:
         raise KeyboardInterrupt
     return SOME_LEFT_OUT if work.left_out else ALL_ANSWERED
@@ -129,11 +130,11 @@ class _Work:
             raise InputError(f"{file.name} has no box for a photograph in {shown(folder.name)}: {work.left_out[0]}")
         return replace(work, photographs=photographs)
 
-    def answered(self, predictor: Predictor, options: dict[str, Any]) -> Iterator[tuple[str, FileBox, RegionResult]]:
+    def answered(self, predictor: Predictor, question: Question) -> Iterator[tuple[str, FileBox, RegionResult]]:
         """Each box's answer under its photograph's name; what cannot be answered goes to `left_out`."""
         asked: deque[tuple[str, list[FileBox]]] = deque()
         try:
-            for results in predictor.refer_many(self._requests(asked), errors="return", **options):
+            for results in predictor.refer_many(self._requests(asked), errors="return", question=question):
                 name, boxes = asked.popleft()
                 if isinstance(results, InputError):
                     self.left_out.append(LeftOut(name, _places(boxes), reason(results)))
@@ -163,9 +164,12 @@ class _Work:
 
     def sum_up(self) -> None:
         """Say on stderr what was made to fit, and what was left out and why."""
-        if self.remarks:
-            more = f" (and {len(self.remarks) - 1} photographs more)" if len(self.remarks) > 1 else ""
-            print(f"{self.remarks[0]}{more}.", file=sys.stderr)
+        kinds: dict[str, list[str]] = {}
+        for words in self.remarks:
+            kinds.setdefault(words.rpartition(";")[2], []).append(words.removesuffix("."))
+        for alike in kinds.values():
+            more = f" (and likewise {len(alike) - 1} more)" if len(alike) > 1 else ""
+            print(f"{alike[0]}{more}.", file=sys.stderr)
         for left in self.left_out:
             print(f"Left out: {left}.", file=sys.stderr)
         if self.left_out:

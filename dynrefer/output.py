@@ -6,8 +6,9 @@ import codecs
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,14 +23,14 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def show(text: str, needed: bool = True) -> None:
-    """Write a text and the line's end to stdout, at once.
+def show(text: str, needed: bool = True, end: str = "\n") -> None:
+    """Write a text and `end` to stdout, at once.
 
     Where nobody reads stdout any more, that is a BrokenPipeError if the text is `needed`, else nothing.
     Raises InputError where it cannot be written for another reason, for example to a full disk.
     """
     try:
-        print(text, flush=True)
+        print(text, end=end, flush=True)
     except BrokenPipeError:
         close_stdout()
         if needed:
@@ -47,21 +48,20 @@ def close_stdout() -> None:
 class JsonList:
     """A list of records in JSON, written one by one."""
 
-    def __init__(self, stream: TextIO, ascii_only: bool = False) -> None:
-        self._stream = stream
+    def __init__(self, write: Callable[[str], object], ascii_only: bool = False) -> None:
+        self._write = write
         self._ascii_only = ascii_only
         self._count = 0
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Write one record."""
         text = json.dumps(record, indent=2, ensure_ascii=self._ascii_only, allow_nan=False)
-        self._stream.write(("[\n" if not self._count else ",\n") + text)
+        self._write(("[\n" if not self._count else ",\n") + text)
         self._count += 1
 
     def end(self) -> None:
         """Write the end of the list."""
-        self._stream.write("\n]\n" if self._count else "[]\n")
-        self._stream.flush()
+        self._write("\n]\n" if self._count else "[]\n")
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def json_list(target: str | None) -> Iterator[JsonList | None]:
     if target is None:
         yield None
     elif target == "-":
-        written = JsonList(sys.stdout, not _holds_all_letters(sys.stdout))
+        written = JsonList(partial(show, end=""), not _holds_all_letters(sys.stdout))
         yield written
         written.end()
     else:
@@ -89,7 +89,7 @@ def _json_file(path: Path) -> Iterator[JsonList]:
     if path.exists() and not path.is_file():  # a device or a pipe: nothing can take its place
         try:
             with path.open("w", encoding="utf-8", errors="backslashreplace") as stream:
-                written = JsonList(stream)
+                written = JsonList(stream.write)
                 yield written
                 written.end()
         except OSError as error:
@@ -99,7 +99,7 @@ def _json_file(path: Path) -> Iterator[JsonList]:
         written_whole(path.resolve()) as aside,
         aside.open("w", encoding="utf-8", errors="backslashreplace") as stream,
     ):
-        written = JsonList(stream)
+        written = JsonList(stream.write)
         yield written
         written.end()
 

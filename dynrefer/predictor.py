@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -13,21 +13,18 @@ import numpy as np
 import torch
 
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
-from dynrefer.decoding import MAX_MEGAPIXELS
 from dynrefer.devices import choose_device, too_little_memory
 from dynrefer.errors import InputError, shown
 from dynrefer.inference import Clock, Inference
 from dynrefer.photo import ImageSource, Photo
 from dynrefer.question import Question
+from dynrefer.requests import BoxLike, Ready, Request, batches
 from dynrefer.results import RegionResult
 from dynrefer.selection import Region, choose_regions
 from dynrefer.text_cache import Progress
 from dynrefer.turns import Turns
 
 TURN = {"cpu": 8, "cuda": 32}  # regions of one asker through the network before the next asker's
-
-BoxLike = Sequence[float] | np.ndarray | torch.Tensor
-Request = tuple[ImageSource, Sequence[BoxLike]]
 
 
 class Predictor:
@@ -182,8 +179,11 @@ class Predictor:
         if not isinstance(requests, Iterable):
             raise InputError(f'requests must be pairs of an image and its boxes, not "{shown(requests)}"')
         checked = self._checked(question, options)
-        batches = self._batches(requests, checked, int(batch_size), generator)
-        return self._answers(batches, checked, errors == "raise")
+
+        def choose(photo: Photo, boxes: object) -> list[Region]:
+            return choose_regions(photo, boxes, checked, self.num_views, self.default_mode, generator)
+
+        return self._answers(batches(requests, choose, int(batch_size)), checked, errors == "raise")
 
     def warm_up(self) -> float:
         """Answer one question about a grey square, so that the first user does not wait; milliseconds it took."""
@@ -206,33 +206,10 @@ class Predictor:
             return Question.checked(question.options() | options, max_views=self.num_views)
         return Question.checked(question or options, max_views=self.num_views)
 
-    def _batches(
-        self, requests: Iterable[Any], question: Question, batch_size: int, generator: torch.Generator | None
-    ) -> Iterator[list[Waiting]]:
-        """Requests made ready, as many as are answered together."""
-        waiting: list[Waiting] = []
-        opened: tuple[Any, Photo] | None = None
-        for request in requests:
-            start = time.perf_counter()
-            regions: list[Region] | InputError
-            try:
-                source, boxes = _pair(request)
-                if opened is None or not _is_same_file(source, opened[0]):
-                    opened = (source, Photo.read(_unchanging(source)))
-                regions = choose_regions(opened[1], boxes, question, self.num_views, self.default_mode, generator)
-            except InputError as error:
-                regions = error
-            waiting.append(Waiting(regions, 1000 * (time.perf_counter() - start)))
-            if _is_enough(waiting, batch_size):
-                yield waiting
-                waiting = []
-        if waiting:
-            yield waiting
-
     def _answers(
-        self, batches: Iterator[list[Waiting]], question: Question, raising: bool
+        self, ready: Iterator[list[Ready]], question: Question, raising: bool
     ) -> Iterator[list[RegionResult] | InputError]:
-        for batch in batches:
+        for batch in ready:
             regions = [region for request in batch for region in request.known]
             answers = iter(self._answer(regions, question, sum(request.views_ms for request in batch)))
             for request in batch:
@@ -265,42 +242,3 @@ class Predictor:
             clock.pause()
             self._turns.give_way()
             clock.resume()
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A request made ready, or why it cannot be answered."""
-
-    regions: list[Region] | InputError
-    views_ms: float
-
-    @property
-    def known(self) -> list[Region]:
-        """The regions to ask about; none where the request cannot be used."""
-        return [] if isinstance(self.regions, InputError) else self.regions
-
-
-def _pair(request: Any) -> tuple[ImageSource, Any]:
-    if not isinstance(request, (tuple, list)) or len(request) != 2:
-        raise InputError(f'a request must be a pair of an image and its list of boxes, not "{shown(request)}"')
-    return request[0], request[1]
-
-
-def _is_same_file(source: Any, opened: Any) -> bool:
-    """Whether a request names the file that was opened last."""
-    return isinstance(source, (str, Path)) and type(source) is type(opened) and source == opened
-
-
-def _unchanging(source: Any) -> Any:
-    """A copy of an array that its owner may fill with the next photograph before this one is answered."""
-    return source.copy() if isinstance(source, np.ndarray) and source.flags.writeable else source
-
-
-def _is_enough(waiting: Sequence[Waiting], batch_size: int) -> bool:
-    """Whether to answer what is waiting: many regions or photographs, large ones, or one that cannot be used."""
-    if isinstance(waiting[-1].regions, InputError):
-        return True
-    photos = {id(region.photo): region.photo for request in waiting for region in request.known}
-    megapixels = sum(photo.width * photo.height for photo in photos.values()) / 1e6
-    regions = sum(len(request.known) for request in waiting)
-    return regions >= batch_size or len(photos) >= batch_size or megapixels >= MAX_MEGAPIXELS

@@ -122,6 +122,9 @@ def test_a_box_is_read_in_every_form_of_table(text: str) -> None:
 def test_shares_of_the_photograph_are_read_where_that_is_certain() -> None:
     assert boxes("image,x1,y1,x2,y2\ncat.jpg,0.25,0,1,0.5\n") == [(160, 0, 640, 213)]
     assert boxes([[0, 0, 1, 1], [0.5, 0.5, 1, 1]]) == [(0, 0, 640, 426), (320, 213, 640, 426)]
+    said: list[str] = []
+    PhotoBoxes.typed([(0.5, 0.5, 1, 1)]).fit(CAT, said.append)
+    assert said == ["cat.jpg has boxes from 0 to 1; they are read as shares of the photograph"]
 
 
 def test_a_box_that_is_one_pixel_or_the_whole_photograph_is_refused() -> None:

@@ -2,7 +2,7 @@
 
 import io
 import json
-import subprocess
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -139,13 +139,23 @@ def test_boxes_of_a_resized_and_of_a_turned_photograph_fit_them(
     refer: Refer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save(tmp_path / "photos" / "small.jpg", 32, 24)
+    save(tmp_path / "photos" / "tiny.jpg", 32, 24)
     save(tmp_path / "photos" / "phone.jpg", 64, 48, orientation=6)
-    file = box_file(tmp_path, ("small.jpg", [16, 8, 32, 16]), ("phone.jpg", [0, 40, 16, 8]), width=64, height=48)
+    file = box_file(
+        tmp_path,
+        ("small.jpg", [16, 8, 32, 16]),
+        ("phone.jpg", [0, 40, 16, 8]),
+        ("tiny.jpg", [0, 0, 64, 48]),
+        width=64,
+        height=48,
+    )
     assert refer(tmp_path / "photos", "--boxes", file, "--json", "-") == 0
     out, err = capsys.readouterr()
-    assert [answer["box"] for answer in json.loads(out)] == [[8, 4, 24, 12], [0, 0, 8, 16]]
-    assert err.startswith("small.jpg is 32 x 24 pixels upright where its file says 64 x 48; the shape is the same")
-    assert "(and 1 photographs more)" in err
+    assert [answer["box"] for answer in json.loads(out)] == [[8, 4, 24, 12], [0, 0, 8, 16], [0, 0, 32, 24]]
+    scaled, turned = err.splitlines()
+    assert scaled.startswith("small.jpg is 32 x 24 pixels upright where its file says 64 x 48; the shape is the same")
+    assert scaled.endswith("(and likewise 1 more).")
+    assert turned.startswith("phone.jpg is 48 x 64 pixels upright where its file says 64 x 48; EXIF turns it")
 
 
 def test_a_photograph_of_another_shape_is_left_out_by_name(
@@ -209,15 +219,33 @@ def test_classes_may_be_a_file(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
-@pytest.mark.parametrize("to_file", [True, False])
-def test_a_full_disk_ends_in_a_sentence(tiny_checkpoint: Path, photographs: Path, to_file: bool) -> None:
-    command = [sys.executable, "-m", "dynrefer", "refer", str(photographs / "cat.jpg"), "--box", "1", "2", "30", "40"]
-    command += ["--model", str(tiny_checkpoint), "--device", "cpu", *(["--json", "/dev/full"] if to_file else [])]
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(command, stdout=None if to_file else full, stderr=subprocess.PIPE, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert "cannot be written" in done.stderr
+@pytest.mark.parametrize(
+    ("output", "options"), [("full", []), ("full", ["--json", "-"]), ("null", ["--json", "/dev/full"])]
+)
+def test_a_full_disk_ends_in_a_sentence(
+    refer: Refer,
+    photographs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    output: str,
+    options: list[str],
+) -> None:
+    with open(f"/dev/{output}", "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert refer(photographs / "cat.jpg", "--box", 1, 2, 30, 40, *options) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_an_answer_nobody_reads_is_still_written_to_the_file(
+    refer: Refer, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        box = ("--box", 1, 2, 30, 40, "--box", 2, 2, 30, 40)
+        assert refer(photographs / "cat.jpg", *box, "--json", tmp_path / "out.json") == 0
+    assert len(json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))) == 2
 
 
 def test_a_screen_without_the_letters_of_a_name_shows_their_codes(
@@ -254,6 +282,13 @@ def test_more_boxes_than_are_asked_at_a_time_are_all_answered(
     (tmp_path / "boxes.csv").write_text("photo,xmin,ymin,xmax,ymax\n" + rows)
     assert refer(photographs / "cat.jpg", "--boxes", tmp_path / "boxes.csv", "--json", "-") == 0
     assert [answer["box"][0] for answer in json.loads(capsys.readouterr().out)] == [0, 1, 2, 3, 4]
+
+
+def test_words_that_the_model_may_not_know_are_said(
+    refer: Refer, photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refer(photographs / "cat.jpg", "--box", 1, 2, 30, 40, "--classes", "猫、犬") == 0
+    assert '"猫" and 1 more may mean little to this model' in capsys.readouterr().err
 
 
 def test_an_uncertain_answer_says_so() -> None:
