@@ -139,6 +139,8 @@ def test_a_request_too_many_is_told_that_the_queue_is_full(api: Api, photo: Path
         answers = [api.call(image, [BOX], None) for _ in range(QUEUE_SIZE + 2 * AT_ONCE)]
     finally:
         api.running.set()
+    accepted = [answer.json()["event_id"] for answer in answers if answer.status_code == 200]
+    assert httpx.get(f"{api.url}gradio_api/call/refer/{accepted[-1]}", timeout=None).text.startswith("event: complete")
     assert answers[0].status_code == 200
     assert answers[-1].status_code == 503
     assert f"Queue is full. Max size is {QUEUE_SIZE}" in answers[-1].text
