@@ -93,9 +93,7 @@ class Inference:
         rows = zip(regions, classes.cpu(), tags.cpu(), attributes.cpu(), captions, strict=True)
         return [self._result(question, notes, *row) for row in rows]
 
-    def class_embeddings(
-        self, names: Sequence[str], give_way: GiveWay, progress: Progress | None = None
-    ) -> Tensor:
+    def class_embeddings(self, names: Sequence[str], give_way: GiveWay, progress: Progress | None = None) -> Tensor:
         """[K, E] of the names in the class template."""
         return self.texts.embed(self.vocabulary.class_texts(names), progress, give_way)
 
@@ -134,9 +132,7 @@ class Inference:
         self._views.update(found)
         return torch.stack([found[key] for key in keys])
 
-    def _scores(
-        self, decoder: QueryDecoder, region: Representation, texts: TextQueries, give_way: GiveWay
-    ) -> Tensor:
+    def _scores(self, decoder: QueryDecoder, region: Representation, texts: TextQueries, give_way: GiveWay) -> Tensor:
         """Logits [S, T]; a list that is decoded whole goes through in parts."""
         queries, summary, belief = region
         if decoder.shortlist:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from dynrefer.model.config import QueryDecoderConfig
 from dynrefer.model.transformer import TransformerLayer
 
-
 SMALLEST = 0.01  # belief below it is as good as none
 
 

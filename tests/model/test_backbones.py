@@ -14,7 +14,8 @@ from tests.model.test_beam_search import own, tiny_t5
 def test_t5_gives_logits_and_gradients_of_transformers(gated: bool) -> None:
     theirs = tiny_t5(0, gated).double()
     ours = own(theirs, gated).double()
-    prompt, mask = torch.randn(2, 40, 16, dtype=torch.float64), torch.ones(2, 40, dtype=torch.long)  # distances beyond the near buckets
+    prompt = torch.randn(2, 40, 16, dtype=torch.float64)
+    mask = torch.ones(2, 40, dtype=torch.long)  # distances beyond the near buckets
     mask[1, 30:] = 0
     labels = torch.randint(2, 30, (2, 25))
     expected = theirs(inputs_embeds=prompt, attention_mask=mask, labels=labels).logits
