@@ -197,7 +197,7 @@ class T5(nn.Module):
         return self.encoder(inputs, _hidden(mask[:, None, None], inputs.dtype))
 
     def decode(self, inputs: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
-        """Embeddings [B, M, D], mask [B, M], captions [B, N] -> the decoder's output at each of their words [B, N, D]."""
+        """Embeddings [B, M, D], mask [B, M], captions [B, N] -> the decoder's output at each word [B, N, D]."""
         encoded = self.encode(inputs, mask)
         start = labels.new_full((len(labels), 1), self.config.decoder_start_token_id)
         written = self.shared(torch.cat([start, labels[:, :-1]], 1))
