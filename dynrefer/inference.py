@@ -226,7 +226,10 @@ class Inference:
         attributes: Tensor,
         caption: Caption | None,
     ) -> RegionResult:
-        """Of the best of the model's own names and logits [K], [N], [A]: put in order before they become probabilities, which may round to the same."""
+        """Of the probability of the model's best own name and logits [K], [N], [A].
+
+        Logits are put in order before they become probabilities, which may round to the same.
+        """
         names, words = question.classes or self.vocabulary.classes, self.vocabulary.attributes
         threshold = self.config.tag_threshold if question.tag_threshold is None else question.tag_threshold
         return RegionResult(
