@@ -126,7 +126,7 @@ class RegionAlign(nn.Module):
         return torch.cat([whole, patches], 1)
 
     def belief(self, cuts: Tensor) -> Tensor | None:
-        """What the encoder's classifier believes of the two closest looks [S, K], out of cuts [S * V, ..]; else None."""
+        """What the encoder's classifier believes of the first two looks [S, K], out of cuts [S * V, ..]; else None."""
         first, count = self.encoder.global_tokens, self.encoder.belief_tokens
         if not count:
             return None

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from dynrefer.model.config import Generation
 from dynrefer.model.t5 import T5
@@ -32,21 +32,26 @@ def can_record(device: torch.device) -> bool:
 class StaticDecoder:
     """T5's decoder, one token a row at a time, with keys and values in buffers that never move."""
 
-    def __init__(self, t5: T5, regions: int, beams: int, prompt: int, length: int) -> None:
-        self.t5, self.regions = t5, regions
+    def __init__(
+        self, t5: T5, regions: int, beams: int, prompt: int, length: int, copy_gate: nn.Module | None = None
+    ) -> None:
+        self.t5, self.regions, self.copy_gate = t5, regions, copy_gate
         self.blocks = cast(Any, t5.decoder.block)
         weight = t5.shared.weight
         layers, heads, size = len(self.blocks), t5.config.num_heads, t5.config.d_kv
         self.past = weight.new_zeros(layers, 2, regions * beams, heads, length, size)
         self.memory = weight.new_zeros(layers, 2, regions, heads, prompt, size)
         self.hidden = weight.new_zeros(regions, 1, 1, prompt)  # added to attention: 0, or the least number there is
+        self.copied = weight.new_zeros(regions, 1 if copy_gate is None else len(weight))
         self.lowest = torch.finfo(weight.dtype).min
         bias = self.blocks[0].layer[0].SelfAttention.compute_bias(length, length)  # [1, H, N, N]
         future = torch.ones(length, length, dtype=torch.bool, device=weight.device).triu(1)
         self.bias = bias.masked_fill(future, self.lowest)
 
-    def remember(self, encoded: Tensor, mask: Tensor) -> None:
-        """Take what the encoder read: encoded [S, P, D], mask [S, P] (1 = token)."""
+    def remember(self, encoded: Tensor, mask: Tensor, copied: Tensor | None = None) -> None:
+        """Take what the encoder read: encoded [S, P, D], mask [S, P] (1 = token), and the words to copy [S, W]."""
+        if copied is not None:
+            self.copied.copy_(copied)
         for block, (keys, values) in zip(self.blocks, self.memory, strict=True):
             attention = block.layer[1].EncDecAttention
             keys.copy_(self._split(attention.k(encoded)))
@@ -68,7 +73,11 @@ class StaticDecoder:
             mixed = self._attention(query, memory[0], memory[1], self.hidden)  # beams of a region share its memory
             x = x + attend.o(self._merge(mixed).view(len(x), 1, -1))
             x = block.layer[2](x)
-        return self.t5.head(self.t5.decoder.final_layer_norm(x))[:, 0]
+        x = self.t5.decoder.final_layer_norm(x)[:, 0]
+        logits = self.t5.head(x)
+        if self.copy_gate is None:
+            return logits
+        return logits + self.copy_gate(x) * self.copied.repeat_interleave(len(x) // self.regions, 0)
 
     def reorder(self, rows: Tensor) -> None:
         """Let row i go on from what row `rows[i]` [B] had written."""
@@ -88,12 +97,20 @@ class StaticDecoder:
 
 @torch.inference_mode()
 def greedy_search(
-    t5: T5, options: Generation, encoded: Tensor, mask: Tensor, told: Tensor | None = None, begins: Tensor | None = None
+    t5: T5,
+    options: Generation,
+    encoded: Tensor,
+    mask: Tensor,
+    told: Tensor | None = None,
+    copied: Tensor | None = None,
+    *,
+    begins: Tensor | None = None,
+    copy_gate: nn.Module | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The likeliest word each time: arguments and results as of `BeamSearch.run`."""
     regions, prompt = mask.shape
-    decoder = StaticDecoder(t5, regions, 1, prompt, options.max_new_tokens)
-    decoder.remember(encoded, mask)
+    decoder = StaticDecoder(t5, regions, 1, prompt, options.max_new_tokens, copy_gate)
+    decoder.remember(encoded, mask, copied)
     sentences = mask.new_full((regions, options.max_new_tokens + 1), t5.config.decoder_start_token_id)
     score, count = encoded.new_zeros(regions, dtype=torch.float32), mask.new_zeros(regions)
     unfinished = torch.ones(regions, dtype=torch.bool, device=mask.device)
@@ -104,9 +121,9 @@ def greedy_search(
         if told is not None:
             words = _directed(words, told, position, begins)
         token = words.argmax(-1)
-        told = unfinished & (token != t5.config.pad_token_id)
-        score += F.log_softmax(words, -1).gather(1, token[:, None])[:, 0] * told
-        count += told
+        wrote = unfinished & (token != t5.config.pad_token_id)
+        score += F.log_softmax(words, -1).gather(1, token[:, None])[:, 0] * wrote
+        count += wrote
         sentences[:, place + 1] = torch.where(unfinished, token, t5.config.pad_token_id)
         unfinished &= token != t5.config.eos_token_id
         if not unfinished.any():
@@ -120,6 +137,7 @@ class BeamSearch:
     Args:
         t5: in evaluation mode; its weights must stay where they are.
         begins: [W] bool, the tokens that begin a word; None where all do.
+        copy_gate: the decoder's output [.., D] -> how much likelier a word to copy gets [.., 1]; None without copying.
         record: replay the step as a CUDA graph; where recording fails, a warning is given and steps run as they are.
     """
 
@@ -132,12 +150,13 @@ class BeamSearch:
         prompt: int,
         *,
         begins: Tensor | None = None,
+        copy_gate: nn.Module | None = None,
         record: bool = False,
     ) -> None:
         self.options, self.start = options, t5.config.decoder_start_token_id
         self.end = t5.config.eos_token_id
         beams, length, device = options.num_beams, options.max_new_tokens, t5.shared.weight.device
-        self.decoder = StaticDecoder(t5, regions, beams, prompt, length)
+        self.decoder = StaticDecoder(t5, regions, beams, prompt, length, copy_gate)
         whole: dict[str, Any] = {"device": device, "dtype": torch.long}
         self.begins = begins
         self.told = torch.zeros(regions, length, **whole)
@@ -153,12 +172,15 @@ class BeamSearch:
         self.graph = self._record(device) if record else None
 
     @torch.inference_mode()
-    def run(self, encoded: Tensor, mask: Tensor, told: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def run(
+        self, encoded: Tensor, mask: Tensor, told: Tensor | None = None, copied: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The best sentence of each region.
 
         Args:
             encoded: the encoder's output [S, P, D]. mask: [S, P], 1 = token.
             told: [S, N], tokens that the sentences have to begin with; 0 where the search is free.
+            copied: [S, W], 1 for the words that may be copied.
 
         Returns:
             Tokens [S, 1 + N], first the start token, filled up with it after the end token; log-scores [S].
@@ -166,7 +188,7 @@ class BeamSearch:
         self._reset()
         if told is not None:
             self.told.copy_(told)
-        self.decoder.remember(encoded, mask)
+        self.decoder.remember(encoded, mask, copied)
         for _ in range(self.options.max_new_tokens):
             if self.graph is not None:
                 self.graph.replay()

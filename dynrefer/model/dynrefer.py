@@ -112,9 +112,7 @@ class DynRefer(nn.Module):
         belief: Tensor | None = None,
     ) -> Tensor:
         """queries [S, Q, D], texts [N, E] -> [S, N]; the sigmoid is the tag's probability."""
-        return self.tagging(
-            queries, self.tag_texts(texts) if isinstance(texts, Tensor) else texts, summary, belief
-        )
+        return self.tagging(queries, self.tag_texts(texts) if isinstance(texts, Tensor) else texts, summary, belief)
 
     def contrast_logits(
         self,

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from dynrefer.model.config import QueryDecoderConfig
 from dynrefer.model.transformer import TransformerLayer
 
-
 SMALLEST = 0.01  # belief below it is as good as none
 
 
@@ -23,7 +22,8 @@ class TextQueries:
     """Texts as one decoder takes them; they do not change from region to region, so a list is prepared once.
 
     Attributes:
-        queries: [T, W]. bilinear: [T, W], or None without the bilinear term. votes: [K, T], see `ClassifierNames`; None without a classifier.
+        queries: [T, W]. bilinear: [T, W], or None without the bilinear term.
+        votes: [K, T], see `ClassifierNames`; None without a classifier.
     """
 
     queries: Tensor

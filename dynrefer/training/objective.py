@@ -96,8 +96,8 @@ class Objective(nn.Module):
         return compute_losses(self.model, batch, bank, weights, texts)
 
 
-def represent(model: DynRefer, batch: Batch) -> tuple[Tensor, Tensor | None]:
-    """Queries [S, Q, D] and summary [S, D] or None of a batch, from its views or from its cached cuts."""
+def represent(model: DynRefer, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Queries, summary and belief of a batch (see `DynRefer.represent`), from its views or from its cached cuts."""
     cuts = batch.cuts
     if cuts is None:
         assert batch.pixels is not None and batch.boxes is not None
@@ -113,13 +113,14 @@ def compute_losses(
     Args:
         texts: the global batch's texts when several processes train together; the batch's own when None.
     """
-    queries, summary = represent(model, batch)
+    region = queries, summary, belief = represent(model, batch)
     losses: dict[str, Tensor] = {}
     if weights.caption:
         losses["caption"] = weights.caption * caption_loss(model, batch, queries, summary, weights)
     if weights.tag:
-        losses["tag"] = weights.tag * asymmetric_loss(model.tag_logits(queries, bank.tags, summary), batch.tags)
-    losses |= _contrast_losses(model, batch, bank, weights, texts or _own_texts(batch), queries, summary)
+        logits = model.tag_logits(queries, bank.tags, summary, belief)
+        losses["tag"] = weights.tag * asymmetric_loss(logits, batch.tags)
+    losses |= _contrast_losses(model, batch, bank, weights, texts or _own_texts(batch), region)
     if weights.sentence and summary is not None:
         cosine = (model.language.sentence(summary) * batch.text).sum(-1)
         losses["sentence"] = weights.sentence * (1 - cosine).mean()
@@ -136,7 +137,7 @@ def caption_loss(
     language = model.language
     sentence = language.sentence(summary) if summary is not None and language.config.sentence_slot else None
     prompt, mask = language.prompt(queries, batch.controls, batch.controls_mask, sentence, batch.style)
-    each = language(prompt, mask, batch.captions, weights.label_smoothing)
+    each = language(prompt, mask, batch.captions, weights.label_smoothing, batch.controls)
     if batch.names_class is None:
         return each.mean()
     share = torch.where(batch.names_class, weights.class_caption, 1.0)
@@ -151,7 +152,7 @@ def text_only_loss(model: DynRefer, batch: Batch, weights: LossWeights) -> Tenso
     prompt, mask = language.prompt(
         None, batch.extra_controls, batch.extra_controls_mask, batch.extra_text, batch.extra_style
     )
-    return language(prompt, mask, batch.extra_captions, weights.label_smoothing).mean()
+    return language(prompt, mask, batch.extra_captions, weights.label_smoothing, batch.extra_controls).mean()
 
 
 def _contrast_losses(
@@ -160,10 +161,10 @@ def _contrast_losses(
     bank: TextBank,
     weights: LossWeights,
     texts: GlobalTexts,
-    queries: Tensor,
-    summary: Tensor | None,
+    region: tuple[Tensor, Tensor | None, Tensor | None],
 ) -> dict[str, Tensor]:
     """What goes through the contrast head: captions, and where weighted, names, classes, distillation, attributes."""
+    queries, summary, belief = region
     losses: dict[str, Tensor] = {}
     parts: dict[str, Tensor] = {}
     if weights.contrast:
@@ -174,7 +175,7 @@ def _contrast_losses(
         parts["distill"] = bank.teacher[batch.teacher_classes]
     split: dict[str, Tensor] = {}
     if parts:
-        logits = model.contrast_logits(queries, torch.cat(list(parts.values())), summary)
+        logits = model.contrast_logits(queries, torch.cat(list(parts.values())), summary, belief)
         split = dict(zip(parts, logits.split([len(p) for p in parts.values()], 1), strict=True))
 
     if "text" in split:

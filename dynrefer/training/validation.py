@@ -99,9 +99,9 @@ class Validation:
         return self._scores(answers)
 
     def _answer(self, model: DynRefer, bank: TextBank, numbers: list[int], batch: Batch, answers: _Answers) -> None:
-        queries, summary = represent(model, with_pixels(batch, model))
+        queries, summary, belief = represent(model, with_pixels(batch, model))
         answers.numbers += numbers
-        answers.classes.append(model.contrast_logits(queries, bank.classes, summary).float().cpu())
+        answers.classes.append(model.contrast_logits(queries, bank.classes, summary, belief).float().cpu())
         templates = model.contrast_logits(queries, bank.attributes, summary).float()
         answers.attributes.append(best_of_groups(templates, bank.attribute_of, bank.num_attributes).cpu())
         answers.losses += self._caption_losses(model, numbers, queries, summary)

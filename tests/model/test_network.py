@@ -48,7 +48,9 @@ def regions(model: DynRefer, count: int) -> tuple[Tensor, Tensor, Tensor]:
     return tokens, torch.cat([corners, corners + sizes], 1), torch.rand(count, 6, generator=generator)
 
 
-def represent(model: DynRefer, tokens: Tensor, boxes: Tensor, geometry: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+def represent(
+    model: DynRefer, tokens: Tensor, boxes: Tensor, geometry: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Queries and summary of the regions."""
     return model.represent(model.align.cut(tokens, boxes), geometry)
 
