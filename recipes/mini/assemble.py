@@ -1,9 +1,10 @@
 """Put the embedded model together out of what the other steps made.
 
-    python -m recipes.mini.assemble OUT RUN --start CHECKPOINT --heads RUN/heads.safetensors --writer RUN/writer.safetensors
+    python -m recipes.mini.assemble OUT RUN --start CHECKPOINT --heads RUN/heads.safetensors
+        --writer RUN/writer.safetensors
 
-Reads vocabulary.json, embeddings.safetensors, tokenizer.json and calibration.json of RUN. Several `--writer` files, runs from
-one start with different seeds, are averaged (Wortsman et al., ICML 2022). Image and text encoder are the start's.
+Reads vocabulary.json, embeddings.safetensors, tokenizer.json and calibration.json of RUN. Several `--writer` files, runs
+from one start with different seeds, are averaged (Wortsman et al., ICML 2022). Both encoders are the start's.
 """
 
 import argparse

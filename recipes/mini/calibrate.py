@@ -3,8 +3,8 @@
     python -m recipes.mini.calibrate RUN --held HELD --start CHECKPOINT --heads RUN/heads.safetensors
 
 HELD is a run of held-out training regions with plain features (`regions --held-out-of`, `features --plain`). Writes
-RUN/calibration.json: scale and bias of names, tags and attributes, so that sigmoid(scale * logit + bias) is how often such an
-answer is right, and thresholds. A name's logit counts against all default names: logit - logsumexp(default names).
+RUN/calibration.json: scale and bias of names, tags and attributes, so that sigmoid(scale * logit + bias) is how often
+such an answer is right, and thresholds. A name's logit counts against all default names: logit - logsumexp(default names).
 """
 
 import argparse

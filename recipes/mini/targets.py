@@ -2,8 +2,8 @@
 
     python -m recipes.mini.targets RUN --start CHECKPOINT
 
-Reads regions.jsonl, vocabulary.json and embeddings.safetensors of RUN; writes RUN/targets: names.json (a list of numbers
-a region), tags.npy (int8 [R, T]: 1 true, 0 false, -1 unknown), texts.npy (float16 [R, E]).
+Reads regions.jsonl, vocabulary.json and embeddings.safetensors of RUN; writes RUN/targets: names.json (a list of
+numbers a region), tags.npy (int8 [R, T]: 1 true, 0 false, -1 unknown), texts.npy (float16 [R, E]).
 """
 
 import argparse
@@ -79,8 +79,8 @@ class Targets:
 class TagLabels:
     """Which tags are true, false or unknown of a region.
 
-    A tag that nobody said is false where it is a name that nothing said is like. Qualities and actions are unknown unless
-    said, or denied by an alternative; where OVAD labelled a region, only those that are no attributes are unknown.
+    A tag that nobody said is false where it is a name that nothing said is like. Qualities and actions are unknown
+    unless said, or denied by an alternative; where OVAD labelled a region, only those that are no attributes are.
     """
 
     def __init__(self, words: Words, embeddings: Tensor) -> None:

@@ -2,8 +2,8 @@
 
     python -m recipes.mini.texts RUN --corpus runs/samples/corpus.jsonl
 
-Reads regions.jsonl and vocabulary.json of RUN (training texts only); writes RUN/texts.jsonl: text, kind and controls, the
-thing first. Two of three captions of whole photographs have no controls: they only count for the tokenizer.
+Reads regions.jsonl and vocabulary.json of RUN (training texts only); writes RUN/texts.jsonl: text, kind and controls,
+the thing first. Two of three captions of whole photographs have no controls: they only count for the tokenizer.
 """
 
 import argparse
@@ -87,7 +87,9 @@ def of_regions(regions: Iterable[Sample]) -> Iterator[_Found]:
         if region.split != "train":
             continue
         if origin(region) == "named":
-            yield from (_Found(normalise(t), "named", normalise(region.name or "")) for t in texts_of(region, "described"))
+            yield from (
+                _Found(normalise(t), "named", normalise(region.name or "")) for t in texts_of(region, "described")
+            )
             continue
         for source in ("described", "grounded"):
             yield from (_Found(normalise(text), source) for text in texts_of(region, source))

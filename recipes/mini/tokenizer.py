@@ -2,8 +2,8 @@
 
     python -m recipes.mini.tokenizer RUN
 
-Reads texts.jsonl and vocabulary.json of RUN; writes RUN/tokenizer.json. A unigram tokenizer trained as usual cut a quarter of the
-names' words into pieces ("b" + "ridge"), of which the small writer made other words; this one keeps of it what spells rare words.
+Reads texts.jsonl and vocabulary.json of RUN; writes RUN/tokenizer.json. A unigram tokenizer trained as usual cut a
+quarter of the names' words into pieces ("b" + "ridge"); of it this one keeps only what spells rare words.
 """
 
 import argparse
@@ -93,9 +93,7 @@ def _weighted(texts: Sequence[WriterText], names: Sequence[str]) -> Iterator[str
             yield from [controls[0]] * GIVEN_WEIGHT
 
 
-def _pieces(
-    usual: Sequence[tuple[str, float]], counts: Counter[str], taken: set[str]
-) -> list[tuple[str, float]]:
+def _pieces(usual: Sequence[tuple[str, float]], counts: Counter[str], taken: set[str]) -> list[tuple[str, float]]:
     """The likeliest pieces that are no whole words, less likely than any word."""
     parts = [(p, s - PIECE_PENALTY) for p, s in usual if len(p) > 1 and p not in taken]
     inner = [piece for piece in parts if not piece[0].startswith(MARK)][:INNER_PIECES]

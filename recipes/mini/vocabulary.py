@@ -1,6 +1,7 @@
 """The words that regions are called and tagged with, out of what the texts say; and their embeddings.
 
-    python -m recipes.mini.vocabulary RUN --start CHECKPOINT --corpus runs/samples/corpus.jsonl --imagenet imagenet_names.json
+    python -m recipes.mini.vocabulary RUN --start CHECKPOINT --corpus runs/samples/corpus.jsonl
+        --imagenet NAMED/imagenet_names.json
 
 Reads RUN/regions.jsonl; writes RUN/vocabulary.json (names, tags, and compounds for `head_nouns`) and
 RUN/embeddings.safetensors. `imagenet_names.json` tells of each class that the encoder's classifier knows its index, its
@@ -37,9 +38,9 @@ MIN_NAME, MIN_KNOWN_NAME = 4, 2  # regions that are called so: any noun, and one
 MIN_TAG, MIN_NEW_TAG = 8, 12  # regions of which it is said: words of the checkpoint's tags, and others
 NOT_NAMES = (
     frozenset(
-        "someone something object area surface top side front back bottom edge end part piece leave away together ahead "
-        "overhead full stopped hidden seated carried raised framed hung bordered dusted tipped laid cast pressed lifted "
-        "displayed silhouetted streaked dotted flat spread run couple figure structure interior rear male female adult "
+        "someone something object area surface top side front back bottom edge end part piece leave away together "
+        "ahead overhead full stopped hidden seated carried raised framed hung bordered dusted tipped laid cast pressed "
+        "lifted displayed silhouetted streaked dotted flat spread run couple figure structure interior rear male female adult "
         "thing set item pair group row line gear background foreground shape symbol other bunch team step portion type "
         "way place kind body base upper lower middle left right center okapus lotus being blur distance air scene view "
         "spot mid space work day night time game match event action trick half scenery competition race performance "

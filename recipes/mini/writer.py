@@ -4,7 +4,7 @@
     python -m recipes.mini.writer regions RUN --start CHECKPOINT --init RUN/writer-text.safetensors
         --out RUN/writer.safetensors --steps 2000 --rate 4e-4
 
-It starts from the checkpoint's language model, whose word embeddings are carried over to the new tokenizer piece by piece.
+It starts from the checkpoint's language model, whose word embeddings are carried over to the new tokenizer.
 `--init` goes on from a former run. Chances and weights below were chosen by reading what was written, not by a search.
 """
 
@@ -58,7 +58,10 @@ def main() -> None:
 
 
 def new_writer(model: DynRefer, tokenizer: Tokenizer) -> LanguageDecoder:
-    """The model's language decoder for another tokenizer: a piece starts from itself, or the mean of what it was before."""
+    """The model's language decoder for another tokenizer, with a gate that copies control words.
+
+    A piece starts from itself, or from the mean of what spelled it before.
+    """
     old, config = model.language, model.config
     assert old.t5 is not None and old.tokenizer is not None
     pieces = -(-tokenizer.get_vocab_size() // MULTIPLE) * MULTIPLE

@@ -28,19 +28,45 @@ END = 1
 HELD_OUT = 400  # every so many'th text is only for checks
 SMOOTHING = 0.05
 KINDS = {  # how often each kind of text is drawn; "thing" draws a thing first, then a text of it
-    "text": {"thing": 0.36, "described": 0.25, "sentence": 0.09, "phrase": 0.09, "grounded": 0.03, "referring": 0.03, "scene": 0.15},
-    "regions": {"thing": 0.5, "described": 0.2, "sentence": 0.06, "phrase": 0.06, "grounded": 0.03, "referring": 0.03, "scene": 0.12},
+    "text": {
+        "thing": 0.36,
+        "described": 0.25,
+        "sentence": 0.09,
+        "phrase": 0.09,
+        "grounded": 0.03,
+        "referring": 0.03,
+        "scene": 0.15,
+    },
+    "regions": {
+        "thing": 0.5,
+        "described": 0.2,
+        "sentence": 0.06,
+        "phrase": 0.06,
+        "grounded": 0.03,
+        "referring": 0.03,
+        "scene": 0.12,
+    },
 }
 SUBJECT_TOLD, WORD_TOLD, NOTHING_TOLD = 0.85, 0.45, 0.08  # chances of a text's own words
 TEXT_SHARE = 0.3  # of a batch of regions that are texts, so that the writer forgets no words
 OTHERS_REGION = 0.6  # of those texts that are shown some other region: the words count, not the region
-PREDICTED, OWN = 0.55, 0.85  # chances (cumulated) that a region's caption is told predictions, its own words; else nothing
+PREDICTED, OWN = (
+    0.55,
+    0.85,
+)  # chances (cumulated) that a region's caption is told predictions, its own words; else nothing
 THINNED, KEPT_WORD = 0.3, 0.7  # of the predictions
 MOST_TAGS = 6
 LONGEST_SENTENCE = 15  # words
 ORIGIN_WEIGHT = {"coco": 1.0, "flickr": 0.75, "named": 1.5}
 TEXT_PIECES, REGION_PIECES, CONTROL_PIECES = 25, 27, 48
-SHOWN = [["snail"], ["coral reef"], ["tree frog", "green"], ["bridge", "gray"], ["paper bag", "brown"], ["loudspeaker", "black"]]
+SHOWN = [
+    ["snail"],
+    ["coral reef"],
+    ["tree frog", "green"],
+    ["bridge", "gray"],
+    ["paper bag", "brown"],
+    ["loudspeaker", "black"],
+]
 
 
 class Example(NamedTuple):
@@ -77,7 +103,9 @@ class TextLessons:
     def draw(self, count: int) -> list[Example]:
         """A batch."""
         texts = (self.any_text() for _ in range(count))
-        return [Example(text.text, self.told(text.controls or [], NOTHING_TOLD), text.kind == "scene") for text in texts]
+        return [
+            Example(text.text, self.told(text.controls or [], NOTHING_TOLD), text.kind == "scene") for text in texts
+        ]
 
     def any_text(self) -> WriterText:
         """A text of a drawn kind."""
@@ -134,10 +162,12 @@ class TextLessons:
     def check(self) -> str:
         """Loss on held-out texts, and what is written of a few words."""
         state, self.rng = self.rng, random.Random(1)
-        held = [Example(t.text, self.told(t.controls or [], NOTHING_TOLD), t.kind == "scene") for t in self.held[:512]]
-        loss = _mean_loss(self, held)
+        loss = _mean_loss(self, [self._told_text(text) for text in self.held[:512]])
         self.rng = state
         return f"{loss:.3f} {self.written([Example('', words, False) for words in SHOWN])}"
+
+    def _told_text(self, text: WriterText) -> Example:
+        return Example(text.text, self.told(text.controls or [], NOTHING_TOLD), text.kind == "scene")
 
     def written(self, examples: Sequence[Example]) -> list[str]:
         """What the writer makes of prompts."""
