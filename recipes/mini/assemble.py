@@ -3,8 +3,8 @@
     python -m recipes.mini.assemble OUT RUN --start CHECKPOINT --heads RUN/heads.safetensors
         --writer RUN/writer.safetensors
 
-Reads vocabulary.json, embeddings.safetensors, tokenizer.json and calibration.json of RUN. Several `--writer` files, runs
-from one start with different seeds, are averaged (Wortsman et al., ICML 2022). Both encoders are the start's.
+Reads vocabulary.json, embeddings.safetensors, tokenizer.json and calibration.json of RUN. Several `--writer` files,
+runs from one start with different seeds, are averaged (Wortsman et al., ICML 2022). Both encoders are the start's.
 """
 
 import argparse

@@ -4,7 +4,7 @@
 
 HELD is a run of held-out training regions with plain features (`regions --held-out-of`, `features --plain`). Writes
 RUN/calibration.json: scale and bias of names, tags and attributes, so that sigmoid(scale * logit + bias) is how often
-such an answer is right, and thresholds. A name's logit counts against all default names: logit - logsumexp(default names).
+such an answer is right, and thresholds. A name's logit counts from the log-sum-exp over all default names.
 """
 
 import argparse

@@ -9,6 +9,7 @@ Writes RUN/features: cuts.npy (float16 [R, V, G + B + 49, C], see `RegionAlign.c
 """
 
 import argparse
+import importlib
 import logging
 import random
 from collections import defaultdict
@@ -125,7 +126,7 @@ def fill(regions: Sequence[Sample], cache: Cache, model: DynRefer, encode: Encod
 class Look:
     """One region as it is seen: crops uint8 [V, side, side, 3], where it lies inside them [V, 4], geometry [6].
 
-    With `rng` its box is jittered, the photograph mirrored half of the time, and a third of the looks have random views.
+    With `rng` the box is jittered, half of the photographs are mirrored, and a third of the looks have random views.
     """
 
     def __init__(self, photo: Photo, mirrored: Photo, box: Box, side: int, rng: random.Random | None) -> None:
@@ -196,7 +197,7 @@ def torch_encoder(model: DynRefer, *, exact: bool) -> Encode:
 
 def openvino_encoder(model: DynRefer, *, exact: bool) -> Encode:
     """The same in OpenVINO, on one thread."""
-    import openvino
+    openvino = importlib.import_module("openvino")  # optional, so that no list of requirements names it
 
     side = model.config.encoder.image_size
     example = torch.zeros(1, side, side, 3, dtype=torch.uint8)

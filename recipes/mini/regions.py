@@ -4,8 +4,8 @@
     python -m recipes.mini.regions HELD --held-out-of RUN
 
 Writes RUN/regions.jsonl: COCO's described or labelled boxes and a share of the others, Flickr's boxes and groups (one
-box around several of a kind), named things twice, since each is augmented anew. With --held-out-of, a draw of the training
-photographs that RUN's feature cache (`features --share`) left out: calibration is fitted on it.
+box around several of a kind), named things twice, since each is augmented anew. With --held-out-of, a draw of
+regions of training photographs that RUN's feature cache (`features --share`) left out: calibration is fitted on it.
 """
 
 import argparse

@@ -134,7 +134,8 @@ def embedded(encoder: TextEncoder, texts: Sequence[str], together: int = 4096) -
     parts = []
     with torch.autocast("cpu", torch.bfloat16):
         for start in tqdm(range(0, len(different), together), unit=f"{together} texts"):
-            parts.append(encoder(different[start : start + together]).half().numpy())
+            part = encoder(different[start : start + together])
+            parts.append(part.half().numpy())
     row = {text: k for k, text in enumerate(different)}
     return np.concatenate(parts)[[row[text] for text in texts]]
 
