@@ -49,7 +49,9 @@ class Judged:
     weights: np.ndarray
 
     def fitted(self) -> tuple[float, float]:
-        """Scale and bias of the probability, by logistic regression."""
+        """Scale and bias of the probability, by logistic regression; as they are where there is nothing to fit."""
+        if len(set(self.right.tolist())) < 2:
+            return 1.0, 0.0
         fit = LogisticRegression(C=np.inf).fit(self.logits[:, None], self.right, self.weights)
         return float(fit.coef_[0, 0]), float(fit.intercept_[0])
 
@@ -119,10 +121,10 @@ class Scores:
 
     def attributes(self) -> Judged:
         """Every labelled attribute."""
-        labelled = [k for k, region in enumerate(self.regions) if region.attributes is not None]
-        labels = np.array([self.regions[k].attributes for k in labelled])
+        unknown = (UNKNOWN,) * self.attribute_logits.shape[1]
+        labels = np.array([region.attributes or unknown for region in self.regions])
         known = labels != UNKNOWN
-        return _even(self.attribute_logits[labelled][known], labels[known] == 1)
+        return _even(self.attribute_logits[known], labels[known] == 1)
 
 
 def same_thing(name: str, other: str) -> bool:
