@@ -11,20 +11,20 @@ from torch import Tensor
 
 from dynrefer.model.beam_search import StaticDecoder
 from dynrefer.model.config import Generation
-from dynrefer.model.language import LanguageDecoder
+from dynrefer.model.language import WORD_MARK, LanguageDecoder
 from tests.tiny import TINY
 
 PIECES = [
     "<pad>",
     "</s>",
     "<unk>",
-    "\u2581",
-    "\u2581dog",
-    "\u2581red",
+    "▁",
+    "▁dog",
+    "▁red",
     "s",
-    "\u2581a",
-    "\u2581cup",
-    "\u2581on",
+    "▁a",
+    "▁cup",
+    "▁on",
     ",",
     "|",
 ]
@@ -71,8 +71,8 @@ def test_pieces_of_control_words_can_be_copied_and_the_marks_between_them_cannot
     decoder = language(gate=1.0)
     ids, _ = decoder.tokenize(["red,dogs|", "cup|"])
     first, second = decoder.copied(ids)
-    assert pieces(first.nonzero()[:, 0]) == ["\u2581dog", "\u2581red", "s"]
-    assert pieces(second.nonzero()[:, 0]) == ["\u2581cup"]  # and not the padding beside the longer one
+    assert pieces(first.nonzero()[:, 0]) == [f"{WORD_MARK}dog", f"{WORD_MARK}red", "s"]
+    assert pieces(second.nonzero()[:, 0]) == [f"{WORD_MARK}cup"]  # and not the padding beside the longer one
 
 
 @pytest.mark.parametrize("beams", [1, 3])

@@ -34,7 +34,7 @@ def network(config: ModelConfig) -> DynRefer:
     assert model.text_encoder is not None and model.align.deform is not None
     torch.nn.init.normal_(model.align.deform.offset_mask.weight, std=0.3)
     if model.classifier_names is not None:
-        torch.nn.init.normal_(model.classifier_names.embeddings, std=0.3)
+        torch.nn.init.normal_(model.classifier_names.embeddings, std=0.1)
         for decoder in (model.tagging, model.contrast):
             torch.nn.init.ones_(decoder.belief_weights)
     model.language.tokenizer = model.text_encoder.tokenizer = tiny_official.words()
