@@ -50,7 +50,9 @@ class StaticDecoder:
 
     def remember(self, encoded: Tensor, mask: Tensor, copied: Tensor | None = None) -> None:
         """Take what the encoder read: encoded [S, P, D], mask [S, P] (1 = token), and the words to copy [S, W]."""
-        if copied is not None:
+        if copied is None:
+            self.copied.zero_()
+        else:
             self.copied.copy_(copied)
         for block, (keys, values) in zip(self.blocks, self.memory, strict=True):
             attention = block.layer[1].EncDecAttention
@@ -122,9 +124,7 @@ def greedy_search(
         written, position = sentences[:, : place + 1], mask.new_tensor([place])
         logits = decoder.step(sentences[:, place], position, written).float()
         words = _discouraged(logits, written, options.repetition_penalty)
-        if told is not None:
-            words = _directed(words, told, position, begins)
-        token = words.argmax(-1)
+        token = (words if told is None else _directed(words, told, position, begins)).argmax(-1)
         wrote = unfinished & (token != t5.config.pad_token_id)
         score += F.log_softmax(words, -1).gather(1, token[:, None])[:, 0] * wrote
         count += wrote

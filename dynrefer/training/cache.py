@@ -1,7 +1,7 @@
 """Frozen features computed once: with them two CPU cores train everything behind the image encoder.
 
 N samples, A variants of each (0 is plain, the others are mirrored, jittered and coloured anew), V views,
-T = G + g * g tokens of width C (see `RegionAlign.cut`), K teacher classes.
+T = G + B + g * g tokens of width C (see `RegionAlign.cut`), K teacher classes.
 """
 
 from __future__ import annotations
@@ -215,8 +215,7 @@ def _check_same(cache: FeatureCache, info: dict[str, Any]) -> None:
 
 def _make(samples: Sequence[Sample], model: DynRefer, folder: Path, settings: CacheSettings) -> None:
     n, a, v, k = len(samples), settings.variants, settings.num_views, settings.teacher_classes
-    tokens = model.config.encoder.global_tokens + model.config.align.output_size**2
-    _reserve(folder / "features.npy", (n, a, v, tokens, model.config.encoder.width), np.float16)
+    _reserve(folder / "features.npy", (n, a, v, model.align.cut_tokens, model.config.encoder.width), np.float16)
     _reserve(folder / "coefficients.npy", (n, a, v), np.float32)
     _reserve(folder / "geometry.npy", (n, a, 6), np.float32)
     _reserve(folder / "teacher.npy", (n, k), np.float16)
