@@ -37,7 +37,7 @@ def test_python_example_prints_a_caption_and_a_class_of_the_list() -> None:
 
 
 def test_command_line_example_prints_json() -> None:
-    command = block("sh", "dynrefer refer assets").strip().replace("python", sys.executable, 1)
+    command = block("sh", "dynrefer refer assets").splitlines()[0].replace("python", sys.executable, 1)
     (entry,) = json.loads(run("bash", "-c", command))
     assert entry["box"] == [258, 148, 594, 658]
 
