@@ -16,6 +16,8 @@ from mcp.client.streamable_http import streamable_http_client
 
 from dynrefer.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 ADDRESS = "http://127.0.0.1:7860"

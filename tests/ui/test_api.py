@@ -212,6 +212,7 @@ def test_photographs_of_one_request_have_a_limit_together(
     assert "megapixels together" in refused["error"]
 
 
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_curl_receives_the_answer(api: Api, photo: Path) -> None:
     data = json.dumps({"data": [api.upload(photo), [BOX], None]})
     address = f"{api.url}gradio_api/call/refer"
@@ -257,6 +258,7 @@ def javascript_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return client
 
 
+@pytest.mark.slow
 def test_the_javascript_client_receives_answers_and_sentences(
     api: Api, photo: Path, javascript_client: Path, tmp_path: Path
 ) -> None:
