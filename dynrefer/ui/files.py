@@ -11,12 +11,13 @@ EXAMPLES = shipped("assets/examples")
 
 
 class Example(TypedDict):
-    """An example photograph in `EXAMPLES` and a box on it, in pixels."""
+    """An example photograph in `EXAMPLES`, a box on it, in pixels, and the names that are right for it, best first."""
 
     file: str
     box: list[float]
     title: str
     about: str
+    names: list[str]
 
 
 def read(name: str) -> str:
