@@ -7,7 +7,7 @@ import pytest
 from dynrefer import Predictor
 from dynrefer.results import RegionResult
 from dynrefer.shipped import shipped
-from dynrefer.ui.files import EXAMPLES, Example, read_examples
+from dynrefer.ui.links import EXAMPLES, Example, read_examples
 
 # Where a caption turns from the thing itself to what is around it: "cup | on a saucer", "man | riding a horse".
 TURN = re.compile(
