@@ -38,15 +38,17 @@ MIN_NAME, MIN_KNOWN_NAME = 4, 2  # regions that are called so: any noun, and one
 MIN_TAG, MIN_NEW_TAG = 8, 12  # regions of which it is said: words of the checkpoint's tags, and others
 NOT_NAMES = (
     frozenset(
-        "someone something object area surface top side front back bottom edge end part piece leave away together "
-        "ahead overhead full stopped hidden seated carried raised framed hung bordered dusted tipped laid cast pressed "
-        "lifted displayed silhouetted streaked dotted flat spread run couple figure structure interior rear male female "
-        "adult thing set item pair group row line gear background foreground shape symbol other bunch team step "
-        "portion type way place kind body base upper lower middle left right center okapus lotus being blur distance air scene view "
-        "spot mid space work day night time game match event action trick half scenery competition race performance "
-        "position kick pose look lot number surroundings stage arm-in-arm adults males females others okapi's person's "
-        "object's corner section slice layer trim print pattern design detail curve bit stroke material asian african "
-        "american caucasian indian chinese hand-in-hand obstacle activity grey silver gold beige blond blonde dark "
+        "someone something object area surface top side front back bottom edge end part piece leave away "
+        "together ahead overhead full stopped hidden seated carried raised framed hung bordered dusted tipped "
+        "laid cast pressed lifted displayed silhouetted streaked dotted flat spread run couple figure "
+        "structure interior rear male female adult thing set item pair group row line gear background "
+        "foreground shape symbol other bunch team step portion type way place kind body base upper lower "
+        "middle left right center okapus lotus being blur distance air scene view spot mid space work day "
+        "night time game match event action trick half scenery competition race performance position kick "
+        "pose look lot number surroundings stage arm-in-arm adults males females others okapi's person's "
+        "object's corner section slice layer trim print pattern design detail curve bit stroke material asian "
+        "african american caucasian indian chinese hand-in-hand obstacle activity grey silver gold beige "
+        "blond blonde dark "
         "light-colored multicolored colorful wooden".split()
     )
     | set(COLOURS)
