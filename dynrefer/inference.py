@@ -78,11 +78,12 @@ class Inference:
         clock.lap("fuse")
         tags = self._calibrated("tags", self._scores(self.model.tagging, region, self._tags, give_way))
         clock.lap("tags")
-        own = self._calibrated("classes", self._scores(self.model.contrast, region, self._classes, give_way))
-        classes = own
+        own = self._scores(self.model.contrast, region, self._classes, give_way)
+        reference = own.float().logsumexp(1, keepdim=True) if self.config.relative_classes else 0.0
+        own = classes = self._calibrated("classes", own - reference)
         if question.classes is not None:
-            asked = self._class_queries(question.classes, give_way)
-            classes = self._calibrated("classes", self._scores(self.model.contrast, region, asked, give_way))
+            asked = self._scores(self.model.contrast, region, self._class_queries(question.classes, give_way), give_way)
+            classes = self._calibrated("classes", asked - reference)
         attributes = self._attribute_logits(region)
         clock.lap("classes and attributes")
         captions: list[Caption] | list[None] = [None] * len(regions)
@@ -91,7 +92,8 @@ class Inference:
             captions = self._captions(region, own, tags, question)
             clock.lap("caption")
         notes = (*question.notes, *self._cut_controls(question))
-        rows = zip(regions, classes.cpu(), tags.cpu(), attributes.cpu(), captions, strict=True)
+        surest = own.amax(1).sigmoid().tolist()
+        rows = zip(regions, surest, classes.cpu(), tags.cpu(), attributes.cpu(), captions, strict=True)
         return [self._result(question, notes, *row) for row in rows]
 
     def class_embeddings(self, names: Sequence[str], give_way: GiveWay, progress: Progress | None = None) -> Tensor:
@@ -219,15 +221,18 @@ class Inference:
         question: Question,
         notes: tuple[str, ...],
         region: Region,
+        surest: float,
         classes: Tensor,
         tags: Tensor,
         attributes: Tensor,
         caption: Caption | None,
     ) -> RegionResult:
-        """Of logits [K], [N] and [A]: put in order before they become probabilities, which may round to the same."""
+        """Of the probability of the model's best own name and logits [K], [N], [A].
+
+        Logits are put in order before they become probabilities, which may round to the same.
+        """
         names, words = question.classes or self.vocabulary.classes, self.vocabulary.attributes
         threshold = self.config.tag_threshold if question.tag_threshold is None else question.tag_threshold
-        likeliest = float(classes.max().sigmoid())
         return RegionResult(
             box=region.box,
             caption=caption,
@@ -236,8 +241,8 @@ class Inference:
             attributes=tuple(Attribute(words[k].name, words[k].type, p) for k, p in _order(attributes, None)),
             views=region.views,
             model=self.name,
-            none_of_these=1 - likeliest,
-            sure=max(likeliest, caption.score if caption else 0.0) >= self.config.sure_threshold,
+            none_of_these=1 - float(classes.max().sigmoid()),
+            sure=surest >= self.config.sure_threshold,
             notes=notes,
         )
 

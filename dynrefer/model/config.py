@@ -170,7 +170,8 @@ class ModelConfig:
     default_mode: Literal["dynamic", "prior:caption", "prior:attributes", "random"] = "dynamic"
     tag_threshold: Chance = 0.7
     calibration: dict[Literal["classes", "attributes", "tags"], Calibration] = field(default_factory=dict)
-    sure_threshold: Chance = 0.0  # an answer is sure where class or caption is at least so probable
+    relative_classes: bool = False  # class logits count from the log-sum-exp over the checkpoint's own classes
+    sure_threshold: Chance = 0.0  # an answer is sure where the best of the checkpoint's own names is so probable
     class_template: Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")] = "the {}"
 
     def __post_init__(self) -> None:

@@ -122,7 +122,7 @@ def test_one_token_at_a_time_gives_the_logits_of_all_at_once() -> None:
     decoder = StaticDecoder(own(t5, gated=False), regions=2, beams=1, prompt=6, length=4)
     decoder.remember(encoded, mask)
     for position in range(4):
-        step = decoder.step(tokens[:, position], torch.tensor([position]))
+        step = decoder.step(tokens[:, position], torch.tensor([position]), tokens[:, : position + 1])
         torch.testing.assert_close(step, whole[:, position], rtol=1e-4, atol=1e-4)
 
 

@@ -32,6 +32,8 @@ from tests.tiny import tiny_model, tiny_vocabulary
 from tests.training.conftest import write_data
 from tests.training.run_worker import write_gradients
 
+pytestmark = pytest.mark.slow
+
 WORKER = Path(__file__).with_name("run_worker.py")
 Write = Callable[..., Path]
 PATIENCE = 900  # seconds for a process that only has to start: others may keep the machine busy
