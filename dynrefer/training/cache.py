@@ -243,9 +243,9 @@ def _reserve(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> Non
 
 
 def encoder_fingerprint(model: DynRefer) -> str:
-    """Names the frozen encoder's weights."""
+    """Names the frozen encoder's weights, and whether its classifier's belief is among the tokens."""
     assert model.encoder is not None
-    digest = sha256()
+    digest = sha256(b"belief" if model.config.encoder.belief else b"")
     for name, value in model.encoder.state_dict().items():
         digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -193,11 +193,27 @@ def test_the_gate_lifts_words_to_copy_alone_and_all_of_a_region_alike() -> None:
     for copy_gate in (None, gate(0.7)):
         decoder = StaticDecoder(t5, 2, 1, 6, 4, copy_gate)
         decoder.remember(encoded, mask, None if copy_gate is None else copied)
-        logits.append(decoder.step(torch.tensor([0, 0]), torch.tensor([0])))
+        logits.append(decoder.step(torch.tensor([0, 0]), torch.tensor([0]), torch.tensor([[0], [0]])))
     rise = logits[1] - logits[0]
     torch.testing.assert_close(rise[copied == 0], torch.zeros(57), rtol=0, atol=1e-5)
     assert rise[0, 4] == pytest.approx(float(rise[0, 11]), rel=1e-4)
     assert (rise[copied == 1].abs() > 1e-3).all()
+
+
+@torch.inference_mode()
+def test_the_gate_does_not_lift_a_word_again_that_is_written() -> None:
+    t5 = own(tiny_t5(1, gated=True), gated=True)
+    encoded, mask = torch.randn(1, 6, 16), torch.ones(1, 6, dtype=torch.long)
+    copied = torch.zeros(1, 30)
+    copied[0, [4, 11]] = 1
+    logits = []
+    for copy_gate in (None, gate(0.7)):
+        decoder = StaticDecoder(t5, 1, 1, 6, 4, copy_gate)
+        decoder.remember(encoded, mask, copied)
+        logits.append(decoder.step(torch.tensor([11]), torch.tensor([0]), torch.tensor([[0, 11]])))
+    rise = (logits[1] - logits[0])[0]
+    assert rise[11] == pytest.approx(0, abs=1e-5)
+    assert abs(rise[4]) > 1e-3
 
 
 @torch.inference_mode()

@@ -89,13 +89,15 @@ def test_training_and_search_see_the_same_logits_of_copied_words() -> None:
     torch.nn.init.normal_(decoder.copy_gate.weight)
     ids, mask = decoder.tokenize(["red|", "cup|"])
     prompt, prompt_mask = decoder.prompt(torch.randn(2, 4, 16), ids, mask)
-    labels = torch.tensor([[5, 4, 1], [8, 9, 1]])
+    labels = torch.tensor([[5, 4, 5, 1], [8, 9, 8, 1]])
     loss = decoder(prompt, prompt_mask, labels, control_ids=ids)
 
-    steps = StaticDecoder(decoder.t5, 2, 1, prompt.shape[1], 3, decoder.copy_gate)
+    steps = StaticDecoder(decoder.t5, 2, 1, prompt.shape[1], 4, decoder.copy_gate)
     steps.remember(decoder.t5.encode(prompt, prompt_mask), prompt_mask, decoder.copied(ids))
-    written = torch.tensor([[0, 5, 4], [0, 8, 9]])
-    logits = torch.stack([steps.step(written[:, place], torch.tensor([place])) for place in range(3)], 1)
+    written = torch.tensor([[0, 5, 4, 5], [0, 8, 9, 8]])
+    logits = torch.stack(
+        [steps.step(written[:, place], torch.tensor([place]), written[:, : place + 1]) for place in range(4)], 1
+    )
     expected = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none").mean(1)
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
 
