@@ -23,7 +23,7 @@ from dynrefer.checkpoint import load_checkpoint
 from dynrefer.datasets.sample import Sample
 from dynrefer.model.text_encoder import TextEncoder
 from dynrefer.tables import read_json
-from recipes.mini.attributes import COLOURS
+from recipes.mini.attributes import ATTRIBUTE_TAGS, COLOURS
 from recipes.mini.regions import origin, read_regions, texts_of
 from recipes.mini.start import EMBEDDINGS
 from recipes.mini.vocabulary import Words, said_names, said_words
@@ -79,17 +79,21 @@ class Targets:
 class TagLabels:
     """Which tags are true, false or unknown of a region.
 
-    A tag that nobody said is false where it is a name that nothing said is like. Qualities and actions are unknown
-    unless said, or denied by an alternative; where OVAD labelled a region, only those that are no attributes are.
+    A tag that nobody said is false; unknown are names that something said is like, and visible qualities (attributes,
+    materials, postures), unless an alternative denies them or OVAD labelled the region. What else is neither a name
+    nor such a quality ("shiny", "holding") is worth saying only where people say it, so it is false elsewhere.
     """
 
     def __init__(self, words: Words, embeddings: Tensor) -> None:
         names, self.known = set(words.names), frozenset(words.known_tags)
         self.number = {tag: k for k, tag in enumerate(words.tags)}
-        self.qualities = np.array([tag not in names for tag in words.tags])
-        self.unlabelled = np.array([tag not in names and tag not in self.known for tag in words.tags])
+        visible = set().union(ATTRIBUTE_TAGS, *ALTERNATIVES)
+        others = np.array([tag not in names for tag in words.tags])
+        self.qualities = np.array([tag not in names and tag in visible for tag in words.tags])
+        self.unlabelled = self.qualities & np.array([tag not in self.known for tag in words.tags])
+        self.ignorable = ~others | self.qualities
         self.alternatives = [(group, self._numbers(group)) for group in ALTERNATIVES]
-        self.alike = (embeddings @ embeddings.T > ALIKE).numpy() & ~self.qualities
+        self.alike = (embeddings @ embeddings.T > ALIKE).numpy() & ~others
 
     def of(self, region: Sample, names: Iterable[str]) -> np.ndarray:
         """The labels [T] of a region that is called `names`."""
@@ -107,7 +111,9 @@ class TagLabels:
             labels[self.unlabelled] = UNKNOWN
         labels[self.alike[true].any(0)] = UNKNOWN
         if origin(region) == "coco":
-            labels[self._numbers(self.known & set(region.ignored_tags))] = UNKNOWN
+            ignored = np.zeros(len(labels), bool)
+            ignored[self._numbers(self.known & set(region.ignored_tags))] = True
+            labels[ignored & self.ignorable] = UNKNOWN
         labels[true] = TRUE
         return labels
 

@@ -53,7 +53,7 @@ def main() -> None:
     if args.stage == "text":
         schedule = Schedule(args.steps, args.rate, warmup=200, floor=0.05)
     else:
-        schedule = Schedule(args.steps, args.rate, averaging=0.997)
+        schedule = Schedule(args.steps, args.rate, averaging=0.99)
     train(writer, lambda _: {"caption": lessons.loss(lessons.draw(args.batch))}, schedule, args.out, lessons.check)
 
 

@@ -55,7 +55,12 @@ PREDICTED, OWN = (
     0.85,
 )  # chances (cumulated) that a region's caption is told predictions, its own words; else nothing
 THINNED, KEPT_WORD = 0.3, 0.7  # of the predictions
-MOST_TAGS = 6
+MOST_TAGS = 5
+TOLD_QUALITIES = frozenset(  # tags that are no names and that captions say
+    "white standing black blue red sitting gray green brown small wooden large yellow young riding smiling walking open "
+    "colorful empty striped tan pink lying closed old flying furry dirty wet purple ceramic running jumping floral folded "
+    "checkered spotted sleeping swimming".split()
+)
 LONGEST_SENTENCE = 15  # words
 ORIGIN_WEIGHT = {"coco": 1.0, "flickr": 0.75, "named": 1.5}
 TEXT_PIECES, REGION_PIECES, CONTROL_PIECES = 25, 27, 48
@@ -134,7 +139,7 @@ class TextLessons:
             labels, _ = pad([[*self.ids(example.text)[: self.longest], END] for example in examples])
             written = labels != 0
             decoded = t5.decode(*self.prompt(examples, told), labels)[written]
-            copied = self.writer.copied(controls)[written.nonzero()[:, 0]]
+            copied = self.writer.uncopied(labels, self.writer.copied(controls))[written]
             logits = t5.head(decoded).float() + self.writer.copy_gate(decoded).float() * copied
             return F.cross_entropy(logits, labels[written], label_smoothing=SMOOTHING)
 
@@ -184,6 +189,7 @@ class RegionLessons(TextLessons):
         super().__init__(writer, run, rng)
         self.vocabulary, self.predictions = Words.of(run), Predictions(run / PREDICTIONS)
         self.calibration = read_json(run / CALIBRATION, "names", "tags", "thresholds")
+        self.tellable = TOLD_QUALITIES | set(self.vocabulary.names)
         self.of_rows: dict[int, list[tuple[str, float]]] = {}
         self.rows: list[int] = []
         self.chances: list[float] = []
@@ -227,7 +233,8 @@ class RegionLessons(TextLessons):
         found, thresholds = self.predictions, self.calibration["thresholds"]
         names = _probability(found.name_logits[row], self.calibration["names"])
         tags = _probability(found.tag_logits[row], self.calibration["tags"])
-        sure = [self.vocabulary.tags[k] for k, p in zip(found.tags[row], tags, strict=True) if p >= thresholds["tag"]]
+        likely = [self.vocabulary.tags[k] for k, p in zip(found.tags[row], tags, strict=True) if p >= thresholds["tag"]]
+        sure = [tag for tag in likely if tag in self.tellable]
         best = [self.vocabulary.names[found.names[row][0]]] if names[0] >= thresholds["name"] else []
         return list(dict.fromkeys([*best, *sure[:MOST_TAGS]]))
 

@@ -10,6 +10,8 @@ from dynrefer.errors import InputError
 from dynrefer.evaluation import meteor as module
 from dynrefer.evaluation.meteor import Meteor, plain_scores, require_java, score_captions, tokenise
 
+pytestmark = pytest.mark.slow
+
 CAPTIONS = ["A man, riding a horse.", "two dogs on the grass", "a cup"]
 REFERENCES = [["A man riding a brown horse", "man on a horse"], ["Dogs playing on grass."], ["a white mug", "the mug"]]
 

@@ -265,6 +265,7 @@ def one_java(meteor: Meteor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "Meteor", lambda: contextlib.nullcontext(meteor))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_java")
 def test_captions_name_both_protocols_and_that_the_texts_are_not_by_people(run: Run, tmp_path: Path) -> None:
     metrics = run("captions", data=photographs(tmp_path / "album", "1.png", "2.png"))

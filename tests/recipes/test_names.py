@@ -2,7 +2,7 @@ import pytest
 
 from recipes.mini.names import as_name, head_nouns
 
-COMPOUNDS = frozenset({"tennis racket", "bowl of soup", "swimming pool"})
+COMPOUNDS = frozenset({"tennis racket", "bowl of soup"})
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,6 @@ COMPOUNDS = frozenset({"tennis racket", "bowl of soup", "swimming pool"})
         ("the man's red hat", ["hat"]),
         ("two young men in suits", ["man"]),
         ("a painted wall", ["wall"]),
-        ("a swimming pool behind a house", ["swimming pool", "pool"]),
         ("sitting", ["sitting"]),
         ("lower", []),
         ("", []),

@@ -6,7 +6,7 @@ from dynrefer.datasets.sample import RegionText, Sample
 from recipes.mini.targets import FALSE, TRUE, UNKNOWN, TagLabels
 from recipes.mini.vocabulary import Words
 
-TAGS = ("dog", "bridge", "puppy", "red", "blue", "wooden", "shiny")
+TAGS = ("dog", "bridge", "puppy", "red", "blue", "wooden", "brick", "shiny")
 WORDS = Words(("dog", "bridge", "puppy"), TAGS, ("dog", "red", "blue", "wooden"), frozenset())
 
 
@@ -36,10 +36,10 @@ def found(sample: Sample, names: list[str]) -> dict[str, int]:
     return dict(zip(TAGS, labels().of(sample, names).tolist(), strict=True))
 
 
-def test_qualities_that_nobody_said_are_unknown() -> None:
+def test_visible_qualities_that_nobody_said_are_unknown_and_other_words_false() -> None:
     tags = found(region("a dog"), ["dog"])
 
-    assert (tags["dog"], tags["red"], tags["wooden"], tags["shiny"]) == (TRUE, UNKNOWN, UNKNOWN, UNKNOWN)
+    assert (tags["dog"], tags["red"], tags["wooden"], tags["shiny"]) == (TRUE, UNKNOWN, UNKNOWN, FALSE)
 
 
 def test_other_names_are_false_unless_they_are_like_one_that_was_said() -> None:
@@ -54,10 +54,10 @@ def test_who_says_red_denies_blue() -> None:
     assert (tags["red"], tags["blue"], tags["wooden"]) == (TRUE, FALSE, UNKNOWN)
 
 
-def test_labelled_regions_leave_open_only_qualities_that_are_no_attributes() -> None:
+def test_labelled_regions_leave_open_only_qualities_outside_the_labels() -> None:
     tags = found(region("dog", photo="train/1.jpg", attributes=(1, 0)), ["dog"])
 
-    assert (tags["red"], tags["wooden"], tags["shiny"]) == (FALSE, FALSE, UNKNOWN)
+    assert (tags["red"], tags["wooden"], tags["brick"]) == (FALSE, FALSE, UNKNOWN)
 
 
 def test_a_region_of_which_no_tag_is_known_teaches_none() -> None:
