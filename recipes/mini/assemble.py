@@ -24,9 +24,8 @@ from dynrefer.model.config import ModelConfig
 from dynrefer.tables import read_json
 from dynrefer.vocabulary import Vocabulary
 from recipes.mini.calibrate import CALIBRATION
-from recipes.mini.heads import Heads
 from recipes.mini.loop import load_average
-from recipes.mini.start import EMBEDDINGS, start_of
+from recipes.mini.start import EMBEDDINGS, Heads, start_of
 from recipes.mini.tokenizer import TOKENIZER
 from recipes.mini.vocabulary import Words, default_names
 from recipes.mini.writer import new_writer

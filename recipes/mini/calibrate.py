@@ -24,11 +24,10 @@ from dynrefer.evaluation.metrics import calibration_bins, expected_calibration_e
 from dynrefer.model import DynRefer
 from recipes.mini.features import FOLDER as FEATURES
 from recipes.mini.features import Cache
-from recipes.mini.heads import Heads
 from recipes.mini.loop import load_average
 from recipes.mini.region_lessons import attribute_logits
 from recipes.mini.regions import read_regions
-from recipes.mini.start import EMBEDDINGS, start_of
+from recipes.mini.start import EMBEDDINGS, Heads, start_of
 from recipes.mini.targets import UNKNOWN, TagLabels
 from recipes.mini.vocabulary import Words, default_names, said_names
 

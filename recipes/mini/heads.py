@@ -2,7 +2,8 @@
 
     python -m recipes.mini.heads RUN --start CHECKPOINT --out RUN/heads.safetensors --steps 650 [--init HEADS]
 
-Trained are alignment, resampler, summary, both decoders and the sentence head; encoders and writer stay as they are.
+Trained are alignment, resampler, summary, both decoders and the sentence head; with --decoders only the decoders, on the
+queries of RUN/predictions, which then stay as they are. Encoders and writer are frozen.
 Weights of the losses were chosen so that names lead and none of the others falls back; no grid was searched.
 """
 
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dynrefer.evaluation.metrics import attribute_precisions, class_accuracy
@@ -21,28 +22,16 @@ from dynrefer.model import DynRefer
 from dynrefer.model.query_decoder import TextQueries
 from dynrefer.training.losses import attribute_loss
 from recipes.mini.loop import Schedule, load_average, train
+from recipes.mini.predictions import FOLDER as PREDICTIONS
+from recipes.mini.predictions import Predictions
 from recipes.mini.region_lessons import Batch, Lessons
-from recipes.mini.start import start_of
+from recipes.mini.start import DECODERS, TRAINED, Heads, start_of
 
-TRAINED = ("align", "resampler", "summary", "tagging", "contrast")
 SAME_TEXT = 0.97
 HIDDEN = -30.0  # logit of what may or may not be true
 BELIEVED = 0.35  # the classifier's least certainty that is distilled
 MOST_NAMES, MOST_CLASSED, MOST_LABELLED = 64, 24, 12  # of a batch, decoded for names, classes and attributes
 SHOWN_REGIONS = 600  # of each data set in a check
-
-
-class Heads(nn.Module):
-    """The network with a bias each for what names and tags are judged by; calibration takes the biases' place later."""
-
-    def __init__(self, model: DynRefer) -> None:
-        super().__init__()
-        self.model = model
-        self.name_bias = nn.Parameter(torch.zeros(()))
-        self.tag_bias = nn.Parameter(torch.zeros(()))
-        self.cheap_tag_bias = nn.Parameter(torch.tensor(-6.0))
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name.split(".")[0] in TRAINED or "sentence_head" in name)
 
 
 def main() -> None:
@@ -55,6 +44,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=4e-4)
     parser.add_argument("--init", type=Path, help="weights of a former run of this step, to go on from")
+    parser.add_argument("--decoders", action="store_true", help="the decoders alone, on RUN/predictions")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -63,28 +53,34 @@ def main() -> None:
     torch.set_flush_denormal(True)
     rng = np.random.default_rng(args.seed)
     checkpoint, model = start_of(args.start, args.run)
-    heads, lessons = Heads(model), Lessons(args.run, checkpoint)
+    heads = Heads(model, DECODERS if args.decoders else TRAINED)
+    lessons = Lessons(args.run, checkpoint)
     if args.init:
         load_average(heads, args.init)
 
-    def losses(_: int) -> dict[str, Tensor]:
-        with torch.autocast("cpu", torch.bfloat16):
-            return step_losses(heads, lessons, lessons.draw(args.batch, rng))
+    known = Predictions(args.run / PREDICTIONS) if args.decoders else None
 
-    schedule = Schedule(args.steps, args.rate, weight_decay=0.05, decay_vectors=False)
+    def losses(_: int) -> dict[str, Tensor]:
+        rows = lessons.draw(args.batch, lessons.cache.done if known is None else known.done, rng)
+        with torch.autocast("cpu", torch.bfloat16):
+            if known is not None:
+                return decoder_losses(heads, lessons, Batch.remembered(model, lessons, known, rows))
+            batch = Batch.seen(model, lessons, rows)
+            return decoder_losses(heads, lessons, batch) | sentence_losses(model, lessons, batch)
+
+    warmup, averaging = (50, 0.995) if args.decoders else (100, 0.998)
+    schedule = Schedule(args.steps, args.rate, warmup, averaging=averaging, weight_decay=0.05, decay_vectors=False)
     # On a CPU the fused attention's backward pass is slower at these sizes than plain matrix products.
     with sdpa_kernel(SDPBackend.MATH):
         train(heads, losses, schedule, args.out, lambda: json.dumps(scores(model, lessons)))
 
 
-def step_losses(heads: Heads, lessons: Lessons, rows: np.ndarray) -> dict[str, Tensor]:
-    """Every loss of a batch, weighted."""
-    batch = Batch(heads.model, lessons, rows)
+def decoder_losses(heads: Heads, lessons: Lessons, batch: Batch) -> dict[str, Tensor]:
+    """Names, classes, attributes and tags of a batch, weighted."""
     return {
         **name_losses(heads, lessons, batch),
         **class_losses(heads.model, lessons, batch),
         **tag_losses(heads, lessons, batch),
-        **sentence_losses(heads.model, lessons, batch),
     }
 
 
@@ -202,7 +198,7 @@ def scores(model: DynRefer, lessons: Lessons) -> dict[str, float]:
         right, classes, attributes = [], [], []
         for part in np.array_split(rows, max(1, len(rows) // 64)) if len(rows) else ():
             with torch.autocast("cpu", torch.bfloat16):
-                batch = Batch(model, lessons, part)
+                batch = Batch.seen(model, lessons, part)
                 best = model.contrast(batch.queries, texts, batch.summary, batch.belief).argmax(1).tolist()
                 said = [lessons.targets.names[row] for row in part]
                 right += [k in names for k, names in zip(best, said, strict=True) if names]

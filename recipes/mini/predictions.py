@@ -2,7 +2,7 @@
 
     python -m recipes.mini.predictions RUN --start CHECKPOINT --heads RUN/heads.safetensors [--part 0 --parts 2]
 
-Writes RUN/predictions: queries.npy (float16 [R, Q, D]), sentences.npy [R, E], names.npy and tags.npy (numbers, int16
+Writes RUN/predictions: queries.npy (float16 [R, Q, D]), summaries.npy [R, D], sentences.npy [R, E], names.npy and tags.npy (numbers, int16
 [R, 8] and [R, 16], best first) with name_logits.npy and tag_logits.npy, done.npy. Goes on where it stopped.
 """
 
@@ -19,9 +19,8 @@ from dynrefer.model import DynRefer
 from dynrefer.model.query_decoder import TextQueries
 from recipes.mini.features import FOLDER as FEATURES
 from recipes.mini.features import Cache
-from recipes.mini.heads import Heads
 from recipes.mini.loop import load_average
-from recipes.mini.start import EMBEDDINGS, start_of
+from recipes.mini.start import EMBEDDINGS, Heads, start_of
 from recipes.mini.vocabulary import Words, default_names
 
 FOLDER = "predictions"
@@ -34,10 +33,11 @@ class Predictions:
     """The arrays, mapped; row r belongs to region r."""
 
     def __init__(self, folder: Path, mode: str = "r") -> None:
-        names = ("queries", "sentences", "names", "name_logits", "tags", "tag_logits", "done")
-        self.queries, self.sentences, self.names, self.name_logits, self.tags, self.tag_logits, self.done = (
+        names = ("queries", "summaries", "sentences", "names", "name_logits", "tags", "tag_logits", "done")
+        self.queries, self.summaries, self.sentences, *others = (
             np.load(folder / f"{name}.npy", mmap_mode=mode) for name in names
         )
+        self.names, self.name_logits, self.tags, self.tag_logits, self.done = others
 
 
 def main() -> None:
@@ -63,6 +63,7 @@ def open_predictions(folder: Path, count: int, model: DynRefer) -> Predictions:
     config = model.config
     shapes: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
         "queries": ((count, config.resampler.queries, config.resampler.width), np.float16),
+        "summaries": ((count, config.resampler.width), np.float32),
         "sentences": ((count, config.text_encoder.width), np.float16),
         "names": ((count, KEPT["names"]), np.int16),
         "name_logits": ((count, KEPT["names"]), np.float16),
@@ -93,6 +94,7 @@ def fill(model: DynRefer, words: Words, run: Path, cache: Cache, out: Prediction
             queries, summary, belief = model.represent(*cache.read(part))
             assert summary is not None
             out.queries[part] = queries.half().numpy()
+            out.summaries[part] = summary.float().numpy()
             out.sentences[part] = model.language.sentence(summary).half().numpy()
             logits = model.contrast(queries, names, summary, belief).float()
             best = (logits - logits.logsumexp(1, keepdim=True)).topk(KEPT["names"], 1)

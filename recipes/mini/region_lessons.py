@@ -1,5 +1,8 @@
 """The regions as the heads learn them: their targets, how often each is drawn, and batches of cached features."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ from dynrefer.model.query_decoder import QueryDecoder, TextQueries
 from dynrefer.vocabulary import best_of_groups
 from recipes.mini.features import FOLDER as FEATURES
 from recipes.mini.features import Cache
+from recipes.mini.predictions import Predictions
 from recipes.mini.regions import area, origin, read_regions
 from recipes.mini.start import EMBEDDINGS
 from recipes.mini.targets import Targets
@@ -53,9 +57,9 @@ class Lessons:
         weight = weight * np.where((self.labels >= 0).any(1), 1.6, 1.0)
         return weight * np.where([bool(found) for found in names], 1.0, 0.3)
 
-    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Rows of different cached training regions, sorted."""
-        ready = np.flatnonzero(self.training & (np.asarray(self.cache.done) == 1))
+    def draw(self, count: int, done: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Rows of different training regions that are done, sorted."""
+        ready = np.flatnonzero(self.training & (np.asarray(done) == 1))
         chance = self.weight[ready] / self.weight[ready].sum()
         return np.sort(rng.choice(ready, count, replace=False, p=chance))
 
@@ -71,14 +75,31 @@ class Lessons:
         return labels
 
 
+@dataclass(frozen=True)
 class Batch:
-    """Regions as the heads see them: queries, summary and the classifier's belief."""
+    """Regions as the decoders see them: rows [S], queries [S, Q, D], summary [S, D] and the classifier's belief [S, K]."""
 
-    def __init__(self, model: DynRefer, lessons: Lessons, rows: np.ndarray) -> None:
-        self.rows = rows
-        self.queries, summary, belief = model.represent(*lessons.cache.read(rows))
+    rows: np.ndarray
+    queries: Tensor
+    summary: Tensor
+    belief: Tensor
+
+    @classmethod
+    def seen(cls, model: DynRefer, lessons: Lessons, rows: np.ndarray) -> Batch:
+        """What the model makes of the cached features."""
+        queries, summary, belief = model.represent(*lessons.cache.read(rows))
         assert summary is not None and belief is not None
-        self.summary, self.belief = summary, belief
+        return cls(rows, queries, summary, belief)
+
+    @classmethod
+    def remembered(cls, model: DynRefer, lessons: Lessons, predictions: Predictions, rows: np.ndarray) -> Batch:
+        """What a model whose predictions were written made of them; only the belief is read from the features."""
+        config = model.config.encoder
+        tokens = torch.from_numpy(lessons.cache.cuts[rows, :, : config.global_tokens + config.belief_tokens])
+        belief = model.align.belief(tokens.flatten(0, 1).float())
+        assert belief is not None
+        queries = torch.from_numpy(predictions.queries[rows].astype(np.float32))
+        return cls(rows, queries, torch.from_numpy(predictions.summaries[rows]), belief)
 
     def cheap(self, decoder: QueryDecoder, texts: TextQueries, *, believe: bool = True) -> Tensor:
         """The cheap terms [S, T], with or without belief."""

@@ -3,12 +3,13 @@
 Every step reads it in the same way, so that features, heads and writer fit each other.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
 from dynrefer.model import DynRefer
@@ -16,6 +17,21 @@ from dynrefer.model import DynRefer
 SHORTLIST = 96  # names or tags that are decoded at inference
 BELIEF_WEIGHTS = (2.0, 0.5)  # of belief and of its logarithm, before training
 EMBEDDINGS = "embeddings.safetensors"
+TRAINED = ("align", "resampler", "summary", "tagging", "contrast", "language.sentence_head")
+DECODERS = ("tagging", "contrast")
+
+
+class Heads(nn.Module):
+    """The network with a bias each for what names and tags are judged by; calibration takes the biases' place later."""
+
+    def __init__(self, model: DynRefer, trained: Sequence[str] = TRAINED) -> None:
+        super().__init__()
+        self.model = model
+        self.name_bias = nn.Parameter(torch.zeros(()))
+        self.tag_bias = nn.Parameter(torch.zeros(()))
+        self.cheap_tag_bias = nn.Parameter(torch.tensor(-6.0))
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(any(name.startswith(part) for part in trained))
 
 
 def start_model(checkpoint: Checkpoint, embeddings: dict[str, Tensor] | None = None) -> DynRefer:
