@@ -2,8 +2,8 @@
 
     python -m recipes.mini.heads RUN --start CHECKPOINT --out RUN/heads.safetensors --steps 650 [--init HEADS]
 
-Trained are alignment, resampler, summary, both decoders and the sentence head; with --decoders only the decoders, on the
-queries of RUN/predictions, which then stay as they are. Encoders and writer are frozen.
+Trained are alignment, resampler, summary, both decoders and the sentence head; with --decoders the decoders alone, on
+the queries of RUN/predictions, which then stay as they are. Encoders and writer are frozen.
 Weights of the losses were chosen so that names lead and none of the others falls back; no grid was searched.
 """
 
@@ -21,7 +21,7 @@ from dynrefer.evaluation.metrics import attribute_precisions, class_accuracy
 from dynrefer.model import DynRefer
 from dynrefer.model.query_decoder import TextQueries
 from dynrefer.training.losses import attribute_loss
-from recipes.mini.loop import Schedule, load_average, train
+from recipes.mini.loop import Schedule, train
 from recipes.mini.predictions import FOLDER as PREDICTIONS
 from recipes.mini.predictions import Predictions
 from recipes.mini.region_lessons import Batch, Lessons
@@ -55,8 +55,6 @@ def main() -> None:
     checkpoint, model = start_of(args.start, args.run)
     heads = Heads(model, DECODERS if args.decoders else TRAINED)
     lessons = Lessons(args.run, checkpoint)
-    if args.init:
-        load_average(heads, args.init)
 
     known = Predictions(args.run / PREDICTIONS) if args.decoders else None
 
@@ -72,7 +70,7 @@ def main() -> None:
     schedule = Schedule(args.steps, args.rate, warmup, averaging=averaging, weight_decay=0.05, decay_vectors=False)
     # On a CPU the fused attention's backward pass is slower at these sizes than plain matrix products.
     with sdpa_kernel(SDPBackend.MATH):
-        train(heads, losses, schedule, args.out, lambda: json.dumps(scores(model, lessons)))
+        train(heads, losses, schedule, args.out, lambda: json.dumps(scores(model, lessons)), args.init)
 
 
 def decoder_losses(heads: Heads, lessons: Lessons, batch: Batch) -> dict[str, Tensor]:

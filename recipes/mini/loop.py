@@ -64,10 +64,10 @@ class Average:
             module.load_state_dict(own, strict=False)
             module.train()
 
-    def save(self, file: Path) -> None:
-        """Write the averaged weights, whole or not at all."""
+    def save(self, file: Path, others: Mapping[str, Tensor]) -> None:
+        """Write the averaged weights, and `others` that were not trained, whole or not at all."""
         with written_whole(file) as draft:
-            save_file(self.values, draft)
+            save_file({**others, **self.values}, draft)
 
 
 def load_average(module: nn.Module, file: Path) -> None:
@@ -83,11 +83,16 @@ def train(
     schedule: Schedule,
     out: Path,
     check: Callable[[], Any],
+    init: Path | None = None,
 ) -> None:
     """Take the steps, each on the sum of `losses(step)`, and write the averaged weights to `out` now and then.
 
-    `check` says how the averaged weights do; it is asked every few minutes and at the end.
+    `check` says how the averaged weights do; it is asked every few minutes and at the end. `init` is a former `out` to go
+    on from.
     """
+    if init is not None:
+        load_average(module, init)
+    others = load_file(init) if init is not None else {}
     optimiser = _optimiser(module, schedule)
     average = Average(module, schedule.averaging)
     recent: dict[str, list[float]] = defaultdict(list)
@@ -111,7 +116,7 @@ def train(
         if time.monotonic() - last_check > CHECK_SECONDS or step + 1 == schedule.steps:
             with average.applied(module):
                 print("check", check(), flush=True)
-            average.save(out)
+            average.save(out, others)
             last_check = time.monotonic()
 
 

@@ -77,7 +77,7 @@ class Lessons:
 
 @dataclass(frozen=True)
 class Batch:
-    """Regions as the decoders see them: rows [S], queries [S, Q, D], summary [S, D] and the classifier's belief [S, K]."""
+    """Regions as the decoders see them: rows [S], queries [S, Q, D], summary [S, D], the classifier's belief [S, K]."""
 
     rows: np.ndarray
     queries: Tensor

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from dynrefer.checkpoint import load_checkpoint
 from dynrefer.model import DynRefer
 from dynrefer.model.language import LanguageDecoder
-from recipes.mini.loop import Schedule, load_average, train
+from recipes.mini.loop import Schedule, train
 from recipes.mini.tokenizer import MARK, SPECIAL, TOKENIZER
 from recipes.mini.writer_lessons import RegionLessons, TextLessons
 
@@ -45,8 +45,6 @@ def main() -> None:
     torch.manual_seed(args.seed)
     rng = random.Random(args.seed)
     writer = new_writer(load_checkpoint(args.start).model, Tokenizer.from_file(str(args.run / TOKENIZER)))
-    if args.init:
-        load_average(writer, args.init)
     for name, parameter in writer.named_parameters():
         parameter.requires_grad_("sentence_head" not in name)
     lessons = (TextLessons if args.stage == "text" else RegionLessons)(writer, args.run, rng)
@@ -54,7 +52,14 @@ def main() -> None:
         schedule = Schedule(args.steps, args.rate, warmup=200, floor=0.05)
     else:
         schedule = Schedule(args.steps, args.rate, averaging=0.99)
-    train(writer, lambda _: {"caption": lessons.loss(lessons.draw(args.batch))}, schedule, args.out, lessons.check)
+    train(
+        writer,
+        lambda _: {"caption": lessons.loss(lessons.draw(args.batch))},
+        schedule,
+        args.out,
+        lessons.check,
+        args.init,
+    )
 
 
 def new_writer(model: DynRefer, tokenizer: Tokenizer) -> LanguageDecoder:

@@ -58,8 +58,8 @@ THINNED, KEPT_WORD = 0.3, 0.7  # of the predictions
 MOST_TAGS = 5
 TOLD_QUALITIES = frozenset(  # tags that are no names and that captions say
     "white standing black blue red sitting gray green brown small wooden large yellow young riding smiling walking "
-    "open colorful empty striped tan pink lying closed old flying furry dirty wet purple ceramic running jumping floral "
-    "folded checkered spotted sleeping swimming".split()
+    "open colorful empty striped tan pink lying closed old flying furry dirty wet purple ceramic running jumping "
+    "floral folded checkered spotted sleeping swimming".split()
 )
 LONGEST_SENTENCE = 15  # words
 ORIGIN_WEIGHT = {"coco": 1.0, "flickr": 0.75, "named": 1.5}
