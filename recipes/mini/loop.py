@@ -87,8 +87,8 @@ def train(
 ) -> None:
     """Take the steps, each on the sum of `losses(step)`, and write the averaged weights to `out` now and then.
 
-    `check` says how the averaged weights do; it is asked every few minutes and at the end. `init` is a former `out` to go
-    on from.
+    `check` says how the averaged weights do; it is asked every few minutes and at the end. `init` is a former `out`
+    to go on from.
     """
     if init is not None:
         load_average(module, init)
