@@ -2,13 +2,18 @@
 
     python -m recipes.mini.calibrate RUN --held HELD --start CHECKPOINT --heads RUN/heads.safetensors
 
-HELD is a run of held-out training regions with plain features (`regions --held-out-of`, `features --plain`). Writes
+HELD is a run of held-out training regions with plain features (`regions --held-out-of`, `features --plain`). Names are
+also judged by COCO's classes on half of the validation photographs; only the other half says how good they are. Writes
 RUN/calibration.json: scale and bias of names, tags and attributes, so that sigmoid(scale * logit + bias) is how often
 such an answer is right, and thresholds. A name's logit counts from the log-sum-exp over all default names.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +31,7 @@ from recipes.mini.features import FOLDER as FEATURES
 from recipes.mini.features import Cache
 from recipes.mini.loop import load_average
 from recipes.mini.region_lessons import attribute_logits
-from recipes.mini.regions import read_regions
+from recipes.mini.regions import HELD_OUT_SMALLEST, area, read_regions
 from recipes.mini.start import EMBEDDINGS, Heads, start_of
 from recipes.mini.targets import UNKNOWN, TagLabels
 from recipes.mini.vocabulary import Words, default_names, said_names
@@ -39,6 +44,10 @@ FIRST_WEIGHT, OTHER_WEIGHT = 0.5, 0.1  # of the best name, and of each that foll
 THRESHOLDS = {"name": 0.5, "tag": 0.75, "subject": 0.6, "sure": 0.5}
 
 
+CLASS_WEIGHT, OTHER_CLASS_WEIGHT = 1.0, 0.25  # of COCO's best class, and of each that follows
+BEST_CLASSES = 8
+
+
 @dataclass(frozen=True)
 class Judged:
     """Logits and whether each was right, with weights, all [P]."""
@@ -46,6 +55,14 @@ class Judged:
     logits: np.ndarray
     right: np.ndarray
     weights: np.ndarray
+
+    def joined(self, other: Judged) -> Judged:
+        """Both."""
+        return Judged(
+            np.concatenate([self.logits, other.logits]),
+            np.concatenate([self.right, other.right]),
+            np.concatenate([self.weights, other.weights]),
+        )
 
     def fitted(self) -> tuple[float, float]:
         """Scale and bias of the probability, by logistic regression; as they are where there is nothing to fit."""
@@ -67,7 +84,8 @@ def main() -> None:
     checkpoint, model = start_of(args.start, args.run)
     load_average(Heads(model), args.heads)
     scores = Scores(model.eval(), checkpoint, args.run, args.held)
-    names, tags, attributes = scores.names(), scores.tags(), scores.attributes()
+    names = scores.names().joined(class_answers(model, checkpoint, args.run))
+    tags, attributes = scores.tags(), scores.attributes()
     fits = {"names": names.fitted(), "tags": tags.fitted(), "attributes": attributes.fitted()}
     for what, judged in (("names", names), ("tags", tags), ("attributes", attributes)):
         report(what, judged, fits[what])
@@ -141,6 +159,35 @@ def report(what: str, judged: Judged, fit: tuple[float, float]) -> None:
         if above.any():
             recall = (above & judged.right).sum() / max(1, judged.right.sum())
             print(f"  from {threshold}: right {judged.right[above].mean():.3f}, found {recall:.3f}")
+
+
+def class_answers(model: DynRefer, checkpoint: Checkpoint, run: Path) -> Judged:
+    """COCO's best classes on every second validation photograph, by its cached features."""
+    cache, regions = Cache(run / FEATURES), read_regions(run)
+    place = {name: k for k, name in enumerate(checkpoint.vocabulary.classes)}
+    rows = [row for row, region in enumerate(regions) if cache.done[row] and _for_fitting(region, place)]
+    names = load_file(run / EMBEDDINGS)["names"][default_names(Words.of(run).names)]
+    found: list[tuple[float, bool, float]] = []
+    for part in _parts(np.array(rows)) if rows else ():
+        logits = _class_logits(model, checkpoint.vocabulary.embeddings["classes"], names, cache, part).numpy()
+        for row, scored in zip(part, logits, strict=True):
+            truth = place[regions[row].class_name or ""]
+            best = np.argsort(-scored)[:BEST_CLASSES]
+            found += [(scored[k], k == truth, OTHER_CLASS_WEIGHT if r else CLASS_WEIGHT) for r, k in enumerate(best)]
+    logits, right, weights = np.array(found, float).reshape(-1, 3).T
+    return Judged(logits, right.astype(bool), weights)
+
+
+def _for_fitting(region: Sample, classes: Mapping[str, int]) -> bool:
+    half = zlib.crc32(region.photo_id.encode()) % 2 == 1
+    return half and region.split == "val" and region.class_name in classes and area(region) > HELD_OUT_SMALLEST
+
+
+@torch.inference_mode()
+def _class_logits(model: DynRefer, classes: Tensor, names: Tensor, cache: Cache, rows: np.ndarray) -> Tensor:
+    queries, summary, belief = model.represent(*cache.read(rows))
+    reference = model.contrast_logits(queries, names, summary, belief).logsumexp(1, keepdim=True)
+    return model.contrast_logits(queries, classes, summary, belief) - reference
 
 
 @torch.inference_mode()

@@ -3,8 +3,8 @@
     python -m recipes.mini.predictions RUN --start CHECKPOINT --heads RUN/heads.safetensors [--part 0 --parts 2]
 
 Writes RUN/predictions: queries.npy (float16 [R, Q, D]), summaries.npy [R, D], sentences.npy [R, E], names.npy and
-tags.npy (numbers, int16 [R, 8] and [R, 16], best first) with name_logits.npy and tag_logits.npy, done.npy. Goes on where
-it stopped.
+tags.npy (numbers, int16 [R, 8] and [R, 16], best first) with name_logits.npy and tag_logits.npy, done.npy. Goes on
+where it stopped.
 """
 
 import argparse
