@@ -260,6 +260,8 @@ class RegionLessons(TextLessons):
     @torch.inference_mode()
     def check(self) -> str:
         """Loss on validation regions told their predictions, and what is written of a few."""
+        if not self.validation:
+            return "no validation region has a text"
         state, self.rng = self.rng, random.Random(3)
         rows = self.rng.sample(self.validation, min(256, len(self.validation)))
         examples = [Example(self._caption(row), self.predicted(row), False, row) for row in rows]
