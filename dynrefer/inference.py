@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ ENCODED_TOGETHER = {"cpu": 3, "cuda": 32}  # views between two moments at which 
 PAIRS_TOGETHER = 32_768  # of region and text; bounds the memory of long class lists
 IDENTITY = (1.0, 0.0)
 ENDINGS = "e?s|e?d|ing|en"  # of a word's other forms
+Kind = Literal["classes", "attributes", "tags"]
 UNFINISHED, PAUSED = "unfinished", "paused"  # marks of a clock that end no stage
 
 Representation = tuple[Tensor, Tensor | None, Tensor | None]
@@ -49,11 +50,12 @@ class Inference:
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        assert checkpoint.model.text_encoder is not None
+        encoder = checkpoint.model.text_encoder
+        assert encoder is not None
         self.model, self.vocabulary, self.name = checkpoint.model, checkpoint.vocabulary, checkpoint.name
         self.config = self.model.config
         self.device = next(self.model.parameters()).device
-        self.texts = TextCache(self.model.text_encoder)
+        self.texts = TextCache(encoder)
         bank = self.vocabulary.bank().to(self.device)
         with torch.inference_mode():
             self._tags = self.model.tag_texts(bank.tags)
@@ -140,7 +142,7 @@ class Inference:
         queries, summary, belief = region
         if decoder.shortlist:
             return decoder(queries, texts, summary, belief)
-        parts = []
+        parts: list[Tensor] = []
         for part in texts.split(max(1, PAIRS_TOGETHER // len(queries))):
             if parts:
                 give_way()
@@ -153,7 +155,7 @@ class Inference:
         templates = self.model.contrast(queries, self._templates, summary, decode_all=True)
         return self._calibrated("attributes", best_of_groups(templates, self._template_of, self._num_attributes))
 
-    def _calibrated(self, kind: str, logits: Tensor) -> Tensor:
+    def _calibrated(self, kind: Kind, logits: Tensor) -> Tensor:
         """Logits of the network as logits of probabilities, by the checkpoint's calibration of `kind`."""
         scale, bias = self.config.calibration.get(kind, IDENTITY)
         return logits.float() * scale + bias

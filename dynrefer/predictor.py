@@ -196,6 +196,8 @@ class Predictor:
         Raises InputError where the list cannot be used.
         """
         classes = Question.checked(classes=names).classes
+        if classes is None:
+            raise InputError("classes must be a list of words, not none")
         with self._turns, torch.inference_mode():
             self.inference.class_embeddings(classes, self._turns.give_way, progress)
 

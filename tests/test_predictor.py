@@ -341,6 +341,12 @@ def test_class_names_embedded_beforehand_are_not_embedded_again(predictor: Predi
     assert told == [(2, 2)]
 
 
+@pytest.mark.parametrize("names", [None, 5, ["dog", 3]])
+def test_names_that_cannot_be_embedded_are_refused_in_words(predictor: Predictor, names: Any) -> None:
+    with pytest.raises(InputError, match=r"list of (words|texts)"):
+        predictor.embed_classes(names)
+
+
 def test_warming_up_leaves_what_was_kept(predictor: Predictor, photo: np.ndarray, encoded: list[int]) -> None:
     ask(predictor, photo, BOX)
     assert predictor.warm_up() > 0

@@ -201,7 +201,10 @@ def run(benchmark: Benchmark, predictor: Predictor, asking: Asking, out: Path, p
         "seconds": round(store.seconds, 2),
         "regions_per_second": round(len(store.sizes) / max(store.seconds, 1e-9), 2),
     }
-    inference = speed | {"device": str(predictor.device), "dtype": str(predictor.dtype).removeprefix("torch.")}
+    inference: dict[str, Any] = speed | {
+        "device": str(predictor.device),
+        "dtype": str(predictor.dtype).removeprefix("torch."),
+    }
     inference |= {"processor": _processor(predictor.device), "versions": versions()}
     return _write_metrics(benchmark, out, inference, plots)
 

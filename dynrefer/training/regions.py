@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dynrefer.boxes import Box
-from dynrefer.datasets.sample import SOURCES, Sample
+from dynrefer.datasets.sample import SOURCES, Sample, Source
 from dynrefer.errors import InputError
 from dynrefer.training.sampling import Traits
 from dynrefer.vocabulary import Vocabulary
@@ -56,7 +56,7 @@ class RegionTable:
         traits: what decides how often a region is drawn.
     """
 
-    def __init__(self, vocabulary: Vocabulary, texts: dict[str, int], sources: Mapping[str, float]) -> None:
+    def __init__(self, vocabulary: Vocabulary, texts: dict[str, int], sources: Mapping[Source, float]) -> None:
         self.num_tags, self.num_names = len(vocabulary.tags), len(vocabulary.classes)
         self.num_attributes = len(vocabulary.attributes)
         self._tag_number = {tag: k for k, tag in enumerate(vocabulary.tags)}
@@ -73,7 +73,7 @@ class RegionTable:
 
     @classmethod
     def of(
-        cls, samples: Iterable[Sample], vocabulary: Vocabulary, texts: dict[str, int], sources: Mapping[str, float]
+        cls, samples: Iterable[Sample], vocabulary: Vocabulary, texts: dict[str, int], sources: Mapping[Source, float]
     ) -> RegionTable:
         """The table of all samples, in their order."""
         table = cls(vocabulary, texts, sources)

@@ -73,7 +73,7 @@ def prepare(
     init = init or config.init
     if init is None:
         raise InputError("Say what to start from: --init CHECKPOINT, or 'init' in the configuration.")
-    samples = choose_samples(iter_samples(data / "samples.jsonl"), config.sampling)
+    samples: Iterable[Sample] = choose_samples(iter_samples(data / "samples.jsonl"), config.sampling)
     checkpoint = load_checkpoint(init, device)
     features = None
     if config.cache.enabled:

@@ -37,7 +37,7 @@ class PhotoInput(gr.Image):
 
     is_template = True  # the browser shows it as a plain image component
 
-    def preprocess(self, payload: Any) -> Upload | None:
+    def preprocess(self, payload: Any) -> Upload | None:  # type: ignore[override]
         """The uploaded file."""
         return Upload(payload.path, payload.orig_name or "photograph") if payload else None
 

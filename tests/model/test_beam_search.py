@@ -209,7 +209,7 @@ def test_the_gate_does_not_lift_a_word_again_that_is_written() -> None:
     logits = []
     for copy_gate in (None, gate(0.7)):
         decoder = StaticDecoder(t5, 1, 1, 6, 4, copy_gate)
-        decoder.remember(encoded, mask, copied)
+        decoder.remember(encoded, mask, None if copy_gate is None else copied)
         logits.append(decoder.step(torch.tensor([11]), torch.tensor([0]), torch.tensor([[0, 11]])))
     rise = (logits[1] - logits[0])[0]
     assert rise[11] == pytest.approx(0, abs=1e-5)
