@@ -33,6 +33,7 @@ ALTERNATIVES = 8  # names among which one that is said may be
 ENCODED_TOGETHER = {"cpu": 3, "cuda": 32}  # views between two moments at which others may come in
 PAIRS_TOGETHER = 32_768  # of region and text; bounds the memory of long class lists
 IDENTITY = (1.0, 0.0)
+ENDINGS = "e?s|e?d|ing|en"  # of a word's other forms
 UNFINISHED, PAUSED = "unfinished", "paused"  # marks of a clock that end no stage
 
 Representation = tuple[Tensor, Tensor | None, Tensor | None]
@@ -303,8 +304,9 @@ def _order(logits: Tensor, count: int | None) -> list[tuple[int, float]]:
 
 
 def _says(caption: str, word: str) -> bool:
-    """Whether a caption says a word, or one that begins with it, such as its plural."""
-    return re.search(rf"\b{re.escape(word)}", caption) is not None
+    """Whether a caption says a word or a form of it: dogs for dog, puppies for puppy, but not carpet for car."""
+    forms = rf"{re.escape(word[:-1])}(?:y|ies|ied)" if word.endswith("y") else rf"{re.escape(word)}(?:{ENDINGS})?"
+    return re.search(rf"\b{forms}(?!\w)", caption, re.IGNORECASE) is not None
 
 
 def _go_on() -> None:

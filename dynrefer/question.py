@@ -166,8 +166,7 @@ class Question(BaseModel):
 
         Raises InputError: one sentence about the first value that cannot be used.
         """
-        is_checked = isinstance(options, cls) and not more
-        question = options if is_checked else cls._validated(_given(options) | more)
+        question = cls._validated(_given(options) | more) if more or not isinstance(options, cls) else options
         if question.num_views is not None and question.num_views > max_views:
             raise InputError(_limits("num_views", question.num_views, 1, max_views))
         steps = question.coefficients or ()

@@ -272,14 +272,23 @@ def test_order_outlives_scores_that_round_to_the_same(predictor: Predictor, phot
     assert [entry.name for entry in result.classes] == [entry.name for entry in plain.classes]
 
 
-def test_an_answer_is_sure_by_its_class_or_by_its_caption(predictor: Predictor, photo: np.ndarray) -> None:
-    result = ask(predictor, photo, BOX)
-    best, caption = result.classes[0].score, result.caption.score
-    assert result.sure
-    recalibrate(predictor, sure_threshold=max(best, caption) - 1e-4)
-    assert ask(predictor, photo, BOX).sure
-    recalibrate(predictor, sure_threshold=min(1.0, max(best, caption) + 1e-4))
-    assert not ask(predictor, photo, BOX).sure
+@pytest.mark.parametrize("options", [{}, {"classes": ["big man", "sitting"]}, {"captions": False}])
+def test_an_answer_is_sure_by_the_best_of_the_models_own_names(
+    options: dict[str, Any], predictor: Predictor, photo: np.ndarray
+) -> None:
+    best = ask(predictor, photo, BOX).classes[0].score
+    recalibrate(predictor, sure_threshold=best - 1e-4)
+    assert ask(predictor, photo, BOX, **options).sure
+    recalibrate(predictor, sure_threshold=best + 1e-4)
+    assert not ask(predictor, photo, BOX, **options).sure
+
+
+def test_class_scores_may_count_from_all_of_the_models_own_names(predictor: Predictor, photo: np.ndarray) -> None:
+    recalibrate(predictor, relative_classes=True)
+    own = dict_of(ask(predictor, photo, BOX))
+    assert sum(score / (1 - score) for score in own.values()) == pytest.approx(1, abs=1e-4)
+    asked = dict_of(ask(predictor, photo, BOX, classes=["cup", "red dog"]))
+    assert asked["cup"] == pytest.approx(own["cup"], abs=1e-4)  # whatever list it stands in
 
 
 def test_the_askers_control_words_come_before_predicted_ones_and_are_not_cut(

@@ -6,6 +6,7 @@ Layouts read: `annotations/instances.json`, `captions.json`, `ovad.json`, `split
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,10 +92,7 @@ def read_images(root: Path, problems: Problems) -> CocoData:
     for part in _parts(root):
         splits = read_splits(_split_file(root)) if part.split is None else {}
         photographs = Photographs(root, problems, part.folder)
-        split = part.split
-        found = read_coco_file(
-            part.instances, photographs, lambda _, key, split=split, splits=splits: split or splits.get(key, "none")
-        )
+        found = read_coco_file(part.instances, photographs, partial(_split, split=part.split, splits=splits))
         total += found.total
         for key, image in found.images.items():
             complete = bool(image.record.get("boxes_complete_80", True))
@@ -163,6 +161,10 @@ def _parts(root: Path) -> list[_Part]:
     if not found:
         raise InputError(f"{annotations} has no instances.json or instances_train2017.json: is {root} a COCO folder?")
     return found
+
+
+def _split(_record: Mapping[str, Any], key: str, split: str | None, splits: Mapping[str, str]) -> str:
+    return split or splits.get(key, "none")
 
 
 def _split_file(root: Path) -> Path:

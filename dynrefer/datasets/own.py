@@ -7,6 +7,7 @@ as "val". Conversions of RefCOCOg and VG-COCO in this format are read too.
 
 import zlib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
     found: list[tuple[str, AnnotatedImage]] = []
     total = 0
     for file, split in _files(root):
-        content = read_coco_file(file, photographs, lambda record, key, split=split: _split(record, key, split))
+        content = read_coco_file(file, photographs, partial(_split, split=split))
         found += [(file.stem, image) for image in content.images.values()]
         total += content.total
     problems.check(total)

@@ -71,7 +71,7 @@ def _splits(root: Path, coco_only: bool) -> dict[str, str]:
 
 
 def _regions(listed: list[Mapping[str, Any]], photograph: Photograph, problems: Problems) -> list[DescribedRegion]:
-    regions = []
+    regions: list[DescribedRegion] = []
     for record in listed:
         region_id, phrase = _id(record, "region_id"), record.get("phrase")
         what = f"region {region_id} of image {photograph.image_id}"

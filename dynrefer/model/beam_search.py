@@ -50,7 +50,9 @@ class StaticDecoder:
 
     def remember(self, encoded: Tensor, mask: Tensor, copied: Tensor | None = None) -> None:
         """Take what the encoder read: encoded [S, P, D], mask [S, P] (1 = token), and the words to copy [S, W]."""
-        if copied is not None:
+        if copied is None:
+            self.copied.zero_()
+        else:
             self.copied.copy_(copied)
         for block, (keys, values) in zip(self.blocks, self.memory, strict=True):
             attention = block.layer[1].EncDecAttention
@@ -58,8 +60,11 @@ class StaticDecoder:
             values.copy_(self._split(attention.v(encoded)))
         self.hidden.copy_((1 - mask.to(self.hidden.dtype))[:, None, None] * self.lowest)
 
-    def step(self, tokens: Tensor, position: Tensor) -> Tensor:
-        """The row's last token [B] at `position` [1] -> logits of the next one [B, W]."""
+    def step(self, tokens: Tensor, position: Tensor, written: Tensor) -> Tensor:
+        """The row's last token [B] at `position` [1] -> logits of the next one [B, W].
+
+        What the row has written [B, N] already is not copied again.
+        """
         x = self.t5.shared(tokens)[:, None]
         bias = self.bias.index_select(2, position)
         for block, (keys, values), memory in zip(self.blocks, self.past, self.memory, strict=True):
@@ -77,7 +82,8 @@ class StaticDecoder:
         logits = self.t5.head(x)
         if self.copy_gate is None:
             return logits
-        return logits + self.copy_gate(x) * self.copied.repeat_interleave(len(x) // self.regions, 0)
+        copied = self.copied.repeat_interleave(len(x) // self.regions, 0).scatter(1, written, 0.0)
+        return logits + self.copy_gate(x) * copied
 
     def reorder(self, rows: Tensor) -> None:
         """Let row i go on from what row `rows[i]` [B] had written."""
@@ -116,11 +122,9 @@ def greedy_search(
     unfinished = torch.ones(regions, dtype=torch.bool, device=mask.device)
     for place in range(options.max_new_tokens):
         written, position = sentences[:, : place + 1], mask.new_tensor([place])
-        logits = decoder.step(sentences[:, place], position).float()
+        logits = decoder.step(sentences[:, place], position, written).float()
         words = _discouraged(logits, written, options.repetition_penalty)
-        if told is not None:
-            words = _directed(words, told, position, begins)
-        token = words.argmax(-1)
+        token = (words if told is None else _directed(words, told, position, begins)).argmax(-1)
         wrote = unfinished & (token != t5.config.pad_token_id)
         score += F.log_softmax(words, -1).gather(1, token[:, None])[:, 0] * wrote
         count += wrote
@@ -212,8 +216,9 @@ class BeamSearch:
     def _step(self) -> None:
         """Write one more word in every beam. Only kernels on buffers that never move; the host is not waited for."""
         beams, last = self.options.num_beams, self.options.max_new_tokens
-        words = F.log_softmax(self.decoder.step(self.tokens, self.position).float(), -1)
-        words = _discouraged(words, self.running.flatten(0, 1), self.options.repetition_penalty)
+        written = self.running.flatten(0, 1)
+        words = F.log_softmax(self.decoder.step(self.tokens, self.position, written).float(), -1)
+        words = _discouraged(words, written, self.options.repetition_penalty)
         words = _directed(words, self.told, self.position, self.begins)
         words = words.unflatten(0, (-1, beams)) + self.running_scores[..., None]
         scores, index = words.flatten(1).topk(2 * beams)  # so many that K are left if K of them end here

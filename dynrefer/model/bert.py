@@ -6,6 +6,7 @@ B rows, N tokens, D width.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -56,10 +57,10 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x [B, N, D], mask [B, 1, 1, N], true where a token may be looked at -> [B, N, D]."""
-        own = self.attention["self"]
+        own = cast(nn.ModuleDict, self.attention["self"])
         q, k, v = (own[name](x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for name in ("query", "key", "value"))
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
-        output = self.attention["output"]
+        output = cast(nn.ModuleDict, self.attention["output"])
         x = output["LayerNorm"](x + output["dense"](mixed))
         return self.output["LayerNorm"](x + self.output["dense"](F.gelu(self.intermediate["dense"](x))))
 
@@ -79,7 +80,7 @@ class Bert(nn.Module):
         """input_ids [B, N], attention_mask [B, N] (1 = token) -> [B, N, D]."""
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         x = self.embeddings(input_ids)
-        for layer in self.encoder["layer"]:
+        for layer in cast(nn.ModuleList, self.encoder["layer"]):
             x = layer(x, mask[:, None, None].bool())
         return x
 

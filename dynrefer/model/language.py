@@ -117,10 +117,18 @@ class LanguageDecoder(nn.Module):
         x = self.t5.decode(prompt, mask, labels)
         logits = self.t5.head(x).float()
         if self.copy_gate is not None and control_ids is not None:
-            logits = logits + self.copy_gate(x).float() * self.copied(control_ids)[:, None]
+            logits = logits + self.copy_gate(x).float() * self._uncopied(labels, self.copied(control_ids))
         known = (labels != 0).float()
         loss = F.cross_entropy(logits.transpose(1, 2), labels, reduction="none", label_smoothing=label_smoothing)
         return (loss * known).sum(1) / known.sum(1).clamp(min=1)
+
+    @staticmethod
+    def _uncopied(labels: Tensor, copied: Tensor) -> Tensor:
+        """Words to copy [S, W] at each place of captions [S, N], without those that stand before it [S, N, W]."""
+        places = [copied]
+        for column in labels[:, :-1].unbind(1):
+            places.append(places[-1].scatter(1, column[:, None], 0.0))
+        return torch.stack(places, 1)
 
     def copied(self, control_ids: Tensor) -> Tensor:
         """[S, W], 1 for the pieces of the control words [S, K]: a word can be said as told, however rare it is.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -117,8 +117,10 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, N, D]."""
-        hidden = F.gelu(self.wi_0(x), approximate="tanh") * self.wi_1(x) if self.gated else F.relu(self.wi(x))
-        return self.wo(self.dropout(hidden))
+        if self.gated:
+            gate = F.gelu(self.get_submodule("wi_0")(x), approximate="tanh")
+            return self.wo(self.dropout(gate * self.get_submodule("wi_1")(x)))
+        return self.wo(self.dropout(F.relu(self.get_submodule("wi")(x))))
 
 
 class FeedForwardLayer(nn.Module):
@@ -171,7 +173,8 @@ class Stack(nn.Module):
         self, x: Tensor, hidden: Tensor, context: Tensor | None = None, context_hidden: Tensor | None = None
     ) -> Tensor:
         """x [B, N, D]; hidden [B or 1, 1, 1 or N, N] is added to the scores where a token may not be looked at."""
-        bias = self.block[0].layer[0].SelfAttention.compute_bias(x.shape[1], x.shape[1]) + hidden
+        first = cast(Any, self.block[0]).layer[0].SelfAttention
+        bias = first.compute_bias(x.shape[1], x.shape[1]) + hidden
         x = self.dropout(x)
         for block in self.block:
             x = block(x, bias, context, context_hidden)

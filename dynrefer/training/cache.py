@@ -1,7 +1,7 @@
 """Frozen features computed once: with them two CPU cores train everything behind the image encoder.
 
 N samples, A variants of each (0 is plain, the others are mirrored, jittered and coloured anew), V views,
-T = G + g * g tokens of width C (see `RegionAlign.cut`), K teacher classes.
+T = G + B + g * g tokens of width C (see `RegionAlign.cut`), K teacher classes.
 """
 
 from __future__ import annotations
@@ -215,8 +215,7 @@ def _check_same(cache: FeatureCache, info: dict[str, Any]) -> None:
 
 def _make(samples: Sequence[Sample], model: DynRefer, folder: Path, settings: CacheSettings) -> None:
     n, a, v, k = len(samples), settings.variants, settings.num_views, settings.teacher_classes
-    tokens = model.config.encoder.global_tokens + model.config.align.output_size**2
-    _reserve(folder / "features.npy", (n, a, v, tokens, model.config.encoder.width), np.float16)
+    _reserve(folder / "features.npy", (n, a, v, model.align.cut_tokens, model.config.encoder.width), np.float16)
     _reserve(folder / "coefficients.npy", (n, a, v), np.float32)
     _reserve(folder / "geometry.npy", (n, a, 6), np.float32)
     _reserve(folder / "teacher.npy", (n, k), np.float16)
@@ -244,9 +243,9 @@ def _reserve(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> Non
 
 
 def encoder_fingerprint(model: DynRefer) -> str:
-    """Names the frozen encoder's weights."""
+    """Names the frozen encoder's weights, and whether its classifier's belief is among the tokens."""
     assert model.encoder is not None
-    digest = sha256()
+    digest = sha256(b"belief" if model.config.encoder.belief else b"")
     for name, value in model.encoder.state_dict().items():
         digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -29,7 +29,7 @@ class Batch:
 
     Attributes:
         pixels: [S * V, 3, 224, 224] normalised views; boxes: [S * V, 4] in view pixels.
-        cuts: [S * V, G + g * g, C], see `RegionAlign.cut`.
+        cuts: [S * V, G + B + g * g, C], see `RegionAlign.cut`.
         geometry: [S, 6], see `RegionAlign.forward`.
         captions: [S, L] token ids with end token, 0 = padding. controls, controls_mask: [S, L']. style: [S].
         text: [S, E] embedding of the region's text; text_id: [S], equal where two texts are the same.

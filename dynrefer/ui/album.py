@@ -104,6 +104,10 @@ class Session:
     before: what the visitor cleared, deleted or selected meanwhile stays so.
     """
 
+    album: Album
+    waiting: list[tuple[Box, Question]]
+    """Regions that a browser kept and that are not asked again yet."""
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ticket = Ticket(0, 0)
@@ -207,6 +211,5 @@ class Session:
 
     def _start_table(self) -> None:
         self.album = Album()
-        self.waiting: list[tuple[Box, Question]] = []
-        """Regions that a browser kept and that are not asked again yet."""
+        self.waiting = []
         self._ticket = Ticket(self._ticket.table + 1, self._ticket.wish + 1)

@@ -26,6 +26,15 @@ def model(tiny_checkpoint: Path) -> DynRefer:
     return load_checkpoint(tiny_checkpoint).model
 
 
+@pytest.fixture(scope="module")
+def believing(model: DynRefer) -> DynRefer:
+    """The same model, whose encoder passes its classifier's belief on as well."""
+    encoder = replace(model.config.encoder, belief=True)
+    changed = DynRefer(replace(model.config, encoder=encoder)).eval()
+    changed.load_state_dict(model.state_dict(), strict=False)
+    return changed
+
+
 def build(samples: list[Sample], model: DynRefer, folder: Path, shard: tuple[int, int] = (0, 1)) -> FeatureCache:
     return build_cache(samples, model, folder, SETTINGS, dtype=torch.float32, shard=shard)
 
@@ -39,6 +48,26 @@ def test_features_are_those_of_the_products_own_views(samples: list[Sample], mod
     tokens = model.encode(model.normalize(torch.from_numpy(crop_views(image, views))))
     cuts = model.align.cut(tokens, torch.from_numpy(boxes_in_views(sample.box, views, size)))
     assert np.allclose(cache.features[0, 0], cuts.detach().numpy(), atol=2e-2)
+
+
+def test_the_classifiers_belief_is_kept_with_the_features(
+    samples: list[Sample], model: DynRefer, believing: DynRefer, tmp_path: Path
+) -> None:
+    plain = build(samples[:1], model, tmp_path / "plain").features[0, 0]
+    kept = torch.from_numpy(build(samples[:1], believing, tmp_path / "believing").features[0, 0].astype(np.float32))
+    first, count = believing.config.encoder.global_tokens, believing.config.encoder.belief_tokens
+    belief = kept[:, first : first + count].flatten(1)
+    assert (belief >= 0).all()
+    assert torch.allclose(belief.sum(1), torch.ones(len(belief)), atol=1e-2)
+    assert np.allclose(np.delete(kept.numpy(), range(first, first + count), 1), plain.astype(np.float32), atol=2e-2)
+
+
+def test_a_cache_without_belief_is_refused_by_a_model_that_wants_it(
+    samples: list[Sample], model: DynRefer, believing: DynRefer, tmp_path: Path
+) -> None:
+    build(samples[:1], model, tmp_path)
+    with pytest.raises(InputError, match="another image encoder"):
+        build(samples[:1], believing, tmp_path)
 
 
 def test_views_begin_with_the_region_and_end_with_the_image(

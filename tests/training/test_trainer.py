@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,6 +36,7 @@ pytestmark = pytest.mark.slow
 
 WORKER = Path(__file__).with_name("run_worker.py")
 Write = Callable[..., Path]
+PATIENCE = 900  # seconds for a process that only has to start: others may keep the machine busy
 
 
 @pytest.fixture
@@ -58,10 +60,27 @@ def one_thread() -> Any:
     torch.set_num_threads(threads)
 
 
-def worker(*given: object, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *launcher, str(WORKER), *map(str, given)]
-    environment = os.environ | {"PYTHONPATH": str(WORKER.parents[2]), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
+def started(*given: object, **environment: str) -> subprocess.Popen[str]:
+    """`run_worker.py` as a process of its own."""
+    named = os.environ | {"PYTHONPATH": str(WORKER.parents[2]), "OMP_NUM_THREADS": "1"} | environment
+    command = [sys.executable, str(WORKER), *map(str, given)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=named)
+
+
+def ended(*processes: subprocess.Popen[str]) -> list[tuple[int, str]]:
+    """Exit code and errors of each; none outlives this call."""
+    try:
+        errors = [process.communicate(timeout=PATIENCE)[1] for process in processes]
+        return [(process.returncode, said) for process, said in zip(processes, errors, strict=True)]
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def final_state(out: Path) -> dict[str, Tensor]:
@@ -90,8 +109,8 @@ def assert_ends_as(undisturbed: Path, run: Path) -> None:
 def test_a_killed_run_ends_with_the_same_weights(
     undisturbed: Path, config: Path, data: Path, features: Path, tmp_path: Path
 ) -> None:
-    killed = worker("kill", 3, config, data, tmp_path / "run", features)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    ((code, errors),) = ended(started("kill", 3, config, data, tmp_path / "run", features))
+    assert code == -signal.SIGKILL, errors[-2000:]
     train(config, data, tmp_path / "run", cache=features)
     assert_ends_as(undisturbed, tmp_path / "run")
 
@@ -207,9 +226,12 @@ def gradients(
         if processes == 1:
             write_gradients(str(config), str(data), str(out), str(features))
         else:
-            launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes))
-            done = worker("gradients", "-", config, data, out, features, launcher=launcher)
-            assert done.returncode == 0, done.stderr[-2000:]
+            group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes)}
+            given = ("gradients", "-", config, data, out, features)
+            for code, errors in ended(
+                *(started(*given, **group, RANK=str(n), LOCAL_RANK=str(n)) for n in range(processes))
+            ):
+                assert code == 0, errors[-2000:]
         return torch.load(out, weights_only=True)
 
     return gradients
