@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -41,6 +42,11 @@ class Api:
     def call(self, *data: Any) -> httpx.Response:
         """Send a request to /refer without waiting for the result."""
         return self.web.post(f"{self.url}gradio_api/call/refer", json={"data": data})
+
+    def outcome(self, called: httpx.Response) -> str:
+        """How a request sent by `call` ended, "complete" or "error"; while it lasts there are heartbeats."""
+        stream = self.web.get(f"{self.url}gradio_api/call/refer/{called.json()['event_id']}").text
+        return str(re.findall(r"^event: (\w+)", stream, re.MULTILINE)[-1])
 
     def upload(self, photo: Path) -> dict[str, Any]:
         """Upload a photograph; what a request says to mean it."""
@@ -122,8 +128,7 @@ def test_a_file_that_is_no_photograph_gets_a_sentence(api: Api, tmp_path: Path) 
 
 @pytest.mark.parametrize("meta", [{}, {"meta": {"_type": "gradio.FileData"}}], ids=["plain", "as an upload"])
 def test_a_forged_path_reads_no_file_of_the_server(api: Api, photo: Path, meta: dict[str, Any]) -> None:
-    event = api.call({"path": str(photo), **meta}, [BOX], None).json()["event_id"]
-    assert api.web.get(f"{api.url}gradio_api/call/refer/{event}").text.startswith("event: error")
+    assert api.outcome(api.call({"path": str(photo), **meta}, [BOX], None)) == "error"
 
 
 def test_wrong_lists_of_many_photographs_get_a_sentence(api: Api, photo: Path) -> None:
@@ -141,8 +146,8 @@ def test_a_request_too_many_is_told_that_the_queue_is_full(api: Api, photo: Path
         answers = [api.call(image, [BOX], None) for _ in range(QUEUE_SIZE + 2 * AT_ONCE)]
     finally:
         api.running.set()
-    accepted = [answer.json()["event_id"] for answer in answers if answer.status_code == 200]
-    assert api.web.get(f"{api.url}gradio_api/call/refer/{accepted[-1]}").text.startswith("event: complete")
+    accepted = [answer for answer in answers if answer.status_code == 200]
+    assert api.outcome(accepted[-1]) == "complete"
     assert answers[0].status_code == 200
     assert answers[-1].status_code == 503
     assert f"Queue is full. Max size is {QUEUE_SIZE}" in answers[-1].text
