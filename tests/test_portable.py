@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 IMPORT_EVERYTHING = """
 import importlib, json, os, pkgutil, sys
 
-for name in ("accelerate", "gradio", "timm", "torch.utils.tensorboard", "transformers"):
+for name in ("accelerate", "gradio", "platformdirs", "timm", "torch.utils.tensorboard", "transformers"):
     importlib.import_module(name)  # libraries know where they run; what they imported stays theirs
 for name in ("fcntl", "resource", "grp", "pwd", "termios"):
     sys.modules[name] = None
