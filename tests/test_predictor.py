@@ -288,7 +288,7 @@ def test_class_scores_may_count_from_all_of_the_models_own_names(predictor: Pred
     own = dict_of(ask(predictor, photo, BOX))
     assert sum(score / (1 - score) for score in own.values()) == pytest.approx(1, abs=1e-4)
     asked = dict_of(ask(predictor, photo, BOX, classes=["cup", "red dog"]))
-    assert asked["cup"] == pytest.approx(own["cup"], abs=1e-4)  # whatever list it stands in
+    assert asked["cup"] == pytest.approx(own["cup"], abs=1e-3)  # whatever list it stands in
 
 
 def test_the_askers_control_words_come_before_predicted_ones_and_are_not_cut(
