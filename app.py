@@ -11,4 +11,4 @@ if __name__ == "__main__":
         predictor = Predictor.from_pretrained()
     except InputError as error:
         sys.exit(f"The page cannot start: {error}")
-    build_page(predictor).launch(**launch_options())
+    build_page(predictor).launch(**launch_options(predictor))

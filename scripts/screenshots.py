@@ -12,7 +12,7 @@ from dynrefer.ui import build_page, launch_options
 from tests.browser.chromium import find_chromium, launch_chromium
 
 FOLDER = Path(__file__).parents[1] / "assets" / "screenshots"
-ALL_THERE = "[...document.images].every((image) => image.complete) && !document.querySelector('.pending')"
+ALL_THERE = "[...document.images].every((image) => image.complete) && document.documentElement.dataset.idle === 'true'"
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ def show_regions(page: Page) -> None:
     """The table after more boxes were pasted."""
     page.get_by_role("tab", name="Regions").click()
     page.click("#paste button")
+    page.wait_for_function(ALL_THERE)
     page.fill("#pasted textarea", "232 15 376 184\n164 61 466 382")
     page.click("#use-pasted")
     page.wait_for_function("document.querySelectorAll('#table tbody tr').length >= 2")
@@ -67,8 +68,9 @@ def main() -> None:
     if path is None:
         sys.exit("Chromium is missing (package chromium, or CHROMIUM=/path/to/it).")
     FOLDER.mkdir(parents=True, exist_ok=True)
-    app = build_page(Predictor.from_pretrained())
-    _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    predictor = Predictor.from_pretrained()
+    app = build_page(predictor)
+    _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, **launch_options(predictor))
     with sync_playwright() as playwright:
         browser = launch_chromium(playwright, path)
         for shot in SHOTS:
@@ -77,7 +79,7 @@ def main() -> None:
             page.set_default_timeout(120_000)
             page.goto(url)
             page.click(f"#examples button:has-text('{shot.example}')")
-            page.wait_for_selector(".dr-caption-text")
+            page.wait_for_function(ALL_THERE)
             shot.then(page)
             page.wait_for_function(ALL_THERE)
             page.screenshot(path=FOLDER / f"{shot.name}.jpg", type="jpeg", quality=85)

@@ -32,6 +32,12 @@ def predictor(tiny_checkpoint: Path) -> Predictor:
     return Predictor.from_pretrained(tiny_checkpoint, device="cpu")
 
 
+@pytest.fixture(scope="session")
+def tiny_predictor(tiny_checkpoint: Path) -> Predictor:
+    """A predictor of the tiny model that many tests share."""
+    return Predictor.from_pretrained(tiny_checkpoint, device="cpu")
+
+
 @pytest.fixture
 def photo() -> np.ndarray:
     """A photograph with something different everywhere: uint8 [90, 120, 3]."""

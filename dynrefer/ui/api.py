@@ -1,21 +1,80 @@
-"""The named endpoints for scripts: the same questions as on the page, answered with the JSON of `RegionResult`."""
+"""The named endpoints for programs: the same questions as on the page, answered with the JSON of `RegionResult`."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
+from gradio import processing_utils
 
 from dynrefer.errors import InputError
+from dynrefer.photo import ImageSource, Photo
+from dynrefer.predictor import Predictor
+from dynrefer.question import Question
 
-from .asker import Asker
-from .compute import in_words
-from .photo import Photo, open_photo
+from .compute import in_words, on_gpu
+from .handlers import open_upload
+from .layout import Upload
+from .links import MOST_NAMES
+from .uploads import download
 
 MAX_IMAGES = 16
-MODEL_LINE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
+MAX_REQUEST_MEGAPIXELS = 128
+ENDPOINT: dict[str, Any] = {"concurrency_id": "endpoint", "concurrency_limit": 8}
+MANY: dict[str, Any] = {"concurrency_id": "many", "concurrency_limit": 4}
+
+Answers = list[dict[str, Any]]
 
 
-def add_endpoints(asker: Asker) -> None:
-    """Add `/refer` and `/refer_many` to the page being built; where the page serves MCP they are tools as well."""
+class Programs:
+    """Answers what programs ask, none of whose values is trusted."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._refer = on_gpu(predictor.refer)
+        self._max_views = predictor.num_views
+
+    def answer(self, photo: ImageSource, boxes: Any, options: Any) -> Answers:
+        """One object a box. Raises InputError in one sentence."""
+        return self._answer(photo, boxes, self._question(options))
+
+    def answer_many(
+        self, images: Any, boxes: Any, options: Any, open_image: Callable[[Any], Photo]
+    ) -> list[Answers | dict[str, str]]:
+        """What `answer` gives for every photograph, one after another; where one fails, {"error": its sentence}.
+
+        Raises InputError where the request as a whole makes no sense.
+        """
+        if not isinstance(images, Sequence) or isinstance(images, str) or not 1 <= len(images) <= MAX_IMAGES:
+            raise InputError(f"images must be a list of 1 to {MAX_IMAGES} photographs")
+        if not isinstance(boxes, Sequence) or isinstance(boxes, str) or len(boxes) != len(images):
+            raise InputError(f"boxes must hold one list of boxes a photograph, so {len(images)} lists")
+        question = self._question(options)
+        answers: list[Answers | dict[str, str]] = []
+        pixels = 0
+        for image, own in zip(images, boxes, strict=True):
+            try:
+                photo = open_image(image)
+                pixels += photo.width * photo.height
+                if pixels > MAX_REQUEST_MEGAPIXELS * 1_000_000:
+                    raise InputError(
+                        f"the photographs of one request may have {MAX_REQUEST_MEGAPIXELS} megapixels together; "
+                        "ask about this one in a request of its own"
+                    )
+                answers.append(self._answer(photo, own, question))
+            except InputError as error:
+                answers.append({"error": str(error)})
+        return answers
+
+    def _question(self, options: Any) -> Question:
+        return Question.checked(options, max_views=self._max_views, max_classes=MOST_NAMES)
+
+    def _answer(self, photo: ImageSource, boxes: Any, question: Question) -> Answers:
+        if boxes is None:
+            raise InputError("there is no box; give at least one as [x1, y1, x2, y2]")
+        return [result.to_dict() for result in self._refer(photo, boxes=boxes, question=question)]
+
+
+def add_endpoints(programs: Programs) -> None:
+    """Add `/refer` and `/refer_many` to the page being built."""
 
     @in_words
     def refer(
@@ -25,41 +84,45 @@ def add_endpoints(asker: Asker) -> None:
 
         Options may hold any of: mode ("dynamic", "prior:caption", "prior:attributes", "manual" or "random"), num_views,
         coefficients (0 to 1, one a view), classes and controls (lists of words), tag_threshold (0 to 1), top_classes,
-        num_beams and max_new_tokens.
+        captions (false leaves them out), num_beams and max_new_tokens.
 
         Args:
-            image: The photograph (JPEG, PNG, WebP, GIF, TIFF or BMP), as a file or a URL.
+            image: The photograph (JPEG, PNG, WebP, GIF, TIFF or BMP) of at most 20 MB, as a file or an https URL.
             boxes: One box or more, each [x1, y1, x2, y2] in pixels of the upright photograph; at most 256.
             options: An object of options as said above; null leaves all to the model.
 
         Returns:
-            One object a box: box, caption, classes, tags, attributes, views, timing_ms and model.
+            One object a box: box, caption, classes, tags, attributes, views, timing_ms, model and more.
         """
-        return _answers(asker, _uploaded(image), boxes, options)
+        return programs.answer(_uploaded(image), boxes, options)
 
     @in_words
     def refer_many(
         images: list[gr.FileData], boxes: list[list[list[float]]], options: dict[str, Any] | None = None
-    ) -> list[list[dict[str, Any]]]:
+    ) -> list[Any]:
         """Describe regions of several photographs in one request, with the same options for all.
 
         Args:
-            images: The photographs, at most 16, as files or URLs.
+            images: The photographs, at most 16, as files or https URLs.
             boxes: For every photograph its list of boxes, each [x1, y1, x2, y2] in pixels of the upright photograph.
             options: An object of options as for refer.
 
         Returns:
-            For every photograph what refer returns, in the same order.
+            For every photograph what refer returns, in the same order; {"error": sentence} where it cannot be answered.
         """
-        if not isinstance(images, list) or not 1 <= len(images) <= MAX_IMAGES:
-            raise InputError(f"images must be a list of 1 to {MAX_IMAGES} photographs")
-        if not isinstance(boxes, list) or len(boxes) != len(images):
-            raise InputError(f"boxes must hold one list of boxes a photograph, so {len(images)} lists")
-        photos = [_uploaded(image) for image in images]
-        return [_answers(asker, photo, own, options) for photo, own in zip(photos, boxes, strict=True)]
+        return programs.answer_many(images, boxes, options, _uploaded)
 
-    gr.api(refer, api_name="refer", **MODEL_LINE)
-    gr.api(refer_many, api_name="refer_many", **MODEL_LINE)
+    gr.api(refer, api_name="refer", **ENDPOINT)
+    gr.api(refer_many, api_name="refer_many", **MANY)
+    # Gradio fetches URLs before any function of ours is called, and reads them whatever their length.
+    processing_utils.async_ssrf_protected_download = _download
+
+
+async def _download(url: str, cache_dir: str) -> str:
+    try:
+        return await download(url, cache_dir)
+    except InputError as error:
+        raise gr.Error(str(error), title="Please check", print_exception=False) from None
 
 
 def _uploaded(image: Any) -> Photo:
@@ -67,8 +130,4 @@ def _uploaded(image: Any) -> Photo:
     path = image.get("path") if isinstance(image, dict) else None
     if not isinstance(path, str) or image.get("meta") != {"_type": "gradio.FileData"}:
         raise InputError("an image must be a file that was uploaded, or a URL, as gradio_client's handle_file gives it")
-    return open_photo(path)
-
-
-def _answers(asker: Asker, photo: Photo, boxes: Any, options: Any) -> list[dict[str, Any]]:
-    return [result.to_dict() for result in asker.regions(photo, boxes, asker.settings(options))]
+    return open_upload(Upload(path, ""))

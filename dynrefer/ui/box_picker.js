@@ -13,7 +13,8 @@ const CURSORS = {
 let box = null;
 let drag = null;
 let announced = "null";
-let keyTimer = 0;
+let keyTimer = 0; // of a box moved by the keyboard that was not told yet
+let followed = ""; // the photograph that `box` belongs to
 
 const find = (selector) => element.querySelector(selector);
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
@@ -86,7 +87,7 @@ function draw() {
     for (const region of props.regions || []) nodes.push(rectangle("region", region.box, "", region.label));
     for (const view of props.views || []) {
       const node = rectangle(view.chosen ? "view chosen" : "view", view.box, view.colour, view.chosen ? view.label : "");
-      node.dataset.t = view.t;
+      node.dataset.t = view.key;
       nodes.push(node);
     }
   }
@@ -108,8 +109,24 @@ function describe() {
   return `Box ${x1}, ${y1}, ${x2}, ${y2} (${x2 - x1} × ${y2 - y1} of ${size})`;
 }
 
+/** Tells Python about the box a little later, for more key presses may follow; the page is not idle until then. */
+function announceLater(pause) {
+  cancelLater();
+  keyTimer = setTimeout(announce, pause);
+  window.dynreferBusy.add("picker");
+  document.dispatchEvent(new Event("dr-busy"));
+}
+
+function cancelLater() {
+  clearTimeout(keyTimer);
+  keyTimer = 0;
+  window.dynreferBusy.delete("picker");
+  document.dispatchEvent(new Event("dr-busy"));
+}
+
 /** Tells Python about the box, unless it is the one told last. */
 function announce() {
+  cancelLater();
   const value = whole(box);
   if (JSON.stringify(value) === announced) return;
   announced = JSON.stringify(value);
@@ -153,7 +170,8 @@ function release(event) {
   drag = null;
   const given = event.type !== "pointercancel" && far && hasArea(whole(box));
   setBox(given ? box : before);
-  if (given) announce();
+  if (given || keyTimer) announce();
+  else follow();
 }
 element.addEventListener("pointerup", release);
 element.addEventListener("pointercancel", release);
@@ -173,13 +191,19 @@ element.addEventListener("keydown", (event) => {
     if (hasArea(next)) setBox(next);
   } else return;
   event.preventDefault();
-  clearTimeout(keyTimer);
-  keyTimer = setTimeout(announce, direction ? KEY_PAUSE : 0);
+  announceLater(direction ? KEY_PAUSE : 0);
 });
 
-/** Takes over what Python or an example has set. */
+/** Takes over what Python or an example has set; a box under way stays, unless its photograph has gone. */
 function follow() {
-  if (drag) return;
+  if (props.image !== followed) {
+    cancelLater();
+    drag = null;
+  } else if (drag || keyTimer) {
+    if (!drag) draw();
+    return;
+  }
+  followed = props.image;
   box = Array.isArray(props.value) && props.value.length === 4 ? [...props.value] : null;
   announced = JSON.stringify(whole(box));
   draw();

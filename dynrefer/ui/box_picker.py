@@ -6,14 +6,14 @@ from typing import Any
 
 import gradio as gr
 
-from .files import component_files
+from .style import component_files
 
 
 class BoxPicker(gr.HTML):
     """Shows a photograph and holds one box `[x1, y1, x2, y2]` in the original photograph's pixels, or None.
 
     Properties besides the value: `image` (URL of a display copy), `width` and `height` (of the original, in pixels),
-    `views` (`{"t", "box", "colour", "label", "chosen"}` each) and `regions` (`{"box", "label"}` each), drawn over the
+    `views` (`{"key", "box", "colour", "label", "chosen"}` each) and `regions` (`{"box", "label"}` each), drawn over the
     photograph in the same coordinates. Events: `box_drawn` and `box_cleared`.
     """
 

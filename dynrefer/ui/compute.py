@@ -52,8 +52,14 @@ def _told_in_words(name: str) -> Iterator[None]:
         yield
     except gr.Error:
         raise
-    except InputError as error:
-        raise gr.Error(str(error), title="Please check", print_exception=False) from None
-    except Exception:
-        logger.exception("unexpected error in %s", name)
-        raise gr.Error(UNEXPECTED, print_exception=False) from None
+    except Exception as error:
+        title = "Please check" if isinstance(error, InputError) else "Error"
+        raise gr.Error(sentence(error, name), title=title, print_exception=False) from None
+
+
+def sentence(error: Exception, name: str) -> str:
+    """What a user is told about an error in the handler `name`; one that is no InputError is logged."""
+    if isinstance(error, InputError):
+        return str(error)
+    logger.error("unexpected error in %s", name, exc_info=error)
+    return UNEXPECTED

@@ -8,9 +8,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from dynrefer.errors import InputError, shown
+from dynrefer.photo import Photo
 from dynrefer.results import RegionResult, to_coco, to_csv, to_json
-
-from .photo import Photo
 
 FORMATS = ("JSON", "CSV", "COCO", "PNG")
 PNG_SIZE = 2048
@@ -19,7 +18,7 @@ REGION_COLOURS = ("#fb3f6c", "#22c55e", "#3b82f6", "#f59e0b", "#a855f7", "#06b6d
 
 def download(kind: str, results: Sequence[RegionResult], image: str, photo: Photo) -> dict[str, str]:
     """A file of the format `kind` (one of FORMATS): its `name` and, as `url`, its content in a data URL."""
-    stem = Path(image).stem
+    stem = Path(image).stem or "photograph"
     if kind == "JSON":
         return _file(f"{stem}.regions.json", "application/json", to_json(results, image).encode())
     if kind == "CSV":
@@ -43,7 +42,7 @@ def annotated_png(results: Sequence[RegionResult], photo: Photo) -> bytes:
         colour = REGION_COLOURS[place % len(REGION_COLOURS)]
         x1, y1, x2, y2 = (value * scale[axis % 2] for axis, value in enumerate(result.box))
         canvas.rectangle((x1, y1, x2, y2), outline=colour, width=line)
-        text = f"{place + 1} {result.caption.text if result.caption else ''}".strip()
+        text = f"{place + 1} {'' if result.sure else 'perhaps '}{result.caption.text if result.caption else ''}".strip()
         _, _, right, bottom = canvas.textbbox((0, 0), text, font=font)
         place_x = max(0, min(x1, image.width - right - 2 * line))
         place_y = max(0, y1 - bottom - 2 * line)

@@ -1,26 +1,24 @@
 """The main path: photograph, box, answer. Each public method answers one event with updates of components."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from dynrefer.boxes import check_box
+from dynrefer.boxes import Box, check_box
 from dynrefer.errors import InputError
-from dynrefer.results import RegionResult
+from dynrefer.photo import Photo
+from dynrefer.predictor import Predictor
+from dynrefer.question import Question
 
-from . import rendering
-from .album import Album, Entry
-from .asker import Asker
-from .compute import in_words
-from .display import Display, Updates
-from .files import EXAMPLES, Example, read_examples
-from .keeper import save_kept
-from .layout import Choices, Stage
-from .links import name_of, read_link, write_link
-from .photo import Photo, open_photo
-from .settings import USUAL_BEAMS, USUAL_LENGTH, Settings
+from . import panels
+from .album import Album, Entry, Session, few_tags
+from .compute import in_words, on_gpu
+from .layout import Choices, Display, Stage, Updates, Upload, usual_search
+from .links import EXAMPLES, MOST_NAMES, Example, file_url, find_example, name_of, read_link, read_record
+from .pictures import display_url, thumbnails
+from .uploads import MAX_FILE_BYTES, TOO_LARGE
 
 Values = dict[Any, Any]
 MOST_OWN_CLASSES = 12
@@ -29,20 +27,27 @@ MOST_OWN_CLASSES = 12
 class Handlers:
     """The events of one page; `values` are those of the components in `inputs`, as the browser sent them."""
 
-    def __init__(self, asker: Asker, stage: Stage, choices: Choices, display: Display) -> None:
-        self.asker, self.stage, self.choices, self.display = asker, stage, choices, display
+    def __init__(self, predictor: Predictor, stage: Stage, choices: Choices, display: Display) -> None:
+        self.predictor, self.stage, self.choices, self.display = predictor, stage, choices, display
+        self.refer = on_gpu(predictor.refer)
+        search = usual_search(predictor)
+        self._usual = {
+            "mode": predictor.default_mode,
+            "num_views": predictor.num_views,
+            "num_beams": search.num_beams,
+            "max_new_tokens": search.max_new_tokens,
+            "tag_threshold": predictor.tag_threshold,
+        }
 
     @property
     def inputs(self) -> set[Any]:
         """The components whose values a question carries."""
-        stage = self.stage
-        return {stage.photo, stage.picker, stage.example, self.display.album, *self.choices.inputs}
+        return {self.stage.photo, self.stage.picker, self.display.session, *self.choices.inputs}
 
     @property
     def photo_outputs(self) -> list[Any]:
         """The components that change with the photograph."""
-        stage = self.stage
-        return [*self.display.outputs, stage.photo, stage.upload, stage.work, stage.example]
+        return [*self.display.outputs, self.stage.photo, self.stage.upload, self.stage.work]
 
     @property
     def link_outputs(self) -> list[Any]:
@@ -50,122 +55,182 @@ class Handlers:
         return [*self.photo_outputs, *self.choices.inputs, self.choices.sliders_row]
 
     @in_words
-    def take_photo(self, path: str | None) -> Updates:
-        """Show the photograph at `path` without a box; a file that is none is told about and taken away again."""
+    def take_photo(self, upload: Upload | None, session: Session) -> Updates:
+        """Show an uploaded photograph without a box; a file that is none is told about and taken away again."""
+        if upload is None:
+            return self.forget_photo(session)
         try:
-            return {**self._begin(path, None), self.stage.photo: gr.skip()}
+            photo = open_upload(upload)
         except InputError as error:
             gr.Warning(str(error), title="Please check")
-            return self.forget_photo()
+            return self.forget_photo(session)
+        session.begin(upload.name, source=file_url(upload.path))
+        return {**self._begun(session, photo), self.stage.photo: gr.skip()}
 
     @in_words
-    def take_example(self, event: gr.EventData) -> Updates:
+    def take_example(self, session: Session, event: gr.EventData) -> Updates:
         """Show an example photograph with its box."""
-        examples = read_examples()
-        place = str(event._data.get("example"))
-        if not place.isdecimal() or int(place) >= len(examples):
-            raise InputError("there is no such example; choose one of those shown")
-        return self._begin_example(examples[int(place)], None)
+        return self._take_example(session, find_example(told(event, "example")))
 
     @in_words
-    def open_link(self, event: gr.EventData) -> Updates:
-        """Show photograph, box and choices of a link, or of what the visitor's browser kept."""
-        link = read_link(event._data.get("query"), self.asker.predictor.num_views)
-        chosen = self.choices.choose(link.settings)
-        if link.example:
-            return self._begin_example(link.example, link.box) | chosen
-        path = save_kept(event._data.get("image"), self.stage.photo.GRADIO_CACHE)
-        return {**self._begin(path, link.box), **chosen, self.stage.photo: path}
+    def open_link(self, session: Session, event: gr.EventData) -> Updates:
+        """Show example, box and choices of a link."""
+        link = read_link(told(event, "query"), self.predictor.num_views)
+        return self._take_example(session, link.example, link.box) | self.choices.choose(link.question)
 
-    def forget_photo(self) -> Updates:
+    @in_words
+    def open_kept(self, kept: Any, session: Session) -> Updates:
+        """Show what the visitor's browser kept: the photograph, the choices and the box; its table is asked anew."""
+        record = read_record(kept.get("record") if isinstance(kept, dict) else None, self.predictor.num_views)
+        if record.example:
+            path, upload = str(EXAMPLES / record.example["file"]), None
+        else:
+            upload = self._sent_again(kept.get("photo"), record.name)
+            path = upload.path
+        photo = open_upload(upload) if upload else Photo.open(path)
+        regions = [(check_box(box, photo.size), question) for box, question in record.regions]
+        source = file_url(path) if upload else None
+        session.begin(record.name, kept["record"]["example"], source, record.key)
+        session.choices, session.waiting = record.choices, regions
+        box = regions[record.selected][0] if record.selected is not None else None
+        return {**self._begun(session, photo, box), **self.choices.choose(record.choices), self.stage.photo: path}
+
+    def forget_photo(self, session: Session) -> Updates:
         """Ask for a photograph, with everything empty."""
-        return {**self._begin(None, None), self.stage.photo: None}
+        session.begin()
+        return {**self._begun(session, None), self.stage.photo: None}
 
     @in_words
     def describe(self, values: Values) -> Updates:
         """Describe the box on the photograph; nothing happens as long as one of them is missing."""
-        path, box = values[self.stage.photo], values[self.stage.picker]
-        if not path or not box:
-            return {self.display.album: gr.skip()}
-        photo, settings = open_photo(path), self.settings(values)
-        result = self.asker.region(photo, box, replace(settings, tag_threshold=0.0))
-        (entry,) = self.entries(values, photo, settings, [result])
-        return self.shown(photo, values[self.display.album].add(entry), settings.tag_threshold)
+        session: Session = values[self.display.session]
+        if not values[self.stage.photo] or not values[self.stage.picker]:
+            return {self.display.session: gr.skip()}
+        photo, question = self.photo(values), self.question(values)
+        box = check_box(values[self.stage.picker], photo.size)
+        session.check_room([box])
+        ticket = session.wish()
+        session.choices = question
+        (entry,) = self.ask(photo, [box], question)
+        if not session.answer(ticket, entry):
+            return {self.display.session: gr.skip()}
+        return self.shown(session, photo, question.tag_threshold)
 
     @in_words
-    def thin_tags(self, album: Album, tag_threshold: object) -> str:
+    def thin_tags(self, session: Session, tag_threshold: object) -> str:
         """The words of the last answer again, at another tag threshold; asks the model nothing."""
-        result = album.current.result if album.current else None
-        return rendering.words(result, self.asker.threshold(tag_threshold))
+        result = session.album.current.result if session.album.current else None
+        return panels.words(result, self.threshold(tag_threshold))
 
     @in_words
-    def clear_answer(self, album: Album, tag_threshold: object) -> Updates:
+    def clear_answer(self, session: Session, tag_threshold: object) -> Updates:
         """Show no answer where there is no box any more."""
-        return self.shown(None, album.unselect(), tag_threshold)
+        session.edit(Album.unselect)
+        return self.shown(session, None, tag_threshold)
 
     @in_words
-    def arrange_sliders(self, mode: object, num_views: object, album: Album) -> Updates:
+    def arrange_sliders(self, mode: object, num_views: object, session: Session) -> Updates:
         """Show one slider a view in manual mode, starting at the views that the last answer took."""
-        settings = self.asker.settings({"mode": mode, "num_views": num_views})
-        views = album.current.result.views if album.current else ()
-        taken = sorted((view for view in views if view.rank is not None), key=lambda view: view.rank or 0)
-        updates: Updates = {self.choices.sliders_row: gr.update(visible=settings.mode == "manual")}
+        asked = {} if mode == "manual" else {"mode": mode}
+        count = self._checked({"num_views": num_views, **asked}).num_views or 1
+        taken = session.album.current.result.taken if session.album.current else ()
+        updates: Updates = {self.choices.sliders_row: gr.update(visible=mode == "manual")}
         for place, slider in enumerate(self.choices.sliders):
             start: dict[str, Any] = {"value": round(taken[place].t, 2)} if 0 < place < len(taken) else {}
-            updates[slider] = gr.update(visible=place < (settings.num_views or 1), **start)
+            updates[slider] = gr.update(visible=place < count, **start)
         return updates
 
-    def settings(self, values: Values) -> Settings:
-        """What the page's choices ask for, checked; the tag threshold is always set."""
+    def question(self, values: Values) -> Question:
+        """What the page's choices ask for, checked; what was left as it stood is the checkpoint's own choice."""
         choices = self.choices
         options = {
             "mode": values[choices.mode],
             "num_views": values[choices.num_views],
-            "classes": values[choices.classes],
-            "controls": values[choices.controls],
             "num_beams": values[choices.num_beams],
             "max_new_tokens": values[choices.max_new_tokens],
-            "tag_threshold": self.asker.threshold(values[choices.tag_threshold]),
+            "tag_threshold": values[choices.tag_threshold],
         }
-        settings = self.asker.settings(options)
-        if settings.classes:
-            options["top_classes"] = min(len(settings.classes), MOST_OWN_CLASSES)
-        if settings.mode == "manual":
-            sliders = [values[slider] for slider in choices.sliders[: settings.num_views]]
-            options["coefficients"] = [0.0, *sliders[1:]]
-        return self.asker.settings(options)
+        options = {name: value for name, value in options.items() if value != self._usual[name]}
+        options |= {"classes": values[choices.classes], "controls": values[choices.controls]}
+        if options.get("mode") == "manual":
+            count = self._checked({"num_views": values[choices.num_views]}).num_views
+            steps = [values[slider] for slider in choices.sliders[:count]]
+            options |= {"mode": None, "num_views": None, "coefficients": [0.0, *steps[1:]]}
+        question = self._checked(options)
+        if question.classes:
+            return self._checked(question, top_classes=min(len(question.classes), MOST_OWN_CLASSES))
+        return question
 
-    def entries(self, values: Values, photo: Photo, settings: Settings, results: Sequence[RegionResult]) -> list[Entry]:
-        """Results as the album holds them; a photograph that is no example has links to its display copy."""
-        example, predictor = values[self.stage.example], self.asker.predictor
-        scale = 1.0 if example else photo.display.shape[1] / photo.size[0]
-        usual = Settings(
-            mode=predictor.default_mode,
-            num_views=predictor.num_views,
-            num_beams=USUAL_BEAMS,
-            max_new_tokens=USUAL_LENGTH,
-        )
-        thumbnails = photo.thumbnails([result.box for result in results])
-        links = [write_link(example, [scale * x for x in result.box], settings, usual) for result in results]
-        return [Entry(settings, *parts) for parts in zip(results, thumbnails, links, strict=True)]
+    def threshold(self, value: object) -> float:
+        """A tag threshold as a client sent it, checked; the model's own where there is none."""
+        chosen = self._checked({"tag_threshold": value}).tag_threshold
+        return self.predictor.tag_threshold if chosen is None else chosen
 
-    def shown(self, photo: Photo | None, album: Album, tag_threshold: object, **picker: Any) -> Updates:
-        """The album's current entry on all panels."""
-        return self.display.show(self.asker.predictor, photo, album, self.asker.threshold(tag_threshold), **picker)
+    def photo(self, values: Values) -> Photo:
+        """The photograph on the page; InputError where there is none, or none any more."""
+        upload: Upload | None = values[self.stage.photo]
+        if not upload:
+            raise InputError("there is no photograph yet; choose one first")
+        if not Path(upload.path).exists():
+            raise InputError(
+                "this photograph has left the server, which forgets one after an hour; "
+                'press "Another photograph" and bring it back'
+            )
+        return open_upload(upload)
 
-    def _begin_example(self, example: Example, box: list[float] | None) -> Updates:
-        path = str(EXAMPLES / example["file"])
-        return {**self._begin(path, box or example["box"], name_of(example)), self.stage.photo: path}
+    def ask(self, photo: Photo, boxes: Sequence[Box], question: Question) -> list[Entry]:
+        """Ask the model about boxes; its answers as the table holds them."""
+        results = self.refer(photo, boxes=boxes, question=question, tag_threshold=0.0)
+        pictures = thumbnails(photo, boxes)
+        return [Entry(question, few_tags(result), look) for result, look in zip(results, pictures, strict=True)]
 
-    def _begin(self, path: str | None, box: list[float] | None, example: str | None = None) -> Updates:
-        photo = open_photo(path) if path else None
+    def shown(self, session: Session, photo: Photo | None, tag_threshold: object, **picker: Any) -> Updates:
+        """The table's current entry on all panels."""
+        return self.display.show(self.predictor, photo, session, self.threshold(tag_threshold), **picker)
+
+    def _take_example(self, session: Session, example: Example, box: list[float] | None = None) -> Updates:
+        path = EXAMPLES / example["file"]
+        photo = Photo.open(path)
+        checked = check_box(box or example["box"], photo.size)
+        session.begin(path.name, name_of(example))
+        return {**self._begun(session, photo, checked), self.stage.photo: str(path)}
+
+    def _begun(self, session: Session, photo: Photo | None, box: Box | None = None) -> Updates:
         width, height = photo.size if photo else (0, 0)
-        box = list(check_box(box, (width, height))) if box else None
-        picker = {"value": box, "image": photo.url if photo else "", "width": width, "height": height}
+        picker = {
+            "value": list(box) if box else None,
+            "image": display_url(photo) if photo else "",
+            "width": width,
+            "height": height,
+        }
         return {
-            **self.shown(photo, Album(), None, **picker),
+            **self.shown(session, photo, None, **picker),
             self.stage.upload: gr.update(visible=photo is None),
             self.stage.work: gr.update(visible=photo is not None),
-            self.stage.example: example,
-            self.display.keeper: gr.update(query="", offering=photo is None),
+            self.stage.keeper: gr.update(record=None, offering=photo is None),
         }
+
+    def _checked(self, options: object, **more: Any) -> Question:
+        return Question.checked(options, max_views=self.predictor.num_views, max_classes=MOST_NAMES, **more)
+
+    def _sent_again(self, photo: Any, name: str) -> Upload:
+        """The file that the browser sent; Gradio has checked that it lies in its upload folder."""
+        if not isinstance(photo, dict) or photo.get("meta") != {"_type": "gradio.FileData"}:
+            raise InputError("this browser kept no photograph that can be brought back; please choose it again")
+        return Upload(str(photo["path"]), name)
+
+
+def open_upload(upload: Upload) -> Photo:
+    """The photograph of an uploaded file; InputError where there is none to be had."""
+    path = Path(upload.path)
+    if path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
+        raise InputError(TOO_LARGE)
+    return Photo.open(path)
+
+
+def told(event: gr.EventData, name: str) -> Any:
+    """What a component's event says under `name`, None where it says nothing."""
+    try:
+        return getattr(event, name, None)
+    except TypeError:  # it says nothing at all
+        return None

@@ -1,29 +1,45 @@
-"""Where a photograph is chosen and how it is to be looked at: components and their places, without behaviour."""
+"""The main path's components and their places, without behaviour: photograph, choices, answer."""
 
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
+from dynrefer.model.config import Generation
+from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
-from dynrefer.question import MAX_CLASSES, MAX_CONTROLS
-from dynrefer.selection import MODES
+from dynrefer.question import MAX_BEAMS, MAX_CONTROLS, MAX_NEW_TOKENS, MODES, Question
 
-from . import rendering
+from . import panels
+from .album import Session
 from .box_picker import BoxPicker
-from .display import Panel
-from .keeper import Keeper
-from .photo_input import PhotoInput
-from .settings import MAX_BEAMS, MAX_NEW_TOKENS, USUAL_BEAMS, USUAL_LENGTH, Settings
+from .links import MOST_NAMES, Keeper, record_of
+from .panels import MODE_NAMES, Panel
 
-MODE_NAMES = {
-    "dynamic": "Dynamic: what adds most",
-    "prior:caption": "Prior for captions",
-    "prior:attributes": "Prior for attributes",
-    "manual": "Manual: my own",
-    "random": "Random",
-}
+Updates = dict[Any, Any]
+HOUR = 3600
+
+
+class Upload(NamedTuple):
+    """An uploaded file: where it lies on the server, and what its owner calls it."""
+
+    path: str
+    name: str
+
+
+class PhotoInput(gr.Image):
+    """`gr.Image` that hands over an `Upload`, the file just as it was sent, or None.
+
+    Gradio has checked that the path lies in its upload folder. Opening the file is ours, for it knows about rotation,
+    transparency and size limits, and tells a person what is wrong with a bad one.
+    """
+
+    is_template = True  # the browser shows it as a plain image component
+
+    def preprocess(self, payload: Any) -> Upload | None:
+        """The uploaded file."""
+        return Upload(payload.path, payload.orig_name or "photograph") if payload else None
 
 
 @dataclass(frozen=True)
@@ -38,8 +54,6 @@ class Stage:
     corners: list[gr.Number]
     use_corners: gr.Button
     examples: Panel
-    example: gr.State
-    """The name of the example shown, None where the photograph is the visitor's own."""
     keeper: Keeper
 
 
@@ -64,22 +78,67 @@ class Choices:
         words = {self.classes, self.controls, self.num_beams, self.max_new_tokens, self.tag_threshold}
         return {self.mode, self.num_views, *self.sliders, *words}
 
-    def choose(self, settings: Settings) -> dict[Any, Any]:
-        """Updates that choose what is set in `settings`."""
+    def choose(self, question: Question) -> Updates:
+        """Updates that choose what `question` asks for, and for the rest what the page begins with."""
+        steps = question.coefficients
         chosen = {
-            self.mode: settings.mode,
-            self.num_views: settings.num_views,
-            self.classes: settings.classes and ", ".join(settings.classes),
-            self.controls: settings.controls and ", ".join(settings.controls),
-            self.num_beams: settings.num_beams,
-            self.max_new_tokens: settings.max_new_tokens,
+            self.mode: "manual" if steps else question.mode,
+            self.num_views: len(steps) if steps else question.num_views,
+            self.classes: ", ".join(question.classes or ()),
+            self.controls: ", ".join(question.controls),
+            self.num_beams: question.num_beams,
+            self.max_new_tokens: question.max_new_tokens,
+            self.tag_threshold: question.tag_threshold,
         }
-        updates: dict[Any, Any] = {component: value for component, value in chosen.items() if value is not None}
-        if settings.coefficients:
-            updates[self.sliders_row] = gr.update(visible=True)
-            for slider, t in zip_longest(self.sliders, settings.coefficients):
-                updates[slider] = gr.update(visible=t is not None, value=t or 0)
+        updates: Updates = {part: part.value if value is None else value for part, value in chosen.items()}
+        updates[self.sliders_row] = gr.update(visible=steps is not None)
+        for slider, t in zip_longest(self.sliders, steps or ()):
+            updates[slider] = gr.update(visible=t is not None, value=slider.value if t is None else t)
         return updates
+
+
+@dataclass(frozen=True)
+class Display:
+    """Everything that changes with an answer, and is emptied when there is none."""
+
+    picker: BoxPicker
+    views: Panel
+    answer: Panel
+    words: Panel
+    tag_threshold: gr.Slider
+    table: Panel
+    gains: Panel
+    status: Panel
+    session: gr.State
+    keeper: Keeper
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The components that change with an answer."""
+        answer = [self.picker, self.views, self.answer, self.words, self.tag_threshold, self.gains]
+        return [*answer, self.table, self.status, self.session, self.keeper]
+
+    def show(
+        self, predictor: Predictor, photo: Photo | None, session: Session, tag_threshold: float, **picker: Any
+    ) -> Updates:
+        """Updates that show the table's current entry on `photo`; `picker` are further properties of the box picker."""
+        entry = session.album.current
+        result = entry.result if entry else None
+        mode = panels.mode_of(entry.question, predictor) if entry else ""
+        regions = panels.outlines(session.album)
+        views = panels.rectangles(result) if result else []
+        return {
+            self.picker: gr.update(views=views, regions=regions, **picker),
+            self.views: panels.views(photo, result, mode) if photo and result else "",
+            self.answer: panels.answer(session),
+            self.words: panels.words(result, tag_threshold),
+            self.tag_threshold: gr.update(visible=result is not None),
+            self.table: panels.table(session, predictor),
+            self.gains: panels.gains(result, mode),
+            self.status: panels.footer(predictor, result),
+            self.session: session,
+            self.keeper: gr.update(record=record_of(session)),
+        }
 
 
 def build_stage() -> Stage:
@@ -107,8 +166,8 @@ def build_stage() -> Stage:
                     ]
                 use_corners = gr.Button("Use this box", size="sm", elem_id="use-corners")
     keeper = Keeper(elem_id="keeper")
-    examples = Panel(rendering.example_gallery(), elem_id="examples", render=False)
-    return Stage(upload, photo, work, picker, another, corners, use_corners, examples, gr.State(None), keeper)
+    examples = Panel(panels.example_gallery(), elem_id="examples", render=False)
+    return Stage(upload, photo, work, picker, another, corners, use_corners, examples, keeper)
 
 
 def build_choices(predictor: Predictor) -> Choices:
@@ -116,7 +175,7 @@ def build_choices(predictor: Predictor) -> Choices:
 
     The tag threshold is made here and rendered later, beside the tags.
     """
-    most = predictor.num_views
+    most, search = predictor.num_views, usual_search(predictor)
     with gr.Row(elem_id="looks"):
         mode = gr.Dropdown(
             [(MODE_NAMES[mode], mode) for mode in MODES],
@@ -140,7 +199,7 @@ def build_choices(predictor: Predictor) -> Choices:
         sliders = [_view_slider(place, most) for place in range(most)]
     with gr.Accordion("Words of your own", open=False, elem_id="own-words"):
         classes = gr.Textbox(
-            label="Class names", placeholder=f"dog, cat, teapot (at most {MAX_CLASSES})", max_lines=3, elem_id="classes"
+            label="Class names", placeholder=f"dog, cat, teapot (at most {MOST_NAMES})", max_lines=3, elem_id="classes"
         )
         controls = gr.Textbox(
             label="Control words for the caption",
@@ -151,17 +210,17 @@ def build_choices(predictor: Predictor) -> Choices:
             num_beams = gr.Slider(
                 1,
                 MAX_BEAMS,
-                USUAL_BEAMS,
+                search.num_beams,
                 step=1,
                 label="Beams",
-                info="At 1 the caption appears word by word; more beams compete until its end.",
+                info="How many sentences compete to be the caption.",
                 buttons=[],
                 elem_id="beams",
             )
             max_new_tokens = gr.Slider(
                 4,
                 MAX_NEW_TOKENS,
-                USUAL_LENGTH,
+                search.max_new_tokens,
                 step=1,
                 label="Longest caption, in tokens",
                 buttons=[],
@@ -181,6 +240,27 @@ def build_choices(predictor: Predictor) -> Choices:
     )
     return Choices(
         mode, num_views, sliders_row, sliders, classes, controls, num_beams, max_new_tokens, again, tag_threshold
+    )
+
+
+def usual_search(predictor: Predictor) -> Generation:
+    """How the checkpoint itself searches for captions."""
+    return Generation(**predictor.model.config.language.generation)
+
+
+def build_display(predictor: Predictor, stage: Stage, choices: Choices, views: Panel) -> Display:
+    """The panels that follow the answer, not placed yet except for the views."""
+    return Display(
+        picker=stage.picker,
+        views=views,
+        answer=Panel(panels.answer(Session()), live=True, elem_id="answer", render=False),
+        words=Panel(elem_id="words", render=False),
+        tag_threshold=choices.tag_threshold,
+        table=Panel(panels.table(Session(), predictor), elem_id="table", render=False),
+        gains=Panel(elem_id="gains", render=False),
+        status=Panel(panels.footer(predictor, None), elem_id="status", render=False),
+        session=gr.State(Session(), time_to_live=HOUR),
+        keeper=stage.keeper,
     )
 
 

@@ -1,36 +1,86 @@
-"""A question as the query of a link: which example photograph, which box, and how it is looked at."""
+"""The example photographs, a question as a link, and what the visitor's browser keeps."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from typing import Any, TypedDict
+from urllib.parse import parse_qsl, quote, urlencode
 
-from dynrefer.boxes import parse_box
+import gradio as gr
+
+from dynrefer.boxes import MAX_BOXES, Box, parse_box
 from dynrefer.errors import InputError, shown
+from dynrefer.question import Question
+from dynrefer.shipped import shipped
 
-from .files import Example, read_examples
-from .settings import Settings
+from .album import Session
+from .style import component_files
 
-LONGEST = 20_000
-# The link's names for the fields of `Settings`; coefficients stand for mode and number of views as well.
+EXAMPLES = shipped("assets/examples")
+LONGEST_QUERY = 2000  # characters that every browser, proxy and mail program leaves whole
+MOST_NAMES = 1000  # class names that a visitor may give; Python and the command line take more
+LONGEST = 1_000_000
+# The link's names for the fields of a question; coefficients stand for mode and number of views as well.
 FIELDS = {
     "t": "coefficients",
     "mode": "mode",
     "views": "num_views",
     "classes": "classes",
     "controls": "controls",
+    "tags": "tag_threshold",
     "beams": "num_beams",
     "length": "max_new_tokens",
 }
+NUMBERS = ("views", "tags", "beams", "length")
+
+
+class Example(TypedDict):
+    """An example photograph in `EXAMPLES` and a box on it, in pixels."""
+
+    file: str
+    box: list[float]
+    title: str
+    about: str
 
 
 @dataclass(frozen=True)
 class Link:
-    """What a link asks; `example` is None where it means a photograph that the visitor's browser kept."""
+    """What a link asks of which example."""
 
-    example: Example | None
+    example: Example
     box: list[float] | None
-    settings: Settings
+    question: Question
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a browser kept: the photograph, the choices, and the regions of the table with the one that was shown."""
+
+    key: str
+    name: str
+    example: Example | None
+    choices: Question
+    regions: list[tuple[Box, Question]]
+    selected: int | None
+
+
+class Keeper(gr.HTML):
+    """Keeps photographs with their tables in the browser and offers them; opens the page's own links.
+
+    Properties: `record` (of `record_of`, or None) and `offering` (while no photograph is shown). Events: `link_opened`
+    with `query`, and `kept_opened`, by which the value holds `photo` and `record`. `gr.BrowserState` would not do: it
+    sends all that is kept with every visit, holds no photograph of some megabytes, and says nothing when it is full.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        defaults = {"record": None, "offering": True, "apply_default_css": False}
+        super().__init__(**{**component_files("keeper"), **defaults, **kwargs})
+
+
+def read_examples() -> list[Example]:
+    """The examples in the order of their index; none where the photographs were not installed."""
+    index = EXAMPLES / "examples.json"
+    return json.loads(index.read_text(encoding="utf-8")) if index.exists() else []
 
 
 def name_of(example: Example) -> str:
@@ -38,20 +88,32 @@ def name_of(example: Example) -> str:
     return example["title"].lower().replace(" ", "-")
 
 
-def write_link(example: str | None, box: Sequence[float], settings: Settings, usual: Settings) -> str:
-    """The query of a link to `box` on an example, or on a photograph that the browser keeps; `usual` is left out."""
-    values = {"example": example} if example else {}
-    values["box"] = ",".join(_short(round(corner, 1)) for corner in box)
-    implied = ("mode", "views") if settings.coefficients else ()
+def find_example(name: object) -> Example:
+    """The example of that name; InputError where there is none."""
+    named = {name_of(example): example for example in read_examples()}
+    if not isinstance(name, str) or name not in named:
+        raise InputError(f'there is no example "{shown(name)}"; they are {", ".join(named)}')
+    return named[name]
+
+
+def write_link(example: str, box: Sequence[float], question: Question) -> str:
+    """The link to `box` on an example, as it follows the page's address: after "?", or after "#" where it is long.
+
+    What stands behind "#" stays in the browser, so that a list of a thousand class names still arrives.
+    """
+    values = {"example": example, "box": ",".join(_short(round(corner, 1)) for corner in box)}
+    asked = question.options()
     for name, field in FIELDS.items():
-        value = getattr(settings, field)
-        if name not in implied and value is not None and value != getattr(usual, field):
-            values[name] = ",".join(_short(item) for item in (value if isinstance(value, tuple) else [value]))
-    return urlencode(values, safe=",")
+        if field not in asked or (question.coefficients and name in ("mode", "views")):
+            continue
+        value = asked[field]
+        values[name] = ",".join(_short(item) for item in value) if isinstance(value, (tuple, list)) else _short(value)
+    query = urlencode(values, safe=",")
+    return ("?" if len(query) <= LONGEST_QUERY else "#") + query
 
 
 def read_link(query: object, max_views: int) -> Link:
-    """Check the query of a link, or of what a browser kept; names that mean nothing here are passed over.
+    """Check the query of a link; names that mean nothing here are passed over.
 
     Raises InputError on a value that cannot be used.
     """
@@ -59,22 +121,67 @@ def read_link(query: object, max_views: int) -> Link:
         raise InputError("this link cannot be read")
     given = dict(parse_qsl(query))
     options: dict[str, Any] = {field: given[name] for name, field in FIELDS.items() if name in given}
-    for name in {"views", "beams", "length"} & given.keys():
+    for name in given.keys() & set(NUMBERS):
         options[FIELDS[name]] = _number(given[name], name)
     if "t" in given:
-        steps = [_number(word, "t") for word in given["t"].split(",")]
-        options |= {"coefficients": steps, "mode": "manual", "num_views": len(steps)}
+        options["coefficients"] = [_number(word, "t") for word in given["t"].split(",")]
+        options["mode"] = options["num_views"] = None
     box = parse_box(given["box"]) if "box" in given else None
-    return Link(_example(given), box, Settings.parse(options, max_views))
+    question = Question.checked(options, max_views=max_views, max_classes=MOST_NAMES)
+    return Link(find_example(given.get("example")), box, question)
 
 
-def _example(given: Mapping[str, str]) -> Example | None:
-    if "example" not in given:
+def record_of(session: Session) -> dict[str, Any] | None:
+    """What the browser keeps of the page, or None where nothing was asked yet.
+
+    Regions are kept as box and question, each question once, and asked again when they are brought back.
+    """
+    if session.choices is None:
         return None
-    named = {name_of(example): example for example in read_examples()}
-    if given["example"] not in named:
-        raise InputError(f'there is no example "{shown(given["example"])}"; they are {", ".join(named)}')
-    return named[given["example"]]
+    entries = [(entry.result.box, entry.question) for entry in session.album.entries] + session.waiting
+    questions = list(dict.fromkeys(question for _, question in entries))
+    numbers = {question: number for number, question in enumerate(questions)}
+    return {
+        "key": session.key,
+        "name": session.name,
+        "example": session.example,
+        "source": session.source,
+        "choices": session.choices.options(),
+        "questions": [question.options() for question in questions],
+        "rows": [[*box, numbers[question]] for box, question in entries],
+        "selected": session.album.selected,
+    }
+
+
+def read_record(record: object, max_views: int) -> Kept:
+    """Check what a browser kept, which anybody may have written. Raises InputError where it cannot be used."""
+    try:
+        if not isinstance(record, Mapping):
+            raise TypeError
+        questions = [_question(options, max_views) for options in record["questions"][:MAX_BOXES]]
+        rows = [(tuple(map(float, row[:4])), questions[row[4]]) for row in record["rows"][:MAX_BOXES]]
+        example, selected = record["example"], record["selected"]
+        return Kept(
+            str(record["key"])[:40],
+            str(record["name"])[:255],
+            None if example is None else find_example(example),
+            _question(record["choices"], max_views),
+            [((x1, y1, x2, y2), question) for (x1, y1, x2, y2), question in rows],
+            selected if isinstance(selected, int) and 0 <= selected < len(rows) else None,
+        )
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError("what this browser kept is damaged; please choose the photograph again") from error
+
+
+def file_url(path: str) -> str:
+    """Where the browser finds an uploaded file again, relative to the page."""
+    return "gradio_api/file=" + quote(path)
+
+
+def _question(options: object, max_views: int) -> Question:
+    return Question.checked(options, max_views=max_views, max_classes=MOST_NAMES)
 
 
 def _short(value: object) -> str:

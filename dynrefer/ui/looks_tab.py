@@ -1,26 +1,27 @@
 """Two ways to understand the looks: a sweep over t, and one box under two settings."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
+from dynrefer.boxes import Box, check_box
 from dynrefer.errors import InputError
+from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
+from dynrefer.question import MODES, Question
 from dynrefer.results import Attribute, RegionResult, Scored
-from dynrefer.selection import MODES
 
-from . import rendering
-from .charts import Chart, sweep_chart
+from . import panels
 from .compute import in_words
-from .display import Panel, Updates
 from .handlers import Handlers, Values
-from .layout import MODE_NAMES
-from .photo import Photo, open_photo
+from .layout import Updates
+from .panels import MODE_NAMES, Line, Panel, Point
+from .pictures import thumbnails
 
 STEPS = tuple(step / 10 for step in range(11))
-FOLLOWED = 4
+SERIES_COLOURS = ("#6366f1", "#ea580c", "#0d9488", "#db2777")
 SWEEP_HINT = (
     "A sweep gives the model two views, the box and a second one that grows from the box to the whole photograph, and"
     " shows how class, attributes and caption change on the way."
@@ -57,14 +58,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class SideAnswer:
-    """What one side of the comparison says, and the views it looked at."""
+    """What one side of the comparison says, and the views it looked at; words come with what they are called."""
 
     title: str
     result: RegionResult
     pictures: list[str]
     coefficients: list[float]
-    attributes: Sequence[Attribute]
-    tags: Sequence[Scored]
+    attributes: list[tuple[str, Attribute]]
+    tags: list[tuple[str, Scored]]
 
 
 def build_sweep(predictor: Predictor, gains: Panel) -> Sweep:
@@ -73,7 +74,7 @@ def build_sweep(predictor: Predictor, gains: Panel) -> Sweep:
     with gr.Row(elem_classes="dr-buttons"):
         start = gr.Button("Sweep t from 0 to 1", size="sm", interactive=predictor.num_views > 1, elem_id="sweep")
         stop = gr.Button("Stop", size="sm", variant="stop", min_width=80, visible=False, elem_id="stop-sweep")
-    return Sweep(start, stop, Panel(elem_id="sweep-progress"), Panel(rendering.hint(SWEEP_HINT), elem_id="swept"))
+    return Sweep(start, stop, Panel(elem_id="sweep-progress"), Panel(panels.hint(SWEEP_HINT), elem_id="swept"))
 
 
 def build_comparison(predictor: Predictor) -> Comparison:
@@ -81,7 +82,7 @@ def build_comparison(predictor: Predictor) -> Comparison:
     with gr.Row(elem_id="sides"):
         sides = (_side(predictor, "Left", "manual", 1), _side(predictor, "Right", "dynamic", predictor.num_views))
     compare = gr.Button("Compare", size="sm", elem_id="compare")
-    return Comparison(sides, compare, Panel(rendering.hint(COMPARISON_HINT), elem_id="comparison"))
+    return Comparison(sides, compare, Panel(panels.hint(COMPARISON_HINT), elem_id="comparison"))
 
 
 def _side(predictor: Predictor, name: str, mode: str, num_views: int) -> Side:
@@ -109,7 +110,7 @@ class LooksHandlers:
 
     def forget(self) -> Updates:
         """Show nothing of the photograph before."""
-        sweep, comparison = rendering.hint(SWEEP_HINT), rendering.hint(COMPARISON_HINT)
+        sweep, comparison = panels.hint(SWEEP_HINT), panels.hint(COMPARISON_HINT)
         return {**self.stop_sweep(), self.sweep.result: sweep, self.comparison.result: comparison}
 
     @in_words
@@ -117,22 +118,23 @@ class LooksHandlers:
         """Describe the box under both settings."""
         photo, box = self._subject(values)
         left, right = (self._ask_side(values, side, photo, box) for side in self.comparison.sides)
-        return {self.comparison.result: rendering.render("comparison", left=left, right=right)}
+        return {self.comparison.result: panels.render("comparison", left=left, right=right)}
 
     @in_words
     def run_sweep(self, values: Values) -> Iterator[Updates]:
         """Describe the box with a second view at every step of t, and show how the answer changes."""
         photo, box = self._subject(values)
-        settings = replace(self.main.settings(values), mode="manual", num_views=2, tag_threshold=0.0)
+        question = self.main.question(values)
         steps: list[tuple[float, str, RegionResult]] = []
         for t in STEPS:
             yield {
-                self.sweep.progress: rendering.progress(len(steps), len(STEPS), "steps of t"),
+                self.sweep.progress: panels.progress(len(steps), len(STEPS), "steps of t"),
                 self.sweep.stop: gr.update(visible=True),
             }
-            result = self.main.asker.region(photo, box, replace(settings, coefficients=(0.0, t)), top_classes=None)
+            asked = looking(question, coefficients=(0.0, t), top_classes=None, tag_threshold=1.0)
+            result = self.main.refer(photo, box, question=asked)
             view = max(result.views, key=lambda view: view.t)
-            steps.append((t, photo.thumbnails([view.box])[0], result))
+            steps.append((t, *thumbnails(photo, [view.box]), result))
             yield {self.sweep.result: _swept(steps)}
         yield self.stop_sweep()
 
@@ -140,44 +142,59 @@ class LooksHandlers:
         """Show that nothing is under way."""
         return {self.sweep.progress: "", self.sweep.stop: gr.update(visible=False)}
 
-    def _subject(self, values: Values) -> tuple[Photo, object]:
-        path, box = values[self.main.stage.photo], values[self.main.stage.picker]
-        if not path or not box:
+    def _subject(self, values: Values) -> tuple[Photo, Box]:
+        box = values[self.main.stage.picker]
+        if not values[self.main.stage.photo] or not box:
             raise InputError("there is no box yet; draw one on the photograph first")
-        return open_photo(path), box
+        photo = self.main.photo(values)
+        return photo, check_box(box, photo.size)
 
-    def _ask_side(self, values: Values, side: Side, photo: Photo, box: object) -> SideAnswer:
-        settings = self.main.settings(values)
-        chosen = self.main.asker.settings({"mode": values[side.mode], "num_views": values[side.num_views]})
-        coefficients = (0.0,) if chosen.mode == "manual" else None
-        asked = replace(settings, mode=chosen.mode, num_views=chosen.num_views, coefficients=coefficients)
-        result = self.main.asker.region(photo, box, asked)
-        taken = sorted((view for view in result.views if view.rank is not None), key=lambda view: view.rank or 0)
-        title = "Box alone" if coefficients else MODE_NAMES[chosen.mode or self.main.asker.predictor.default_mode]
+    def _ask_side(self, values: Values, side: Side, photo: Photo, box: Box) -> SideAnswer:
+        mode, num_views = values[side.mode], values[side.num_views]
+        views: dict[str, Any] = {"mode": mode, "num_views": num_views}
+        if mode == "manual":
+            views = {"coefficients": (0.0,)}
+        question = looking(self.main.question(values), **views)
+        result = self.main.refer(photo, box, question=question)
         return SideAnswer(
-            title,
+            "Box alone" if mode == "manual" else MODE_NAMES[panels.mode_of(question, self.main.predictor)],
             result,
-            photo.thumbnails([view.box for view in taken]),
-            [view.t for view in taken],
-            result.attributes[: rendering.LIKELY_ATTRIBUTES],
-            result.tags[: rendering.MOST_TAGS],
+            thumbnails(photo, [view.box for view in result.taken]),
+            [view.t for view in result.taken],
+            [(called(entry), entry) for entry in result.attributes[: panels.LIKELY_ATTRIBUTES]],
+            [(entry.name, entry) for entry in result.tags[: panels.MOST_TAGS]],
         )
+
+
+def looking(question: Question, **changes: Any) -> Question:
+    """`question` with other views, and other changes."""
+    views: dict[str, Any] = {"mode": None, "num_views": None, "coefficients": None}
+    return Question.checked(question, **{**views, **changes})
+
+
+def called(attribute: Attribute) -> str:
+    """An attribute by name and type: "white" is a color, a clothes color and a hair color."""
+    return f"{attribute.name} ({attribute.type})"
 
 
 def _swept(steps: list[tuple[float, str, RegionResult]]) -> str:
     """The sweep's charts and its table."""
-    first = steps[0][2]
-    classes = [entry.name for entry in first.classes[:FOLLOWED]]
-    attributes = [entry.name for entry in first.attributes[:FOLLOWED]]
-    return rendering.render(
+    classes = [(t, result.classes) for t, _, result in steps]
+    attributes = [(t, result.attributes) for t, _, result in steps]
+    return panels.render(
         "sweep",
         steps=steps,
-        scores=_follow("Class score over t of the second view", classes, [(t, r.classes) for t, _, r in steps]),
-        attributes=_follow("Attribute score over t", attributes, [(t, r.attributes) for t, _, r in steps]),
+        classes=follow(classes, lambda entry: entry.name, lambda entry: entry.name),
+        attributes=follow(attributes, lambda entry: entry.key, called),
     )
 
 
-def _follow(title: str, names: list[str], steps: list[tuple[float, Sequence[Any]]]) -> Chart:
-    """A chart of the entries called `names` among the scored entries of every step."""
-    scored = [(t, {entry.name: entry.score for entry in entries}) for t, entries in steps]
-    return sweep_chart(title, names, [(t, [scores[name] for name in names]) for t, scores in scored])
+def follow(
+    steps: Sequence[tuple[float, Sequence[Any]]], key: Callable[[Any], Hashable], name: Callable[[Any], str]
+) -> list[Line]:
+    """How the scores, in percent, of the first step's best entries change over t; `key` tells entries apart."""
+    scored = [(t, {key(entry): entry.score for entry in entries}) for t, entries in steps]
+    return [
+        Line(name(entry), colour, [Point(t, 100 * scores[key(entry)], colour) for t, scores in scored])
+        for entry, colour in zip(steps[0][1], SERIES_COLOURS, strict=False)
+    ]

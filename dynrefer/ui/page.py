@@ -1,4 +1,4 @@
-"""The page: its components put together and their events bound."""
+"""The page: its components put together, their events bound, and how it is served."""
 
 from typing import Any
 
@@ -6,31 +6,31 @@ import gradio as gr
 
 from dynrefer.predictor import Predictor
 
-from . import rendering
-from .album import Album
-from .api import add_endpoints
-from .asker import Asker
-from .display import Display, Panel
-from .files import read
+from .api import Programs, add_endpoints
 from .handlers import Handlers
-from .layout import Choices, Stage, build_choices, build_stage
+from .layout import HOUR, build_choices, build_display, build_stage
+from .links import EXAMPLES
 from .looks_tab import LooksHandlers, build_comparison, build_sweep
+from .mcp_tools import mcp_options
+from .panels import Panel
 from .regions_tab import SAVE_IN_BROWSER, RegionHandlers, build_regions_tab
+from .style import THEME, read
+from .uploads import MAX_FILE_BYTES
 
 QUEUE_SIZE = 40
-HOUR = 3600
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUIET: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
 # Changing what is asked while an answer is on its way: only the last question counts.
 LATEST: dict[str, Any] = {"trigger_mode": "always_last", **PRIVATE}
-# One network serves everyone: every event that asks it waits in the same line.
-MODEL_EVENT: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
+# One network serves everyone. Who may ask it next is decided by the Predictor, a few regions at a time, and not by the
+# queue, where an event of eighty boxes would hold the only place until its end. Long events have places of their own.
+QUESTION: dict[str, Any] = {"concurrency_id": "question", "concurrency_limit": 8}
+LONG: dict[str, Any] = {"concurrency_id": "long", "concurrency_limit": 6}
 
 
 def build_page(predictor: Predictor) -> gr.Blocks:
     """The page around one `predictor`, with the named endpoints; not launched yet."""
-    asker = Asker(predictor)
     with gr.Blocks(title="DynRefer", analytics_enabled=False, delete_cache=(HOUR, HOUR), fill_width=True) as page:
         gr.HTML(read("header.html"), apply_default_css=False, elem_id="header")
         with gr.Row(elem_id="main"):
@@ -54,42 +54,47 @@ def build_page(predictor: Predictor) -> gr.Blocks:
                     with gr.Tab("How it works"):
                         gr.HTML(read("how.html"), apply_default_css=False, elem_id="how")
         display.status.render()
-        handlers = Handlers(asker, stage, choices, display)
+        handlers = Handlers(predictor, stage, choices, display)
         regions, looks = RegionHandlers(handlers, regions_tab), LooksHandlers(handlers, sweep, comparison)
-        asking = [*bind_photo(handlers), *bind_box(handlers), *bind_choices(handlers)]
+        asking = [*bind_photo(handlers, regions), *bind_box(handlers), *bind_choices(handlers)]
         asking += [*bind_regions(regions), *bind_looks(looks)]
         bind_farewell(asking, regions, looks)
-        add_endpoints(asker)
-    return page.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4)
+        add_endpoints(Programs(predictor))
+    return page.queue(max_size=QUEUE_SIZE, default_concurrency_limit=8)
 
 
-def build_display(predictor: Predictor, stage: Stage, choices: Choices, views: Panel) -> Display:
-    """The panels that follow the answer, not placed yet except for the views."""
-    return Display(
-        picker=stage.picker,
-        views=views,
-        answer=Panel(rendering.answer(None), live=True, elem_id="answer", render=False),
-        words=Panel(elem_id="words", render=False),
-        tag_threshold=choices.tag_threshold,
-        table=Panel(rendering.table(Album()), elem_id="table", render=False),
-        gains=Panel(elem_id="gains", render=False),
-        status=Panel(rendering.footer(predictor, None), elem_id="status", render=False),
-        album=gr.State(Album(), time_to_live=HOUR),
-        keeper=stage.keeper,
-    )
+def launch_options(predictor: Predictor) -> dict[str, Any]:
+    """The arguments of `gr.Blocks.launch` that the page of `predictor` counts on."""
+    return {
+        "theme": THEME,
+        "css": read("page.css"),
+        "head": f"<script>{read('page.js')}</script>",
+        "show_error": False,
+        "ssr_mode": False,
+        "footer_links": ["api"],
+        "max_file_size": MAX_FILE_BYTES,
+        "state_session_capacity": 500,
+        "allowed_paths": [str(EXAMPLES)],
+        "app_kwargs": mcp_options(Programs(predictor)),
+    }
 
 
-def bind_photo(handlers: Handlers) -> list[Any]:
+def bind_photo(handlers: Handlers, regions: RegionHandlers) -> list[Any]:
     """Photographs come from upload area, examples, links and the browser, and go by a button.
 
     Returns the events that ask the model.
     """
-    stage, outputs = handlers.stage, handlers.photo_outputs
-    stage.photo.upload(handlers.take_photo, stage.photo, outputs, **QUIET)  # `input` also comes before the file does
-    stage.another.click(handlers.forget_photo, None, outputs, **QUIET)
-    taken = stage.examples.pressed(handlers.take_example, None, outputs, **QUIET)
-    opened = stage.keeper.opened(handlers.open_link, None, handlers.link_outputs, **QUIET)
-    return [taken.success(**describing(handlers)), opened.success(**describing(handlers))]
+    stage, outputs, session = handlers.stage, handlers.photo_outputs, handlers.display.session
+    # `input` also comes before the file does
+    stage.photo.upload(handlers.take_photo, [stage.photo, session], outputs, **QUIET)
+    stage.another.click(handlers.forget_photo, session, outputs, **QUIET)
+    taken = stage.examples.pressed(handlers.take_example, session, outputs, **QUIET)
+    opened = stage.keeper.link_opened(handlers.open_link, session, handlers.link_outputs, **QUIET)
+    kept = stage.keeper.kept_opened(handlers.open_kept, [stage.keeper, session], handlers.link_outputs, **QUIET)
+    restored = kept.success(regions.restore, handlers.inputs, regions.outputs, **LONG, **QUIET)
+    restored.failure(regions.stop, None, regions.busy, **QUIET)
+    regions.tab.stop.click(regions.stop, None, regions.busy, cancels=[restored], **QUIET)
+    return [taken.success(**describing(handlers)), opened.success(**describing(handlers)), restored]
 
 
 def bind_farewell(asking: list[Any], regions: RegionHandlers, looks: LooksHandlers) -> None:
@@ -104,7 +109,7 @@ def bind_farewell(asking: list[Any], regions: RegionHandlers, looks: LooksHandle
 def bind_box(handlers: Handlers) -> list[Any]:
     """A box drawn is described; its corners can be typed as well. Returns the events that ask the model."""
     stage, display = handlers.stage, handlers.display
-    cleared = [display.album, display.tag_threshold]
+    cleared = [display.session, display.tag_threshold]
     stage.picker.box_cleared(handlers.clear_answer, cleared, display.outputs, show_progress="hidden", **LATEST)
     for event in (stage.picker.box_drawn, stage.picker.box_cleared, stage.picker.change):
         event(None, stage.picker, stage.corners, js="(box) => box || [null, null, null, null]", **LATEST)
@@ -118,14 +123,14 @@ def bind_choices(handlers: Handlers) -> list[Any]:
     Returns the events that ask the model.
     """
     choices, display = handlers.choices, handlers.display
-    arranging = [choices.mode, choices.num_views, display.album]
+    arranging = [choices.mode, choices.num_views, display.session]
     sliders = [choices.sliders_row, *choices.sliders]
     events = [slider.input for slider in (*choices.sliders, choices.num_beams, choices.max_new_tokens)]
     events += [choices.classes.submit, choices.controls.submit, choices.again.click]
     for chosen in (choices.mode, choices.num_views):
         arranged = chosen.input(handlers.arrange_sliders, arranging, sliders, show_progress="hidden", **LATEST)
         events.append(arranged.success)
-    thinning = [display.album, choices.tag_threshold]
+    thinning = [display.session, choices.tag_threshold]
     choices.tag_threshold.input(
         handlers.thin_tags, thinning, display.words, queue=False, show_progress="hidden", **LATEST
     )
@@ -140,7 +145,7 @@ def describing(handlers: Handlers) -> dict[str, Any]:
         "outputs": handlers.display.outputs,
         "show_progress": "minimal",
         "show_progress_on": handlers.display.answer,
-        **MODEL_EVENT,
+        **QUESTION,
         **LATEST,
     }
 
@@ -148,11 +153,10 @@ def describing(handlers: Handlers) -> dict[str, Any]:
 def bind_regions(handlers: RegionHandlers) -> list[Any]:
     """The table of regions, boxes from elsewhere, and downloads; returns the events that ask the model."""
     tab, main = handlers.tab, handlers.main
-    busy = handlers.busy
-    outputs = [*main.display.outputs, *busy]
+    busy, outputs = handlers.busy, handlers.outputs
     main.display.table.pressed(handlers.press, main.inputs, main.display.outputs, **QUIET)
-    tab.clear.click(handlers.clear, main.inputs, main.display.outputs, **QUIET)
-    long: dict[str, Any] = {"outputs": outputs, **MODEL_EVENT, **QUIET}
+    tab.clear.click(handlers.clear, main.inputs, outputs, **QUIET)
+    long: dict[str, Any] = {"outputs": outputs, **LONG, **QUIET}
     running: list[Any] = [
         tab.everything.click(handlers.describe_all, main.inputs, **long),
         tab.box_file.upload(handlers.describe_file, {*main.inputs, tab.box_file}, **long),
@@ -171,10 +175,10 @@ def bind_looks(handlers: LooksHandlers) -> list[Any]:
     """The sweep over t and the comparison; returns the events that ask the model."""
     sweep, comparison, inputs = handlers.sweep, handlers.comparison, handlers.main.inputs
     busy = [sweep.progress, sweep.stop]
-    sweeping = sweep.start.click(handlers.run_sweep, inputs, [sweep.result, *busy], **MODEL_EVENT, **QUIET)
+    sweeping = sweep.start.click(handlers.run_sweep, inputs, [sweep.result, *busy], **LONG, **QUIET)
     sweeping.failure(handlers.stop_sweep, None, busy, **QUIET)
     sweep.stop.click(handlers.stop_sweep, None, busy, cancels=[sweeping], **QUIET)
     sides = {component for side in comparison.sides for component in (side.mode, side.num_views)}
     asked = {*inputs, *sides}
-    compared = comparison.start.click(handlers.run_comparison, asked, comparison.result, **MODEL_EVENT, **PRIVATE)
+    compared = comparison.start.click(handlers.run_comparison, asked, comparison.result, **QUESTION, **PRIVATE)
     return [sweeping, compared]

@@ -3,13 +3,7 @@
 // `element`, `props` and `trigger` are given by gr.HTML. Event: "pressed" with the button's data attributes.
 
 // A live region has to be there before its content comes, or the first answer is not read out.
-// While a caption is being written it is busy, so that only the whole one is.
-if (props.live) {
-  element.setAttribute("aria-live", "polite");
-  new MutationObserver(() => {
-    element.setAttribute("aria-busy", String(Boolean(element.querySelector("[aria-busy=true]"))));
-  }).observe(element, { childList: true, subtree: true });
-}
+if (props.live) element.setAttribute("aria-live", "polite");
 
 // Browsers let a page copy on https and on this machine only; elsewhere the copy buttons are hidden.
 element.classList.toggle("dr-no-copy", !navigator.clipboard);
@@ -22,7 +16,7 @@ element.addEventListener("click", async (event) => {
     trigger("pressed", { ...button.dataset });
     return;
   }
-  await navigator.clipboard.writeText(copy ?? new URL(link, location.href.split("#")[0]).href);
+  await navigator.clipboard.writeText(copy ?? new URL(link, location.href.split(/[?#]/)[0]).href);
   const label = button.textContent;
   button.textContent = "Copied";
   setTimeout(() => (button.textContent = label), 1200);

@@ -4,9 +4,9 @@ The first step follows the idea of Edge Boxes (Zitnick and Dollar, ECCV 2014): t
 for its perimeter, the likelier it holds one thing. It needs no weights.
 """
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from itertools import product
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,10 +14,8 @@ import torch
 from torchvision.ops import box_iou, nms
 
 from dynrefer.boxes import Box
-
-from .asker import Asker
-from .photo import Photo
-from .settings import Settings
+from dynrefer.photo import Photo
+from dynrefer.question import Question
 
 SIDE = 240  # pixels of the longer side on which contours are traced
 BLUR = 2.0
@@ -27,21 +25,23 @@ SHAPES = (0.4, 0.65, 1.0, 1.5, 2.5)
 STRIDE = 0.3
 PROPOSED = 48
 PROPOSED_OVERLAP = 0.6
-BATCH = 16
+BATCH = 4  # each of a single view and without a caption
 MOST = 12
 OVERLAP = 0.3
 LEAST_SCORE = 0.6
 SAME, EQUAL = 0.5, 0.999  # overlap from which two boxes mean one thing, and are one but for rounding
 
 
-def describe_everything(asker: Asker, photo: Photo, settings: Settings) -> Iterator[tuple[int, int, list[Box]]]:
+def describe_everything(
+    refer: Callable[..., Any], photo: Photo, question: Question
+) -> Iterator[tuple[int, int, list[Box]]]:
     """Look at every proposal with a single view; yields (done, all, best boxes so far, best first)."""
-    quick = replace(settings, mode="manual", coefficients=(0.0,), num_views=1, top_classes=1, tag_threshold=1.0)
+    quick = {"classes": question.classes, "coefficients": (0.0,), "top_classes": 1, "tag_threshold": 1.0}
     places, outlines = propose(photo.pixels)
     scores: list[float] = []
     yield 0, len(places), []
     for start in range(0, len(places), BATCH):
-        results = asker.regions(photo, places[start : start + BATCH], quick, captions=False)
+        results = refer(photo, boxes=places[start : start + BATCH], captions=False, **quick)
         scores += [result.classes[0].score for result in results]
         yield len(scores), len(places), best(places, [c * o**0.5 for c, o in zip(scores, outlines, strict=False)])
 

@@ -1,29 +1,29 @@
 """The tab of many regions: table, boxes from a file or proposed, downloads."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from itertools import groupby
 from typing import Any
 
 import gradio as gr
 
 from dynrefer.box_files import BoxFile
-from dynrefer.boxes import Box, check_boxes, parse_box
+from dynrefer.boxes import Box, check_boxes, has_only_numbers, parse_boxes
 from dynrefer.errors import InputError
-from dynrefer.photo_files import PhotoHeader
+from dynrefer.question import Question
 
-from . import rendering
-from .album import Album, thinned
+from . import panels
+from .album import Session, Ticket, thinned
 from .compute import in_words
-from .display import Panel, Updates
 from .downloads import FORMATS, download
-from .handlers import Handlers, Values
-from .photo import Photo, open_photo
+from .handlers import Handlers, Values, told
+from .layout import Updates
+from .panels import Panel
 from .proposals import describe_everything, fresh
 
-BATCH = 4
+BATCH = 4  # regions until the table is shown again; who asks meanwhile is let in by the Predictor
 SHOWN = gr.update(visible=True)
+BOX_FILES = [".json", ".jsonl", ".csv", ".tsv", ".txt"]
 SAVE_IN_BROWSER = (
     "(file) => { const link = document.createElement('a');"
     " link.href = file.url; link.download = file.name; link.click(); }"
@@ -50,7 +50,7 @@ def build_regions_tab(table: Panel) -> RegionsTab:
     with gr.Row(elem_classes="dr-buttons"):
         everything = gr.Button("Describe everything", size="sm", min_width=140, elem_id="everything")
         box_file = gr.UploadButton(
-            "Boxes from a file", size="sm", min_width=140, file_types=[".json", ".csv"], elem_id="box-file"
+            "Boxes from a file", size="sm", min_width=140, file_types=BOX_FILES, elem_id="box-file"
         )
         clear = gr.Button("Clear all", size="sm", min_width=100, elem_id="clear-all")
         stop = gr.Button("Stop", size="sm", variant="stop", min_width=80, visible=False, elem_id="stop")
@@ -79,52 +79,72 @@ class RegionHandlers:
         """The components that show that something is under way."""
         return [self.tab.progress, self.tab.stop]
 
+    @property
+    def outputs(self) -> list[Any]:
+        """The components that change while regions are described."""
+        return [*self.display.outputs, *self.busy]
+
     @in_words
     def press(self, values: Values, event: gr.EventData) -> Updates:
-        """Show a region of the table again, or delete it."""
-        album, photo = values[self.display.album], self._photo(values)
-        threshold = values[self.main.choices.tag_threshold]
-        if "remove" in event._data:
-            album = album.remove(event._data["remove"])
+        """Show a region of the table again, delete it, or bring back what was deleted."""
+        session, photo = values[self.display.session], self.main.photo(values)
+        removed, selected = told(event, "remove"), told(event, "select")
+        if told(event, "undo") is not None:
+            session.undo()
+        elif removed is not None:
+            session.edit(lambda album: album.remove(removed))
         else:
-            album = album.select(event._data.get("select"))
-        box = list(album.current.result.box) if album.current else None
-        return self.main.shown(photo, album, threshold, value=box)
+            session.edit(lambda album: album.select(selected))
+        current = session.album.current
+        box = list(current.result.box) if current else None
+        return self.main.shown(session, photo, values[self.main.choices.tag_threshold], value=box)
 
     @in_words
     def describe_file(self, values: Values) -> Iterator[Updates]:
         """Describe the boxes of an uploaded file."""
         path = values[self.tab.box_file]
         if path:
-            yield from self._describe_source(values, Path(path))
+            yield from self._describe_source(values, BoxFile.read(path))
 
     @in_words
     def describe_pasted(self, values: Values) -> Iterator[Updates]:
         """Describe pasted boxes: lines of four numbers, JSON or CSV."""
         text = str(values[self.tab.pasted] or "").strip()
-        if not text:
-            raise InputError("there are no boxes yet; paste one a line as x1 y1 x2 y2")
-        if text[0].isdecimal():
-            boxes = [parse_box(line) for line in text.splitlines() if line.strip()]
-            yield from self._describe(values, boxes)
+        if not text or has_only_numbers(text):
+            yield from self._describe(values, parse_boxes(text))
             return
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / ("pasted.json" if text[0] in "[{" else "pasted.csv")
-            file.write_text(text, encoding="utf-8")
-            yield from self._describe_source(values, file)
+        yield from self._describe_source(values, BoxFile.parse(text, "the pasted text"))
 
     @in_words
     def describe_all(self, values: Values) -> Iterator[Updates]:
         """Propose regions for the whole photograph and describe the most certain ones."""
-        photo, settings = self._photo(values), self.main.settings(values)
-        known = [result.box for result in values[self.display.album].results]
+        photo, question = self.main.photo(values), self.main.question(values)
+        session: Session = values[self.display.session]
+        ticket = session.ticket()
         boxes: list[Box] = []
-        for done, total, best in describe_everything(self.main.asker, photo, settings):
-            boxes = fresh(best, known)
-            yield {self.tab.progress: rendering.progress(done, total, "places looked at"), self.tab.stop: SHOWN}
+        for done, total, best in describe_everything(self.main.refer, photo, question):
+            if session.ticket().table != ticket.table:
+                yield self.stop()
+                return
+            boxes = fresh(best, [result.box for result in session.album.results])
+            yield {self.tab.progress: panels.progress(done, total, "places looked at"), self.tab.stop: SHOWN}
         if not boxes:
             raise InputError("nothing else stands out on this photograph; draw a box yourself")
         yield from self._describe(values, boxes)
+
+    @in_words
+    def restore(self, values: Values) -> Iterator[Updates]:
+        """Ask again about the regions that the visitor's browser kept, each with its own question."""
+        session: Session = values[self.display.session]
+        waiting = list(session.waiting)
+        if not waiting:
+            yield self.stop()
+            return
+        box, ticket = values[self.main.stage.picker], session.ticket()
+        shown = tuple(box) if box else None
+        for question, rows in groupby(waiting, key=lambda row: row[1]):
+            yield from self._ask(values, [row[0] for row in rows], question, ticket, shown)
+        yield self.stop()
 
     def stop(self) -> Updates:
         """Show that nothing is under way."""
@@ -135,44 +155,66 @@ class RegionHandlers:
 
         @in_words
         def save(values: Values) -> dict[str, str]:
-            threshold = self.main.asker.threshold(values[self.main.choices.tag_threshold])
-            results = [thinned(result, threshold) for result in values[self.display.album].results]
+            session: Session = values[self.display.session]
+            threshold = self.main.threshold(values[self.main.choices.tag_threshold])
+            results = [thinned(result, threshold) for result in session.album.results]
             if not results:
                 raise InputError("there is nothing to save yet; draw a box first")
-            return download(kind, results, Path(values[self.main.stage.photo]).name, self._photo(values))
+            return download(kind, results, session.name, self.main.photo(values))
 
         return save
 
     @in_words
     def clear(self, values: Values) -> Updates:
-        """Forget all regions of this photograph."""
-        return self.main.shown(None, Album(), values[self.main.choices.tag_threshold], value=None)
+        """Empty the table, which can be brought back once; what is being described for it ends."""
+        session: Session = values[self.display.session]
+        session.clear()
+        threshold = values[self.main.choices.tag_threshold]
+        return {**self.main.shown(session, None, threshold, value=None), **self.stop()}
 
-    def _describe_source(self, values: Values, file: Path) -> Iterator[Updates]:
-        path = Path(values[self.main.stage.photo] or "")
-        boxes, left_out = BoxFile.read(file).of(path.name or None).fit(PhotoHeader.read(path))
-        if not boxes:
-            raise InputError(str(left_out[0]))
-        yield from self._describe(values, [given.box for given in boxes])
+    def _describe_source(self, values: Values, file: BoxFile) -> Iterator[Updates]:
+        """Describe what a file has for this photograph; says what it had to change, and what it leaves out."""
+        session: Session = values[self.display.session]
+        photo = replace(self.main.photo(values), name=session.name)
+        found, left_out = file.of(session.name).fit(photo, say=gr.Info)
+        if not found:
+            raise InputError(f"{file.name} has no box that can be used: {left_out[0]}")
+        if left_out:
+            gr.Warning(f"{len(left_out)} left out of {file.name}: {left_out[0]}", title="Please check")
+        yield from self._describe(values, [given.box for given in found])
 
     def _describe(self, values: Values, boxes: Sequence[object]) -> Iterator[Updates]:
-        """Describe `boxes` a few at a time, each time with the table so far."""
-        photo, settings, album = self._photo(values), self.main.settings(values), values[self.display.album]
-        valid = check_boxes(list(boxes), photo.size)
-        yield {self.tab.progress: rendering.progress(0, len(valid), "regions described"), self.tab.stop: SHOWN}
-        for start in range(0, len(valid), BATCH):
-            batch = valid[start : start + BATCH]
-            results = self.main.asker.regions(photo, batch, replace(settings, tag_threshold=0.0))
-            album = album.extend(self.main.entries(values, photo, settings, results))
-            done = start + len(batch)
-            yield {
-                **self.main.shown(photo, album, settings.tag_threshold),
-                self.tab.progress: rendering.progress(done, len(valid), "regions described"),
-            }
+        """Describe `boxes` with the page's choices."""
+        session: Session = values[self.display.session]
+        question, valid = self.main.question(values), check_boxes(list(boxes), self.main.photo(values).size)
+        session.check_room(valid)
+        session.choices = question
+        yield from self._ask(values, valid, question, session.ticket())
         yield self.stop()
 
-    def _photo(self, values: Values) -> Photo:
-        path = values[self.main.stage.photo]
-        if not path:
-            raise InputError("there is no photograph yet; choose one first")
-        return open_photo(path)
+    def _ask(
+        self,
+        values: Values,
+        boxes: Sequence[Box],
+        question: Question,
+        ticket: Ticket,
+        selected: tuple[float, ...] | None = None,
+    ) -> Iterator[Updates]:
+        """Describe `boxes` a few at a time, each time with the table as it is by then; the box `selected` is shown.
+
+        Ends where the table of `ticket` was cleared or its photograph has gone.
+        """
+        photo, session = self.main.photo(values), values[self.display.session]
+        threshold = values[self.main.choices.tag_threshold]
+        yield {self.tab.progress: panels.progress(0, len(boxes), "regions described"), self.tab.stop: SHOWN}
+        for start in range(0, len(boxes), BATCH):
+            batch = list(boxes[start : start + BATCH])
+            if session.ticket().table != ticket.table:
+                return
+            if not session.extend(ticket, self.main.ask(photo, batch, question), selected):
+                return
+            done = start + len(batch)
+            yield {
+                **self.main.shown(session, photo, threshold),
+                self.tab.progress: panels.progress(done, len(boxes), "regions described"),
+            }

@@ -1,6 +1,5 @@
 """What the README shows works as it stands there."""
 
-import ast
 import asyncio
 import base64
 import json
@@ -73,7 +72,7 @@ def test_mcp_example_is_a_server_whose_tool_answers(app_url: str) -> None:
             assert not answer.isError, answer.content
             return str(answer.content[0].text)  # type: ignore[union-attr]
 
-    assert ast.literal_eval(asyncio.run(ask()))[0]["box"] == [258, 148, 594, 658]
+    assert json.loads(asyncio.run(ask()))[0]["box"] == [258, 148, 594, 658]
 
 
 def test_links_and_pictures_of_the_repository_exist() -> None:

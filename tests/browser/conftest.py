@@ -5,25 +5,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from dynrefer import Predictor
+from dynrefer.photo import Photo
+from dynrefer.question import Question
 from dynrefer.ui import build_page, launch_options
 from tests.browser.chromium import find_chromium, launch_chromium
-from tests.browser.visitor import MARK, App
+from tests.browser.visitor import MARK, App, Asked, settle
 
 EMBEDDED = Path(__file__).parents[2] / "checkpoints" / "dynrefer-mini"
 PATIENCE_MS = 60_000
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A browser test that fails is tried once more; what is broken fails again."""
-    for item in items:
-        if item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture(scope="session")
@@ -33,16 +27,17 @@ def app(tiny_checkpoint: Path) -> Iterator[App]:
     predictor = Predictor.from_pretrained(source, device="cpu")
     app = App("")
 
-    def recording(answer: Callable[..., Any]) -> Callable[..., Any]:
-        def record(image: np.ndarray, **options: Any) -> Any:
-            app.asked.append({"size": (image.shape[1], image.shape[0]), **options})
-            return answer(image, **options)
+    answer = predictor.refer
 
-        return record
+    def recording(photo: Photo, box: Any = None, boxes: Any = None, **options: Any) -> Any:
+        asked = [list(one) for one in ([box] if boxes is None else boxes)]
+        app.asked.append(Asked(photo.size, asked, options.get("question") or Question()))
+        app.before_answer()
+        return answer(photo, box, boxes, **options)
 
-    predictor.refer = recording(predictor.refer)  # type: ignore[method-assign]
+    predictor.refer = recording  # type: ignore[method-assign, assignment]
     page = build_page(predictor)
-    _, app.url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    _, app.url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options(predictor))
     yield app
     page.close()
 
@@ -69,11 +64,12 @@ def visit(browser: Browser, app: App) -> Iterator[Callable[..., Page]]:
     complaints: list[str] = []
 
     def watch_console(message: ConsoleMessage) -> None:
-        # Gradio asks how far the upload of a camera's picture is by an empty name, and writes the refusal down.
-        camera = "upload_progress?upload_id=" in message.location["url"] or message.text == "Response"
+        # Gradio asks how far the upload of a camera's picture is by an empty name, and writes the refusal down; uploads
+        # that fail are some tests' own doing.
+        upload = "/upload" in message.location["url"] or message.text == "Response"
         # What is cancelled in the moment in which it ends has gone already, for which Gradio answers with status 500.
         cancelled = message.location["url"].endswith("/cancel")
-        if message.type == "error" and not camera and not cancelled:
+        if message.type == "error" and not (upload or cancelled):
             complaints.append(f"console: {message.text}")
 
     def watch_request(request: Request) -> None:
@@ -90,11 +86,11 @@ def visit(browser: Browser, app: App) -> Iterator[Callable[..., Page]]:
         page = context.new_page()
         page.goto(app.url + query)
         page.wait_for_selector("#examples button")
-        if not query:
-            page.wait_for_selector("#photo input[type=file]", state="attached")
+        settle(page)
         return page
 
     app.asked.clear()
+    app.before_answer = lambda: None
     yield open_page
     for context in contexts:
         context.close()

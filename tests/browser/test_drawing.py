@@ -1,29 +1,35 @@
 """A box drawn on the photograph reaches the model where it was seen."""
 
+import threading
+
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.visitor import (
     App,
     Corners,
     MakePhoto,
     Visit,
+    choose_example,
     css_pixel,
     drag,
     drag_by_finger,
     fill_in,
     see_mark,
+    settle,
     upload,
 )
 
 pytestmark = pytest.mark.browser
 
+PATIENCE_S = 60
+
 
 def asked_box(page: Page, app: App, size: tuple[int, int]) -> list[float]:
     """The box that the model was asked about, once it has answered."""
-    page.wait_for_selector(".dr-caption-text")
-    assert app.asked[-1]["size"] == size
-    return list(app.asked[-1]["box"])
+    settle(page)
+    assert app.asked[-1].size == size
+    return app.asked[-1].box
 
 
 def assert_near(box: list[float], mark: Corners, tolerance: float) -> None:
@@ -66,13 +72,13 @@ def test_a_drawn_box_can_be_moved_and_resized(visit: Visit, app: App, marked_pho
     drag(page, (x1, y1, x2, y2))
     asked_box(page, app, size)
     drag(page, ((x1 + x2) / 2, (y1 + y2) / 2, (x1 + x2) / 2 + 40, (y1 + y2) / 2 + 20))
-    page.wait_for_function("document.querySelectorAll('#picker .region').length === 1")
+    settle(page)
     pixel = css_pixel(page, size[0])
     moved = tuple(value + pixel * (40, 20)[axis % 2] for axis, value in enumerate(mark))
-    assert_near(list(app.asked[-1]["box"]), moved, 2 * pixel)
+    assert_near(app.asked[-1].box, moved, 2 * pixel)
     drag(page, (x2 + 40, y2 + 20, x2 + 10, y2 - 10))
-    page.wait_for_function("document.querySelectorAll('#picker .region').length === 2")
-    assert_near(list(app.asked[-1]["box"]), (*moved[:2], *(value - 30 * pixel for value in moved[2:])), 2 * pixel)
+    settle(page)
+    assert_near(app.asked[-1].box, (*moved[:2], *(value - 30 * pixel for value in moved[2:])), 2 * pixel)
 
 
 def test_the_keyboard_alone_draws_moves_and_deletes_a_box(visit: Visit, app: App, marked_photo: MakePhoto) -> None:
@@ -80,14 +86,35 @@ def test_the_keyboard_alone_draws_moves_and_deletes_a_box(visit: Visit, app: App
     upload(page, marked_photo((400, 400), (100, 100, 300, 300)))
     page.focus("#picker .stage")
     page.keyboard.press("Enter")
-    page.wait_for_selector(".dr-caption-text")
-    assert list(app.asked[-1]["box"]) == [100, 100, 300, 300]
+    assert asked_box(page, app, (400, 400)) == [100, 100, 300, 300]
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Shift+ArrowDown")
-    page.wait_for_selector("#picker .region")
-    assert list(app.asked[-1]["box"]) == [104, 100, 304, 304]
+    assert asked_box(page, app, (400, 400)) == [104, 100, 304, 304]
     page.keyboard.press("Delete")
-    page.wait_for_selector(".dr-caption-text", state="detached")
+    settle(page)
+    expect(page.locator(".dr-caption-text")).to_have_count(0)
+
+
+def test_a_key_pressed_just_before_an_answer_comes_is_not_lost(visit: Visit, app: App, marked_photo: MakePhoto) -> None:
+    page = visit()
+    upload(page, marked_photo((400, 400), (100, 100, 300, 300)))
+    asked, answered = threading.Event(), threading.Event()
+    app.before_answer = lambda: asked.set() or answered.wait(PATIENCE_S)
+    page.focus("#picker .stage")
+    page.keyboard.press("Enter")
+    assert asked.wait(PATIENCE_S)
+    page.keyboard.press("ArrowRight")
+    answered.set()
+    assert asked_box(page, app, (400, 400)) == [104, 100, 304, 300]
+    expect(page.locator("#picker .status")).to_contain_text("Box 104, 100, 304, 300")
+
+
+def test_pointing_at_a_view_lights_it_up_on_the_photograph(visit: Visit) -> None:
+    page = visit()
+    choose_example(page, "Puppy")
+    for view in page.locator("#views li").all()[1:]:
+        view.hover()
+        expect(page.locator("#picker .view.pointed")).to_have_count(1)
 
 
 def test_a_box_can_be_typed(visit: Visit, app: App, marked_photo: MakePhoto) -> None:
@@ -97,5 +124,5 @@ def test_a_box_can_be_typed(visit: Visit, app: App, marked_photo: MakePhoto) -> 
     for name, value in zip(("x1", "y1", "x2", "y2"), (0, 0, 1, 1), strict=True):
         fill_in(page, f"#corner-{name} input", value)
     page.click("#use-corners")
-    page.wait_for_selector(".dr-caption-text")
-    assert list(app.asked[-1]["box"]) == [0, 0, 1, 1]
+    settle(page)
+    assert app.asked[-1].box == [0, 0, 1, 1]

@@ -6,7 +6,20 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.visitor import App, MakePhoto, Visit, caption, choose_example, drag, fill_in, see_mark, upload
+from tests.browser.visitor import (
+    App,
+    MakePhoto,
+    Visit,
+    caption,
+    choose_example,
+    drag,
+    fill_in,
+    open_tab,
+    see_mark,
+    set_number,
+    settle,
+    upload,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -31,7 +44,7 @@ def test_an_example_fills_everything(visit: Visit, app: App) -> None:
     page = visit()
     choose_example(page, "Puppy")
     assert caption(page)
-    assert list(app.asked[-1]["box"]) == [258, 148, 594, 658]
+    assert app.asked[-1].box == [258, 148, 594, 658]
     assert page.locator("#answer .dr-bars li").count() > 1
     expect(page.locator("#views li")).to_have_count(11)
     assert page.locator("#views li.chosen").count() == page.locator("#picker .view.chosen").count() + 1
@@ -56,38 +69,34 @@ def test_a_second_photograph_clears_the_answer_to_the_first(visit: Visit, marked
 def test_a_view_slider_changes_views_and_answer(visit: Visit, app: App) -> None:
     page = visit()
     choose_example(page, "Puppy")
-    page.wait_for_selector(".dr-caption-text")
     expect(page.locator("#slider-1")).to_have_count(0)
     page.click("#mode input")
     page.get_by_role("option", name="Manual").click()
-    page.wait_for_selector("#slider-1 input[type=number]")
-    page.fill("#slider-1 input[type=number]", "0.7")
-    page.press("#slider-1 input[type=number]", "Enter")
+    set_number(page, "slider-1", 0.7)
     expect(page.locator("#views li.chosen[data-t='0.7']")).to_have_count(1)
-    assert app.asked[-1]["mode"] == "manual"
-    assert app.asked[-1]["coefficients"][:2] == (0.0, 0.7)
+    steps = app.asked[-1].question.coefficients
+    assert steps is not None
+    assert steps[:2] == (0.0, 0.7)
 
 
 def test_own_class_names_and_control_words_reach_the_model(visit: Visit, app: App) -> None:
     page = visit()
     choose_example(page, "Puppy")
-    page.wait_for_selector(".dr-caption-text")
     page.click("#own-words button")
+    settle(page)
     page.fill("#controls input, #controls textarea", "small")
     page.fill("#classes textarea", "teapot, dog; cat, cup, cow, car, bus")
     page.press("#classes textarea", "Enter")
     expect(page.locator("#answer .dr-bars li")).to_have_count(7)
-    assert app.asked[-1]["classes"] == ("teapot", "dog", "cat", "cup", "cow", "car", "bus")
-    assert app.asked[-1]["controls"] == ("small",)
+    assert app.asked[-1].question.classes == ("teapot", "dog", "cat", "cup", "cow", "car", "bus")
+    assert app.asked[-1].question.controls == ("small",)
 
 
 def test_the_tag_threshold_asks_the_model_nothing(visit: Visit, app: App) -> None:
     page = visit()
     choose_example(page, "Puppy")
-    page.wait_for_selector(".dr-caption-text")
     asked = len(app.asked)
-    page.fill("#threshold input[type=number]", "0")
-    page.press("#threshold input[type=number]", "Enter")
+    set_number(page, "threshold", 0)
     expect(page.locator("#words section").nth(1)).to_contain_text("at 0% or more")
     expect(page.locator("#words section").nth(1).locator("li").nth(3)).to_be_visible()
     assert len(app.asked) == asked
@@ -101,6 +110,13 @@ def test_a_text_file_called_jpg_gets_a_sentence(visit: Visit, tmp_path: Path) ->
     expect(page.get_by_text("is not an image that can be read")).to_be_visible()
     expect(page.get_by_text(str(tmp_path))).to_have_count(0)
     expect(page.locator("#upload")).to_be_visible()
+
+
+def test_an_upload_that_fails_says_so(visit: Visit, marked_photo: MakePhoto) -> None:
+    page = visit()
+    page.route("**/gradio_api/upload?*", lambda route: route.abort())
+    page.set_input_files("#photo input[type=file]", marked_photo((64, 48), (16, 12, 42, 33)))
+    expect(page.get_by_text("could not be sent")).to_be_visible()
 
 
 def test_a_photograph_is_accepted_after_a_bad_file(visit: Visit, marked_photo: MakePhoto, tmp_path: Path) -> None:
@@ -121,6 +137,7 @@ def test_a_box_outside_the_photograph_gets_a_sentence(visit: Visit, marked_photo
     for name in ("x1", "y1", "x2", "y2"):
         fill_in(page, f"#corner-{name} input", 900)
     page.click("#use-corners")
+    settle(page)
     expect(page.get_by_text("no area inside the 640 x 480 image")).to_be_visible()
 
 
@@ -128,7 +145,6 @@ def test_a_box_outside_the_photograph_gets_a_sentence(visit: Visit, marked_photo
 def test_a_narrow_or_zoomed_window_shows_everything_without_scrolling_sideways(visit: Visit, width: int) -> None:
     page = visit(width, 700)
     choose_example(page, "Puppy")
-    page.wait_for_selector(".dr-caption-text")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     edges = page.evaluate("[...document.querySelectorAll('.dr-chips li')].map(e => e.getBoundingClientRect().right)")
     assert max(edges) <= width
@@ -150,7 +166,6 @@ def test_box_and_answer_survive_a_change_of_the_windows_size(visit: Visit) -> No
 def test_every_stop_of_the_tab_key_is_seen(visit: Visit) -> None:
     page = visit()
     choose_example(page, "Puppy")
-    page.wait_for_selector(".dr-caption-text")
     page.click("#own-words button")
     expect(page.locator("#controls")).to_be_visible()
     page.focus("#picker .stage")
@@ -177,9 +192,8 @@ def serious_findings(page: Page) -> list[str]:
 def test_no_serious_accessibility_findings(visit: Visit, scheme: str) -> None:
     page = visit(color_scheme=scheme)
     choose_example(page, "Puppy")
-    page.wait_for_selector(".dr-caption-text")
     for tab in ("Answer", "Regions", "Looks", "Compare", "How it works"):
-        page.get_by_role("tab", name=tab).click()
+        open_tab(page, tab)
         assert serious_findings(page) == [], tab
     page.click("#own-words button")
     page.click("#another")

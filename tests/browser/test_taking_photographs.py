@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.visitor import App, Visit, caption, choose_example, wait_for_answer
+from tests.browser.visitor import App, Visit, caption, choose_example, settle
 
 pytestmark = pytest.mark.browser
 
@@ -63,13 +63,13 @@ def test_a_photograph_can_be_described_however_it_came_in(visit: Visit, app: App
     page.focus("#picker .stage")
     page.keyboard.press("Enter")
     assert caption(page)
-    assert app.asked[-1]["size"] == (320, 240) or take is photograph
+    assert app.asked[-1].size == (320, 240) or take is photograph
 
 
 def test_caption_and_tags_are_copied(visit: Visit) -> None:
     page = visit(permissions=CLIPBOARD)
     choose_example(page, "Puppy")
-    wait_for_answer(page)
+    settle(page)
     page.get_by_role("button", name="Copy the caption").click()
     expect(page.get_by_role("button", name="Copy the caption")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == page.locator(".dr-caption-text").text_content()

@@ -4,11 +4,12 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Page
+
+from dynrefer.question import Question
 
 Corners = tuple[float, float, float, float]
 Visit = Callable[..., Page]
@@ -16,43 +17,59 @@ MakePhoto = Callable[..., Path]
 MARK = (208, 32, 48)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the model was asked: size of the photograph, boxes, question."""
+
+    size: tuple[int, int]
+    boxes: list[list[float]]
+    question: Question
+
+    @property
+    def box(self) -> list[float]:
+        """The only box."""
+        (box,) = self.boxes
+        return box
+
+
 @dataclass
 class App:
-    """The app under test and what its model was asked."""
+    """The app under test, what its model was asked, and what it waits for before each answer."""
 
     url: str
-    asked: list[dict[str, Any]] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+    before_answer: Callable[[], object] = lambda: None
 
 
-MAX_TRIES, SETTLED_MS = 10, 250  # fields that have just been shown lose what a program types faster than a person can
+def settle(page: Page) -> None:
+    """Wait until nothing is pending: the page itself says so, see page.js."""
+    page.wait_for_function("document.documentElement.dataset.idle === 'true'")
 
 
 def upload(page: Page, photo: Path) -> None:
     """Choose a photograph of one's own."""
     page.set_input_files("#photo input[type=file]", photo)
     page.wait_for_selector("#picker .photo")
-    page.wait_for_function("document.querySelector('#picker .photo').complete")
+    settle(page)
 
 
 def choose_example(page: Page, title: str) -> None:
-    """Press one of the examples."""
+    """Press one of the examples, and wait for its answer."""
     page.click(f"#examples button:has-text('{title}')")
+    settle(page)
 
 
 def set_number(page: Page, name: str, value: float) -> None:
     """Type a value beside the slider `name`."""
     fill_in(page, f"#{name} input[type=number]", value)
     page.press(f"#{name} input[type=number]", "Enter")
+    settle(page)
 
 
 def fill_in(page: Page, selector: str, value: float) -> None:
-    """Type a value into a field, again where the page had not quite settled and put the old one back."""
-    for _ in range(MAX_TRIES):
-        page.fill(selector, str(value))
-        page.wait_for_timeout(SETTLED_MS)
-        if page.input_value(selector) == str(value):
-            return
-    raise AssertionError(f"{selector} does not keep {value}")
+    """Type a value into a field."""
+    settle(page)
+    page.fill(selector, str(value))
 
 
 def see_mark(page: Page) -> Corners:
@@ -94,14 +111,21 @@ def drag_by_finger(page: Page, corners: Corners) -> None:
 
 
 def caption(page: Page) -> str:
-    """The caption, as soon as there is one."""
+    """The caption, once nothing is pending."""
+    settle(page)
     return page.locator(".dr-caption-text").inner_text()
 
 
-def wait_for_answer(page: Page, count: int = 1) -> None:
-    """Until `count` regions are in the table, which follows every answer."""
-    page.wait_for_selector(".dr-caption-text")
-    page.wait_for_function(f"document.querySelectorAll('#picker .region').length === {count - 1}")
+def rows(page: Page) -> int:
+    """How many regions the table holds."""
+    settle(page)
+    return page.locator("#table tbody tr").count()
+
+
+def open_tab(page: Page, name: str) -> None:
+    """Press one of the tabs."""
+    page.get_by_role("tab", name=name).click()
+    settle(page)
 
 
 def css_pixel(page: Page, width: int) -> float:

@@ -2,16 +2,15 @@
 
 import pytest
 
-from dynrefer.boxes import MAX_BOXES
 from dynrefer.errors import InputError
+from dynrefer.question import Question
 from dynrefer.results import Caption, RegionResult, Scored
 from dynrefer.ui.album import Album, Entry, thinned
-from dynrefer.ui.settings import Settings
 
 
 def entry(left: float, text: str = "a dog") -> Entry:
     result = RegionResult((left, 0.0, left + 10, 10.0), Caption(text, 0.5), (), (), (), ())
-    return Entry(Settings(), result, "data:,")
+    return Entry(Question(), result, "data:,")
 
 
 def album(count: int) -> Album:
@@ -39,12 +38,6 @@ def test_many_regions_added_at_once_leave_what_is_shown() -> None:
     found = album(1).select(0).extend([entry(5), entry(6)])
     assert lefts(found) == [0, 5, 6]
     assert found.selected == 0
-
-
-def test_the_oldest_region_goes_when_there_are_too_many() -> None:
-    found = album(MAX_BOXES + 1)
-    assert len(found.entries) == MAX_BOXES
-    assert lefts(found)[0] == 1
 
 
 @pytest.mark.parametrize(("gone", "shown"), [(0, 1), (2, None), (3, 2)])

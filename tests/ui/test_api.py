@@ -1,5 +1,9 @@
 """The named endpoints of a live app, as scripts use them."""
 
+import json
+import os
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,8 +17,11 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from dynrefer import Predictor
-from dynrefer.ui import build_page, launch_options
+from dynrefer.ui import build_page, launch_options, uploads
+from dynrefer.ui.api import ENDPOINT
 from dynrefer.ui.page import QUEUE_SIZE
+
+AT_ONCE = ENDPOINT["concurrency_limit"]
 
 BOX = [20, 15, 80, 60]
 OTHER = [5, 40, 50, 88]
@@ -52,7 +59,7 @@ def api(tiny_checkpoint: Path) -> Iterator[Api]:
 
     predictor.refer = held_up  # type: ignore[method-assign]
     page = build_page(predictor)
-    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options(predictor))
     yield Api(url, predictor, Client(url, verbose=False), running)
     page.close()
 
@@ -69,10 +76,10 @@ def without_timing(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_refer_answers_with_the_json_of_the_predictor(api: Api, photo: Path) -> None:
-    options = {"classes": "dog, cup", "tag_threshold": 0, "mode": "manual", "coefficients": [0, 0.5]}
+    options = {"classes": "dog, cup", "tag_threshold": 0, "coefficients": [0, 0.5]}
     answered = api.client.predict(handle_file(photo), [BOX, OTHER], options, api_name="/refer")
     expected = api.predictor.refer(
-        photo, boxes=[BOX, OTHER], classes=["dog", "cup"], tag_threshold=0, mode="manual", coefficients=[0, 0.5]
+        photo, boxes=[BOX, OTHER], classes=["dog", "cup"], tag_threshold=0, coefficients=[0, 0.5]
     )
     assert without_timing(answered) == without_timing([result.to_dict() for result in expected])
 
@@ -94,7 +101,7 @@ def test_refer_many_keeps_photographs_and_boxes_in_order(api: Api, photo: Path) 
         ([BOX] * 257, None, "256"),
         ([BOX], {"mode": "best"}, "choose one of"),
         ([BOX], {"coefficients": [0, 2]}, "coefficient"),
-        ([BOX], {"classes": [str(number) for number in range(10_000)]}, "1000"),
+        ([BOX], {"classes": [str(number) for number in range(1001)]}, "1000"),
         ([BOX], {"colour": "red"}, "no option"),
         ([BOX], [1], "object"),
     ],
@@ -129,7 +136,7 @@ def test_a_request_too_many_is_told_that_the_queue_is_full(api: Api, photo: Path
     image = api.upload(photo)
     api.running.clear()
     try:
-        answers = [api.call(image, [BOX], None) for _ in range(QUEUE_SIZE + 8)]
+        answers = [api.call(image, [BOX], None) for _ in range(QUEUE_SIZE + 2 * AT_ONCE)]
     finally:
         api.running.set()
     assert answers[0].status_code == 200
@@ -144,7 +151,116 @@ def test_endpoints_are_documented_and_nothing_else_is_public(api: Api) -> None:
     assert names == ["image", "boxes", "options"]
 
 
-def test_both_endpoints_are_mcp_tools(api: Api) -> None:
-    tools = {tool["name"]: tool for tool in httpx.get(f"{api.url}gradio_api/mcp/schema").json()}
-    assert set(tools) == {"refer", "refer_many"}
-    assert "coefficients" in tools["refer"]["description"]
+@dataclass
+class Host:
+    """A host on the internet that has photographs."""
+
+    content: bytes
+    asked: list[str] = field(default_factory=list)
+
+    async def connect(self, host: str) -> httpx.AsyncBaseTransport:
+        """A connection to it."""
+        self.asked.append(host)
+        return httpx.MockTransport(lambda request: httpx.Response(200, content=self.content))
+
+
+def test_a_photograph_behind_a_url_is_described(api: Api, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host(photo.read_bytes())
+    monkeypatch.setattr(uploads, "public_transport", host.connect)
+    image = handle_file("https://photographs.example/dog.png")
+    assert api.client.predict(image, [BOX], None, api_name="/refer")[0]["box"] == BOX
+    assert host.asked == ["photographs.example"]
+
+
+def test_a_url_gets_no_more_room_than_an_upload(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "public_transport", Host(bytes(uploads.MAX_FILE_BYTES + 1)).connect)
+    with pytest.raises(AppError, match="limit is 20 MB"):
+        api.client.predict(handle_file("https://photographs.example/big.png"), [BOX], None, api_name="/refer")
+
+
+def test_an_upload_that_is_too_large_is_refused(api: Api, tmp_path: Path) -> None:
+    file = tmp_path / "big.png"
+    file.write_bytes(bytes(uploads.MAX_FILE_BYTES + 1))
+    answer = httpx.post(f"{api.url}gradio_api/upload", files={"files": file.read_bytes()})
+    assert answer.status_code == 413
+
+
+def test_a_bad_photograph_among_many_costs_itself_alone(api: Api, photo: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "notes.jpg"
+    bad.write_text("not a photograph")
+    files = [handle_file(photo), handle_file(bad), handle_file(photo)]
+    first, second, third = api.client.predict(files, [[BOX], [BOX], [[1, 2, 3]]], api_name="/refer_many")
+    assert first[0]["box"] == BOX
+    assert "not an image that can be read" in second["error"]
+    assert "four numbers" in third["error"]
+
+
+def test_photographs_of_one_request_have_a_limit_together(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dynrefer.ui.api.MAX_REQUEST_MEGAPIXELS", 0.02)
+    files = []
+    for number in range(3):
+        Image.new("RGB", (100, 90), (number, 0, 0)).save(tmp_path / f"{number}.png")
+        files.append(handle_file(tmp_path / f"{number}.png"))
+    *answered, refused = api.client.predict(files, [[BOX]] * 3, api_name="/refer_many")
+    assert [answer[0]["box"] for answer in answered] == [BOX, BOX]
+    assert "megapixels together" in refused["error"]
+
+
+def test_curl_receives_the_answer(api: Api, photo: Path) -> None:
+    data = json.dumps({"data": [api.upload(photo), [BOX], None]})
+    address = f"{api.url}gradio_api/call/refer"
+    called = subprocess.run(["curl", "-s", "--json", data, address], capture_output=True, check=True, text=True)
+    event = json.loads(called.stdout)["event_id"]
+    answer = subprocess.run(["curl", "-sN", f"{address}/{event}"], capture_output=True, check=True, text=True)
+    event_line, data_line = answer.stdout.strip().split("\n")[-2:]
+    assert event_line == "event: complete"
+    assert json.loads(data_line.removeprefix("data: "))[0][0]["box"] == BOX
+
+
+JAVASCRIPT = """
+import { readFile } from "node:fs/promises";
+const { Client } = await import(process.argv[2]);
+const client = await Client.connect(process.argv[3]);
+const photo = new Blob([await readFile(process.argv[4])], { type: "image/png" });
+const said = [];
+for (const boxes of [[[20, 15, 80, 60]], []]) {
+  try {
+    said.push((await client.predict("/refer", [photo, boxes, null])).data[0]);
+  } catch (error) {
+    said.push({ error: error.message });
+  }
+}
+console.log(JSON.stringify(said));
+process.exit(0);
+"""
+
+
+@pytest.fixture(scope="module")
+def javascript_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gradio's client for JavaScript, from NODE_CLIENT where `npm install` has put it before, else by npm."""
+    folder = Path(os.environ.get("NODE_CLIENT") or tmp_path_factory.mktemp("node"))
+    client = folder / "node_modules" / "@gradio" / "client" / "dist" / "index.js"
+    if not client.exists():
+        npm = shutil.which("npm")
+        if npm is None:
+            if os.environ.get("CI") == "true":
+                pytest.fail("npm is missing; install the package npm, or name a folder with the client by NODE_CLIENT")
+            pytest.skip("npm is missing")
+        command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), "@gradio/client@2"]
+        subprocess.run(command, check=True, capture_output=True)
+    return client
+
+
+def test_the_javascript_client_receives_answers_and_sentences(
+    api: Api, photo: Path, javascript_client: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "ask.mjs"
+    script.write_text(JAVASCRIPT)
+    command = ["node", str(script), javascript_client.as_uri(), api.url, str(photo)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    (answer,), refusal = json.loads(run.stdout.splitlines()[-1])
+    assert answer["box"] == BOX
+    assert "There is no box" in refusal["error"]

@@ -10,10 +10,10 @@ from PIL import Image
 
 from dynrefer.box_files import BoxFile
 from dynrefer.errors import InputError
-from dynrefer.photo_files import PhotoHeader
+from dynrefer.photo import DISPLAY_SIZE, Photo
 from dynrefer.results import Caption, RegionResult, Scored
 from dynrefer.ui.downloads import FORMATS, download
-from dynrefer.ui.photo import DISPLAY_SIZE, Photo, view_colour
+from dynrefer.ui.pictures import display_url, thumbnails, view_colour
 
 
 def decoded(url: str) -> bytes:
@@ -40,12 +40,12 @@ def results() -> list[RegionResult]:
 
 def test_the_display_copy_is_small_and_keeps_its_shape(photo: Photo) -> None:
     assert photo.size == (3000, 1500)
-    assert pixels(photo.url).shape == (DISPLAY_SIZE // 2, DISPLAY_SIZE, 3)
+    assert pixels(display_url(photo)).shape == (DISPLAY_SIZE // 2, DISPLAY_SIZE, 3)
 
 
 @pytest.mark.parametrize("box", [(0, 0, 100, 100), (0, 0, 1500, 1500)], ids=["small", "large"])
 def test_a_thumbnail_shows_its_box_and_nothing_else(photo: Photo, box: tuple[int, int, int, int]) -> None:
-    shown = pixels(photo.thumbnails([box], size=32)[0]).astype(int)
+    shown = pixels(thumbnails(photo, [box], size=32)[0]).astype(int)
     assert shown.shape == (32, 32, 3)
     assert np.abs(shown - [254, 0, 0]).max() < 12
 
@@ -59,8 +59,9 @@ def test_what_is_saved_reads_back_in(kind: str, photo: Photo, results: list[Regi
     file = download(kind, results, "dog.jpg", photo)
     path = tmp_path / file["name"]
     path.write_bytes(decoded(file["url"]))
-    boxes, _ = BoxFile.read(path).of("dog.jpg").fit(PhotoHeader("dog.jpg", photo.size))
-    assert [box.box for box in boxes] == [result.box for result in results]
+    found, left_out = BoxFile.read(path).of("dog.jpg").fit(photo)
+    assert [given.box for given in found] == [result.box for result in results]
+    assert left_out == []
 
 
 def test_the_annotated_photograph_keeps_its_shape_and_changes_only_near_the_boxes(

@@ -1,23 +1,68 @@
 """What the panels show, rendered on the server with autoescaping: a model's or user's words are never markup."""
 
-import resource
+import os
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import gradio as gr
 import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
+from dynrefer.question import Question
 from dynrefer.results import Attribute, RegionResult
 
-from .album import Album, thinned
-from .charts import gain_chart
-from .files import EXAMPLES, read_examples
-from .photo import Photo, open_photo, view_colour
+from .album import Album, Session, thinned
+from .links import EXAMPLES, name_of, read_examples, write_link
+from .pictures import thumbnails, view_colour
+from .style import read
 
 LIKELY_ATTRIBUTES = 12
 MOST_TAGS = 24
+MODE_NAMES = {
+    "dynamic": "Dynamic: what adds most",
+    "prior:caption": "Prior for captions",
+    "prior:attributes": "Prior for attributes",
+    "manual": "Manual: my own",
+    "random": "Random",
+}
+MODE_REASONS = {
+    "dynamic": "taken for their gain, what they add for how coarse they are",
+    "prior:caption": "taken near t = 0.45, which suits captions best",
+    "prior:attributes": "taken near t = 0.2, which suits attributes best",
+    "manual": "taken as your sliders say",
+    "random": "taken by chance",
+}
+
+
+class Panel(gr.HTML):
+    """HTML rendered on the server; its buttons copy, or raise the event `pressed` with their data attributes.
+
+    With `live=True` screen readers read out what comes in.
+    """
+
+    def __init__(self, value: str = "", **kwargs: Any) -> None:
+        super().__init__(value, **{"js_on_load": read("panels.js"), "apply_default_css": False, **kwargs})
+
+
+class Point(NamedTuple):
+    """One value at t in [0, 1]; `mark` is written into a point that stands out."""
+
+    t: float
+    value: float
+    colour: str
+    mark: str = ""
+
+
+class Line(NamedTuple):
+    """A named line of a chart."""
+
+    name: str
+    colour: str
+    points: Sequence[Point]
 
 
 def percent(score: float) -> str:
@@ -30,6 +75,11 @@ def corners(box: Sequence[float]) -> str:
     return ", ".join(f"{corner:.0f}" for corner in box)
 
 
+def coefficient(t: float) -> str:
+    """A coefficient as a person reads it, and as views are told apart in the browser."""
+    return f"{t:.3g}"
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("dynrefer.ui"),
@@ -39,7 +89,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(percent=percent, colour=view_colour, corners=corners)
-    environment.filters["coefficient"] = "{:.2g}".format
+    environment.filters["coefficient"] = coefficient
     return environment
 
 
@@ -56,12 +106,11 @@ def hint(text: str) -> str:
     return render("hint", text=text)
 
 
-def answer(result: RegionResult | None, words: str = "", link: str = "") -> str:
-    """Caption, or the `words` of it that are written so far, and classes; without a result, how to begin.
-
-    Where `link` leads to an example it can be copied.
-    """
-    return render("answer", result=result, words=words, link=link if link.startswith("example=") else "")
+def answer(session: Session) -> str:
+    """Caption, class and notes on the question of what is shown, on an example with a link; else how to begin."""
+    entry = session.album.current
+    link = write_link(session.example, entry.result.box, entry.question) if session.example and entry else ""
+    return render("answer", entry=entry, link=link)
 
 
 def words(result: RegionResult | None, tag_threshold: float) -> str:
@@ -86,20 +135,26 @@ def by_type(attributes: Iterable[Attribute]) -> list[tuple[str, list[Attribute]]
     return list(groups.items())
 
 
-def views(photo: Photo, result: RegionResult) -> str:
-    """The strip of nested views, each squeezed to a square as the model sees it."""
+def mode_of(question: Question, predictor: Predictor) -> str:
+    """The selection mode by which a question was answered."""
+    return "manual" if question.coefficients else question.mode or predictor.default_mode
+
+
+def views(photo: Photo, result: RegionResult, mode: str) -> str:
+    """The strip of nested views, each squeezed to a square as the model sees it, and why some were taken."""
     ordered = sorted(result.views, key=lambda view: view.t)
-    return render("views", views=list(zip(ordered, photo.thumbnails([view.box for view in ordered]), strict=True)))
+    pictures = thumbnails(photo, [view.box for view in ordered])
+    return render("views", views=list(zip(ordered, pictures, strict=True)), reason=MODE_REASONS[mode])
 
 
 def rectangles(result: RegionResult) -> list[dict[str, Any]]:
     """The nested views as the box picker draws them over the photograph, widest first; the region itself left out."""
     return [
         {
-            "t": view.t,
+            "key": coefficient(view.t),
             "box": list(view.box),
             "colour": view_colour(view.t),
-            "label": f"t {view.t:.2g}",
+            "label": f"t {coefficient(view.t)}",
             "chosen": view.rank is not None,
         }
         for view in sorted(result.views, key=lambda view: -view.t)
@@ -116,15 +171,27 @@ def outlines(album: Album) -> list[dict[str, Any]]:
     ]
 
 
-def table(album: Album) -> str:
-    """The regions of `album`, with buttons to show and delete them."""
-    return render("table", album=album)
+def table(session: Session, predictor: Predictor) -> str:
+    """The regions of the table, with buttons to show and delete them, and to bring back what was deleted last."""
+    modes = [mode_of(entry.question, predictor) for entry in session.album.entries]
+    return render("table", album=session.album, modes=modes, removed=session.removed)
 
 
-def gains(result: RegionResult | None) -> str:
-    """The gain of every candidate view as a plot."""
-    chart = gain_chart(result) if result else None
-    return render("chart", chart=chart) if chart else ""
+def gains(result: RegionResult | None, mode: str) -> str:
+    """By which mode views were taken and why, and the gain of every candidate as a plot.
+
+    The chosen ones are marked with their place in the order.
+    """
+    if result is None:
+        return ""
+    points = [
+        Point(view.t, view.gain, view_colour(view.t), "" if view.rank is None else str(view.rank + 1))
+        for view in sorted(result.views, key=lambda view: view.t)
+        if view.gain is not None
+    ]
+    top = max([1.0, *(point.value for point in points)])
+    lines = [Line("gain", "currentColor", points)] if points else []
+    return render("gains", mode=MODE_NAMES[mode], reason=MODE_REASONS[mode], lines=lines, top=top)
 
 
 def progress(done: int, total: int, what: str) -> str:
@@ -132,12 +199,14 @@ def progress(done: int, total: int, what: str) -> str:
     return render("progress", done=done, total=total, what=what)
 
 
+@cache
 def example_gallery() -> str:
     """Buttons of the example photographs, cut around their boxes."""
     entries = []
     for example in read_examples():
-        photo = open_photo(str(EXAMPLES / example["file"]))
-        entries.append((example["title"], example["about"], photo.thumbnails([_around(example["box"], photo.size)])[0]))
+        photo = Photo.open(EXAMPLES / example["file"])
+        (picture,) = thumbnails(photo, [_around(example["box"], photo.size)])
+        entries.append((example["title"], example["about"], name_of(example), picture))
     return render("examples", examples=entries)
 
 
@@ -167,10 +236,10 @@ def footer(predictor: Predictor, result: RegionResult | None) -> str:
 
 
 def memory_in_use(device: torch.device) -> str:
-    """Memory held on the GPU, or by this process where there is none."""
+    """Memory held on the GPU, or by this process where there is none; nothing where the system does not say."""
     if device.type == "cuda":
-        return f"{torch.cuda.memory_allocated(device) / 1e9:.1f} GB of GPU memory"
-    pages = Path("/proc/self/statm")
-    if pages.exists():
-        return f"{int(pages.read_text().split()[1]) * resource.getpagesize() / 1e9:.1f} GB of memory"
-    return f"at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9:.1f} GB of memory"
+        return f"{torch.cuda.memory_allocated(device) / 1e9:.1f} GB of GPU memory in use"
+    pages = Path("/proc/self/statm")  # Linux alone has it
+    if not pages.exists():
+        return ""
+    return f"{int(pages.read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 1e9:.1f} GB of memory in use"

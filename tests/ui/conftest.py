@@ -1,0 +1,70 @@
+"""The page's handlers on a tiny model, without a browser."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+from dynrefer import Predictor
+from dynrefer.question import Question
+from dynrefer.ui.album import Session
+from dynrefer.ui.handlers import Handlers
+from dynrefer.ui.layout import Upload, build_choices, build_display, build_stage
+from dynrefer.ui.looks_tab import LooksHandlers, build_comparison, build_sweep
+from dynrefer.ui.panels import Panel
+from dynrefer.ui.regions_tab import RegionHandlers, build_regions_tab
+
+BOX = [20.0, 15.0, 80.0, 60.0]
+
+
+@dataclass
+class Visitor:
+    """One visitor with a photograph of 200 x 150 pixels, and the handlers that answer their events."""
+
+    main: Handlers
+    regions: RegionHandlers
+    looks: LooksHandlers
+    session: Session
+    photo: Path
+
+    def values(self, box: list[float] | None = None, **chosen: Any) -> dict[Any, Any]:
+        """What the browser sends: the choices as they stand when the page opens, but for those `chosen` by name."""
+        choices, stage = self.main.choices, self.main.stage
+        sent = {component: component.value for component in self.main.choices.inputs}
+        sent |= {getattr(choices, name): value for name, value in chosen.items() if hasattr(choices, name)}
+        sent |= {getattr(self.regions.tab, name): value for name, value in chosen.items() if not hasattr(choices, name)}
+        upload = Upload(str(self.photo), self.photo.name)
+        return {**sent, stage.photo: upload, stage.picker: box, self.main.display.session: self.session}
+
+    def asked(self, box: list[float] | None = None, **chosen: Any) -> Question:
+        """The question that the choices make."""
+        return self.main.question(self.values(box, **chosen))
+
+    def paste(self, *boxes: tuple[int, int, int, int]) -> Any:
+        """The running event of boxes pasted."""
+        text = "\n".join(" ".join(map(str, box)) for box in boxes)
+        return self.regions.describe_pasted(self.values(pasted=text))
+
+    @property
+    def boxes(self) -> list[tuple[float, ...]]:
+        """The boxes in the table."""
+        return [result.box for result in self.session.album.results]
+
+
+@pytest.fixture
+def visitor(tiny_predictor: Predictor, tmp_path: Path) -> Visitor:
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (150, 200, 3), dtype=np.uint8)).save(photo)
+    with gr.Blocks():
+        stage, choices = build_stage(), build_choices(tiny_predictor)
+        display = build_display(tiny_predictor, stage, choices, Panel())
+        tab = build_regions_tab(display.table)
+        sweep, comparison = build_sweep(tiny_predictor, display.gains), build_comparison(tiny_predictor)
+        main = Handlers(tiny_predictor, stage, choices, display)
+    session = Session()
+    session.begin(photo.name, source="gradio_api/file=photo.png")
+    return Visitor(main, RegionHandlers(main, tab), LooksHandlers(main, sweep, comparison), session, photo)

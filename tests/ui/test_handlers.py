@@ -1,0 +1,271 @@
+"""What the page does with what a visitor does."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from dynrefer import Predictor
+from dynrefer.boxes import MAX_BOXES
+from dynrefer.question import Question
+from dynrefer.ui.album import KEPT_TAGS, Entry
+from dynrefer.ui.layout import Upload, build_choices, usual_search
+from dynrefer.ui.links import record_of
+from tests.ui.conftest import BOX, Visitor
+
+EIGHT = [(10 * place, 10, 10 * place + 50, 100) for place in range(8)]
+
+
+class Pressed:
+    """What a panel's button says."""
+
+    def __init__(self, **data: str) -> None:
+        self.__dict__ |= data
+
+
+def press(visitor: Visitor, **data: str) -> dict[Any, Any]:
+    return visitor.regions.press(visitor.values(), Pressed(**data))
+
+
+def test_choices_left_alone_ask_for_nothing_but_the_checkpoints_own(visitor: Visitor) -> None:
+    assert visitor.asked(BOX).options() == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("num_beams", 1), ("max_new_tokens", 9), ("num_views", 2), ("tag_threshold", 0.05)]
+)
+def test_a_choice_that_was_changed_is_asked_for(visitor: Visitor, name: str, value: float) -> None:
+    assert visitor.asked(BOX, **{name: value}).options() == {name: value}
+
+
+def test_the_search_sliders_start_at_the_checkpoints_own_search(predictor: Predictor) -> None:
+    language = predictor.model.config.language
+    changed = replace(language, generation={"num_beams": 5, "max_new_tokens": 30})
+    predictor.model.config = replace(predictor.model.config, language=changed)
+    with gr.Blocks():
+        choices = build_choices(predictor)
+    assert (choices.num_beams.value, choices.max_new_tokens.value) == (5, 30)
+    assert usual_search(predictor).num_beams == 5
+
+
+def test_manual_views_are_those_of_the_sliders(visitor: Visitor) -> None:
+    values = visitor.values(BOX, mode="manual", num_views=2)
+    values[visitor.main.choices.sliders[1]] = 0.7
+    assert visitor.main.question(values).options() == {"coefficients": (0.0, 0.7)}
+
+
+def test_own_class_names_are_all_shown_up_to_a_dozen(visitor: Visitor) -> None:
+    assert visitor.asked(BOX, classes="dog, cat; cup\ncar, a, b, c").top_classes == 7
+
+
+def test_more_class_names_than_a_visitor_may_give_are_refused(visitor: Visitor) -> None:
+    with pytest.raises(ValueError, match="at most 1000"):
+        visitor.asked(BOX, classes=",".join(map(str, range(1001))))
+
+
+def test_a_box_is_described_and_shown(visitor: Visitor) -> None:
+    updates = visitor.main.describe(visitor.values(BOX))
+    assert "dr-caption-text" in updates[visitor.main.display.answer]
+    assert visitor.session.album.selected == 0
+
+
+def test_the_table_keeps_no_more_tags_than_anybody_looks_at(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = visitor.main.refer
+
+    def with_many_tags(*args: Any, **options: Any) -> Any:
+        return [replace(result, tags=result.tags * 100) for result in answer(*args, **options)]
+
+    monkeypatch.setattr(visitor.main, "refer", with_many_tags)
+    visitor.main.describe(visitor.values(BOX))
+    assert len(visitor.session.album.results[0].tags) == KEPT_TAGS
+
+
+def test_a_table_cleared_while_boxes_are_described_stays_clear(visitor: Visitor) -> None:
+    running = visitor.paste(*EIGHT)
+    next(running)
+    next(running)
+    assert len(visitor.boxes) == 4
+    visitor.regions.clear(visitor.values())
+    list(running)
+    assert visitor.boxes == []
+
+
+def test_a_region_deleted_while_others_are_described_stays_deleted(visitor: Visitor) -> None:
+    running = visitor.paste(*EIGHT)
+    next(running)
+    next(running)
+    press(visitor, remove="1")
+    list(running)
+    assert visitor.boxes == [EIGHT[0], *EIGHT[2:]]
+
+
+def test_a_region_selected_while_others_are_described_stays_shown(visitor: Visitor) -> None:
+    running = visitor.paste(*EIGHT)
+    next(running)
+    next(running)
+    press(visitor, select="2")
+    list(running)
+    assert visitor.session.album.selected == 2
+
+
+def test_an_answer_that_nobody_waits_for_any_more_is_kept_but_not_shown(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitor.main.describe(visitor.values(BOX))
+    answer = visitor.main.refer
+
+    def while_another_is_selected(*args: Any, **options: Any) -> Any:
+        press(visitor, select="0")
+        return answer(*args, **options)
+
+    monkeypatch.setattr(visitor.main, "refer", while_another_is_selected)
+    visitor.main.describe(visitor.values([5.0, 5.0, 50.0, 50.0]))
+    assert len(visitor.boxes) == 2
+    assert visitor.session.album.selected == 0
+
+
+def test_an_answer_does_not_come_under_the_next_photograph(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = visitor.main.refer
+
+    def while_the_photograph_goes(*args: Any, **options: Any) -> Any:
+        visitor.main.forget_photo(visitor.session)
+        return answer(*args, **options)
+
+    monkeypatch.setattr(visitor.main, "refer", while_the_photograph_goes)
+    assert visitor.main.display.answer not in visitor.main.describe(visitor.values(BOX))
+    assert visitor.boxes == []
+
+
+def test_what_was_cleared_comes_back_beside_what_came_since(visitor: Visitor) -> None:
+    list(visitor.paste(*EIGHT[:3]))
+    visitor.regions.clear(visitor.values())
+    list(visitor.paste(EIGHT[5]))
+    press(visitor, undo="")
+    assert visitor.boxes == [*EIGHT[:3], EIGHT[5]]
+
+
+def test_a_full_table_refuses_more_instead_of_dropping_the_oldest(visitor: Visitor) -> None:
+    visitor.main.describe(visitor.values(BOX))
+    (entry,) = visitor.session.album.entries
+    many = [replace(entry, result=replace(entry.result, box=(0.0, 0.0, 9.0, 9.0 + n))) for n in range(MAX_BOXES - 1)]
+    assert visitor.session.extend(visitor.session.ticket(), many)
+    with pytest.raises(gr.Error, match="at most 256 regions"):
+        visitor.main.describe(visitor.values([1.0, 1.0, 50.0, 50.0]))
+    visitor.main.describe(visitor.values(BOX))  # a box that has its place already
+    assert len(visitor.boxes) == MAX_BOXES
+
+
+@pytest.mark.parametrize(
+    ("text", "boxes"),
+    [
+        ("-5 10 100 100", [(0, 10, 100, 100)]),
+        (".5 10 100 100", [(0.5, 10, 100, 100)]),
+        ("(1, 2, 100, 120)", [(1, 2, 100, 120)]),
+        ("[1,2,100,120]", [(1, 2, 100, 120)]),
+        ("1 2 100 120\n\n5;6;100;110", [(1, 2, 100, 120), (5, 6, 100, 110)]),
+        ("(1, 2, 100, 120), (5, 6, 100, 110)", [(1, 2, 100, 120), (5, 6, 100, 110)]),
+        ("x1,y1,x2,y2\n1,2,100,120", [(1, 2, 100, 120)]),
+        ('{"box": [1, 2, 100, 120]}', [(1, 2, 100, 120)]),
+    ],
+)
+def test_boxes_can_be_pasted_as_they_are_usually_written(visitor: Visitor, text: str, boxes: list[Any]) -> None:
+    list(visitor.regions.describe_pasted(visitor.values(pasted=text)))
+    assert visitor.boxes == boxes
+
+
+def test_boxes_of_another_photograph_are_refused(visitor: Visitor) -> None:
+    text = "image,x1,y1,x2,y2\nother.png,1,2,100,120"
+    with pytest.raises(gr.Error, match=r"has no boxes for photo\.png; it is about other\.png"):
+        list(visitor.regions.describe_pasted(visitor.values(pasted=text)))
+
+
+def test_an_upload_without_a_photograph_in_it_leaves_the_page_empty(visitor: Visitor, tmp_path: Path) -> None:
+    file = tmp_path / "notes.jpg"
+    file.write_text("not a photograph")
+    updates = visitor.main.take_photo(Upload(str(file), "notes.jpg"), visitor.session)
+    assert updates[visitor.main.stage.photo] is None
+
+
+def test_a_photograph_that_the_server_has_forgotten_is_said_to_be_so(visitor: Visitor) -> None:
+    visitor.photo.unlink()
+    with pytest.raises(gr.Error, match="has left the server"):
+        visitor.main.describe(visitor.values(BOX))
+
+
+def kept(visitor: Visitor, photo: Path) -> dict[str, Any]:
+    """What the browser sends to have this page again."""
+    return {"record": record_of(visitor.session), "photo": {"path": str(photo), "meta": {"_type": "gradio.FileData"}}}
+
+
+def test_what_the_browser_kept_comes_back_with_table_and_choices(visitor: Visitor) -> None:
+    visitor.main.describe(visitor.values(BOX, classes="dog, cat"))
+    list(visitor.paste(*EIGHT[:2]))
+    before, sent = visitor.session.album, kept(visitor, visitor.photo)
+    visitor.session.begin()
+    visitor.main.open_kept(sent, visitor.session)
+    list(visitor.regions.restore(visitor.values(BOX)))
+    after = visitor.session.album
+    assert [entry.question for entry in after.entries] == [entry.question for entry in before.entries]
+    assert [entry.result.caption for entry in after.entries] == [entry.result.caption for entry in before.entries]
+    assert after.selected == before.selected
+    assert visitor.session.name == "photo.png"
+
+
+def test_a_page_left_while_it_comes_back_is_still_kept_whole(visitor: Visitor) -> None:
+    list(visitor.paste(*EIGHT))
+    sent = kept(visitor, visitor.photo)
+    visitor.main.open_kept(sent, visitor.session)
+    running = visitor.regions.restore(visitor.values())
+    next(running)
+    next(running)
+    record = record_of(visitor.session)
+    assert record is not None
+    assert sorted(row[:4] for row in record["rows"]) == sorted(map(list, EIGHT))
+
+
+def test_a_table_cleared_while_it_comes_back_stays_clear(visitor: Visitor) -> None:
+    list(visitor.paste(*EIGHT))
+    visitor.main.describe(visitor.values(BOX, num_beams=1))
+    visitor.main.open_kept(kept(visitor, visitor.photo), visitor.session)
+    running = visitor.regions.restore(visitor.values())
+    next(running)
+    next(running)
+    visitor.regions.clear(visitor.values())
+    list(running)
+    assert visitor.boxes == []
+
+
+def test_choices_that_were_not_kept_go_back_to_where_the_page_begins(visitor: Visitor) -> None:
+    choices = visitor.main.choices
+    updates = choices.choose(Question.checked(num_beams=1))
+    assert (updates[choices.num_beams], updates[choices.classes], updates[choices.mode]) == (1, "", choices.mode.value)
+
+
+@pytest.mark.parametrize(
+    "damage", [{}, {"rows": "x"}, {"rows": [[1, 2]]}, {"choices": {"mode": "best"}}, {"example": 3}]
+)
+def test_a_damaged_or_forged_memory_gets_a_sentence(visitor: Visitor, damage: dict[str, Any]) -> None:
+    visitor.main.describe(visitor.values(BOX))
+    sent = kept(visitor, visitor.photo)
+    sent["record"] = {**sent["record"], **damage} if damage else None
+    with pytest.raises(gr.Error) as told:
+        visitor.main.open_kept(sent, visitor.session)
+    assert "not your fault" not in str(told.value)
+
+
+def test_a_question_is_kept_once_however_many_regions_ask_it(visitor: Visitor) -> None:
+    names = ", ".join(f"name {number}" for number in range(500))
+    list(visitor.regions.describe_pasted(visitor.values(pasted="1 2 50 60\n3 4 80 90", classes=names)))
+    record = record_of(visitor.session)
+    assert record is not None
+    assert len(record["questions"]) == 1
+    assert record["rows"] == [[1, 2, 50, 60, 0], [3, 4, 80, 90, 0]]
+
+
+def test_an_entry_of_the_table_has_no_dictionary_of_its_own(visitor: Visitor) -> None:
+    visitor.main.describe(visitor.values(BOX))
+    assert not hasattr(visitor.session.album.entries[0], "__dict__")
+    assert isinstance(visitor.session.album.entries[0], Entry)
+    assert visitor.session.choices == Question()
