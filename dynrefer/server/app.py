@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from dynrefer.errors import InputError
 from dynrefer.predictor import Predictor
-from dynrefer.server.intake import Refusal
+from dynrefer.server.intake import RefusedError
 from dynrefer.server.metrics import Counted
 from dynrefer.server.schema import BODY, RESPONSES
 from dynrefer.server.service import REGIONS, Service
@@ -35,7 +35,7 @@ def build_service(predictor: Predictor, token: str | None = None) -> FastAPI:
     app = FastAPI(title="DynRefer", version="1", openapi_url=OPENAPI, docs_url=None, redoc_url=None)
     app.state.service = service
     app.add_middleware(Counted, metrics=service.metrics, paths=PATHS)
-    app.add_exception_handler(Refusal, service.refuse)
+    app.add_exception_handler(RefusedError, service.refuse)
     app.add_exception_handler(InputError, service.refuse)
     app.add_exception_handler(HTTPException, service.refuse)
     known: dict[str, Any] = {"dependencies": [Depends(service.authorise)], "response_class": JSONResponse}

@@ -56,8 +56,9 @@ class Group:
 class Batcher:
     """Gathers what is asked with the same options for GATHER_SECONDS or up to TOGETHER regions.
 
-    While the network is busy a group goes on growing; groups are answered in the order in which they became due, and a
-    request with many boxes joins them part by part, so that nobody waits for the whole of it. Belongs to one event loop.
+    While the network is busy a group goes on growing. Groups are answered in the order in which they became due, and a
+    request with many boxes joins them part by part, so that nobody waits for the whole of it.
+    Belongs to one event loop.
     """
 
     def __init__(self, answer: Answer, metrics: Metrics) -> None:

@@ -33,7 +33,7 @@ FIELDS = {FORM: ("file", "boxes", "options", "stream"), JSON: ("image", "url", "
 TRUTHS = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """An answer other than 200: its status, one sentence, and the reason under which it is counted."""
 
     def __init__(self, status: int, sentence: str, reason: str, headers: dict[str, str] | None = None) -> None:
@@ -60,10 +60,10 @@ class Fields:
 
 
 async def read_fields(request: Request) -> Fields:
-    """Read the body of POST /v1/regions. Raises Refusal (400, 408, 413, 415) or InputError (422)."""
+    """Read the body of POST /v1/regions. Raises RefusedError (400, 408, 413, 415) or InputError (422)."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in FIELDS:
-        raise Refusal(415, f"The body must be {FORM} or {JSON}.", "media type")
+        raise RefusedError(415, f"The body must be {FORM} or {JSON}.", "media type")
     body = await read_body(request, MAX_JSON_BYTES if kind == JSON else MAX_FORM_BYTES)
     given = await (asyncio.to_thread(_from_json, body) if kind == JSON else _from_form(request, body))
     unknown = [name for name in given if name not in FIELDS[kind]]
@@ -83,8 +83,8 @@ async def read_fields(request: Request) -> Fields:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The body, counted while it is read. Raises Refusal where it is too long, too slow or cut off."""
-    too_long = Refusal(
+    """The body, counted while it is read. Raises RefusedError where it is too long, too slow or cut off."""
+    too_long = RefusedError(
         413, f"The body is too long; a photograph may have {MAX_FILE_MEGABYTES} MB.", "size", {"Connection": "close"}
     )
     stated = request.headers.get("content-length", "")
@@ -99,9 +99,9 @@ async def read_body(request: Request, limit: int) -> bytes:
                     raise too_long
     except TimeoutError:
         sentence = f"The body did not arrive within {BODY_SECONDS} seconds."
-        raise Refusal(408, sentence, "slow", {"Connection": "close"}) from None
+        raise RefusedError(408, sentence, "slow", {"Connection": "close"}) from None
     except ClientDisconnect:
-        raise Refusal(400, "The body was cut off.", "cut off") from None
+        raise RefusedError(400, "The body was cut off.", "cut off") from None
     return bytes(body)
 
 
@@ -175,7 +175,7 @@ async def _part(name: str, form: FormData) -> Any:
         if not isinstance(value, UploadFile):
             raise InputError("file must be a file, with a file name")
         if (value.size or 0) > MAX_FILE_BYTES:
-            raise Refusal(413, str(InputError(TOO_LARGE)), "size")
+            raise RefusedError(413, str(InputError(TOO_LARGE)), "size")
         return await value.read()
     if not isinstance(value, str):
         raise InputError(f'"{shown(name)}" must be a text, not a file')
@@ -196,7 +196,7 @@ def _decoded(image: Any) -> bytes:
     if image[:8].lower().startswith(("http://", "https://")):
         raise InputError("image must be the photograph's file in base64; give a web address as url")
     if len(image) * 3 / 4 > MAX_FILE_BYTES + 2:
-        raise Refusal(413, str(InputError(TOO_LARGE)), "size")
+        raise RefusedError(413, str(InputError(TOO_LARGE)), "size")
     try:
         return base64.b64decode("".join(image.split()), validate=True)
     except (binascii.Error, ValueError) as error:

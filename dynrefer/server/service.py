@@ -24,7 +24,7 @@ from dynrefer.predictor import Predictor
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
 from dynrefer.server.batching import TOGETHER, Asked, Batcher
-from dynrefer.server.intake import Fields, Refusal, Room, read_fields
+from dynrefer.server.intake import Fields, RefusedError, Room, read_fields
 from dynrefer.server.metrics import CONTENT_TYPE, Metrics
 from dynrefer.ui.compute import on_gpu, sentence
 from dynrefer.ui.links import MOST_NAMES
@@ -65,10 +65,13 @@ class Service:
 
     async def authorise(self, given: Bearer) -> None:
         """Refuse who does not know the token; without one everybody may ask."""
-        if self._token and not secrets.compare_digest((given.credentials if given else "").encode(), self._token.encode()):
+        if not self._token:
+            return
+        named = given.credentials if given else ""
+        if not secrets.compare_digest(named.encode(), self._token.encode()):
             what = "not right" if given else "missing"
             told = f"The token is {what}; send the header Authorization: Bearer TOKEN."
-            raise Refusal(401, told, "token", {"WWW-Authenticate": "Bearer"})
+            raise RefusedError(401, told, "token", {"WWW-Authenticate": "Bearer"})
 
     async def regions(self, request: Request) -> Response:
         """POST /v1/regions."""
@@ -81,10 +84,10 @@ class Service:
                     events = self._events(*asked, held.pop_all())
                     return StreamingResponse(events, media_type=EVENTS, headers={"Cache-Control": "no-store"})
                 return JSONResponse(await _unless_gone(request, self._whole(*asked)))
-        except (Refusal, InputError):
+        except (RefusedError, InputError):
             raise
         except Exception as error:
-            raise Refusal(500, sentence(error, REGIONS), "error") from error
+            raise RefusedError(500, sentence(error, REGIONS), "error") from error
 
     async def models(self) -> dict[str, Any]:
         """GET /v1/models."""
@@ -115,9 +118,9 @@ class Service:
     async def refuse(self, _: Request, error: Exception) -> Response:
         """An error as its status and {"error": sentence}."""
         if isinstance(error, HTTPException):
-            error = Refusal(error.status_code, f"{error.detail}.", "path", dict(error.headers or {}))
-        elif not isinstance(error, Refusal):
-            error = Refusal(422, str(error), "values")
+            error = RefusedError(error.status_code, f"{error.detail}.", "path", dict(error.headers or {}))
+        elif not isinstance(error, RefusedError):
+            error = RefusedError(422, str(error), "values")
         self.metrics.refusals.labels(error.reason).inc()
         return JSONResponse({"error": error.sentence}, error.status, error.headers)
 
@@ -127,7 +130,7 @@ class Service:
         if self._requests >= MOST_REQUESTS or self.batcher.waiting >= MOST_REGIONS:
             seconds = self.batcher.seconds_to_wait
             told = f"Too many questions are waiting; ask again in {seconds} s."
-            raise Refusal(429, told, "queue", {"Retry-After": str(seconds)})
+            raise RefusedError(429, told, "queue", {"Retry-After": str(seconds)})
         self._requests += 1
         self.metrics.open_requests.set(self._requests)
         try:
@@ -151,9 +154,7 @@ class Service:
             regions = [result.to_dict() async for results in parts for result in results]
         return {"regions": regions, "model": self.predictor.model_name}
 
-    def _events(
-        self, photo: Photo, boxes: list[Box], question: Question, held: AsyncExitStack
-    ) -> AsyncIterator[str]:
+    def _events(self, photo: Photo, boxes: list[Box], question: Question, held: AsyncExitStack) -> AsyncIterator[str]:
         """Server-sent events, computed whether or not they are read: who reads slowly keeps nobody's place."""
         events: asyncio.Queue[str | None] = asyncio.Queue()
 
@@ -168,7 +169,7 @@ class Service:
                                 index += 1
                     events.put_nowait(_event("done", {"regions": index, "model": self.predictor.model_name}))
                 except Exception as error:
-                    told = error.sentence if isinstance(error, Refusal) else sentence(error, REGIONS)
+                    told = error.sentence if isinstance(error, RefusedError) else sentence(error, REGIONS)
                     events.put_nowait(_event("error", {"error": told}))
                 finally:
                     events.put_nowait(None)
@@ -196,7 +197,7 @@ class Service:
         try:
             return self._refer_many(asked, question)
         except InputError as error:  # of the machine: what the asker gave was checked, or comes back in its place
-            raise Refusal(503, str(error), "memory") from error
+            raise RefusedError(503, str(error), "memory") from error
 
 
 def _refer_many(predictor: Predictor) -> Callable[[Asked, Question], list[list[RegionResult] | InputError]]:
@@ -217,7 +218,7 @@ async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return working.result()
-        raise Refusal(GONE, "The client left before its answer came.", "gone")
+        raise RefusedError(GONE, "The client left before its answer came.", "gone")
     finally:
         working.cancel()
         gone.cancel()
