@@ -101,10 +101,6 @@ class Batcher:
                 results.cancel()
             self._count(-len(boxes))
 
-    def close(self) -> None:
-        """Take no more; threads end with what they have."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
     def _count(self, regions: int) -> None:
         self._waiting += regions
         self._metrics.waiting_regions.set(self._waiting)
