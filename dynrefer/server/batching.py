@@ -98,7 +98,8 @@ class Batcher:
                 ahead.popleft()
         finally:
             for results in ahead:
-                results.cancel()
+                if not results.cancel() and not results.cancelled():
+                    results.exception()  # seen, so that asyncio does not complain of it
             self._count(-len(boxes))
 
     def _count(self, regions: int) -> None:

@@ -84,9 +84,7 @@ async def read_fields(request: Request) -> Fields:
 
 async def read_body(request: Request, limit: int) -> bytes:
     """The body, counted while it is read. Raises RefusedError where it is too long, too slow or cut off."""
-    too_long = RefusedError(
-        413, f"The body is too long; a photograph may have {MAX_FILE_MEGABYTES} MB.", "size", {"Connection": "close"}
-    )
+    too_long = RefusedError(413, f"The body is too long; a photograph may have {MAX_FILE_MEGABYTES} MB.", "size")
     stated = request.headers.get("content-length", "")
     if stated.isdecimal() and int(stated) > limit:
         raise too_long

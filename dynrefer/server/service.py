@@ -56,7 +56,7 @@ class Service:
     def warm_up(self) -> None:
         """Answer a first question, after which the service is ready."""
         try:
-            self.predictor.warm_up()
+            on_gpu(self.predictor.warm_up)()
         except Exception:
             logger.exception("the model does not answer; /ready stays at 503")
             return

@@ -35,7 +35,7 @@ class FakePredictor:
 
     def refer_many(self, requests: Any, **_: Any) -> Iterator[list[RegionResult] | InputError]:
         self.begun.set()
-        assert self.go_on.wait(20)
+        assert self.go_on.wait(300)
         self.passes.append(sum(len(boxes) for _, boxes in requests))
         if self.error is not None:
             raise self.error
@@ -43,7 +43,7 @@ class FakePredictor:
             yield [RegionResult(box, None, (), (), (), (), {"encode": 1.0}, "fake") for box in boxes]
 
     def warm_up(self) -> float:
-        assert self.warmed.wait(20)
+        assert self.warmed.wait(300)
         return 0.0
 
 

@@ -24,20 +24,20 @@ def address(tiny_predictor: Predictor) -> Iterator[str]:
 def test_the_page_and_v1_answer_on_the_same_port(address: str) -> None:
     assert "<html" in httpx.get(f"{address}/").text
     assert httpx.get(f"{address}/health").json() == {"status": "ok"}
-    answer = httpx.post(f"{address}/v1/regions", timeout=60, **form([BOX]))
+    answer = httpx.post(f"{address}/v1/regions", timeout=300, **form([BOX]))
     assert [region["box"] for region in answer.json()["regions"]] == [BOX]
 
 
 def test_the_tools_for_mcp_are_still_there(address: str) -> None:
     asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     headers = {"Accept": "application/json, text/event-stream"}
-    answer = httpx.post(f"{address}/gradio_api/mcp/", json=asked, headers=headers, timeout=60)
+    answer = httpx.post(f"{address}/gradio_api/mcp/", json=asked, headers=headers, timeout=300)
     assert [tool["name"] for tool in answer.json()["result"]["tools"]] == ["refer", "refer_many"]
 
 
 def test_a_stream_passes_the_page_region_by_region(address: str) -> None:
     body = {"image": base64.b64encode(picture()).decode(), "boxes": [BOX, BOX], "stream": True}
-    with httpx.stream("POST", f"{address}/v1/regions", json=body, timeout=60) as answer:
+    with httpx.stream("POST", f"{address}/v1/regions", json=body, timeout=300) as answer:
         events = [line for line in answer.iter_lines() if line.startswith("event: ")]
     assert "content-encoding" not in answer.headers
     assert events == ["event: region", "event: region", "event: done"]

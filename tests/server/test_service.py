@@ -169,7 +169,7 @@ def test_ready_is_503_until_the_model_has_answered_once(client: TestClient, fake
     before = client.get("/ready").status_code
     fake.warmed.set()
     service: Any = client.app
-    assert service.state.service.warm.wait(20)
+    assert service.state.service.warm.wait(300)
     assert (before, client.get("/ready").status_code) == (503, 200)
 
 
