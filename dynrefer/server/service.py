@@ -49,14 +49,14 @@ class Service:
         self.warm = threading.Event()
         self.batcher = Batcher(self._answer_group, self.metrics)
         self.room = Room()
-        self._refer_many = on_gpu(_refer_many(predictor))
+        self._refer_many, self._warm_up = on_gpu(_refer_many(predictor)), on_gpu(predictor.warm_up)
         self._token = token
         self._requests = 0
 
     def warm_up(self) -> None:
         """Answer a first question, after which the service is ready."""
         try:
-            on_gpu(self.predictor.warm_up)()
+            self._warm_up()
         except Exception:
             logger.exception("the model does not answer; /ready stays at 503")
             return
