@@ -1,17 +1,21 @@
-# make demo   opens the page          make test   runs the tests
-# make lint   linter and type checker make clean  removes the virtual environment
+# make demo   opens the page          make test       runs the tests
+# make lint   linter and type checker make test-fast  runs those that start no program: no browser, app, Java or training
+# make clean  removes the virtual environment
 PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,\
 	$(shell $(python) -c 'import sys; print("$(python)" if sys.version_info >= (3, 11) else "")' 2>/dev/null)))
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-fast lint clean
 
 demo: $(VENV)/app.installed
 	$(BIN)/python app.py
 
 test: $(VENV)/dev.installed
 	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/dev.installed
+	$(BIN)/python -m pytest -m "not browser and not slow"
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .

@@ -23,7 +23,7 @@ from torch import Tensor
 from benchmarks.cost import TAGS
 from dynrefer import Predictor
 from dynrefer.checkpoint import TEXT_TOKENIZER, TOKENIZER, write_checkpoint
-from dynrefer.data.classes import CLASS_NAMES
+from dynrefer.datasets.coco import CLASS_NAMES
 from dynrefer.model import DynRefer, ModelConfig
 from dynrefer.official.convert import official_attributes
 from dynrefer.vocabulary import Vocabulary

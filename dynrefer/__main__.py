@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,21 +93,18 @@ def _serve(model: str | None, device: str | None, dtype: str | None, **given: An
 def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("data", help="turn a data set's files into training samples")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    build = actions.add_parser("build", help="derive region texts and write samples.jsonl")
-    build.add_argument("dataset", help="coco, visual_genome, refcocog, own, ...")
+    build = actions.add_parser("build", help="read a data set and write samples.jsonl")
+    build.add_argument("dataset", help="coco, flickr-entities, named-things, own, refcocog, vg, vg-coco, ...")
     build.add_argument("root", type=Path, help="folder of the data set")
     build.add_argument("--out", type=Path, required=True, help="folder to write")
-    build.add_argument("--texts", type=Path, help="folder of sentences for the language model")
-    build.add_argument("--descriptions", type=Path, help="region texts for COCO's photographs, a JSON a line")
-    build.add_argument("--min-count", type=int, default=8, help="tags are words seen at least so often")
     build.add_argument("--examples", type=int, default=3, help="examples to print of every kind of text")
     build.set_defaults(run=_data_build)
 
 
-def _data_build(action: str, **given: object) -> None:
-    from dynrefer.data.build import build
+def _data_build(action: str, **given: object) -> int:
+    from dynrefer.datasets.build import build
 
-    build(**given)  # type: ignore[arg-type]
+    return 3 if build(**given)["skipped"] else 0  # type: ignore[arg-type]
 
 
 def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -121,13 +119,22 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _train(**given: object) -> None:
+    import logging
+
     from dynrefer.training.trainer import train
 
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("dynrefer").setLevel(logging.INFO)
     train(**given)  # type: ignore[arg-type]
 
 
 def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("evaluate", help="run a benchmark, or `report` on finished runs")
+    parser = commands.add_parser(
+        "evaluate",
+        help="run a benchmark, or `report` on finished runs",
+        epilog="Exit code: 0 all was measured; 3 some records were left out, each named in the report; 2 nothing could "
+        "be done. The same command goes on where it was stopped.",
+    )
     parser.add_argument(
         "benchmark", help="captions, dense-captions, attributes, recognition, ablation, or report with run folders"
     )
@@ -137,8 +144,14 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--views", help="dynamic, random, prior:caption, prior:attributes, t=0.3,0.5 or a number")
     parser.add_argument("--split", help="part of the data set (default: the paper's)")
     parser.add_argument("--limit", type=int, help="only so many regions")
-    parser.add_argument("--classes", help="class list for recognition: separated by commas, or a file")
+    parser.add_argument("--classes", help="class list for recognition: between commas, or a text file of them")
     parser.add_argument("--boxes", type=Path, help="a detector's COCO result file, for dense-captions")
+    parser.add_argument(
+        "--min-area", type=float, default=0.0, help="captions only of boxes above this share of the photograph"
+    )
+    parser.add_argument(
+        "--modes-only", action="store_true", help="ablation: only compare dynamic, prior and random views"
+    )
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0, help="of random views")
     parser.add_argument("--rescore", action="store_true", help="score stored predictions again")
@@ -146,16 +159,22 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.set_defaults(run=_evaluate)
 
 
-def _evaluate(benchmark: str, runs: list[Path], data: Path | None, out: Path | None, **given: Any) -> None:
-    from dynrefer.evaluation import BenchmarkOptions, read_classes, report, run_benchmark
+def _evaluate(benchmark: str, runs: list[Path], data: Path | None, out: Path | None, **given: Any) -> int:
+    from dynrefer.evaluation import BenchmarkOptions, report, run_benchmark
+    from dynrefer.tables import read_words
 
     if benchmark == "report":
         print(report(runs))
-        return
+        return 0
     if data is None or out is None or runs:
         raise InputError(f"Say `evaluate {benchmark} --data FOLDER --out FOLDER`; only `report` takes run folders.")
-    given["classes"] = given["classes"] and read_classes(given["classes"])
-    run_benchmark(benchmark, data, out, BenchmarkOptions(**given))
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("dynrefer").setLevel(logging.INFO)
+    if given["classes"] is not None:
+        given["classes"] = read_words(given["classes"])
+    metrics = run_benchmark(benchmark, data, out, BenchmarkOptions(**given))
+    print((out / "report.md").read_text(encoding="utf-8"))
+    return 3 if metrics["left_out"] else 0
 
 
 def _add_convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

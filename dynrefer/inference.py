@@ -33,6 +33,7 @@ ALTERNATIVES = 8  # names among which one that is said may be
 ENCODED_TOGETHER = {"cpu": 3, "cuda": 32}  # views between two moments at which others may come in
 PAIRS_TOGETHER = 32_768  # of region and text; bounds the memory of long class lists
 IDENTITY = (1.0, 0.0)
+ENDINGS = "e?s|e?d|ing|en"  # of a word's other forms
 UNFINISHED, PAUSED = "unfinished", "paused"  # marks of a clock that end no stage
 
 Representation = tuple[Tensor, Tensor | None, Tensor | None]
@@ -56,7 +57,8 @@ class Inference:
         bank = self.vocabulary.bank().to(self.device)
         with torch.inference_mode():
             self._tags = self.model.tag_texts(bank.tags)
-            self._classes, self._templates = (self.model.contrast_texts(texts) for texts in (bank.classes, bank.attributes))
+            self._classes = self.model.contrast_texts(bank.classes)
+            self._templates = self.model.contrast_texts(bank.attributes)
         self._template_of, self._num_attributes = bank.attribute_of, bank.num_attributes
         self._names = frozenset(self.vocabulary.classes)
         self._asked: LRUCache[tuple[str, ...], TextQueries] = LRUCache(KEPT_LISTS)
@@ -76,11 +78,12 @@ class Inference:
         clock.lap("fuse")
         tags = self._calibrated("tags", self._scores(self.model.tagging, region, self._tags, give_way))
         clock.lap("tags")
-        own = self._calibrated("classes", self._scores(self.model.contrast, region, self._classes, give_way))
-        classes = own
+        own = self._scores(self.model.contrast, region, self._classes, give_way)
+        reference = own.float().logsumexp(1, keepdim=True) if self.config.relative_classes else 0.0
+        own = classes = self._calibrated("classes", own - reference)
         if question.classes is not None:
-            asked = self._class_queries(question.classes, give_way)
-            classes = self._calibrated("classes", self._scores(self.model.contrast, region, asked, give_way))
+            asked = self._scores(self.model.contrast, region, self._class_queries(question.classes, give_way), give_way)
+            classes = self._calibrated("classes", asked - reference)
         attributes = self._attribute_logits(region)
         clock.lap("classes and attributes")
         captions: list[Caption] | list[None] = [None] * len(regions)
@@ -89,12 +92,11 @@ class Inference:
             captions = self._captions(region, own, tags, question)
             clock.lap("caption")
         notes = (*question.notes, *self._cut_controls(question))
-        rows = zip(regions, classes.cpu(), tags.cpu(), attributes.cpu(), captions, strict=True)
+        surest = own.amax(1).sigmoid().tolist()
+        rows = zip(regions, surest, classes.cpu(), tags.cpu(), attributes.cpu(), captions, strict=True)
         return [self._result(question, notes, *row) for row in rows]
 
-    def class_embeddings(
-        self, names: Sequence[str], give_way: GiveWay, progress: Progress | None = None
-    ) -> Tensor:
+    def class_embeddings(self, names: Sequence[str], give_way: GiveWay, progress: Progress | None = None) -> Tensor:
         """[K, E] of the names in the class template."""
         return self.texts.embed(self.vocabulary.class_texts(names), progress, give_way)
 
@@ -133,9 +135,7 @@ class Inference:
         self._views.update(found)
         return torch.stack([found[key] for key in keys])
 
-    def _scores(
-        self, decoder: QueryDecoder, region: Representation, texts: TextQueries, give_way: GiveWay
-    ) -> Tensor:
+    def _scores(self, decoder: QueryDecoder, region: Representation, texts: TextQueries, give_way: GiveWay) -> Tensor:
         """Logits [S, T]; a list that is decoded whole goes through in parts."""
         queries, summary, belief = region
         if decoder.shortlist:
@@ -166,18 +166,19 @@ class Inference:
         queries, summary, _ = region
         language = self.model.language
         changes: dict[str, Any] = {"num_beams": question.num_beams, "max_new_tokens": question.max_new_tokens}
-        search = replace(Generation(**language.config.generation), **{k: v for k, v in changes.items() if v is not None})
+        search = Generation(**language.config.generation)
+        search = replace(search, **{k: v for k, v in changes.items() if v is not None})
         known = [self._known(*row) for row in zip(classes, tags, strict=True)]
         # The asker's own words come first, since what does not fit is cut at the end.
         words = [list(dict.fromkeys([*question.controls, *row])) for row in known]
         ids, mask = (x.to(self.device) for x in language.tokenize([control_text(row) for row in words]))
         sentence = language.sentence(summary) if summary is not None and language.config.sentence_slot else None
         prompt, prompt_mask = language.prompt(queries, ids, mask, sentence)
-        texts, scores = language.generate(prompt, prompt_mask, search)
+        texts, scores = language.generate(prompt, prompt_mask, search, ids)
         begin = [self._unsaid(text, question.controls, row) for text, row in zip(texts, classes, strict=True)]
         again = [k for k, words in enumerate(begin) if words]
         if again:
-            more = language.generate(prompt[again], prompt_mask[again], search, [begin[k] for k in again])
+            more = language.generate(prompt[again], prompt_mask[again], search, ids[again], [begin[k] for k in again])
             for k, text, score in zip(again, *more, strict=True):
                 texts[k], scores[k] = text, score
         return [Caption(*written) for written in zip(texts, scores, strict=True)]
@@ -220,15 +221,18 @@ class Inference:
         question: Question,
         notes: tuple[str, ...],
         region: Region,
+        surest: float,
         classes: Tensor,
         tags: Tensor,
         attributes: Tensor,
         caption: Caption | None,
     ) -> RegionResult:
-        """Of logits [K], [N] and [A]: put in order before they become probabilities, which may round to the same."""
+        """Of the probability of the model's best own name and logits [K], [N], [A].
+
+        Logits are put in order before they become probabilities, which may round to the same.
+        """
         names, words = question.classes or self.vocabulary.classes, self.vocabulary.attributes
         threshold = self.config.tag_threshold if question.tag_threshold is None else question.tag_threshold
-        likeliest = float(classes.max().sigmoid())
         return RegionResult(
             box=region.box,
             caption=caption,
@@ -237,8 +241,8 @@ class Inference:
             attributes=tuple(Attribute(words[k].name, words[k].type, p) for k, p in _order(attributes, None)),
             views=region.views,
             model=self.name,
-            none_of_these=1 - likeliest,
-            sure=max(likeliest, caption.score if caption else 0.0) >= self.config.sure_threshold,
+            none_of_these=1 - float(classes.max().sigmoid()),
+            sure=surest >= self.config.sure_threshold,
             notes=notes,
         )
 
@@ -300,8 +304,9 @@ def _order(logits: Tensor, count: int | None) -> list[tuple[int, float]]:
 
 
 def _says(caption: str, word: str) -> bool:
-    """Whether a caption says a word, or one that begins with it, such as its plural."""
-    return re.search(rf"\b{re.escape(word)}", caption) is not None
+    """Whether a caption says a word or a form of it: dogs for dog, puppies for puppy, but not carpet for car."""
+    forms = rf"{re.escape(word[:-1])}(?:y|ies|ied)" if word.endswith("y") else rf"{re.escape(word)}(?:{ENDINGS})?"
+    return re.search(rf"\b{forms}(?!\w)", caption, re.IGNORECASE) is not None
 
 
 def _go_on() -> None:

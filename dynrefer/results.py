@@ -74,7 +74,7 @@ class RegionResult:
     none_of_these: float | None = None
     """Probability that no name of the class list fits."""
     sure: bool = True
-    """Whether class or caption is at least as certain as the checkpoint wants it."""
+    """Whether the model has a name for the region that is as probable as the checkpoint wants it."""
     prompt: Mapping[str, Any] | None = None
     """What the region was pointed at with, where that was no box."""
     notes: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from dynrefer.ui import build_page, launch_options
 from tests.browser.chromium import find_chromium, launch_chromium
 
 FOLDER = Path(__file__).parents[1] / "assets" / "screenshots"
+PATIENCE_S = 240.0
 ALL_THERE = "[...document.images].every((image) => image.complete) && document.documentElement.dataset.idle === 'true'"
 
 
@@ -72,11 +73,11 @@ def main() -> None:
     app = build_page(predictor)
     _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, **launch_options(predictor))
     with sync_playwright() as playwright:
-        browser = launch_chromium(playwright, path)
+        browser = launch_chromium(playwright, path, PATIENCE_S)
         for shot in SHOTS:
             size = {"width": shot.width, "height": shot.height}
             page = browser.new_page(viewport=size, color_scheme=shot.scheme, device_scale_factor=1.5)
-            page.set_default_timeout(120_000)
+            page.set_default_timeout(1000 * PATIENCE_S)
             page.goto(url)
             page.click(f"#examples button:has-text('{shot.example}')")
             page.wait_for_function(ALL_THERE)

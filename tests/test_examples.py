@@ -28,3 +28,10 @@ def test_every_photograph_has_a_box_and_a_named_source() -> None:
 def test_photographs_stay_small() -> None:
     heavy = [path.name for path in (ASSETS / "examples").glob("*.jpg") if path.stat().st_size >= 300_000]
     assert heavy == []
+
+
+def test_every_box_has_names_that_are_right_for_it() -> None:
+    named = [name for example in EXAMPLES for name in set(example["names"])]
+    assert all(example["names"] for example in EXAMPLES)
+    assert len(named) == sum(len(example["names"]) for example in EXAMPLES)
+    assert named == [name.strip().lower() for name in named]

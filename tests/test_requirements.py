@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-DEVELOPMENT = ("training", "evaluation", "data")
+DEVELOPMENT = ("training", "evaluation", "datasets")
 
 
 def canonical(name: str) -> str:
@@ -28,12 +28,12 @@ def imported(path: Path) -> set[str]:
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module.split(".")[0])
-    return names - set(sys.stdlib_module_names) - {"dynrefer", "tests", "benchmarks"}
+    return names - set(sys.stdlib_module_names) - {"dynrefer", "tests", "benchmarks", "recipes"}
 
 
 def is_development(path: Path) -> bool:
     parts = path.relative_to(ROOT).parts
-    return parts[0] in ("tests", "benchmarks") or (parts[0] == "dynrefer" and parts[1] in DEVELOPMENT)
+    return parts[0] in ("tests", "benchmarks", "recipes") or (parts[0] == "dynrefer" and parts[1] in DEVELOPMENT)
 
 
 def undeclared(paths: list[Path], allowed: set[str]) -> set[tuple[str, str]]:
@@ -48,7 +48,7 @@ def undeclared(paths: list[Path], allowed: set[str]) -> set[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def sources() -> list[Path]:
-    folders = ("dynrefer", "tests", "benchmarks")
+    folders = ("dynrefer", "tests", "benchmarks", "recipes")
     return [ROOT / "app.py", *(path for folder in folders for path in (ROOT / folder).rglob("*.py"))]
 
 

@@ -1,7 +1,6 @@
 """The paper's benchmarks, each asked through the same `Predictor` as the page."""
 
-from dynrefer.evaluation.command import BENCHMARKS, BenchmarkOptions, run_benchmark
-from dynrefer.evaluation.recognition import read_classes
 from dynrefer.evaluation.report import report
+from dynrefer.evaluation.runner import BENCHMARKS, BenchmarkOptions, run_benchmark
 
-__all__ = ["BENCHMARKS", "BenchmarkOptions", "read_classes", "report", "run_benchmark"]
+__all__ = ["BENCHMARKS", "BenchmarkOptions", "report", "run_benchmark"]

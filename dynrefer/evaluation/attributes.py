@@ -1,17 +1,16 @@
 """Attribute detection with the boxes given (OVAD's box oracle; Bravo et al., CVPR 2023)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
-from dynrefer.evaluation import ranking
-from dynrefer.evaluation.benchmark import Figure, Region, Scores, first, region_of, rounded
-from dynrefer.evaluation.samples import EvaluationData
+from dynrefer.evaluation import metrics
+from dynrefer.evaluation.benchmark import EvaluationData, Figure, Region, Scores, first, region_of, rounded
 from dynrefer.evaluation.store import Prediction
 from dynrefer.results import RegionResult
 from dynrefer.vocabulary import ovad_attributes
@@ -37,7 +36,7 @@ class Attributes:
         labelled = [sample for sample in data.samples if sample.attributes is not None]
         return cls(data, first(labelled, limit, "boxes with attribute labels"), data.attribute_entries())
 
-    @property
+    @cached_property
     def regions(self) -> list[Region]:
         """What to ask about."""
         return [region_of(sample) for sample in self.samples]
@@ -62,6 +61,10 @@ class Attributes:
         """Type and name of each attribute as results call it, in OVAD's order."""
         return [(word.type, word.name) for word in ovad_attributes(self.entries, object_forms=False)]
 
+    def only(self, keys: frozenset[str]) -> Self:
+        """Without the regions of other keys."""
+        return replace(self, samples=[s for s in self.samples if region_of(s).key in keys])
+
     def keep(self, result: RegionResult) -> Prediction:
         """The score of each attribute, in OVAD's order.
 
@@ -81,9 +84,9 @@ class Attributes:
         """MAP over all attributes and over the head, medium and tail ones, with chance beside it."""
         scores = np.array([predictions[region.key]["attributes"] for region in self.regions])
         groups = [entry["freq_set"] for entry in self.entries]
-        precisions, chances = ranking.attribute_precisions(self.labels, scores), ranking.chance_precisions(self.labels)
+        precisions, chances = metrics.attribute_precisions(self.labels, scores), metrics.chance_precisions(self.labels)
         protocol = f"{self.data.title}, box oracle"
-        means = {"": ranking.group_means(precisions, groups), "chance ": ranking.group_means(chances, groups)}
+        means = {"": metrics.group_means(precisions, groups), "chance ": metrics.group_means(chances, groups)}
         figures = [
             Figure(protocol, f"{kind}mAP {group}", 100 * value, len(self.samples))
             for kind, values in means.items()

@@ -1,37 +1,71 @@
-"""What every benchmark is made of: regions to ask about, one question, what is kept of an answer, and figures."""
+"""What every benchmark is made of: its data, regions to ask about, one question, what is kept of an answer, figures."""
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.build import READERS
+from dynrefer.datasets.io import Problems, read_samples
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
-from dynrefer.evaluation.samples import EvaluationData
 from dynrefer.evaluation.store import Prediction
 from dynrefer.results import RegionResult
+from dynrefer.tables import read_json
+
+_MARKERS = {
+    "coco": ("annotations/instances*.json",),
+    "refcocog": ("refs*",),
+    "vg-coco": ("vgcoco_splits.json",),
+    "vg": ("region_descriptions.json",),
+    "flickr-entities": ("Annotations/*.xml",),
+    "flickr-regions": ("annotations/regions.json",),
+    "own": ("train.json", "val.json", "test.json"),
+}
+_OFFICIAL = {"refcocog": "RefCOCOg", "vg-coco": "VG-COCO", "flickr-entities": "Flickr30k Entities"}
 
 
 @dataclass(frozen=True)
 class Region:
-    """A box x1, y1, x2, y2 (pixels) on a photograph; `key` names both, the same on every machine."""
+    """A box x1, y1, x2, y2 on a photograph, in the pixels that the annotations speak of.
+
+    `name` is the photograph's path relative to its data set, so that `key` is the same on every machine and for no
+    other photograph, whatever its file is called. `stated_size` is the (width, height) that the annotations give, and
+    `annotation` names the record for messages.
+    """
 
     image: Path
     box: tuple[float, float, float, float]
+    name: str
+    stated_size: tuple[int, int] | None = field(default=None, compare=False)
+    annotation: str = field(default="", compare=False)
 
     @property
     def key(self) -> str:
-        """The photograph's file name and the box to a hundredth of a pixel."""
-        return f"{self.image.name} {' '.join(f'{value:.2f}' for value in self.box)}"
+        """The photograph within its data set and the box to a hundredth of a pixel."""
+        return f"{self.name} {' '.join(f'{value:.2f}' for value in self.box)}"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A record that was not measured, and why."""
+
+    photograph: str
+    annotation: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{': '.join(part for part in (self.photograph, self.annotation) if part)}: {self.reason}"
 
 
 @dataclass(frozen=True)
 class Figure:
     """One number as papers give it (per cent; CIDEr times 100) and what it was measured on.
 
-    `detector` marks figures on a detector's boxes, which are never shown in one column with those on true boxes.
+    `spread` is the standard deviation over repeated runs. `detector` marks figures on a detector's boxes, which are
+    never shown in one column with those on true boxes.
     """
 
     protocol: str
@@ -40,14 +74,38 @@ class Figure:
     count: int
     unit: str = "regions"
     detector: bool = False
+    spread: float | None = None
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The figures of a run and whatever stands behind them (per class, per threshold ..)."""
+    """The figures of a run, whatever stands behind them (per class, per threshold ..), and plots by file name."""
 
     figures: list[Figure]
     details: dict[str, Any] = field(default_factory=dict)
+    plots: dict[str, Callable[[], bytes]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """The samples of one split, `title` as reports call it, the folder they came from, and what was left out."""
+
+    title: str
+    folder: Path
+    samples: Sequence[Sample]
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    def attribute_entries(self) -> list[Mapping[str, Any]]:
+        """OVAD's list of attributes (`name`, `is_has_att`, `freq_set`), by id, from its annotation file.
+
+        Raises:
+            InputError: there is no such file beside the data.
+        """
+        folders = [self.folder, *{sample.image.parent.parent for sample in self.samples[:1]}]
+        files = [file for folder in folders for file in sorted((folder / "annotations").glob("ovad*.json"))]
+        if not files:
+            raise InputError(f"{self.folder / 'annotations'} has no OVAD file: put ovad2000.json there.")
+        return sorted(read_json(files[0], "attributes")["attributes"], key=lambda entry: entry["id"])
 
 
 class Benchmark(Protocol):
@@ -75,6 +133,9 @@ class Benchmark(Protocol):
     def truth(self) -> Any:
         """What scoring compares with."""
 
+    def only(self, keys: frozenset[str]) -> Self:
+        """The same benchmark over the regions of these keys alone, as if the data set had no others."""
+
     def keep(self, result: RegionResult) -> Prediction:
         """What is stored of an answer."""
 
@@ -84,7 +145,7 @@ class Benchmark(Protocol):
 
 def region_of(sample: Sample) -> Region:
     """Where a sample lies."""
-    return Region(sample.image, sample.box)
+    return Region(sample.image, sample.box, sample.photo_id, sample.image_size, sample.sample_id)
 
 
 def first(samples: Sequence[Sample], limit: int | None, what: str) -> list[Sample]:
@@ -92,6 +153,12 @@ def first(samples: Sequence[Sample], limit: int | None, what: str) -> list[Sampl
     if not samples:
         raise InputError(f"The data set is empty for this benchmark: it has no {what}.")
     return list(samples[:limit])
+
+
+def covered(sample: Sample) -> float:
+    """The share of the photograph that a box covers, 0 where the photograph's size is not known."""
+    x1, y1, x2, y2 = sample.box
+    return (x2 - x1) * (y2 - y1) / (sample.image_size[0] * sample.image_size[1]) if sample.image_size else 0.0
 
 
 def data_hash(benchmark: Benchmark) -> str:
@@ -103,3 +170,66 @@ def data_hash(benchmark: Benchmark) -> str:
 def rounded(scores: Iterable[float]) -> list[float]:
     """Scores to six significant digits, which is how they are stored."""
     return [float(f"{score:.6g}") for score in scores]
+
+
+class _Named(Problems):
+    """Every record that a reader skips, by name; an evaluation goes on with the others, however many they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left_out: list[LeftOut] = []
+
+    def skip(self, reason: str, what: str) -> None:
+        super().skip(reason, what)
+        self.left_out.append(LeftOut("", what, reason))
+
+    def check(self, total: int) -> None:
+        """Says nothing: the report counts what was left out, and the exit code tells."""
+
+
+def load_data(folder: Path, split: str | None = None) -> EvaluationData:
+    """The samples of a split (by default the one that the paper evaluates on) whose photographs are there.
+
+    Raises:
+        InputError: the folder is missing, of no known format, or empty in this split.
+    """
+    if not folder.is_dir():
+        raise InputError(f"There is no data folder {folder}: give --data the folder of the data set.")
+    problems = _Named()
+    if (folder / "samples.jsonl").exists():
+        stats = folder / "stats.json"
+        dataset = str(read_json(stats).get("dataset", "")) if stats.exists() else ""
+        samples = read_samples(folder / "samples.jsonl")
+    else:
+        dataset = _recognise(folder)
+        samples = list(READERS[dataset](folder, problems))
+    split = split or ("test" if dataset.startswith("vg") else "val")
+    chosen = [sample for sample in samples if sample.split == split]
+    if not chosen:
+        found = ", ".join(sorted({sample.split for sample in samples})) or "nothing"
+        why = f" (left out: {problems.left_out[0]})" if problems.left_out else ""
+        raise InputError(f"The data set in {folder} has no '{split}' part, only {found}: choose with --split{why}.")
+    return EvaluationData(_title(dataset, folder, split), folder, chosen, problems.left_out)
+
+
+def _recognise(folder: Path) -> str:
+    for dataset, markers in _MARKERS.items():
+        if any(list(folder.glob(marker)) for marker in markers):
+            return dataset
+    raise InputError(
+        f"{folder} is no data set that is known here: it holds neither COCO's, Visual Genome's, RefCOCOg's or "
+        "Flickr30k Entities' files, nor a val.json or samples.jsonl of your own."
+    )
+
+
+def _title(dataset: str, folder: Path, split: str) -> str:
+    """The data set's own name where its official files are there, else the folder's."""
+    name = folder.resolve().name
+    if (folder / "annotations" / f"instances_{split}2017.json").exists():
+        return f"COCO {split}2017"
+    if (folder / "samples.jsonl").exists() or dataset not in ("vg", *_OFFICIAL):
+        return f"{name} {split}"
+    if dataset == "vg":
+        with (folder / "image_data.json").open(encoding="utf-8") as file:
+            return f"Visual Genome v{'1.2' if 'image_id' in file.read(1000) else '1.0'} {split}"
+    return f"{_OFFICIAL[dataset]} {split}"

@@ -1,52 +1,79 @@
 """Region captions by METEOR and CIDEr (the paper: RefCOCOg val, and Visual Genome in two protocols)."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
-from dynrefer.data.sample import Sample
-from dynrefer.evaluation.benchmark import Figure, Region, Scores, first, region_of
-from dynrefer.evaluation.samples import EvaluationData
+from dynrefer.datasets.sample import Sample
+from dynrefer.evaluation import wording
+from dynrefer.evaluation.benchmark import EvaluationData, Figure, Region, Scores, covered, first, region_of
+from dynrefer.evaluation.meteor import Meteor, score_captions
 from dynrefer.evaluation.store import Prediction
-from dynrefer.evaluation.texts import score_captions
 from dynrefer.results import RegionResult
 
 ORIGINS = {
-    "human": "",
-    "described": ", texts written by an AI model",
-    "grounded": ", texts derived from whole-image captions",
+    ("human", "phrase"): "",
+    ("described",): ", texts written by an AI model",
+    ("grounded",): ", texts derived from whole-image captions",
 }
+"""Sources of texts that may be measured against, the best first, and what reports add to the data set's name."""
+PHRASES = ", phrases and sentences by people"
 ALL_REGIONS, ONE_REGION = "all regions", "one region an image"
+_SLIPS_SHOWN = 20
 
 
 @dataclass(frozen=True)
 class Captions:
-    """Captions against one or more texts a region: people's own where there are any, else derived ones."""
+    """Captions against one or more texts a region: people's own where there are any, else derived ones.
+
+    On Flickr30k Entities these are a region's phrases and the sentences whose subject it is.
+    """
 
     data: EvaluationData
     samples: Sequence[Sample]
-    source: str
+    sources: tuple[str, ...]
+    meteor: Meteor
+    min_area: float = 0.0
     name = "captions"
     needs_java = True
 
     @classmethod
-    def load(cls, data: EvaluationData, limit: int | None = None) -> "Captions":
+    def load(cls, data: EvaluationData, meteor: Meteor, limit: int | None = None, min_area: float = 0.0) -> "Captions":
         """The regions with texts that people wrote about them, else an AI model, else grounded in whole-image captions.
+
+        Only boxes that cover more than the share `min_area` of their photograph count.
 
         Raises:
             InputError: the data set has none.
         """
-        by_source = {source: [s for s in data.samples if _texts(s, source)] for source in ORIGINS}
-        source = next((source for source in ORIGINS if by_source[source]), "grounded")
-        return cls(data, first(by_source[source], limit, "regions with captions"), source)
+        large = [sample for sample in data.samples if not min_area or covered(sample) > min_area]
+        by_sources = {sources: [sample for sample in large if _texts(sample, sources)] for sources in ORIGINS}
+        sources = next((sources for sources in ORIGINS if by_sources[sources]), ("grounded",))
+        return cls(data, first(by_sources[sources], limit, "regions with captions"), sources, meteor, min_area)
 
     @cached_property
     def references(self) -> dict[Region, list[str]]:
         """The texts of each box; boxes that are given twice have the texts of both."""
         found: dict[Region, list[str]] = {}
         for sample in self.samples:
-            found.setdefault(region_of(sample), []).extend(_texts(sample, self.source))
+            found.setdefault(region_of(sample), []).extend(_texts(sample, self.sources))
+        return found
+
+    @property
+    def _has_phrases(self) -> bool:
+        return any(text.source == "phrase" for sample in self.samples for text in sample.texts)
+
+    @cached_property
+    def nouns(self) -> dict[Region, frozenset[str]]:
+        """What each region may be called: the data set's own name of it, or else its texts' head nouns."""
+        found: dict[Region, frozenset[str]] = {}
+        for sample in self.samples:
+            own = sample.name or sample.class_name
+            named = {own} if own else {wording.head_noun(text) for text in _texts(sample, self.sources)}
+            region = region_of(sample)
+            found[region] = found.get(region, frozenset()) | {noun for noun in named if noun}
         return found
 
     @property
@@ -64,36 +91,52 @@ class Captions:
         """The texts of each region."""
         return list(self.references.values())
 
+    def only(self, keys: frozenset[str]) -> Self:
+        """Without the regions of other keys."""
+        return replace(self, samples=[s for s in self.samples if region_of(s).key in keys])
+
     def keep(self, result: RegionResult) -> Prediction:
         """The caption and its score."""
         return keep_caption(result)
 
     def score(self, predictions: Mapping[str, Prediction]) -> Scores:
-        """METEOR and CIDEr over all regions, and over the first region of each photograph."""
+        """METEOR and CIDEr over all regions and over the first of each photograph; how the captions are worded."""
         firsts = {region.image: region for region in reversed(self.regions)}
         protocols = {ALL_REGIONS: self.regions, ONE_REGION: list(firsts.values())[::-1]}
-        derived = ORIGINS[self.source]
+        measured = self.data.title + (PHRASES if self._has_phrases else ORIGINS[self.sources])
+        measured += f", boxes above {self.min_area:.3g} of the photograph" if self.min_area else ""
         figures = []
         for protocol, regions in protocols.items():
             captions = [predictions[region.key]["caption"] for region in regions]
-            scores = score_captions(captions, [self.references[region] for region in regions])
-            named = f"{self.data.title}{derived}, {protocol}"
+            scores = score_captions(captions, [self.references[region] for region in regions], self.meteor)
             figures += [
-                Figure(named, "METEOR", 100 * scores.meteor, len(regions)),
-                Figure(named, "CIDEr", 100 * scores.cider, len(regions)),
+                Figure(f"{measured}, {protocol}", "METEOR", 100 * scores.meteor, len(regions)),
+                Figure(f"{measured}, {protocol}", "CIDEr", 100 * scores.cider, len(regions)),
             ]
-        texts = [predictions[region.key]["caption"] for region in self.regions]
-        return Scores(figures, {"different captions, share": len(set(texts)) / len(texts)})
+        worded, details = self._wording(f"{measured}, {ALL_REGIONS}", predictions)
+        return Scores(figures + worded, details)
+
+    def _wording(self, protocol: str, predictions: Mapping[str, Prediction]) -> tuple[list[Figure], dict[str, Any]]:
+        captions = {region: predictions[region.key]["caption"] for region in self.regions}
+        at_fault = {caption: found for caption in captions.values() if (found := wording.slips(caption))}
+        named = {region: nouns for region, nouns in self.nouns.items() if nouns}
+        right = sum(wording.names_one_of(captions[region], nouns) for region, nouns in named.items())
+        slipped = sum(caption in at_fault for caption in captions.values())
+        figures = [
+            Figure(protocol, "captions with a slip of grammar", 100 * slipped / len(captions), len(captions)),
+            Figure(protocol, "different captions", 100 * wording.different(list(captions.values())), len(captions)),
+        ]
+        if named:
+            figures.append(Figure(protocol, "right noun", 100 * right / len(named), len(named)))
+        words = Counter(slip for caption in captions.values() for slip in at_fault.get(caption, ()))
+        return figures, {"slips of grammar, most frequent": dict(words.most_common(_SLIPS_SHOWN))}
 
 
 def keep_caption(result: RegionResult) -> Prediction:
     """The caption of an answer and its score."""
-    return (
-        {"caption": result.caption.text, "score": result.caption.score}
-        if result.caption
-        else {"caption": "", "score": 0.0}
-    )
+    caption = result.caption
+    return {"caption": caption.text if caption else "", "score": caption.score if caption else 0.0}
 
 
-def _texts(sample: Sample, source: str) -> list[str]:
-    return [text.text for text in sample.texts if text.source == source]
+def _texts(sample: Sample, sources: tuple[str, ...]) -> list[str]:
+    return [text.text for text in sample.texts if text.source in sources]

@@ -1,64 +1,93 @@
-"""Dense captioning: captions for the true boxes, or for a detector's boxes (the paper: Visual Genome, GRiT's boxes)."""
+"""Dense captioning: captions for the true boxes, or for a detector's boxes (the paper: Visual Genome, GRiT's boxes).
+
+The average precision is that of Johnson et al., "DenseCap", CVPR 2016: box and words must both fit.
+"""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import torch
+from torchvision.ops import box_iou
 
-from dynrefer.boxes import check_box, finite_number
-from dynrefer.coco_files import annotation_box
-from dynrefer.data.files import read_json
-from dynrefer.data.sample import Sample
+from dynrefer.boxes import xywh_to_xyxy
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
-from dynrefer.evaluation.benchmark import Figure, Region, Scores
+from dynrefer.evaluation import metrics
+from dynrefer.evaluation.benchmark import EvaluationData, Figure, LeftOut, Region, Scores, region_of
 from dynrefer.evaluation.captions import keep_caption
-from dynrefer.evaluation.dense_ap import CaptionedBox, dense_caption_ap
-from dynrefer.evaluation.samples import EvaluationData
+from dynrefer.evaluation.meteor import Meteor, plain_scores
 from dynrefer.evaluation.store import Prediction
 from dynrefer.results import RegionResult
+from dynrefer.tables import read_json
+
+IOU_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
+METEOR_THRESHOLDS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)
+MERGE_IOU = 0.7
+
+PairScorer = Callable[[Sequence[str], Sequence[Sequence[str]]], list[float]]
+
+
+@dataclass(frozen=True)
+class CaptionedBox:
+    """A box x1, y1, x2, y2 in pixels and its words; `score` orders predictions and means nothing for true boxes."""
+
+    box: tuple[float, float, float, float]
+    caption: str
+    score: float = 1.0
 
 
 @dataclass(frozen=True)
 class DenseCaptions:
-    """Mean average precision over IoU and METEOR thresholds; a detector's box keeps the detector's score."""
+    """Mean average precision over IoU and METEOR thresholds; a detector's box keeps the detector's score.
+
+    `truths` and `detections` go by photograph, each as `Sample.photo_id` names it.
+    """
 
     data: EvaluationData
-    truths: Mapping[Path, Sequence[CaptionedBox]]
-    detections: Mapping[Path, Mapping[Region, float]] | None = None
+    truths: Mapping[str, Mapping[Region, tuple[str, ...]]]
+    meteor: Meteor
+    detections: Mapping[str, Mapping[Region, float]] | None = None
     name = "dense-captions"
     needs_java = True
 
     @classmethod
-    def load(cls, data: EvaluationData, limit: int | None = None, boxes: Path | None = None) -> "DenseCaptions":
-        """The photographs with captions that people wrote about boxes; `limit` counts photographs.
+    def load(
+        cls, data: EvaluationData, meteor: Meteor, limit: int | None = None, boxes: Path | None = None
+    ) -> "DenseCaptions":
+        """The photographs with captions that people wrote about boxes.
 
         Args:
-            data: the data set.
+            data: the data set; a detector's boxes that cannot be used are added to what it left out.
+            meteor: judges the words.
             limit: how many photographs.
             boxes: a detector's results in COCO's format ([{"image_id", "bbox", "score"}, ..]); None: the true boxes.
 
         Raises:
             InputError: there are no such captions, or the box file does not fit.
         """
-        found: dict[Path, list[CaptionedBox]] = defaultdict(list)
+        found: dict[str, dict[Region, tuple[str, ...]]] = defaultdict(dict)
         for sample in data.samples:
-            found[sample.image] += [CaptionedBox(sample.box, t.text) for t in sample.texts if t.source == "human"]
-        chosen = [image for image, truth in found.items() if truth][:limit]
+            texts = tuple(text.text for text in sample.texts if text.source == "human")
+            if texts:
+                region = region_of(sample)
+                found[sample.photo_id][region] = found[sample.photo_id].get(region, ()) + texts
+        chosen = dict(list(found.items())[:limit])
         if not chosen:
             raise InputError("The data set is empty for this benchmark: it has no boxes with captions by people.")
-        detections = None if boxes is None else _read_detections(boxes, data.samples, set(chosen))
-        return cls(data, {image: found[image] for image in chosen}, detections)
+        detections = None if boxes is None else _read_detections(boxes, data, set(chosen))
+        return cls(data, chosen, meteor, detections)
 
     @cached_property
-    def asked(self) -> dict[Path, dict[Region, float | None]]:
+    def asked(self) -> dict[str, dict[Region, float | None]]:
         """The boxes to describe on each photograph with the detector's score, or None where the caption's counts."""
         if self.detections is not None:
-            return {image: dict(self.detections.get(image, {})) for image in self.truths}
-        return {image: {Region(image, item.box): None for item in truth} for image, truth in self.truths.items()}
+            return {photo: dict(self.detections.get(photo, {})) for photo in self.truths}
+        return {photo: dict.fromkeys(truth) for photo, truth in self.truths.items()}
 
     @property
     def regions(self) -> list[Region]:
@@ -73,8 +102,18 @@ class DenseCaptions:
     @property
     def truth(self) -> Any:
         """Boxes and captions of each photograph, and the detector's scores."""
-        people = [[(item.box, item.caption) for item in truth] for truth in self.truths.values()]
+        people = [[(region.box, texts) for region, texts in truth.items()] for truth in self.truths.values()]
         return [people, [list(regions.values()) for regions in self.asked.values()]]
+
+    def only(self, keys: frozenset[str]) -> Self:
+        """Without true boxes of other keys; with a detector, without the photographs whose boxes all have others."""
+        if self.detections is None:
+            kept = {p: {r: t for r, t in truth.items() if r.key in keys} for p, truth in self.truths.items()}
+            return replace(self, truths={photo: truth for photo, truth in kept.items() if truth})
+        left = {p: {r: s for r, s in found.items() if r.key in keys} for p, found in self.detections.items()}
+        lost = {photo for photo, found in self.detections.items() if found and not left[photo]}
+        truths = {photo: truth for photo, truth in self.truths.items() if photo not in lost}
+        return replace(self, truths=truths, detections=left)
 
     def keep(self, result: RegionResult) -> Prediction:
         """The caption and its score."""
@@ -83,14 +122,14 @@ class DenseCaptions:
     def score(self, predictions: Mapping[str, Prediction]) -> Scores:
         """The mean over all thresholds, and each average precision behind it."""
         images = []
-        for image, truth in self.truths.items():
-            answers = [(region, score, predictions[region.key]) for region, score in self.asked[image].items()]
+        for photo, truth in self.truths.items():
+            answers = [(region, score, predictions[region.key]) for region, score in self.asked[photo].items()]
             described = [
                 CaptionedBox(region.box, answer["caption"], answer["score"] if score is None else score)
                 for region, score, answer in answers
             ]
-            images.append((described, truth))
-        precisions = dense_caption_ap(images)
+            images.append((described, [CaptionedBox(r.box, text) for r, texts in truth.items() for text in texts]))
+        precisions = dense_caption_ap(images, lambda found, texts: plain_scores(found, texts, self.meteor))
         detector = self.detections is not None
         protocol = f"{self.data.title}, {'detected boxes' if detector else 'true boxes'}"
         mean = 100 * float(np.mean(list(precisions.values())))
@@ -99,24 +138,121 @@ class DenseCaptions:
         return Scores([figure], {"AP by thresholds": details, "boxes described": len(self.regions)})
 
 
-def _read_detections(file: Path, samples: Sequence[Sample], wanted: set[Path]) -> dict[Path, dict[Region, float]]:
-    """The detector's boxes and scores on the photographs wanted."""
+@dataclass(frozen=True)
+class _Match:
+    score: float
+    iou: float
+    caption: str
+    references: tuple[str, ...]
+    first: bool
+
+
+def dense_caption_ap(
+    images: Sequence[tuple[Sequence[CaptionedBox], Sequence[CaptionedBox]]], score_pairs: PairScorer
+) -> dict[tuple[float, float], float]:
+    """Average precision (0 .. 1) at each pair of IoU and METEOR thresholds; its mean is dense captioning's mAP.
+
+    True boxes that overlap by 0.7 or more are one box with several references. Predictions are taken by falling score;
+    each claims the true box it overlaps most, and only the first to claim it can be right. A prediction is right where
+    its IoU reaches the one threshold and its METEOR exceeds the other. Equal scores enter the curve together, and in a
+    photograph the better overlap claims first, so that the order of equal scores changes nothing.
+
+    Args:
+        images: predictions and true boxes of each photograph.
+        score_pairs: captions and their references -> METEOR of each.
+    """
+    matches = []
+    truths = 0
+    for predictions, truth in images:
+        boxes, references = merge_truth(truth)
+        truths += len(boxes)
+        matches += _match(predictions, boxes, references)
+    matches.sort(key=lambda match: -match.score)
+    scores = np.array([match.score for match in matches])
+    ious = np.array([match.iou if match.first else 0.0 for match in matches])
+    meteors = np.full(len(matches), -1.0)
+    candidates = np.flatnonzero(ious >= min(IOU_THRESHOLDS))
+    meteors[candidates] = score_pairs(
+        [matches[i].caption for i in candidates], [matches[i].references for i in candidates]
+    )
+    return {
+        (iou, meteor): metrics.interpolated_ap((ious >= iou) & (meteors > meteor), scores, truths)
+        for iou in IOU_THRESHOLDS
+        for meteor in METEOR_THRESHOLDS
+    }
+
+
+def merge_truth(truth: Sequence[CaptionedBox]) -> tuple[torch.Tensor, list[tuple[str, ...]]]:
+    """True boxes that mean the same object made one: their mean box [M, 4], and the captions of each.
+
+    The box with most others around it (IoU of 0.7 or more) takes them all, then the next among what is left.
+    """
+    boxes = torch.tensor([item.box for item in truth], dtype=torch.float64).reshape(-1, 4)
+    near = box_iou(boxes, boxes) >= MERGE_IOU
+    merged, references = [], []
+    while near.any():
+        group = near[near.sum(dim=1).argmax()].nonzero().flatten()
+        merged.append(boxes[group].mean(dim=0))
+        references.append(tuple(truth[i].caption for i in group.tolist()))
+        near[group] = False
+        near[:, group] = False
+    return torch.stack(merged) if merged else boxes, references
+
+
+def _match(
+    predictions: Sequence[CaptionedBox], boxes: torch.Tensor, references: Sequence[tuple[str, ...]]
+) -> list[_Match]:
+    if not len(boxes):
+        return [_Match(item.score, 0.0, item.caption, (), False) for item in predictions]
+    found = torch.tensor([item.box for item in predictions], dtype=torch.float64).reshape(-1, 4)
+    best = [(float(row.max()), int(row.argmax())) for row in box_iou(found, boxes)]
+    ranked = sorted(
+        zip(predictions, best, strict=True), key=lambda pair: (-pair[0].score, -pair[1][0], pair[0].caption)
+    )
+    claimed: set[int] = set()
+    matches = []
+    for item, (iou, target) in ranked:
+        first = iou > 0 and target not in claimed
+        claimed |= {target} if iou > 0 else set()
+        matches.append(_Match(item.score, iou, item.caption, references[target], first))
+    return matches
+
+
+def _read_detections(file: Path, data: EvaluationData, wanted: set[str]) -> dict[str, dict[Region, float]]:
+    """The detector's boxes and scores on the photographs wanted; what cannot be used is left out by name."""
     entries = read_json(file)
     if not isinstance(entries, list) or not all(
         isinstance(entry, dict) and {"image_id", "bbox", "score"} <= entry.keys() for entry in entries
     ):
         raise InputError(f'{file} is not a COCO result file: it must be a list of {{"image_id", "bbox", "score"}}.')
-    photographs = {sample.image_id: sample for sample in samples}
-    found: dict[Path, dict[Region, float]] = defaultdict(dict)
-    for entry in entries:
+    photographs = {sample.image_id: sample for sample in data.samples}
+    found: dict[str, dict[Region, float]] = defaultdict(dict)
+    for number, entry in enumerate(entries, start=1):
+        what = f"box {number} of {file.name}"
         sample = photographs.get(str(entry["image_id"]))
-        if sample is None:
-            raise InputError(
-                f"{file} has boxes for image id {entry['image_id']}, which has no photograph in the data set."
-            )
-        if sample.image in wanted:
-            box = annotation_box(entry)
-            region = Region(sample.image, check_box(box, sample.image_size) if sample.image_size else box)
-            score = finite_number(entry["score"], "every score of a detector")
-            found[sample.image][region] = max(score, found[sample.image].get(region, score))
+        try:
+            if sample is None:
+                raise InputError(f"the data set has no photograph with the image id {entry['image_id']}")
+            region, score = _detection(entry, sample, what)
+        except InputError as error:
+            data.left_out.append(LeftOut(sample.photo_id if sample else "", what, str(error)))
+            continue
+        if sample.photo_id in wanted:
+            found[sample.photo_id][region] = max(score, found[sample.photo_id].get(region, score))
+    if not found:
+        why = f"; the first reason: {data.left_out[-1]}" if data.left_out else ""
+        raise InputError(f"No box of {file} can be used{why}.")
     return dict(found)
+
+
+def _detection(entry: Mapping[str, Any], sample: Sample, what: str) -> tuple[Region, float]:
+    score = entry["score"]
+    if isinstance(score, bool) or not isinstance(score, int | float) or not np.isfinite(score):
+        raise InputError(f"the score of a detector must be a finite number, not {score!r}")
+    size = sample.image_size
+    if size is None:
+        raise InputError("the data set does not say the size of the photograph")
+    box = xywh_to_xyxy(entry["bbox"], size)
+    if box is None:
+        raise InputError("its bbox is no x, y, width, height with an area inside the photograph")
+    return Region(sample.image, box, sample.photo_id, size, what), float(score)

@@ -1,77 +1,209 @@
-"""One benchmark from data to report: ask, store, score."""
+"""`python -m dynrefer evaluate`: from the words of the command line to predictions, figures and a report."""
 
 import contextlib
 import importlib.metadata
 import json
+import logging
 import platform
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from itertools import groupby
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
+from dynrefer.checkpoint import find_checkpoint, fingerprint_of
 from dynrefer.errors import InputError
-from dynrefer.evaluation.benchmark import Benchmark, Region, Scores, data_hash
-from dynrefer.evaluation.store import Prediction, PredictionStore, read_predictions, write_atomically
-from dynrefer.evaluation.view_request import ViewRequest
+from dynrefer.evaluation.asking import Asking, ask, parse_views, views_in_words
+from dynrefer.evaluation.attributes import Attributes
+from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, data_hash, load_data
+from dynrefer.evaluation.captions import Captions
+from dynrefer.evaluation.dense_captions import DenseCaptions
+from dynrefer.evaluation.meteor import Meteor, require_java
+from dynrefer.evaluation.recognition import Recognition
+from dynrefer.evaluation.report import write_report
+from dynrefer.evaluation.store import (
+    Prediction,
+    PredictionStore,
+    claim,
+    read_left_out,
+    read_predictions,
+    write_whole,
+)
 from dynrefer.predictor import Predictor
 
+logger = logging.getLogger(__name__)
+
 PACKAGES = ("dynrefer", "torch", "transformers", "timm", "numpy", "pillow", "pycocoevalcap", "pycocotools")
-Say = Callable[[str], None]
+
+
+BENCHMARKS = ("captions", "dense-captions", "attributes", "recognition", "ablation")
+_REQUIRED = {"pycocotools": "pycocotools", "pycocoevalcap": "pycocoevalcap", "matplotlib": "matplotlib"}
+_REQUIRED |= {"sklearn": "scikit-learn", "lemminflect": "lemminflect", "textblob": "textblob"}
+_ABLATED = ("recognition", "attributes", "captions")
 
 
 @dataclass(frozen=True)
-class Asking:
-    """How a benchmark is asked, beside what it asks."""
+class BenchmarkOptions:
+    """What may be chosen beside benchmark, data and folder.
 
-    views: ViewRequest = field(default_factory=ViewRequest)
+    Attributes:
+        model: checkpoint folder or Hub id; None for the embedded model.
+        device: where it runs; None chooses.
+        dtype: in which number format; None chooses.
+        views: see `parse_views`.
+        split: part of the data set; None for the one that the paper uses.
+        limit: only so many regions (photographs for `dense-captions`), from the first on.
+        classes: class list for `recognition`; None for the data set's own.
+        boxes: a detector's COCO result file, for `dense-captions`.
+        min_area: `captions` only of boxes that cover more than this share of their photograph, 0 to 1.
+        modes_only: `ablation` only compares the modes of selection, without the curve and the best views.
+        batch_size: regions a batch.
+        seed: of random views.
+        rescore: score stored predictions again instead of asking.
+    """
+
+    model: str | None = None
+    device: str | None = None
+    dtype: str | None = None
+    views: str | None = None
+    split: str | None = None
+    limit: int | None = None
+    classes: Sequence[str] | None = None
+    boxes: Path | None = None
+    min_area: float = 0.0
+    modes_only: bool = False
     batch_size: int = 32
     seed: int = 0
+    rescore: bool = False
 
 
-def run(benchmark: Benchmark, predictor: Predictor, asking: Asking, out: Path, say: Say = print) -> dict[str, Any]:
-    """Ask about every region that has no stored prediction yet, score all, and write `metrics.json`.
+def run_benchmark(
+    name: str, data: str | Path, out: str | Path, options: BenchmarkOptions | None = None
+) -> dict[str, Any]:
+    """Run one benchmark and write `predictions.json`, `metrics.json` and `report.md` into the folder `out`.
+
+    Args:
+        name: one of `BENCHMARKS`.
+        data: folder of the data set, or one that `data build` wrote.
+        out: folder of the run; one that holds part of the same run is gone on with.
+        options: what else may be chosen.
+
+    Returns:
+        The content of `metrics.json`; `left_out` lists the records that could not be measured.
+
+    Raises:
+        InputError: something is missing or does not fit, or nothing could be measured; what was predicted stays.
+    """
+    from dynrefer.evaluation.ablation import run_ablation
+
+    options, folder = options or BenchmarkOptions(), Path(out)
+    _check(name, options)
+    asking = Asking(parse_views(options.views), options.batch_size, options.seed)
+    with Meteor() as meteor:
+        chosen = _load(name, load_data(Path(data), options.split), options, meteor)
+        if any(benchmark.needs_java for benchmark in chosen):
+            require_java()
+        if options.rescore:
+            metrics = rescore(chosen[0], folder, _fingerprint(options.model))
+        else:
+            claim(folder)
+            predictor = Predictor.from_pretrained(options.model, options.device, options.dtype)
+            logger.info("%s on %s.", predictor.model_name, predictor.device_reason)
+            if name == "ablation":
+                return run_ablation(chosen, predictor, asking, folder, modes_only=options.modes_only)
+            metrics = run(chosen[0], predictor, asking, folder)
+    write_report(folder, metrics)
+    return metrics
+
+
+def _check(name: str, options: BenchmarkOptions) -> None:
+    """Refuse what cannot work before any data is read."""
+    if missing := [package for module, package in _REQUIRED.items() if find_spec(module) is None]:
+        raise InputError(f"Evaluation needs {' and '.join(missing)}: run `pip install -r requirements-dev.txt`.")
+    if name not in BENCHMARKS:
+        raise InputError(f"There is no benchmark '{name}': choose {', '.join(BENCHMARKS)}.")
+    if options.limit is not None and options.limit < 1:
+        raise InputError(f"--limit {options.limit} leaves nothing to measure: give 1 or more.")
+    if options.batch_size < 1:
+        raise InputError(f"--batch-size {options.batch_size} holds no region: give 1 or more.")
+    if not 0 <= options.min_area < 1:
+        raise InputError(f"--min-area {options.min_area:g} is no share of a photograph: give 0.05 for 5 %.")
+    if options.rescore and name == "ablation":
+        raise InputError("An ablation takes no --rescore: started again, it asks nothing twice and scores all anew.")
+
+
+def _fingerprint(model: str | None) -> str | None:
+    """Digest of the model that was named, None where none was: then any model's predictions will do."""
+    return None if model is None else fingerprint_of(find_checkpoint(model))
+
+
+def _load(name: str, data: EvaluationData, options: BenchmarkOptions, meteor: Meteor) -> list[Benchmark]:
+    """The benchmark on its data; for the ablation all that the data has something for."""
+    loaders: dict[str, Callable[[], Benchmark]] = {
+        "captions": lambda: Captions.load(data, meteor, options.limit, options.min_area),
+        "dense-captions": lambda: DenseCaptions.load(data, meteor, options.limit, options.boxes),
+        "attributes": lambda: Attributes.load(data, options.limit),
+        "recognition": lambda: Recognition.load(data, options.limit, options.classes),
+    }
+    if name != "ablation":
+        return [loaders[name]()]
+    found: list[Benchmark] = []
+    for part in _ABLATED:
+        try:
+            found.append(loaders[part]())
+        except InputError as reason:
+            logger.info("Without %s: %s", part, reason)
+    if not found:
+        raise InputError("The data set is empty for the ablation: it has neither classes, attributes nor captions.")
+    return found
+
+
+def run(benchmark: Benchmark, predictor: Predictor, asking: Asking, out: Path, plots: bool = True) -> dict[str, Any]:
+    """Ask about every region that has no stored prediction yet, score all that could be asked, write `metrics.json`.
+
+    A photograph or box that cannot be used is left out, named in `left_out`, and tried again the next time. `plots`
+    are drawn beside the figures.
 
     Returns:
         The content of `metrics.json`.
 
     Raises:
-        InputError: a photograph cannot be read, or the predictor refuses an option; what was predicted stays.
+        InputError: nothing could be asked, the predictor refuses an option, or the folder cannot be written.
     """
-    asking = replace(asking, views=asking.views.resolved(predictor.default_mode, predictor.num_views))
+    views = dict(asking.views)
+    if "coefficients" not in views:
+        views = {"mode": predictor.default_mode, "num_views": predictor.num_views} | views
     identity = {
         "benchmark": benchmark.name,
         "dataset": benchmark.data.title,
-        "photographs": benchmark.data.photographs,
         "model": predictor.model_name,
         "model_hash": predictor.checkpoint.fingerprint,
-        "views": str(asking.views),
+        "views": views_in_words(views),
         "seed": asking.seed,
         "question": benchmark.question,
     }
     store = PredictionStore(out, identity)
     if store.changed:
-        say(f"Starting anew, since {', '.join(store.changed)} changed; the old predictions are kept beside the new.")
-    elif store.keys:
-        say(f"Going on after {len(store.keys)} stored predictions.")
+        logger.info("Starting anew, since %s changed; the old predictions are kept.", ", ".join(store.changed))
+    elif store.sizes:
+        logger.info("Going on after %d stored predictions.", len(store.sizes))
     try:
-        _ask(benchmark, predictor, asking, store)
+        left_out = [*benchmark.data.left_out, *ask(benchmark, predictor, views, asking, store)]
     finally:
         store.close()
-    store.finish()
+    for record in left_out:
+        logger.warning("Left out: %s", record)
+    store.finish([asdict(record) for record in left_out])
     speed = {
         "seconds": round(store.seconds, 2),
-        "regions_per_second": round(len(store.keys) / max(store.seconds, 1e-9), 2),
+        "regions_per_second": round(len(store.sizes) / max(store.seconds, 1e-9), 2),
     }
     inference = speed | {"device": str(predictor.device), "dtype": str(predictor.dtype).removeprefix("torch.")}
-    return _write_metrics(
-        benchmark, out, inference | {"processor": _processor(predictor.device), "versions": versions()}
-    )
+    inference |= {"processor": _processor(predictor.device), "versions": versions()}
+    return _write_metrics(benchmark, out, inference, plots)
 
 
 def rescore(benchmark: Benchmark, out: Path, model_hash: str | None = None) -> dict[str, Any]:
@@ -84,10 +216,10 @@ def rescore(benchmark: Benchmark, out: Path, model_hash: str | None = None) -> d
     if not file.exists():
         raise InputError(f"{out} has no finished predictions: run without --rescore first.")
     identity, _ = read_predictions(file)
-    expected = {"benchmark": benchmark.name, "photographs": benchmark.data.photographs, "model_hash": model_hash}
+    expected = {"benchmark": benchmark.name, "dataset": benchmark.data.title, "model_hash": model_hash}
     for name, value in expected.items():
         if value is not None and identity.get(name) != value:
-            what = {"benchmark": "benchmark", "photographs": "data set", "model_hash": "model"}[name]
+            what = {"benchmark": "benchmark", "dataset": "data set", "model_hash": "model"}[name]
             raise InputError(f"The predictions in {file} are of another {what}: choose another --out or option.")
     metrics = out / "metrics.json"
     known = json.loads(metrics.read_text(encoding="utf-8")) if metrics.exists() else {}
@@ -103,58 +235,36 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _ask(benchmark: Benchmark, predictor: Predictor, asking: Asking, store: PredictionStore) -> None:
-    regions = dict.fromkeys(benchmark.regions)
-    pending = [region for region in regions if region.key not in store.keys]
-    options = benchmark.question | asking.views.arguments()
-    if tuple(options.get("classes", ())) == predictor.vocabulary.classes:
-        options["classes"] = None  # the stored embeddings that the page uses
-    if asking.views.random:
-        options["generator"] = torch.Generator().manual_seed(asking.seed + len(store.keys))
-    requests = list(_requests(pending, asking.batch_size))
-    asked = ((request[0].image, [region.box for region in request]) for request in requests)
-    before = time.perf_counter()
-    with tqdm(total=len(regions), initial=len(regions) - len(pending), unit="region", desc=benchmark.name) as bar:
-        answers = predictor.refer_many(asked, batch_size=asking.batch_size, **options)
-        for request, results in zip(requests, answers, strict=True):
-            now = time.perf_counter()
-            kept = {
-                region.key: benchmark.keep(result) | {"t": [round(view.t, 4) for view in result.views if view.rank]}
-                for region, result in zip(request, results, strict=True)
-            }
-            store.add(kept, now - before)
-            bar.update(len(kept))
-            before = now
-
-
-def _requests(regions: Sequence[Region], most: int) -> Iterator[list[Region]]:
-    """Runs of regions on one photograph, at most `most` together."""
-    for _, group in groupby(regions, key=lambda region: region.image):
-        together = list(group)
-        yield from (together[start : start + most] for start in range(0, len(together), most))
-
-
-def _write_metrics(benchmark: Benchmark, out: Path, inference: Mapping[str, Any]) -> dict[str, Any]:
-    identity, records = read_predictions(out / "predictions.json")
+def _write_metrics(benchmark: Benchmark, out: Path, inference: Mapping[str, Any], plots: bool = True) -> dict[str, Any]:
+    file = out / "predictions.json"
+    identity, records = read_predictions(file)
+    left_out = read_left_out(file)
     predictions: dict[str, Prediction] = {record["key"]: record["prediction"] for record in records}
-    missing = sum(region.key not in predictions for region in benchmark.regions)
+    keys = frozenset(predictions)
+    known = {(record["photograph"], record["annotation"]) for record in left_out}
+    missing = [region for region in dict.fromkeys(benchmark.regions) if region.key not in keys]
+    if new := [region for region in missing if (region.name, region.annotation) not in known]:
+        raise InputError(f"{len(new)} regions have no prediction in {out}: run without --rescore to ask about them.")
     if missing:
-        raise InputError(f"{missing} regions have no prediction in {out}: run without --rescore to ask about them.")
+        benchmark = benchmark.only(keys)
     try:
-        scores: Scores = benchmark.score(predictions)
+        scores = benchmark.score(predictions)
     except KeyError as error:
         raise InputError(
             f"The predictions in {out} lack {error}: run without --rescore into another folder."
         ) from error
     taken = Counter(t for region in benchmark.regions for t in predictions[region.key]["t"])
     share = {f"{t:g}": round(count / len(benchmark.regions), 4) for t, count in sorted(taken.items())}
+    for name, draw in scores.plots.items() if plots else ():
+        write_whole(out / name, draw())
     metrics = identity | {
         "data_hash": data_hash(benchmark),
         "figures": [asdict(figure) for figure in scores.figures],
         "details": scores.details | {"share of regions looked at from t": share},
+        "left_out": left_out,
         "inference": inference,
     }
-    write_atomically(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+    write_whole(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     return metrics
 
 

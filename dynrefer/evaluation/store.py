@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dynrefer.atomic import written_whole
 from dynrefer.errors import InputError
 
 Prediction = dict[str, Any]
@@ -17,7 +17,7 @@ class PredictionStore:
 
     `identity` says what the predictions depend on (benchmark, data, model, options). Predictions of another identity
     are moved aside, never deleted, and `changed` names what differs. During the run a region costs memory for its key
-    alone.
+    alone. `sizes` has the bytes that the photograph of each known region had: one of another size is another one.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
@@ -29,16 +29,14 @@ class PredictionStore:
         self.identity = dict(identity)
         self.complete, self.partial = folder / "predictions.json", folder / "predictions.partial.jsonl"
         self.changed: list[str] = []
-        self.keys: set[str] = set()
+        self.sizes: dict[str, int | None] = {}
         self.seconds = 0.0
+        claim(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             self._start()
             self._file = self.partial.open("a", encoding="utf-8")
         except OSError as error:
-            raise InputError(
-                f"The folder {folder} cannot be written ({error.strerror}): choose another --out."
-            ) from error
+            raise _unwritable(folder, error) from error
 
     def _start(self) -> None:
         """Leave a partial file of our identity that holds all that is known, and no broken last line."""
@@ -50,37 +48,52 @@ class PredictionStore:
             if identity == self.identity:
                 records = found
             else:
-                self.changed = [name for name in self.identity if identity.get(name) != self.identity[name]]
+                differing = [name for name in self.identity if identity.get(name) != self.identity[name]]
+                self.changed = differing or ["the program"]
                 path.rename(path.with_stem(f"{path.stem}-{_digest(identity)}"))
-        write_atomically(
-            self.partial, "".join(json.dumps(line) + "\n" for line in ({"identity": self.identity}, *records))
-        )
-        self.keys = {record["key"] for record in records}
+        lines = (json.dumps(line) + "\n" for line in ({"identity": self.identity}, *records))
+        write_whole(self.partial, "".join(lines))
+        self.sizes = {record["key"]: record["bytes"] for record in records}
         self.seconds = sum(record["seconds"] for record in records)
 
-    def add(self, predictions: Mapping[str, Prediction], seconds: float) -> None:
-        """Write down at once the predictions of some regions, which took so many seconds together."""
+    def add(self, predictions: Mapping[str, Prediction], sizes: Mapping[str, int | None], seconds: float) -> None:
+        """Write down at once the predictions of some regions, which took so many seconds together.
+
+        Raises:
+            InputError: the disk is full; what was written before stays.
+        """
         share = seconds / max(len(predictions), 1)
-        for key, prediction in predictions.items():
-            self._file.write(json.dumps({"key": key, "seconds": share, "prediction": prediction}) + "\n")
-        self._file.flush()
-        self.keys |= predictions.keys()
+        records = [
+            {"key": key, "bytes": sizes[key], "seconds": share, "prediction": prediction}
+            for key, prediction in predictions.items()
+        ]
+        try:
+            self._file.write("".join(json.dumps(record) + "\n" for record in records))
+            self._file.flush()
+        except OSError as error:
+            raise _unwritable(self.partial, error) from error
+        self.sizes |= sizes
         self.seconds += seconds
 
     def close(self) -> None:
         """Stop writing; what was predicted stays for the next start."""
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:
+            raise _unwritable(self.partial, error) from error
 
-    def finish(self) -> None:
-        """Turn the lines into `predictions.json` in one step."""
+    def finish(self, left_out: Sequence[Mapping[str, str]] = ()) -> None:
+        """Turn the lines into `predictions.json` in one step; `left_out` are the records that have no prediction."""
         self.close()
         identity, records = read_predictions(self.partial)
-        write_atomically(self.complete, json.dumps({"identity": identity, "predictions": records}))
+        latest = {record["key"]: record for record in records}
+        content = {"identity": identity, "left_out": list(left_out), "predictions": list(latest.values())}
+        write_whole(self.complete, json.dumps(content))
         self.partial.unlink()
 
 
 def read_predictions(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The identity and the records (`key`, `seconds`, `prediction`) of a prediction file, complete or partial.
+    """The identity and the records (`key`, `bytes`, `seconds`, `prediction`) of a prediction file.
 
     Raises:
         InputError: the file is not one of ours.
@@ -88,21 +101,53 @@ def read_predictions(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     try:
         if path.suffix == ".json":
             content = json.loads(path.read_text(encoding="utf-8"))
-            return content["identity"], content["predictions"]
-        with path.open(encoding="utf-8") as file:
-            lines = [line for line in file if line.endswith("\n")]
-        return json.loads(lines[0])["identity"], [json.loads(line) for line in lines[1:]]
+            identity, records = content["identity"], content["predictions"]
+        else:
+            with path.open(encoding="utf-8") as file:
+                lines = [line for line in file if line.endswith("\n")]
+            identity, records = json.loads(lines[0])["identity"], [json.loads(line) for line in lines[1:]]
+        return identity, [{"bytes": None} | record for record in records]
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise InputError(
             f"{path} is not a prediction file of this program: move it away or choose another --out."
         ) from error
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a whole file or none of it."""
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
+def read_left_out(path: Path) -> list[dict[str, str]]:
+    """The records that a finished run left out, from its `predictions.json`."""
+    return json.loads(path.read_text(encoding="utf-8")).get("left_out", [])
+
+
+def claim(folder: Path) -> None:
+    """Make a folder and see that it can be written, before any work is done for it.
+
+    Raises:
+        InputError: it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / ".draft"
+        draft.write_text("", encoding="utf-8")
+        draft.unlink()
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a whole file or none of it, UTF-8 where it is text.
+
+    Raises:
+        InputError: it cannot be written; an older file of the name stays as it is.
+    """
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    kind = "folder" if path.is_dir() or not path.suffix else "file"
+    return InputError(
+        f"The {kind} {path} cannot be written ({error.strerror}): make room there or choose another --out."
+    )
 
 
 def _digest(identity: Mapping[str, Any]) -> str:

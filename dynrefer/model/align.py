@@ -1,6 +1,7 @@
 """RoIAlign, deformable alignment and fusion: the region's maps in V views become one sequence.
 
-S regions, V views, G global tokens, g side of the region map, C channels; all views of region 0 come first.
+S regions, V views, G global tokens, B tokens of belief (of which only `belief` makes use), g side of the region map,
+C channels; all views of region 0 come first.
 """
 
 from __future__ import annotations
@@ -104,8 +105,13 @@ class RegionAlign(nn.Module):
         """T', the length of the fused sequence."""
         return self.encoder.global_tokens + self.config.output_size**2 + int(self.config.geometry)
 
+    @property
+    def cut_tokens(self) -> int:
+        """G + B + g * g, the length of what `cut` gives for a view."""
+        return self.encoder.global_tokens + self.encoder.belief_tokens + self.config.output_size**2
+
     def cut(self, tokens: Tensor, boxes: Tensor) -> Tensor:
-        """RoIAlign on every grid, summed: tokens [N, T, C], boxes [N, 4] in view pixels -> [N, G + g * g, C]."""
+        """RoIAlign on every grid, summed: tokens [N, T, C], boxes [N, 4] in view pixels -> [N, G + B + g * g, C]."""
         start = self.encoder.global_tokens + self.encoder.belief_tokens
         whole = tokens[:, :start]
         index = torch.arange(len(boxes), device=boxes.device, dtype=torch.float32)[:, None]
@@ -126,7 +132,7 @@ class RegionAlign(nn.Module):
         return torch.cat([whole, patches], 1)
 
     def belief(self, cuts: Tensor) -> Tensor | None:
-        """What the encoder's classifier believes of the two closest looks [S, K], out of cuts [S * V, ..]; else None."""
+        """What the encoder's classifier believes of the first two looks [S, K], out of cuts [S * V, ..]; else None."""
         first, count = self.encoder.global_tokens, self.encoder.belief_tokens
         if not count:
             return None
@@ -134,7 +140,7 @@ class RegionAlign(nn.Module):
         return views[:, :CLOSEST].mean(1)
 
     def forward(self, cuts: Tensor, geometry: Tensor | None = None) -> Tensor:
-        """cuts [S * V, G + g * g, C] from `cut`, geometry [S, 6] -> fused [S, T', C].
+        """cuts [S * V, G + B + g * g, C] from `cut`, geometry [S, 6] -> fused [S, T', C].
 
         geometry: x1, y1, x2, y2, width, height of the box, each as a share of the photograph's size.
         """

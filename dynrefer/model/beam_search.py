@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from dynrefer.model.config import Generation
 from dynrefer.model.t5 import T5
@@ -32,29 +32,39 @@ def can_record(device: torch.device) -> bool:
 class StaticDecoder:
     """T5's decoder, one token a row at a time, with keys and values in buffers that never move."""
 
-    def __init__(self, t5: T5, regions: int, beams: int, prompt: int, length: int) -> None:
-        self.t5, self.regions = t5, regions
+    def __init__(
+        self, t5: T5, regions: int, beams: int, prompt: int, length: int, copy_gate: nn.Module | None = None
+    ) -> None:
+        self.t5, self.regions, self.copy_gate = t5, regions, copy_gate
         self.blocks = cast(Any, t5.decoder.block)
         weight = t5.shared.weight
         layers, heads, size = len(self.blocks), t5.config.num_heads, t5.config.d_kv
         self.past = weight.new_zeros(layers, 2, regions * beams, heads, length, size)
         self.memory = weight.new_zeros(layers, 2, regions, heads, prompt, size)
         self.hidden = weight.new_zeros(regions, 1, 1, prompt)  # added to attention: 0, or the least number there is
+        self.copied = weight.new_zeros(regions, 1 if copy_gate is None else len(weight))
         self.lowest = torch.finfo(weight.dtype).min
         bias = self.blocks[0].layer[0].SelfAttention.compute_bias(length, length)  # [1, H, N, N]
         future = torch.ones(length, length, dtype=torch.bool, device=weight.device).triu(1)
         self.bias = bias.masked_fill(future, self.lowest)
 
-    def remember(self, encoded: Tensor, mask: Tensor) -> None:
-        """Take what the encoder read: encoded [S, P, D], mask [S, P] (1 = token)."""
+    def remember(self, encoded: Tensor, mask: Tensor, copied: Tensor | None = None) -> None:
+        """Take what the encoder read: encoded [S, P, D], mask [S, P] (1 = token), and the words to copy [S, W]."""
+        if copied is None:
+            self.copied.zero_()
+        else:
+            self.copied.copy_(copied)
         for block, (keys, values) in zip(self.blocks, self.memory, strict=True):
             attention = block.layer[1].EncDecAttention
             keys.copy_(self._split(attention.k(encoded)))
             values.copy_(self._split(attention.v(encoded)))
         self.hidden.copy_((1 - mask.to(self.hidden.dtype))[:, None, None] * self.lowest)
 
-    def step(self, tokens: Tensor, position: Tensor) -> Tensor:
-        """The row's last token [B] at `position` [1] -> logits of the next one [B, W]."""
+    def step(self, tokens: Tensor, position: Tensor, written: Tensor) -> Tensor:
+        """The row's last token [B] at `position` [1] -> logits of the next one [B, W].
+
+        What the row has written [B, N] already is not copied again.
+        """
         x = self.t5.shared(tokens)[:, None]
         bias = self.bias.index_select(2, position)
         for block, (keys, values), memory in zip(self.blocks, self.past, self.memory, strict=True):
@@ -68,7 +78,12 @@ class StaticDecoder:
             mixed = self._attention(query, memory[0], memory[1], self.hidden)  # beams of a region share its memory
             x = x + attend.o(self._merge(mixed).view(len(x), 1, -1))
             x = block.layer[2](x)
-        return self.t5.head(self.t5.decoder.final_layer_norm(x))[:, 0]
+        x = self.t5.decoder.final_layer_norm(x)[:, 0]
+        logits = self.t5.head(x)
+        if self.copy_gate is None:
+            return logits
+        copied = self.copied.repeat_interleave(len(x) // self.regions, 0).scatter(1, written, 0.0)
+        return logits + self.copy_gate(x) * copied
 
     def reorder(self, rows: Tensor) -> None:
         """Let row i go on from what row `rows[i]` [B] had written."""
@@ -88,25 +103,31 @@ class StaticDecoder:
 
 @torch.inference_mode()
 def greedy_search(
-    t5: T5, options: Generation, encoded: Tensor, mask: Tensor, told: Tensor | None = None, begins: Tensor | None = None
+    t5: T5,
+    options: Generation,
+    encoded: Tensor,
+    mask: Tensor,
+    told: Tensor | None = None,
+    copied: Tensor | None = None,
+    *,
+    begins: Tensor | None = None,
+    copy_gate: nn.Module | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The likeliest word each time: arguments and results as of `BeamSearch.run`."""
     regions, prompt = mask.shape
-    decoder = StaticDecoder(t5, regions, 1, prompt, options.max_new_tokens)
-    decoder.remember(encoded, mask)
+    decoder = StaticDecoder(t5, regions, 1, prompt, options.max_new_tokens, copy_gate)
+    decoder.remember(encoded, mask, copied)
     sentences = mask.new_full((regions, options.max_new_tokens + 1), t5.config.decoder_start_token_id)
     score, count = encoded.new_zeros(regions, dtype=torch.float32), mask.new_zeros(regions)
     unfinished = torch.ones(regions, dtype=torch.bool, device=mask.device)
     for place in range(options.max_new_tokens):
         written, position = sentences[:, : place + 1], mask.new_tensor([place])
-        logits = decoder.step(sentences[:, place], position).float()
+        logits = decoder.step(sentences[:, place], position, written).float()
         words = _discouraged(logits, written, options.repetition_penalty)
-        if told is not None:
-            words = _directed(words, told, position, begins)
-        token = words.argmax(-1)
-        told = unfinished & (token != t5.config.pad_token_id)
-        score += F.log_softmax(words, -1).gather(1, token[:, None])[:, 0] * told
-        count += told
+        token = (words if told is None else _directed(words, told, position, begins)).argmax(-1)
+        wrote = unfinished & (token != t5.config.pad_token_id)
+        score += F.log_softmax(words, -1).gather(1, token[:, None])[:, 0] * wrote
+        count += wrote
         sentences[:, place + 1] = torch.where(unfinished, token, t5.config.pad_token_id)
         unfinished &= token != t5.config.eos_token_id
         if not unfinished.any():
@@ -120,6 +141,7 @@ class BeamSearch:
     Args:
         t5: in evaluation mode; its weights must stay where they are.
         begins: [W] bool, the tokens that begin a word; None where all do.
+        copy_gate: the decoder's output [.., D] -> how much likelier a word to copy gets [.., 1]; None without copying.
         record: replay the step as a CUDA graph; where recording fails, a warning is given and steps run as they are.
     """
 
@@ -132,12 +154,13 @@ class BeamSearch:
         prompt: int,
         *,
         begins: Tensor | None = None,
+        copy_gate: nn.Module | None = None,
         record: bool = False,
     ) -> None:
         self.options, self.start = options, t5.config.decoder_start_token_id
         self.end = t5.config.eos_token_id
         beams, length, device = options.num_beams, options.max_new_tokens, t5.shared.weight.device
-        self.decoder = StaticDecoder(t5, regions, beams, prompt, length)
+        self.decoder = StaticDecoder(t5, regions, beams, prompt, length, copy_gate)
         whole: dict[str, Any] = {"device": device, "dtype": torch.long}
         self.begins = begins
         self.told = torch.zeros(regions, length, **whole)
@@ -153,12 +176,15 @@ class BeamSearch:
         self.graph = self._record(device) if record else None
 
     @torch.inference_mode()
-    def run(self, encoded: Tensor, mask: Tensor, told: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def run(
+        self, encoded: Tensor, mask: Tensor, told: Tensor | None = None, copied: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The best sentence of each region.
 
         Args:
             encoded: the encoder's output [S, P, D]. mask: [S, P], 1 = token.
             told: [S, N], tokens that the sentences have to begin with; 0 where the search is free.
+            copied: [S, W], 1 for the words that may be copied.
 
         Returns:
             Tokens [S, 1 + N], first the start token, filled up with it after the end token; log-scores [S].
@@ -166,7 +192,7 @@ class BeamSearch:
         self._reset()
         if told is not None:
             self.told.copy_(told)
-        self.decoder.remember(encoded, mask)
+        self.decoder.remember(encoded, mask, copied)
         for _ in range(self.options.max_new_tokens):
             if self.graph is not None:
                 self.graph.replay()
@@ -190,8 +216,9 @@ class BeamSearch:
     def _step(self) -> None:
         """Write one more word in every beam. Only kernels on buffers that never move; the host is not waited for."""
         beams, last = self.options.num_beams, self.options.max_new_tokens
-        words = F.log_softmax(self.decoder.step(self.tokens, self.position).float(), -1)
-        words = _discouraged(words, self.running.flatten(0, 1), self.options.repetition_penalty)
+        written = self.running.flatten(0, 1)
+        words = F.log_softmax(self.decoder.step(self.tokens, self.position, written).float(), -1)
+        words = _discouraged(words, written, self.options.repetition_penalty)
         words = _directed(words, self.told, self.position, self.begins)
         words = words.unflatten(0, (-1, beams)) + self.running_scores[..., None]
         scores, index = words.flatten(1).topk(2 * beams)  # so many that K are left if K of them end here

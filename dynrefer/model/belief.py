@@ -14,8 +14,8 @@ ALIKE_FROM = 0.55  # cosine of two names below which one says nothing of the oth
 class ClassifierNames(nn.Module):
     """Names of the classifier's classes, and how much each class's probability is worth to a text.
 
-    Every class votes for a text with its probability, weighted by how alike name and text are: the convex combination of
-    Norouzi et al. (ICLR 2014), as a score a text. A class has two names, the data set's and the everyday one.
+    Every class votes for a text with its probability, weighted by how alike name and text are: the convex combination
+    of Norouzi et al. (ICLR 2014), as a score a text. A class has two names, the data set's and the everyday one.
     """
 
     embeddings: Tensor

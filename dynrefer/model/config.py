@@ -133,7 +133,8 @@ def _arguments_of_generation(values: dict[str, Any]) -> dict[str, Any]:
 class LanguageConfig:
     """T5 that writes the caption; `styles` and `sentence_slot` are for the small model, which starts from scratch.
 
-    `predicted_controls` is how many predicted words (the surest name and tags) the caption is told; `generation` are arguments of `Generation`;
+    `predicted_controls` is how many predicted words (the surest name and tags) the caption is told; `generation` are
+    arguments of `Generation`;
     `options` are arguments of `transformers.T5Config`.
     """
 
@@ -144,6 +145,7 @@ class LanguageConfig:
     predicted_controls: Annotated[int, Field(ge=0, le=10_000)] = 0
     generation: Annotated[dict[str, Any], AfterValidator(_arguments_of_generation)] = field(default_factory=dict)
     subject_threshold: Chance = 1.0  # from this probability on, the best class name is told and has to be said
+    copy_controls: bool = False  # a gate makes control words likelier where the caption needs one
     end_controls: bool = False  # close the controls with T5's end token, as the released checkpoint was trained
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -168,7 +170,8 @@ class ModelConfig:
     default_mode: Literal["dynamic", "prior:caption", "prior:attributes", "random"] = "dynamic"
     tag_threshold: Chance = 0.7
     calibration: dict[Literal["classes", "attributes", "tags"], Calibration] = field(default_factory=dict)
-    sure_threshold: Chance = 0.0  # an answer is sure where class or caption is at least so probable
+    relative_classes: bool = False  # class logits count from the log-sum-exp over the checkpoint's own classes
+    sure_threshold: Chance = 0.0  # an answer is sure where the best of the checkpoint's own names is so probable
     class_template: Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")] = "the {}"
 
     def __post_init__(self) -> None:

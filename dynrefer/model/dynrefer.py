@@ -86,7 +86,7 @@ class DynRefer(nn.Module):
         return x.permute(0, 3, 1, 2).to(parameter.dtype)
 
     def represent(self, cuts: Tensor, geometry: Tensor | None = None) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """cuts [S * V, G + g * g, C] (see `RegionAlign.cut`) -> queries [S, Q, D], summary and belief of each region.
+        """cuts [S * V, G + B + g * g, C] of `RegionAlign.cut` -> queries [S, Q, D], summary and belief of each region.
 
         The summary [S, D] is one vector a region, the belief [S, K] what the encoder's classifier thinks of it; each is
         None for sizes without it.
@@ -112,9 +112,7 @@ class DynRefer(nn.Module):
         belief: Tensor | None = None,
     ) -> Tensor:
         """queries [S, Q, D], texts [N, E] -> [S, N]; the sigmoid is the tag's probability."""
-        return self.tagging(
-            queries, self.tag_texts(texts) if isinstance(texts, Tensor) else texts, summary, belief
-        )
+        return self.tagging(queries, self.tag_texts(texts) if isinstance(texts, Tensor) else texts, summary, belief)
 
     def contrast_logits(
         self,

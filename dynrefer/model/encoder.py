@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dynrefer.model.config import CLASSES, EncoderConfig
 
+
 class EfficientNetEncoder(nn.Module):
     """timm's EfficientNet-Lite: stride-32 and stride-16 maps, projected to one width, and two global tokens.
 

@@ -23,6 +23,7 @@ from dynrefer.model.text_encoder import pad
 SENTENCE_SCALE = 20.0  # unit-norm sentence embeddings, brought to about one a dimension
 RECORDED_REGIONS, RECORDED_SHAPES = 4, 4  # of questions whose beam search is recorded on a GPU
 WORD_MARK = "\u2581"  # of SentencePiece: a word begins here
+NO_TEXT = ("<pad>", "</s>", "<unk>")
 PROMPT_STEP = 32  # prompts are padded to a multiple of it, so that few shapes come up
 
 
@@ -50,6 +51,7 @@ class LanguageDecoder(nn.Module):
             self.sentence_proj = nn.Linear(text_width, t5.d_model)
         if config.styles:
             self.style = nn.Embedding(len(config.styles), t5.d_model)
+        self.copy_gate = nn.Linear(t5.d_model, 1) if config.copy_controls else None
         self.t5 = T5(t5) if backbone else None
 
     def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -102,28 +104,60 @@ class LanguageDecoder(nn.Module):
         dtype = parts[0].dtype
         return torch.cat([part.to(dtype) for part in parts], 1), torch.cat(masks, 1)
 
-    def forward(self, prompt: Tensor, mask: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        """Mean cross-entropy of each caption: labels [S, N] (0 = padding) -> [S]."""
+    def forward(
+        self,
+        prompt: Tensor,
+        mask: Tensor,
+        labels: Tensor,
+        label_smoothing: float = 0.0,
+        control_ids: Tensor | None = None,
+    ) -> Tensor:
+        """Mean cross-entropy of each caption: labels [S, N] (0 = padding), control_ids [S, K] -> [S]."""
         assert self.t5 is not None
-        logits = self.t5(prompt, mask, labels)
+        x = self.t5.decode(prompt, mask, labels)
+        logits = self.t5.head(x).float()
+        if self.copy_gate is not None and control_ids is not None:
+            logits = logits + self.copy_gate(x).float() * self._uncopied(labels, self.copied(control_ids))
         known = (labels != 0).float()
-        loss = F.cross_entropy(
-            logits.float().transpose(1, 2), labels, reduction="none", label_smoothing=label_smoothing
-        )
+        loss = F.cross_entropy(logits.transpose(1, 2), labels, reduction="none", label_smoothing=label_smoothing)
         return (loss * known).sum(1) / known.sum(1).clamp(min=1)
+
+    @staticmethod
+    def _uncopied(labels: Tensor, copied: Tensor) -> Tensor:
+        """Words to copy [S, W] at each place of captions [S, N], without those that stand before it [S, N, W]."""
+        places = [copied]
+        for column in labels[:, :-1].unbind(1):
+            places.append(places[-1].scatter(1, column[:, None], 0.0))
+        return torch.stack(places, 1)
+
+    def copied(self, control_ids: Tensor) -> Tensor:
+        """[S, W], 1 for the pieces of the control words [S, K]: a word can be said as told, however rare it is.
+
+        A gate on the decoder's output makes them likelier where the caption needs one (after the pointer-generator of
+        See et al., ACL 2017).
+        """
+        words = self.memory.new_zeros(len(control_ids), self.config.options["vocab_size"])
+        return words.scatter(1, control_ids, 1.0) * self._copyable
 
     @torch.no_grad()
     def generate(
-        self, prompt: Tensor, mask: Tensor, options: Generation, begin: Sequence[str] | None = None
+        self,
+        prompt: Tensor,
+        mask: Tensor,
+        options: Generation,
+        control_ids: Tensor | None = None,
+        begin: Sequence[str] | None = None,
     ) -> tuple[list[str], list[float]]:
         """Search for the captions: texts, and scores exp(sequence score) in (0, 1].
 
         Args:
+            control_ids: [S, K], the control words in the prompt, for copying.
             begin: what each caption has to begin with, for example its subject; empty where the search is free.
         """
         assert self.t5 is not None
         told = self._told(begin, options.max_new_tokens, mask.device) if begin and any(begin) else None
-        sequences, log_scores = self._search(prompt, mask, options, told)
+        copied = self.copied(control_ids) if self.copy_gate is not None and control_ids is not None else None
+        sequences, log_scores = self._search(prompt, mask, options, told, copied)
         return [self._text(row) for row in sequences.tolist()], log_scores.float().exp().clamp(max=1).tolist()
 
     def _told(self, begin: Sequence[str], length: int, device: torch.device) -> Tensor:
@@ -142,17 +176,29 @@ class LanguageDecoder(nn.Module):
         begins[marked] = True
         return begins if marked else None
 
+    @cached_property
+    def _copyable(self) -> Tensor:
+        """[W], 0 for the marks between control words and for pieces that are no text."""
+        assert self.tokenizer is not None
+        copyable = self.memory.new_ones(self.config.options["vocab_size"])
+        for piece in (*NO_TEXT, WORD_MARK, ",", "|"):
+            if (number := self.tokenizer.token_to_id(piece)) is not None:
+                copyable[number] = 0
+        return copyable
+
     def _text(self, ids: list[int]) -> str:
         assert self.tokenizer is not None
         return self.tokenizer.decode(ids, skip_special_tokens=True).strip()
 
     def _search(
-        self, prompt: Tensor, mask: Tensor, options: Generation, told: Tensor | None
+        self, prompt: Tensor, mask: Tensor, options: Generation, told: Tensor | None, copied: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Greedy or beam search; on a GPU the recorded steps of the last few shapes are kept."""
         assert self.t5 is not None
         if options.num_beams == 1:
-            return greedy_search(self.t5, options, self.t5.encode(prompt, mask), mask, told, self._begins)
+            encoded = self.t5.encode(prompt, mask)
+            words: dict[str, Any] = {"begins": self._begins, "copy_gate": self.copy_gate}
+            return greedy_search(self.t5, options, encoded, mask, told, copied, **words)
         record = can_record(prompt.device) and len(prompt) <= RECORDED_REGIONS
         if record:
             missing = -prompt.shape[1] % PROMPT_STEP
@@ -161,10 +207,10 @@ class LanguageDecoder(nn.Module):
         key = (options, regions, length, self.t5.shared.weight.data_ptr())
         # Taken out while it is in use, so that two predictors that share the model never write into the same buffers.
         search = self._searches.pop(key, None) or BeamSearch(
-            self.t5, options, regions, length, begins=self._begins, record=record
+            self.t5, options, regions, length, begins=self._begins, copy_gate=self.copy_gate, record=record
         )
         encoded = self.t5.encode(prompt, mask)
-        found = search.run(encoded, mask, told)
+        found = search.run(encoded, mask, told, copied)
         if record:
             self._searches[key] = search
             while len(self._searches) > RECORDED_SHAPES:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from dynrefer.model.config import QueryDecoderConfig
 from dynrefer.model.transformer import TransformerLayer
 
-
 SMALLEST = 0.01  # belief below it is as good as none
 
 
@@ -23,7 +22,8 @@ class TextQueries:
     """Texts as one decoder takes them; they do not change from region to region, so a list is prepared once.
 
     Attributes:
-        queries: [T, W]. bilinear: [T, W], or None without the bilinear term. votes: [K, T], see `ClassifierNames`; None without a classifier.
+        queries: [T, W]. bilinear: [T, W], or None without the bilinear term.
+        votes: [K, T], see `ClassifierNames`; None without a classifier.
     """
 
     queries: Tensor
@@ -103,12 +103,12 @@ class QueryDecoder(nn.Module):
         others keep their cheap score, on top of the least that decoding gave. `decode_all` leaves the short list out.
         """
         if summary is None or texts.bilinear is None:
-            return self._decode(queries, texts.queries[None].expand(len(queries), -1, -1))
+            return self.decode(queries, texts.queries[None].expand(len(queries), -1, -1))
         cheap = self.cheap_logits(texts, summary, belief)
         if decode_all or self.training or not 0 < self.shortlist < len(texts.queries):
-            return cheap + self._decode(queries, texts.queries[None].expand(len(queries), -1, -1))
+            return cheap + self.decode(queries, texts.queries[None].expand(len(queries), -1, -1))
         best = cheap.topk(self.shortlist, 1).indices
-        decoded = self._decode(queries, texts.queries[best])
+        decoded = self.decode(queries, texts.queries[best])
         rest = cheap + decoded.amin(1, keepdim=True)
         return rest.scatter(1, best, cheap.gather(1, best) + decoded)
 
@@ -121,8 +121,8 @@ class QueryDecoder(nn.Module):
             logits = logits + self.belief_weights[0] * voted + self.belief_weights[1] * (voted + SMALLEST).log()
         return logits
 
-    def _decode(self, queries: Tensor, x: Tensor) -> Tensor:
-        """queries [S, Q, D], texts x [S, T, W] -> [S, T]."""
+    def decode(self, queries: Tensor, x: Tensor) -> Tensor:
+        """What looking at the region adds to the cheap terms: queries [S, Q, D], texts x [S, T, W] -> [S, T]."""
         region = self.vision_proj(queries)
         for layer in self.layers:
             x = layer(x, region)

@@ -196,14 +196,18 @@ class T5(nn.Module):
         """Embeddings [B, M, D] and mask [B, M] (1 = token) -> what the decoder looks at [B, M, D]."""
         return self.encoder(inputs, _hidden(mask[:, None, None], inputs.dtype))
 
-    def forward(self, inputs: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
-        """Embeddings [B, M, D], mask [B, M] and captions [B, N] -> logits of each of their words [B, N, W]."""
+    def decode(self, inputs: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
+        """Embeddings [B, M, D], mask [B, M], captions [B, N] -> the decoder's output at each word [B, N, D]."""
         encoded = self.encode(inputs, mask)
         start = labels.new_full((len(labels), 1), self.config.decoder_start_token_id)
         written = self.shared(torch.cat([start, labels[:, :-1]], 1))
         past = torch.ones(labels.shape[1], labels.shape[1], dtype=torch.long, device=labels.device).tril()
         padding = _hidden(mask[:, None, None], written.dtype)
-        return self.head(self.decoder(written, _hidden(past[None, None], written.dtype), encoded, padding))
+        return self.decoder(written, _hidden(past[None, None], written.dtype), encoded, padding)
+
+    def forward(self, inputs: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
+        """The same as logits of each of the captions' words [B, N, W]."""
+        return self.head(self.decode(inputs, mask, labels))
 
     def head(self, x: Tensor) -> Tensor:
         """The decoder's output [.., D] -> logits [.., W]."""

@@ -27,7 +27,7 @@ from dynrefer.checkpoint import (
     read_tokenizer,
     write_checkpoint,
 )
-from dynrefer.data.classes import CLASS_NAMES
+from dynrefer.datasets.coco import CLASS_NAMES
 from dynrefer.errors import InputError
 from dynrefer.model.config import ModelConfig
 from dynrefer.model.dynrefer import DynRefer

@@ -26,7 +26,7 @@ from dynrefer.results import RegionResult
 from dynrefer.server.batching import TOGETHER, Asked, Batcher
 from dynrefer.server.intake import Fields, RefusedError, Room, read_fields
 from dynrefer.server.metrics import CONTENT_TYPE, Metrics
-from dynrefer.ui.compute import on_gpu, sentence
+from dynrefer.ui.compute import on_gpu, sentence, spaces
 from dynrefer.ui.links import MOST_NAMES
 
 REGIONS = "/v1/regions"
@@ -49,14 +49,15 @@ class Service:
         self.warm = threading.Event()
         self.batcher = Batcher(self._answer_group, self.metrics)
         self.room = Room()
-        self._refer_many, self._warm_up = on_gpu(_refer_many(predictor)), on_gpu(predictor.warm_up)
+        self._refer_many = on_gpu(_refer_many(predictor))
         self._token = token
         self._requests = 0
 
     def warm_up(self) -> None:
         """Answer a first question, after which the service is ready."""
         try:
-            self._warm_up()
+            if not spaces:  # there a GPU is lent for visitors' questions alone
+                self.predictor.warm_up()
         except Exception:
             logger.exception("the model does not answer; /ready stays at 503")
             return

@@ -1,5 +1,1 @@
-"""Training: features cached from the frozen encoder, batches, schedule, and the loop that survives being killed."""
-
-from dynrefer.training.trainer import train
-
-__all__ = ["train"]
+"""Training: data sets of regions, features cached from the frozen encoder, and the loop that survives being killed."""

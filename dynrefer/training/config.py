@@ -1,23 +1,78 @@
 """Everything that decides how a run turns out: frozen dataclasses <-> `configs/*.json`, the paper's by default."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
-import typing
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal
 
-from dynrefer.data.sample import SOURCES
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+from dynrefer.datasets.sample import SOURCES, Source
+from dynrefer.datasets.texts import KINDS, Kind
 from dynrefer.errors import InputError
-from dynrefer.training.losses import LossWeights
-from dynrefer.training.sampling import SamplingConfig
+from dynrefer.tables import read_text
 
-T = TypeVar("T")
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+Chance = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
+class LossWeights:
+    """Weights of the sum. The first three are the paper's; the others teach the small model and are 0 in its recipe.
+
+    Attributes:
+        attribute: binary cross-entropy on known attribute labels, through the contrast head.
+        name: binary cross-entropy on what the region is called and what not, through the contrast head.
+        category: cross-entropy over the class list, through the contrast head.
+        distill: cross-entropy to the ImageNet classifier's belief, through the contrast head.
+        sentence: 1 - cosine of the predicted and the true sentence embedding.
+        text_only: caption cross-entropy on text without a photograph.
+        class_caption: factor on the caption loss of texts that only name the class.
+    """
+
+    caption: Weight = 1.0
+    tag: Weight = 0.01
+    contrast: Weight = 0.5
+    attribute: Weight = 0.0
+    name: Weight = 0.0
+    category: Weight = 0.0
+    distill: Weight = 0.0
+    sentence: Weight = 0.0
+    text_only: Weight = 0.0
+    class_caption: Weight = 1.0
+    label_smoothing: Chance = 0.0
+
+
+@dataclass(frozen=True, config=STRICT)
+class SamplingConfig:
+    """Choice of samples and their weights.
+
+    Attributes:
+        min_area: smaller boxes (as a share of the image) are left out, unless they carry more than a class name.
+        max_class_only: at most so many samples of a class that carry nothing but its name.
+        class_power: weight = class frequency ** class_power; 0 draws all samples alike.
+        captioned, attributed, small: factors for samples with a caption of their own, with attributes, below 1 % area.
+        whole_images: share of the draws that are whole images.
+        classless: share of the other draws that are parts of images without a class.
+    """
+
+    min_area: Chance = 0.0
+    max_class_only: Count | None = None
+    class_power: float = 0.0
+    captioned: Weight = 1.0
+    attributed: Weight = 1.0
+    small: Weight = 1.0
+    whole_images: Chance | None = None
+    classless: Chance | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
 class ViewsConfig:
     """Which views a region is shown in (paper, section 3.1, and its ablations in Tab. 5-8).
 
@@ -26,18 +81,16 @@ class ViewsConfig:
         keep_region: the first view is always t = 0; False draws it like the others.
         nested: views lie between region and image; False puts each, in its size, at a random place around the region.
         repeat: share of the samples whose last views are replaced by the first, so that fewer views work as well.
-        on_device: keep all photographs on the training device and cut there; for a GPU and some thousand photographs.
     """
 
     stochastic: bool = True
-    fixed: tuple[float, ...] = (0.5, 1.0)
+    fixed: Annotated[tuple[Chance, ...], Field(min_length=1)] = (0.5, 1.0)
     keep_region: bool = True
     nested: bool = True
-    repeat: float = 0.0
-    on_device: bool = False
+    repeat: Chance = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class TextConfig:
     """Which texts a region is described by, and the control words of its caption.
 
@@ -50,17 +103,17 @@ class TextConfig:
         extra_noise: standard deviation added to such a sentence's embedding, which stands in for a region's.
     """
 
-    sources: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SOURCES, 1.0))
-    max_tokens: int = 32
-    no_controls: float = 0.5
-    drop_control: float = 0.5
-    max_controls: int = 8
-    extra: int = 0
-    extra_sources: dict[str, float] = field(default_factory=lambda: {"caption": 1.0, "referring": 1.0})
-    extra_noise: float = 0.03
+    sources: dict[Source, Weight] = field(default_factory=lambda: dict.fromkeys(SOURCES, 1.0))
+    max_tokens: Annotated[int, Field(ge=2)] = 32
+    no_controls: Chance = 0.5
+    drop_control: Chance = 0.5
+    max_controls: Count = 8
+    extra: Count = 0
+    extra_sources: dict[Kind, Weight] = field(default_factory=lambda: dict.fromkeys(KINDS, 1.0))
+    extra_noise: Weight = 0.03
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class AugmentConfig:
     """Changes of the photograph: chance to mirror, share of the box's size by which edges move, colour range.
 
@@ -69,22 +122,22 @@ class AugmentConfig:
     A cache holds one such variant of every sample, which is used half of the time.
     """
 
-    mirror: float = 0.0
-    jitter: float = 0.0
-    colour: float = 0.0
-    erase: float = 0.0
+    mirror: Chance = 0.0
+    jitter: Chance = 0.0
+    colour: Chance = 0.0
+    erase: Chance = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class CacheConfig:
     """Frozen features on disk instead of photographs; see `CacheSettings`."""
 
     enabled: bool = False
-    drawn: int = 2
-    variants: int = 2
+    drawn: Positive = 2
+    variants: Positive = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class OptimiserConfig:
     """AdamW with a linear warm-up and a cosine to 0.
 
@@ -94,16 +147,16 @@ class OptimiserConfig:
         ema: decay of the averaged weights that are validated and saved; None saves the weights themselves.
     """
 
-    learning_rate: float = 1e-4
-    warmup_steps: int = 5000
-    weight_decay: float = 0.05
-    betas: tuple[float, float] = (0.9, 0.98)
-    clip: float = 1.0
-    rates: dict[str, float] = field(default_factory=dict)
-    ema: float | None = None
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    warmup_steps: Count = 5000
+    weight_decay: Weight = 0.05
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.98)
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    rates: dict[str, Weight] = field(default_factory=dict)
+    ema: Annotated[float, Field(ge=0, lt=1)] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class TrainConfig:
     """A training run.
 
@@ -116,23 +169,24 @@ class TrainConfig:
         epochs: passes over the samples, when `steps` is None.
         max_tags: tags scored a step: those of the batch, filled up by chance; None scores all.
         teacher_classes: ImageNet classes a step in the distillation, the batch's likeliest and 40 by chance.
-        precision: "bf16" or "fp32".
+        workers: processes that prepare batches; None takes what fits the machine, 0 prepares them in the run itself.
         save_every, validate_every, log_every: in steps.
     """
 
     init: str | None = None
     model: dict[str, Any] = field(default_factory=dict)
-    batch_size: int = 512
-    accumulate: int = 1
-    epochs: float = 5.0
-    steps: int | None = None
-    max_tags: int | None = None
-    teacher_classes: int = 140
-    precision: str = "bf16"
-    seed: int = 0
-    save_every: int = 500
-    validate_every: int = 500
-    log_every: int = 20
+    batch_size: Positive = 512
+    accumulate: Positive = 1
+    epochs: Annotated[float, Field(gt=0)] = 5.0
+    steps: Positive | None = None
+    max_tags: Positive | None = None
+    teacher_classes: Annotated[int, Field(ge=41, le=1000)] = 140
+    precision: Literal["bf16", "fp32"] = "bf16"
+    workers: Count | None = None
+    seed: Count = 0
+    save_every: Positive = 500
+    validate_every: Positive = 500
+    log_every: Positive = 20
     weights: LossWeights = field(default_factory=LossWeights)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
@@ -141,67 +195,64 @@ class TrainConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> "TrainConfig":
+        if self.batch_size % self.accumulate:
+            raise ValueError("'batch_size' must be a multiple of 'accumulate'")
+        if self.cache.enabled and not (self.views.stochastic and self.views.nested):
+            raise ValueError("fixed or random views are cut from photographs: set 'cache' to {}")
+        if not any(self.texts.sources.values()):
+            raise ValueError("'texts.sources' must give a chance above 0 to at least one source")
+        if self.texts.extra and not any(self.texts.extra_sources.values()):
+            raise ValueError("'texts.extra_sources' must give a chance above 0 to at least one kind")
+        return self
+
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary, as JSON holds it."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     @classmethod
-    def from_json(cls, path: str | Path) -> TrainConfig:
+    def from_json(cls, path: str | Path) -> "TrainConfig":
         """Read `configs/*.json`; what it leaves out keeps the default.
 
-        Raises InputError that names an unknown setting or a value of the wrong kind.
+        Raises InputError that names the unknown setting, or the value that is of the wrong kind or out of range.
         """
         path = Path(path)
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"The configuration {path} cannot be read: {error.strerror}.") from error
-        except ValueError as error:
-            raise InputError(f"The configuration {path.name} is not JSON ({error}).") from error
-        config = _build(cls, values, path.name)
-        _check(config, path.name)
-        return config
+            return TypeAdapter(cls).validate_json(read_text(path), strict=True)
+        except ValidationError as error:
+            raise InputError(_sentence(error, path.name)) from error
 
     def steps_for(self, samples: int) -> int:
         """Number of optimiser steps for so many samples."""
         return self.steps if self.steps is not None else max(1, round(self.epochs * samples / self.batch_size))
 
 
-def _build(cls: type[T], values: Any, where: str) -> T:
-    """A dataclass from JSON, with every name and kind of value checked."""
-    if not isinstance(values, dict):
-        raise InputError(f"{where} must be a JSON object, not {values!r}.")
-    hints = typing.get_type_hints(cls)
-    built = {}
-    for name, value in values.items():
-        if name not in hints:
-            raise InputError(f"{where} has no setting {name!r}; it knows {', '.join(hints)}.")
-        built[name] = _value(hints[name], value, f"{name!r} in {where}")
-    return cls(**built)
+def _sentence(error: ValidationError, file: str) -> str:
+    """The first of the errors in the user's words."""
+    first = error.errors(include_url=False)[0]
+    place, kind, given = first["loc"], first["type"], first["input"]
+    setting = ".".join(str(part) for part in place if part != "[key]")
+    if kind == "json_invalid":
+        return f"The configuration {file} is not JSON ({first['ctx']['error']})."
+    if kind == "value_error":
+        return f"In {file}, {first['ctx']['error']}."
+    if not place:
+        return f"{file} must be a JSON object, not {str(given)[:40]!r}."
+    if kind == "unexpected_keyword_argument":
+        return f"{file} has no setting {setting!r}; it knows {', '.join(_known(place[:-1]))}."
+    return f"{setting!r} in {file} cannot be {given!r}: {_wanted(first.get('ctx', {}), first['msg'])}."
 
 
-def _value(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _build(typing.cast(type, hint), value, where)
-    kinds = typing.get_args(hint) if typing.get_origin(hint) not in (dict, tuple) else (hint,)
-    for kind in kinds or (hint,):
-        plain = typing.get_origin(kind) or kind
-        if plain is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-        if plain is tuple and isinstance(value, list):
-            return tuple(value)
-        if isinstance(value, plain) and not (plain is int and isinstance(value, bool)):
-            return value
-    raise InputError(f"{where} cannot be {value!r}.")
+def _wanted(limits: Mapping[str, Any], message: str) -> str:
+    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    found = [f"it must be {words[name]} {value:g}" for name, value in limits.items() if name in words]
+    return found[0] if found else message[:1].lower() + message[1:]
 
 
-def _check(config: TrainConfig, where: str) -> None:
-    for name in ("batch_size", "accumulate", "save_every", "validate_every", "log_every"):
-        if getattr(config, name) < 1:
-            raise InputError(f"{name!r} in {where} must be at least 1.")
-    if config.batch_size % config.accumulate:
-        raise InputError(f"'batch_size' in {where} must be a multiple of 'accumulate'.")
-    if config.precision not in ("bf16", "fp32"):
-        raise InputError(f"'precision' in {where} is bf16 or fp32, not {config.precision!r}.")
-    if config.cache.enabled and not (config.views.stochastic and config.views.nested):
-        raise InputError(f"Fixed or random views in {where} are cut from photographs: set 'cache' to {{}}.")
+def _known(place: Sequence[Any]) -> list[str]:
+    """The settings that there are at a place of the configuration."""
+    node: Any = TrainConfig()
+    for part in place:
+        node = getattr(node, str(part), node)
+    return [entry.name for entry in dataclasses.fields(node)]

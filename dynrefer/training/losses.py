@@ -1,42 +1,15 @@
-"""The training objective: asymmetric tagging loss, pairwise sigmoid contrast, caption cross-entropy, and their weights.
+"""The parts of the training objective as functions of logits and labels.
 
 S regions, N tags, A attributes, T texts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 UNKNOWN = -1
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Weights of the sum. The first three are the paper's; the others teach the small model and are 0 in its recipe.
-
-    Attributes:
-        attribute: binary cross-entropy on known attribute labels, through the contrast head.
-        category: cross-entropy over the class list, through the contrast head.
-        distill: cross-entropy to the ImageNet classifier's belief, through the contrast head.
-        sentence: 1 - cosine of the predicted and the true sentence embedding.
-        text_only: caption cross-entropy on text without a photograph.
-        class_caption: factor on the caption loss of texts that only name the class.
-    """
-
-    caption: float = 1.0
-    tag: float = 0.01
-    contrast: float = 0.5
-    attribute: float = 0.0
-    category: float = 0.0
-    distill: float = 0.0
-    sentence: float = 0.0
-    text_only: float = 0.0
-    class_caption: float = 1.0
-    label_smoothing: float = 0.0
 
 
 def asymmetric_loss(
@@ -75,6 +48,17 @@ def attribute_loss(logits: Tensor, labels: Tensor) -> Tensor:
     if not known.any():
         return logits.sum() * 0
     return F.binary_cross_entropy_with_logits(logits.float()[known], labels.float()[known])
+
+
+def name_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross-entropy of what regions are called: logits, labels [S, K] (1 / 0 / -1 unknown) -> scalar.
+
+    Sum over the known names of a region, for one of a thousand is true, and mean over the regions that have any; 0 if
+    none has. Each name is judged by itself, so that a region of which no name of the list is true scores low on all.
+    """
+    known = labels != UNKNOWN
+    each = F.binary_cross_entropy_with_logits(logits.float(), (labels == 1).float(), reduction="none")
+    return (each * known).sum() / known.any(1).sum().clamp(min=1)
 
 
 def distillation_loss(logits: Tensor, teacher: Tensor) -> Tensor:

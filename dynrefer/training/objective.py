@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from dynrefer.model import DynRefer
+from dynrefer.training.config import LossWeights
 from dynrefer.training.losses import (
-    LossWeights,
     asymmetric_loss,
     attribute_loss,
     distillation_loss,
+    name_loss,
     pairwise_sigmoid_loss,
 )
 from dynrefer.vocabulary import TextBank, best_of_groups, moved
@@ -28,14 +29,14 @@ class Batch:
 
     Attributes:
         pixels: [S * V, 3, 224, 224] normalised views; boxes: [S * V, 4] in view pixels.
-        cuts: [S * V, G + g * g, C], see `RegionAlign.cut`.
+        cuts: [S * V, G + B + g * g, C], see `RegionAlign.cut`.
         geometry: [S, 6], see `RegionAlign.forward`.
         captions: [S, L] token ids with end token, 0 = padding. controls, controls_mask: [S, L']. style: [S].
         text: [S, E] embedding of the region's text; text_id: [S], equal where two texts are the same.
-        tags: [S, N] and attributes: [S, A], 1 / 0 / -1 (unknown). category: [S], -1 = unknown.
+        tags: [S, N], attributes: [S, A] and names: [S, K], 1 / 0 / -1 (unknown). category: [S], -1 = unknown.
         names_class: [S] bool, the text only names the class.
         teacher: [S, 1000] probabilities; teacher_classes: the sampled ImageNet classes.
-        extra_captions, extra_text, extra_controls, extra_controls_mask: B sentences without a photograph.
+        extra_captions, extra_text, extra_controls, extra_controls_mask, extra_style: B sentences without a photograph.
     """
 
     geometry: Tensor
@@ -51,6 +52,7 @@ class Batch:
     style: Tensor | None = None
     attributes: Tensor | None = None
     category: Tensor | None = None
+    names: Tensor | None = None
     names_class: Tensor | None = None
     teacher: Tensor | None = None
     teacher_classes: Tensor | None = None
@@ -75,6 +77,10 @@ class GlobalTexts:
     category: Tensor
     names_class: Tensor
 
+    def to(self, device: torch.device) -> GlobalTexts:
+        """A copy on another device."""
+        return GlobalTexts(**{name: value.to(device) for name, value in vars(self).items()})
+
 
 class Objective(nn.Module):
     """The network with its losses as one module, which is what several processes train together."""
@@ -90,8 +96,8 @@ class Objective(nn.Module):
         return compute_losses(self.model, batch, bank, weights, texts)
 
 
-def represent(model: DynRefer, batch: Batch) -> tuple[Tensor, Tensor | None]:
-    """Queries [S, Q, D] and summary [S, D] or None of a batch, from its views or from its cached cuts."""
+def represent(model: DynRefer, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Queries, summary and belief of a batch (see `DynRefer.represent`), from its views or from its cached cuts."""
     cuts = batch.cuts
     if cuts is None:
         assert batch.pixels is not None and batch.boxes is not None
@@ -107,13 +113,14 @@ def compute_losses(
     Args:
         texts: the global batch's texts when several processes train together; the batch's own when None.
     """
-    queries, summary = represent(model, batch)
+    region = queries, summary, belief = represent(model, batch)
     losses: dict[str, Tensor] = {}
     if weights.caption:
         losses["caption"] = weights.caption * caption_loss(model, batch, queries, summary, weights)
     if weights.tag:
-        losses["tag"] = weights.tag * asymmetric_loss(model.tag_logits(queries, bank.tags, summary), batch.tags)
-    losses |= _contrast_losses(model, batch, bank, weights, texts or _own_texts(batch), queries, summary)
+        logits = model.tag_logits(queries, bank.tags, summary, belief)
+        losses["tag"] = weights.tag * asymmetric_loss(logits, batch.tags)
+    losses |= _contrast_losses(model, batch, bank, weights, texts or _own_texts(batch), region)
     if weights.sentence and summary is not None:
         cosine = (model.language.sentence(summary) * batch.text).sum(-1)
         losses["sentence"] = weights.sentence * (1 - cosine).mean()
@@ -130,7 +137,7 @@ def caption_loss(
     language = model.language
     sentence = language.sentence(summary) if summary is not None and language.config.sentence_slot else None
     prompt, mask = language.prompt(queries, batch.controls, batch.controls_mask, sentence, batch.style)
-    each = language(prompt, mask, batch.captions, weights.label_smoothing)
+    each = language(prompt, mask, batch.captions, weights.label_smoothing, batch.controls)
     if batch.names_class is None:
         return each.mean()
     share = torch.where(batch.names_class, weights.class_caption, 1.0)
@@ -145,7 +152,7 @@ def text_only_loss(model: DynRefer, batch: Batch, weights: LossWeights) -> Tenso
     prompt, mask = language.prompt(
         None, batch.extra_controls, batch.extra_controls_mask, batch.extra_text, batch.extra_style
     )
-    return language(prompt, mask, batch.extra_captions, weights.label_smoothing).mean()
+    return language(prompt, mask, batch.extra_captions, weights.label_smoothing, batch.extra_controls).mean()
 
 
 def _contrast_losses(
@@ -154,31 +161,33 @@ def _contrast_losses(
     bank: TextBank,
     weights: LossWeights,
     texts: GlobalTexts,
-    queries: Tensor,
-    summary: Tensor | None,
+    region: tuple[Tensor, Tensor | None, Tensor | None],
 ) -> dict[str, Tensor]:
-    """What goes through the contrast head: captions, and where weighted, classes, distillation, attributes."""
+    """What goes through the contrast head: captions, and where weighted, names, classes, distillation, attributes."""
+    queries, summary, belief = region
     losses: dict[str, Tensor] = {}
     parts: dict[str, Tensor] = {}
     if weights.contrast:
         parts["text"] = texts.text
-    if weights.category:
-        parts["category"] = bank.classes
+    if weights.category or weights.name:
+        parts["classes"] = bank.classes
     if weights.distill and batch.teacher_classes is not None and bank.teacher is not None:
         parts["distill"] = bank.teacher[batch.teacher_classes]
     split: dict[str, Tensor] = {}
     if parts:
-        logits = model.contrast_logits(queries, torch.cat(list(parts.values())), summary)
+        logits = model.contrast_logits(queries, torch.cat(list(parts.values())), summary, belief)
         split = dict(zip(parts, logits.split([len(p) for p in parts.values()], 1), strict=True))
 
     if "text" in split:
         losses["contrast"] = weights.contrast * pairwise_sigmoid_loss(
             split["text"], _same_text(batch, texts), model.log_temperature, model.contrast_bias, len(queries)
         )
-    if "category" in split and batch.category is not None and (known := batch.category >= 0).any():
+    if weights.category and batch.category is not None and (known := batch.category >= 0).any():
         losses["category"] = weights.category * torch.nn.functional.cross_entropy(
-            split["category"].float()[known], batch.category[known], label_smoothing=weights.label_smoothing
+            split["classes"].float()[known], batch.category[known], label_smoothing=weights.label_smoothing
         )
+    if weights.name and batch.names is not None:
+        losses["name"] = weights.name * name_loss(split["classes"], batch.names)
     if "distill" in split and batch.teacher is not None:
         losses["distill"] = weights.distill * distillation_loss(
             split["distill"], batch.teacher[:, batch.teacher_classes]

@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 
 import numpy as np
 
-from dynrefer.data.sample import DESCRIBED, Sample
+from dynrefer.datasets.sample import DESCRIBED, Sample
+from dynrefer.training.config import SamplingConfig
+
+SMALL = 0.01  # share of the image below which a box is small
 
 
-@dataclass(frozen=True)
-class SamplingConfig:
-    """Choice of samples and their weights.
+class Traits:
+    """What decides how often each of S samples is drawn, a few bytes a sample."""
 
-    Attributes:
-        min_area: smaller boxes (as a share of the image) are left out, unless they carry more than a class name.
-        max_class_only: at most so many samples of a class that carry nothing but its name.
-        class_power: weight = class frequency ** class_power; 0 draws all samples alike.
-        captioned, attributed, small: factors for samples with a caption of their own, with attributes, below 1 % area.
-        whole_images: share of the draws that are whole images.
-        classless: share of the other draws that are parts of images without a class.
-    """
+    def __init__(self) -> None:
+        self._classes: dict[str | None, int] = {}
+        self.class_of, self.area = array("i"), array("f")
+        self.described, self.attributed, self.whole, self.classless = (array("b") for _ in range(4))
 
-    min_area: float = 0.0
-    max_class_only: int | None = None
-    class_power: float = 0.0
-    captioned: float = 1.0
-    attributed: float = 1.0
-    small: float = 1.0
-    whole_images: float | None = None
-    classless: float | None = None
+    @classmethod
+    def of(cls, samples: Iterable[Sample]) -> Traits:
+        """The traits of all samples, in their order."""
+        traits = cls()
+        for sample in samples:
+            traits.add(sample)
+        return traits
+
+    def add(self, sample: Sample) -> None:
+        """Append a sample."""
+        found = sources(sample)
+        self.class_of.append(self._classes.setdefault(sample.class_name, len(self._classes)))
+        self.area.append(area(sample))
+        self.described.append(bool(found & DESCRIBED))
+        self.attributed.append(sample.attributes is not None)
+        self.whole.append(found == {"whole"})
+        self.classless.append(sample.class_name is None)
 
 
 def sources(sample: Sample) -> set[str]:
@@ -48,8 +55,19 @@ def area(sample: Sample) -> float:
     return (x2 - x1) * (y2 - y1) / (sample.image_size[0] * sample.image_size[1])
 
 
-def choose_samples(samples: Sequence[Sample], config: SamplingConfig) -> list[Sample]:
-    """The samples worth training on, in their order; the choice among equals depends on their ids alone."""
+def choose_samples(samples: Iterable[Sample], config: SamplingConfig) -> Iterator[Sample]:
+    """The samples worth training on, in their order; the choice among equals depends on their ids alone.
+
+    Where the configuration leaves nothing out they pass one by one; otherwise all are held in memory.
+    """
+    if not config.min_area and config.max_class_only is None:
+        return iter(samples)
+    every = list(samples)
+    dropped = _dropped(every, config)
+    return (sample for sample in every if sample.sample_id not in dropped)
+
+
+def _dropped(samples: Sequence[Sample], config: SamplingConfig) -> set[str]:
     plain: dict[tuple[str, str | None], list[Sample]] = defaultdict(list)
     for sample in samples:
         if sources(sample) <= {"class"} and sample.attributes is None:
@@ -59,18 +77,18 @@ def choose_samples(samples: Sequence[Sample], config: SamplingConfig) -> list[Sa
         order = sorted(members, key=lambda s: (area(s) < config.min_area, sha256(s.sample_id.encode()).digest()))
         kept = [s for s in order if area(s) >= config.min_area][: config.max_class_only]
         dropped |= {s.sample_id for s in members} - {s.sample_id for s in kept}
-    return [sample for sample in samples if sample.sample_id not in dropped]
+    return dropped
 
 
-def sample_weights(samples: Sequence[Sample], config: SamplingConfig) -> np.ndarray:
+def sample_weights(traits: Traits, config: SamplingConfig) -> np.ndarray:
     """Probability of each sample to be drawn: float64 [S], sum 1."""
-    count = Counter(sample.class_name for sample in samples)
-    whole = np.array([sources(sample) == {"whole"} for sample in samples])
-    weights = np.array([count[sample.class_name] ** config.class_power for sample in samples])
-    weights *= [config.captioned if sources(s) & DESCRIBED else 1.0 for s in samples]
-    weights *= [config.attributed if s.attributes is not None else 1.0 for s in samples]
-    weights *= [config.small if area(s) < 0.01 else 1.0 for s in samples]
-    classless = np.array([sample.class_name is None for sample in samples]) & ~whole
+    classes = np.asarray(traits.class_of)
+    weights = np.bincount(classes)[classes] ** float(config.class_power)
+    weights = weights * np.where(traits.described, config.captioned, 1.0)
+    weights = weights * np.where(traits.attributed, config.attributed, 1.0)
+    weights = weights * np.where(np.asarray(traits.area) < SMALL, config.small, 1.0)
+    whole = np.asarray(traits.whole, dtype=bool)
+    classless = np.asarray(traits.classless, dtype=bool) & ~whole
     _share(weights, classless, ~whole & ~classless, config.classless)
     _share(weights, whole, ~whole, config.whole_images)
     return weights / weights.sum()

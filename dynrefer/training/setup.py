@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,50 +16,55 @@ import torch
 from torch import Tensor, nn
 
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
-from dynrefer.data.loader import read_samples
-from dynrefer.data.problems import Problems
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.io import iter_samples, too_many
+from dynrefer.datasets.sample import SOURCES, Sample
+from dynrefer.datasets.texts import Sentence, load_texts
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer, ModelConfig
 from dynrefer.model.encoder import EfficientNetEncoder
-from dynrefer.training.batches import BatchSource
-from dynrefer.training.cache_files import CacheSettings, FeatureCache, encoder_fingerprint
+from dynrefer.training.cache import CacheSettings, FeatureCache, build_cache
+from dynrefer.training.collate import Collate, loader_arguments
 from dynrefer.training.config import TrainConfig
-from dynrefer.training.device_views import DeviceViews, Photographs
-from dynrefer.training.feature_cache import build_cache
+from dynrefer.training.dataset import CachedViews, PhotographViews, RegionDataset, ViewSource
 from dynrefer.training.imagenet import imagenet_teacher
+from dynrefer.training.optimiser import freeze_unused
 from dynrefer.training.regions import RegionTable
 from dynrefer.training.sampling import choose_samples, sample_weights
-from dynrefer.training.schedule import freeze_unused
 from dynrefer.training.texts import TextTable
+from dynrefer.training.transforms import ViewTransform
 from dynrefer.training.validation import Validation
-from dynrefer.training.views import CachedViews, PixelViews, Planner, ViewSource
 from dynrefer.vocabulary import TextBank, Vocabulary
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Setup:
     """The parts of a run.
 
-    `identity` names configuration, samples and start: a state belongs to one of them. `teacher` is the ImageNet
-    classifier that looks at every batch, where its beliefs are not cached.
+    `loading` is how a DataLoader prepares batches. `identity` names configuration, samples and start: a state belongs
+    to one of them. `teacher` is the ImageNet classifier that looks at every batch, where its beliefs are not cached.
     """
 
     model: DynRefer
     vocabulary: Vocabulary
     bank: TextBank
-    source: BatchSource
+    dataset: RegionDataset
+    collate: Collate
+    loading: dict[str, Any]
     validation: Validation | None
-    problems: Problems
     steps: int
     identity: str
     teacher: nn.Module | None = None
 
 
 def prepare(
-    config: TrainConfig, data: Path, init: str | Path | None, cache: Path | None, device: torch.device, say: Say
+    config: TrainConfig,
+    data: Path,
+    init: str | Path | None,
+    cache: Path | None,
+    device: torch.device,
+    processes: int = 1,
 ) -> Setup:
     """Load the start and the data, and build the feature cache where one is asked for and missing.
 
@@ -66,51 +73,79 @@ def prepare(
     init = init or config.init
     if init is None:
         raise InputError("Say what to start from: --init CHECKPOINT, or 'init' in the configuration.")
-    samples = choose_samples(read_samples(data / "samples.jsonl"), config.sampling)
+    samples = choose_samples(iter_samples(data / "samples.jsonl"), config.sampling)
     checkpoint = load_checkpoint(init, device)
-    features = (
-        _open_cache(config, samples, checkpoint.model, cache or data / "features", say)
-        if config.cache.enabled
-        else None
-    )
-    if features is not None:
-        samples = _cached(samples, features, say)
-    train = [sample for sample in samples if sample.split == "train"]
-    held_out = [sample for sample in samples if sample.split == "val"]
-    if not train:
+    features = None
+    if config.cache.enabled:
+        every = [sample for sample in samples if sample.split in ("train", "val")]
+        features = _open_cache(config, every, checkpoint.model, cache or data / "features")
+        samples = _cached(every, features)
+    corpus = _corpus(data / "corpus.jsonl") if config.texts.extra else []
+    regions = _Regions(config, checkpoint.vocabulary, samples, keep=features is not None)
+    if not len(regions.train):
         raise InputError(f"{data} has no sample of the split 'train' to train on.")
+    sentences = regions.add_corpus(corpus)
+    texts = _text_table(list(regions.texts), checkpoint.model, config, data)
     model = adapt(checkpoint.model, config).to(device)
     freeze_unused(model, config.weights, config.optimiser.rates, config.cache.enabled)
-    corpus = _corpus(data, config)
-    table = _text_table([*train, *held_out], corpus, checkpoint.model, config, data)
-    problems = Problems()
-    view_source = _view_sources(config, model.config, [*train, *held_out], features, problems, device)
-    regions = RegionTable(train, checkpoint.vocabulary, table, config.texts.sources)
-    source = BatchSource(
-        config,
-        regions,
-        table,
-        view_source(train),
-        model.language.tokenize,
-        model.config.language.styles,
-        _weights(train, config),
-        {table.index[text]: config.texts.extra_sources.get(kind, 0.0) for text, kind in corpus.items()},
-        _teacher(features, train),
-    )
+    loading = loader_arguments(config, device, processes)
+    views = partial(_view_source, config, model.config, features)
     bank = checkpoint.vocabulary.bank(_class_names(model))
+    dataset = RegionDataset(
+        config,
+        regions.train,
+        texts,
+        views(regions.train, regions.kept["train"]),
+        _weights(regions.train, config),
+        _sentence_chances(sentences, config),
+        _teacher_beliefs(features, regions.kept["train"]),
+    )
+    collate = Collate(dataset, model.language.tokenize, model.config.language.styles, sentences)
     validation = None
-    if held_out:
-        every = dict.fromkeys(config.texts.sources, 1.0)
-        validation = Validation(
-            RegionTable(held_out, checkpoint.vocabulary, table, every), table, view_source(held_out), bank
-        )
-    say(f"{len(train)} samples train, {len(held_out)} validate; {len(table.texts)} texts, {len(corpus)} of them alone")
-    identity = _identity(config, train, checkpoint)
+    if len(regions.val):
+        validation = Validation(regions.val, texts, views(regions.val, regions.kept["val"]), bank, loading)
+    logger.info(
+        "%d samples train, %d validate; %d texts, %d of them alone",
+        *(len(part) for part in (regions.train, regions.val, texts.texts, corpus)),
+    )
     teacher = None
     if config.weights.distill and features is None and isinstance(model.encoder, EfficientNetEncoder):
         teacher = imagenet_teacher(model.config.encoder.name).to(device).to(memory_format=torch.channels_last)
-    steps = config.steps_for(len(train))
-    return Setup(model, checkpoint.vocabulary, bank, source, validation, problems, steps, identity, teacher)
+    identity = _identity(config, regions.digest, checkpoint)
+    steps = config.steps_for(len(regions.train))
+    return Setup(model, checkpoint.vocabulary, bank, dataset, collate, loading, validation, steps, identity, teacher)
+
+
+def _corpus(file: Path) -> list[Sentence]:
+    """Texts without a photograph."""
+    if not file.exists():
+        raise InputError(f"{file} is missing: build the data with texts, or set 'texts.extra' to 0.")
+    return load_texts(file)
+
+
+class _Regions:
+    """The samples of a run as two tables of one list of texts; `kept` holds the samples where a cache needs them."""
+
+    def __init__(self, config: TrainConfig, vocabulary: Vocabulary, samples: Iterable[Sample], keep: bool) -> None:
+        self.texts: dict[str, int] = {}
+        self.train = RegionTable(vocabulary, self.texts, config.texts.sources)
+        self.val = RegionTable(vocabulary, self.texts, dict.fromkeys(SOURCES, 1.0))
+        self.kept: dict[str, list[Sample]] = {"train": [], "val": []}
+        digest = sha256()
+        for sample in samples:
+            table = {"train": self.train, "val": self.val}.get(sample.split)
+            if table is None:
+                continue
+            table.add(sample)
+            if keep:
+                self.kept[sample.split].append(sample)
+            if sample.split == "train":
+                digest.update(f"{sample.sample_id}{sample.box}{[text.text for text in sample.texts]}".encode())
+        self.digest = digest.hexdigest()
+
+    def add_corpus(self, corpus: Iterable[Sentence]) -> dict[int, str]:
+        """Add sentences without a photograph: the kind of each by its number."""
+        return {self.texts.setdefault(s.text, len(self.texts)): s.kind for s in corpus}
 
 
 def adapt(model: DynRefer, config: TrainConfig) -> DynRefer:
@@ -136,89 +171,73 @@ def _merged(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return values | dict(changes) | nested
 
 
-def _open_cache(
-    config: TrainConfig, samples: Sequence[Sample], model: DynRefer, folder: Path, say: Say
-) -> FeatureCache:
-    """The cache in `folder`, built or finished first unless it is complete."""
-    if (folder / "cache.json").exists():
-        cache = FeatureCache(folder)
-        if cache.info["encoder"] != encoder_fingerprint(model):
-            raise InputError(
-                f"The cache {folder} is of another image encoder: delete it, or name another with --cache."
-            )
-        if cache.complete:
-            return cache
-    say(f"caching features in {folder}; this is done once, and goes on where it stopped")
-    drawn, variants = config.cache.drawn, config.cache.variants
+def _open_cache(config: TrainConfig, samples: Sequence[Sample], model: DynRefer, folder: Path) -> FeatureCache:
+    """The cache in `folder`, built or finished first where anything is missing."""
+    logger.info("cached features are in %s; what is missing is made once, and goes on where it stopped", folder)
     settings = CacheSettings(
-        drawn=drawn, variants=variants, jitter=config.augment.jitter, colour=config.augment.colour, seed=config.seed
+        drawn=config.cache.drawn,
+        variants=config.cache.variants,
+        jitter=config.augment.jitter,
+        colour=config.augment.colour,
     )
-    teacher = imagenet_teacher(model.config.encoder.name) if config.weights.distill else None
+    teacher = partial(imagenet_teacher, model.config.encoder.name) if config.weights.distill else None
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     return build_cache(samples, model, folder, settings, teacher, dtype)
 
 
-def _cached(samples: Sequence[Sample], cache: FeatureCache, say: Say) -> list[Sample]:
+def _cached(samples: Sequence[Sample], cache: FeatureCache) -> list[Sample]:
     """The samples whose features can be used."""
     kept = cache.usable(samples)
-    if not kept:
-        raise InputError(f"The feature cache {cache.folder} holds none of these samples: name another with --cache.")
     if len(kept) < len(samples):
-        say(f"{len(samples) - len(kept)} samples are not in the feature cache, or unreadable, and are left out")
+        logger.warning("%d samples on photographs that cannot be read are left out", len(samples) - len(kept))
     return kept
 
 
-def _view_sources(
-    config: TrainConfig,
-    model: ModelConfig,
-    samples: Sequence[Sample],
-    cache: FeatureCache | None,
-    problems: Problems,
-    device: torch.device,
-) -> Callable[[Sequence[Sample]], ViewSource]:
-    """What gives the views of a part of the samples: cache, photographs' files, or the device that holds them."""
+def _view_source(
+    config: TrainConfig, model: ModelConfig, cache: FeatureCache | None, regions: RegionTable, kept: Sequence[Sample]
+) -> ViewSource:
     if cache is not None:
-        return lambda part: CachedViews(cache, cache.rows(part), model.num_views, config.views)
-    planner = Planner(model.num_views, model.encoder.image_size, config.views, config.augment)
-    if not config.views.on_device:
-        return lambda part: PixelViews(part, planner, problems)
-    photographs = Photographs(list(dict.fromkeys(sample.image for sample in samples)), device, problems)
-    return lambda part: DeviceViews(part, planner, photographs)
+        return CachedViews(cache, cache.rows(kept), model.num_views, config.views)
+    return PhotographViews(
+        regions, ViewTransform(model.num_views, model.encoder.image_size, config.views, config.augment)
+    )
 
 
-def _corpus(data: Path, config: TrainConfig) -> dict[str, str]:
-    """Sentences without a photograph, with their kind."""
-    path = data / "corpus.jsonl"
-    if not config.texts.extra:
-        return {}
-    try:
-        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return {record["text"]: record["kind"] for record in records}
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: build the data with --texts, or set 'extra' to 0.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged ({error}): build the data again.") from error
-
-
-def _text_table(
-    samples: Sequence[Sample], corpus: Mapping[str, str], model: DynRefer, config: TrainConfig, data: Path
-) -> TextTable:
+def _text_table(texts: Sequence[str], model: DynRefer, config: TrainConfig, data: Path) -> TextTable:
     assert model.language.tokenizer is not None and model.text_encoder is not None
-    texts = [text.text for sample in samples for text in sample.texts]
-    return TextTable(
-        [*texts, *corpus],
+    table = TextTable(
+        texts,
         model.language.tokenizer,
         model.text_encoder,
         end_token=model.config.language.options.get("eos_token_id", 1),
         max_tokens=config.texts.max_tokens,
         folder=data,
     )
+    if too_many(len(table.unspelled), len(texts)):
+        logger.warning(
+            "%d of %d texts have letters that this checkpoint's language model cannot write, for example %r: it learns "
+            "them as unknown; start from a checkpoint whose tokenizer has read that language",
+            *(len(table.unspelled), len(texts), table.unspelled[0]),
+        )
+    return table
 
 
-def _weights(samples: Sequence[Sample], config: TrainConfig) -> np.ndarray | None:
+def _weights(regions: RegionTable, config: TrainConfig) -> np.ndarray | None:
     """Chances of the samples; None when all are alike, so that an epoch is a pass over them."""
-    weights = sample_weights(samples, config.sampling)
+    weights = sample_weights(regions.traits, config.sampling)
     return None if np.allclose(weights, weights[0]) else weights
+
+
+def _sentence_chances(sentences: Mapping[int, str], config: TrainConfig) -> tuple[np.ndarray, np.ndarray] | None:
+    """Numbers of the sentences without a photograph, and their chances, which sum to 1."""
+    if not sentences:
+        return None
+    chances = np.array([config.texts.extra_sources.get(kind, 0.0) for kind in sentences.values()])  # type: ignore[call-overload]
+    if not chances.sum():
+        raise InputError(
+            "No text of corpus.jsonl is of a kind that 'texts.extra_sources' draws from: set 'extra' to 0."
+        )
+    return np.fromiter(sentences, dtype=np.int64), chances / chances.sum()
 
 
 def _class_names(model: DynRefer) -> Tensor | None:
@@ -228,7 +247,7 @@ def _class_names(model: DynRefer) -> Tensor | None:
     )
 
 
-def _teacher(cache: FeatureCache | None, samples: Sequence[Sample]) -> tuple[Tensor, Tensor] | None:
+def _teacher_beliefs(cache: FeatureCache | None, samples: Sequence[Sample]) -> tuple[Tensor, Tensor] | None:
     if cache is None:
         return None
     rows = cache.rows(samples)
@@ -236,9 +255,7 @@ def _teacher(cache: FeatureCache | None, samples: Sequence[Sample]) -> tuple[Ten
     return (torch.from_numpy(np.array(cache.teacher_index[rows])), probability) if probability.any() else None
 
 
-def _identity(config: TrainConfig, samples: Sequence[Sample], checkpoint: Checkpoint) -> str:
-    frozen = {
-        k: v for k, v in config.to_dict().items() if k not in ("save_every", "validate_every", "log_every", "init")
-    }
-    names = [f"{s.sample_id}{s.box}{[t.text for t in s.texts]}" for s in samples]
-    return sha256(json.dumps([frozen, names, checkpoint.fingerprint]).encode()).hexdigest()[:16]
+def _identity(config: TrainConfig, samples: str, checkpoint: Checkpoint) -> str:
+    passing = ("save_every", "validate_every", "log_every", "init", "workers")
+    frozen = {name: value for name, value in config.to_dict().items() if name not in passing}
+    return sha256(json.dumps([frozen, samples, checkpoint.fingerprint]).encode()).hexdigest()[:16]

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dynrefer.atomic import written_whole
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer
-from dynrefer.training.schedule import AveragedWeights
+from dynrefer.training.optimiser import AveragedWeights
 
 FILE = "state.safetensors"
 
@@ -30,6 +32,23 @@ class Progress:
     identity: str = ""
 
 
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """The run's folder, made if need be and locked against a second run. Raises InputError where that fails."""
+    lock = FileLock(folder / "lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise InputError(f"Another process trains in {folder}: wait for it, or choose another --out.") from error
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be written to: {error.strerror}.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def save_state(
     folder: Path,
     model: DynRefer,
@@ -39,17 +58,13 @@ def save_state(
 ) -> None:
     """Write the state whole or not at all. Raises InputError when the disk is full; the former state stays."""
     tensors = _tensors(model, optimiser, average)
-    temporary = folder / f".{FILE}.new"
     try:
-        save_file(tensors, temporary, metadata={"progress": json.dumps(vars(progress))})
-        _sync(temporary)
-        temporary.replace(folder / FILE)
-        _sync(folder)
-    except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
+        with written_whole(folder / FILE) as temporary:
+            save_file(tensors, temporary, metadata={"progress": json.dumps(vars(progress))})
+    except (InputError, SafetensorError) as error:
         raise InputError(
-            f"The run's state could not be written to {folder} ({error}). Free some disk and start the same command "
-            "again: it goes on from the last state that was saved."
+            f"The run's state could not be written to {folder} ({str(error).rstrip('.')}). Free some disk and start "
+            "the same command again: it goes on from the last state that was saved."
         ) from error
 
 
@@ -89,22 +104,17 @@ def _tensors(model: DynRefer, optimiser: torch.optim.Optimizer, average: Average
 def _restore(
     tensors: dict[str, Tensor], model: DynRefer, optimiser: torch.optim.Optimizer, average: AveragedWeights | None
 ) -> None:
-    moments: dict[str, dict[str, Any]] = {}
+    """Weights, moments and averages; the optimiser itself puts its moments where its kernels want them."""
+    moments: dict[str, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimiser/"):
             _, parameter_name, key = name.split("/")
             moments.setdefault(parameter_name, {})[key] = value
+    name_of = {id(parameter): name for name, parameter in model.trainable_parameters()}
+    held = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    numbered = {number: moments[name] for number, p in enumerate(held) if (name := name_of[id(p)]) in moments}
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": numbered})
     for name, parameter in model.trainable_parameters():
         parameter.copy_(tensors[f"model/{name}"])
-        for key, value in moments.get(name, {}).items():
-            optimiser.state[parameter][key] = value if key == "step" else value.to(parameter.device)
         if average is not None:
             average.values[name].copy_(tensors[f"average/{name}"])
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,23 +14,25 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from dynrefer.data.words import content_words
-from dynrefer.model.text_encoder import pad
+from dynrefer.datasets.words import content_words
 
 Embed = Callable[[Sequence[str]], Tensor]
+_SIDES = re.compile(r"\b(?:left|right)\b", re.IGNORECASE)
+_CHUNK = 4096  # texts that are tokenised or embedded at a time
 
 
 class TextTable:
     """T different texts.
 
     Attributes:
-        index: text -> its number. ids: [T, L] tokens with end token, 0 = padding.
+        ids: [T, L] int16 or int32, tokens with end token, 0 = padding.
         sided: [T] bool, says left or right and so is wrong in a mirror.
+        unspelled: texts with letters that the tokenizer does not know, which are learnt without them.
     """
 
     def __init__(
         self,
-        texts: Iterable[str],
+        texts: Sequence[str],
         tokenizer: Tokenizer,
         embed: Embed,
         *,
@@ -37,17 +40,15 @@ class TextTable:
         max_tokens: int = 32,
         folder: Path | None = None,
     ) -> None:
-        self.texts = list(dict.fromkeys(texts))
-        self.index = {text: number for number, text in enumerate(self.texts)}
-        rows = [tokenizer.encode(text, add_special_tokens=False).ids[: max_tokens - 1] for text in self.texts]
-        self.ids = pad([[*row, end_token] for row in rows])[0].int()
-        self._words: dict[int, tuple[str, ...]] = {}
-        self.sided = torch.tensor([bool({"left", "right"} & set(text.split())) for text in self.texts])
+        self.texts = list(texts)
+        self.sided = np.fromiter((bool(_SIDES.search(text)) for text in self.texts), dtype=bool, count=len(self.texts))
+        self.unspelled: list[str] = []
+        self.ids = self._tokenized(tokenizer, end_token, max_tokens)
         self._embeddings = _embeddings(self.texts, embed, folder)
 
     def captions(self, numbers: Tensor) -> Tensor:
-        """Token ids of texts [S] -> [S, length of the longest]."""
-        ids = self.ids[numbers].long()
+        """Token ids of texts [S] -> int64 [S, length of the longest]."""
+        ids = torch.from_numpy(self.ids[numbers.numpy()].astype(np.int64))
         return ids[:, : int((ids != 0).sum(1).max())].contiguous()
 
     def embeddings(self, numbers: Tensor) -> Tensor:
@@ -56,9 +57,23 @@ class TextTable:
 
     def words(self, number: int) -> tuple[str, ...]:
         """The content words of a text, which its control words are drawn from."""
-        if number not in self._words:
-            self._words[number] = content_words(self.texts[number])
-        return self._words[number]
+        return content_words(self.texts[number])
+
+    def _tokenized(self, tokenizer: Tokenizer, end_token: int, max_tokens: int) -> np.ndarray:
+        small = tokenizer.get_vocab_size() < np.iinfo(np.int16).max
+        ids = np.zeros((len(self.texts), max_tokens), dtype=np.int16 if small else np.int32)
+        unknown = next((i for i in map(tokenizer.token_to_id, ("<unk>", "[UNK]")) if i is not None), None)
+        longest = 1
+        for start in range(0, len(self.texts), _CHUNK):
+            part = self.texts[start : start + _CHUNK]
+            for row, found in enumerate(tokenizer.encode_batch(part, add_special_tokens=False), start=start):
+                own = [token for token, is_text in zip(found.ids, found.attention_mask, strict=True) if is_text]
+                tokens = [*own[: max_tokens - 1], end_token]
+                ids[row, : len(tokens)] = tokens
+                longest = max(longest, len(tokens))
+                if unknown is not None and unknown in tokens:
+                    self.unspelled.append(self.texts[row])
+        return ids[:, :longest]
 
 
 def draw_controls(
@@ -76,11 +91,18 @@ def _embeddings(texts: Sequence[str], embed: Embed, folder: Path | None) -> np.n
     if folder is None:
         return embed(texts).float().cpu().numpy()
     probe = embed(["a probe of the text encoder's weights"]).float().cpu().numpy().round(4)
-    key = sha256("\n".join(texts).encode() + probe.tobytes()).hexdigest()[:16]
-    path = folder / f"embeddings-{key}.npy"
+    digest = sha256(probe.tobytes())
+    for text in texts:
+        digest.update(text.encode() + b"\n")
+    path = folder / f"embeddings-{digest.hexdigest()[:16]}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{path.name}.{os.getpid()}.npy"
-        np.save(temporary, embed(texts).float().cpu().numpy().astype(np.float16))
+        shape = (len(texts), probe.shape[1])
+        array = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
+        for start in range(0, len(texts), _CHUNK):
+            part = texts[start : start + _CHUNK]
+            array[start : start + len(part)] = embed(part).float().cpu().numpy()
+        array.flush()
         temporary.rename(path)
     return np.load(path, mmap_mode="r")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
+import logging
 import signal
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
@@ -17,16 +16,20 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.data import DataLoader
 
 from dynrefer.checkpoint import save_checkpoint
+from dynrefer.datasets.io import too_many
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer
+from dynrefer.training.collate import StepPart
 from dynrefer.training.config import TrainConfig
-from dynrefer.training.logging import RunLog
-from dynrefer.training.objective import Batch, GlobalTexts, Objective
-from dynrefer.training.schedule import AveragedWeights, build_optimiser, rate_factor
+from dynrefer.training.dataset import StepSampler
+from dynrefer.training.objective import Batch, Objective
+from dynrefer.training.optimiser import AveragedWeights, build_optimiser, rate_factor
+from dynrefer.training.run_log import RunLog
 from dynrefer.training.setup import Setup, prepare
-from dynrefer.training.state import load_state, save_state
+from dynrefer.training.state import load_state, owned, save_state
 from dynrefer.training.validation import with_pixels
 from dynrefer.vocabulary import TextBank
 
@@ -58,25 +61,14 @@ def train(
     settings = TrainConfig.from_json(config)
     patience = InitProcessGroupKwargs(timeout=timedelta(days=1))  # others wait while one process fills the cache
     accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True), patience])
-    folder, say = Path(out), accelerator.print
-    with _owned(folder) if accelerator.is_main_process else nullcontext():
+    folder = Path(out)
+    if not accelerator.is_main_process:
+        logging.getLogger("dynrefer").setLevel(logging.ERROR)
+    with owned(folder) if accelerator.is_main_process else nullcontext():
         with accelerator.main_process_first():
-            setup = prepare(settings, Path(data), init, Path(cache) if cache else None, accelerator.device, say)
+            features = Path(cache) if cache else None
+            setup = prepare(settings, Path(data), init, features, accelerator.device, accelerator.num_processes)
         return Trainer(settings, setup, folder, accelerator).run(max_steps)
-
-
-@contextmanager
-def _owned(folder: Path) -> Iterator[None]:
-    """The run's folder, made if need be and locked against a second run. Raises InputError where that fails."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-    except BlockingIOError as error:
-        raise InputError(f"Another process trains in {folder}: wait for it, or choose another --out.") from error
-    except OSError as error:
-        raise InputError(f"The folder {folder} cannot be written to: {error.strerror}.") from error
 
 
 class Trainer:
@@ -102,6 +94,7 @@ class Trainer:
         self.network = accelerator.prepare_model(Objective(self.model))
         self.bank = setup.bank.to(accelerator.device)
         self.stopping = False
+        self.unreadable: dict[str, str] = {}
 
     def run(self, max_steps: int | None = None) -> Path | None:
         """All steps that are left, or up to `max_steps`."""
@@ -109,8 +102,8 @@ class Trainer:
         end = steps if max_steps is None else min(steps, max_steps)
         quiet = not self.accelerator.is_main_process
         with self._signals(), RunLog(self.folder, start, steps, self.config.batch_size, quiet) as log:
-            for step, batches, texts in self._batches(start, end):
-                losses, rate = self._step(step, batches, texts)
+            for step, parts in self._parts(start, end):
+                losses, rate = self._step(step, parts)
                 done = step + 1
                 self.progress = replace(self.progress, step=done)
                 log.losses(done, losses, rate, show=done % self.config.log_every == 0 or done == end)
@@ -122,52 +115,70 @@ class Trainer:
                 if stop:
                     log.say(f"stopped after step {done}; the same command goes on from there")
                     break
-            for reason, count in self.setup.problems.counts.items():
-                log.say(f"{count} skipped: {reason}; {'; '.join(self.setup.problems.examples[reason])}")
+            for image, reason in self._left_out():
+                log.say(f"left out {image}: {reason}")
         return self._finish() if self.progress.step == steps else None
 
-    def _batches(self, start: int, end: int) -> Iterator[tuple[int, list[tuple[Batch, TextBank]], GlobalTexts]]:
-        """Steps with this process's parts of their batches, each prepared while the step before is computed."""
-        source, rank, world = self.setup.source, self.accelerator.process_index, self.accelerator.num_processes
+    def _parts(self, start: int, end: int) -> Iterator[tuple[int, list[StepPart]]]:
+        """Steps with this process's parts of their batches, which the loader prepares ahead."""
+        if start >= end:
+            return
+        own = range(self.accelerator.process_index, self.parts, self.accelerator.num_processes)
+        sampler = StepSampler(range(start, end), self.config.batch_size, own, self.parts)
+        loader = DataLoader(
+            self.setup.dataset, batch_sampler=sampler, collate_fn=self.setup.collate, **self.setup.loading
+        )
+        coming = iter(loader)
+        for step in range(start, end):
+            parts = [next(coming) for _ in own]
+            for part in parts:
+                self._note_unreadable(part)
+            yield step, parts
 
-        def assemble(step: int) -> tuple[list[tuple[Batch, TextBank]], GlobalTexts]:
-            draw = source.draw(step)
-            parts = range(rank, self.parts, world)
-            return [(source.batch(draw, k, self.parts), source.bank(self.bank, draw)) for k in parts], source.texts(
-                draw
-            )
-
-        with ThreadPoolExecutor(1) as pool:
-            coming = pool.submit(assemble, start)
-            for step in range(start, end):
-                batches, texts = coming.result()
-                if step + 1 < end:
-                    coming = pool.submit(assemble, step + 1)
-                yield step, batches, texts
-
-    def _step(
-        self, step: int, batches: list[tuple[Batch, TextBank]], texts: GlobalTexts
-    ) -> tuple[dict[str, Tensor], float]:
+    def _step(self, step: int, parts: Sequence[StepPart]) -> tuple[dict[str, Tensor], float]:
         """One optimiser step: mean losses and the learning rate."""
         device = self.accelerator.device
         factor = rate_factor(step, self.setup.steps, self.config.optimiser.warmup_steps)
         for group in self.optimiser.param_groups:
             group["lr"] = group["base_rate"] * factor
-        everything = GlobalTexts(**{name: value.to(device) for name, value in vars(texts).items()})
+        everything = parts[0].texts.to(device)
         sums: dict[str, Tensor] = {}
         with self._chance(step), self._attention():
-            for number, (batch, bank) in enumerate(batches):
-                last = number == len(batches) - 1
+            for number, part in enumerate(parts):
+                last = number == len(parts) - 1
                 with nullcontext() if last else self.accelerator.no_sync(self.network):
                     with self.autocast():
-                        own = self._taught(with_pixels(batch.to(device), self.model))
-                        losses = self.network(own, bank, self.config.weights, everything)
-                    self.accelerator.backward(losses["total"] / len(batches))
+                        assert part.batch is not None
+                        own = self._taught(with_pixels(part.batch.to(device), self.model))
+                        losses = self.network(own, self._bank(part), self.config.weights, everything)
+                    self.accelerator.backward(losses["total"] / len(parts))
                 for name, value in losses.items():
-                    sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach() / len(batches)
+                    sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach() / len(parts)
         sums["total"] = self.accelerator.reduce(sums["total"], "mean")
         self._update(step, sums["total"])
         return sums, self.config.optimiser.learning_rate * factor
+
+    def _bank(self, part: StepPart) -> TextBank:
+        """The vocabularies with only the tags of this part."""
+        if part.tags is None:
+            return self.bank
+        return replace(self.bank, tags=self.bank.tags[part.tags.to(self.bank.tags.device)])
+
+    def _left_out(self) -> list[tuple[str, str]]:
+        """Photographs that could not be read so far, to train or to validate with, and why."""
+        held_out = self.setup.validation.unreadable if self.setup.validation is not None else {}
+        return list((self.unreadable | held_out).items())
+
+    def _note_unreadable(self, part: StepPart) -> None:
+        """Remember photographs that were passed over. Raises InputError where they are more than 1 % of all."""
+        self.unreadable |= part.unreadable
+        total = len(self.setup.dataset.regions.photographs)
+        if part.batch is None or too_many(len(self.unreadable), total):
+            image, reason = next(iter(self.unreadable.items()))
+            raise InputError(
+                f"{len(self.unreadable)} of {total} photographs cannot be read, more than 1 %; the first is {image} "
+                f"({reason.rstrip('.')}). Put them right, and the same command goes on."
+            )
 
     def _update(self, step: int, total: Tensor) -> None:
         norm = torch.nn.utils.clip_grad_norm_(

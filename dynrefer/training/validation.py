@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
-from dynrefer.data.sample import DESCRIBED
-from dynrefer.evaluation.ranking import attribute_precisions, class_accuracy
+from dynrefer.datasets.io import too_many
+from dynrefer.datasets.sample import DESCRIBED
+from dynrefer.errors import InputError
+from dynrefer.evaluation.metrics import attribute_precisions, class_accuracy
 from dynrefer.model import DynRefer
+from dynrefer.training.collate import stack_views
+from dynrefer.training.dataset import Views, ViewSource
 from dynrefer.training.objective import Batch, represent
 from dynrefer.training.regions import RegionTable
-from dynrefer.training.sampling import area
 from dynrefer.training.texts import TextTable
-from dynrefer.training.views import ViewSource
 from dynrefer.vocabulary import TextBank, best_of_groups
 
 BATCH = 64
@@ -24,43 +28,83 @@ MIN_AREA = 0.005  # of the boxes whose class counts
 FACTORS = {"class_top1": 0.5, "class_mean": 0.5, "attribute_map": 1.0, "caption_loss": -0.1}  # in the sum
 
 
+class PlainViews(Dataset[tuple[int, Views | str]]):
+    """The same views of each region every time, or why its photograph cannot be read."""
+
+    def __init__(self, count: int, views: ViewSource) -> None:
+        self.count, self.views = count, views
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> tuple[int, Views | str]:
+        try:
+            return number, self.views.plain(number)
+        except InputError as error:
+            return number, str(error)
+
+
+@dataclass
+class _Answers:
+    """What the model says of the regions `numbers` [R]: class and attribute scores, and losses of their captions."""
+
+    numbers: list[int] = field(default_factory=list)
+    classes: list[Tensor] = field(default_factory=list)
+    attributes: list[Tensor] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+
+
 class Validation:
-    """Scores a model on the same views of the same samples every time.
+    """Scores a model on the same views of the same samples every time; those that cannot be read do not count.
 
     Args:
         regions, views: of the validation samples.
+        loading: how the DataLoader prepares them.
+
+    Attributes:
+        unreadable: photographs that the last scoring passed over, with the reason.
     """
 
-    def __init__(self, regions: RegionTable, table: TextTable, views: ViewSource, bank: TextBank) -> None:
-        self.regions, self.table, self.views, self.bank = regions, table, views, bank
-        self.known = (regions.category >= 0).numpy() & np.array([area(s) > MIN_AREA for s in regions.samples])
-        self.captions = [_described(numbers, sources) for _, numbers, sources in regions.texts]
+    def __init__(
+        self, regions: RegionTable, table: TextTable, views: ViewSource, bank: TextBank, loading: dict[str, Any]
+    ) -> None:
+        self.regions, self.table, self.bank = regions, table, bank
+        self.dataset, self.loading = PlainViews(len(regions), views), loading
+        self.captions = [_described(regions.texts(number)) for number in range(len(regions))]
+        self.unreadable: dict[str, str] = {}
 
     @torch.inference_mode()
     def __call__(self, model: DynRefer, autocast: torch.autocast) -> dict[str, float]:
-        """`class_top1`, `class_mean`, `attribute_map`, `caption_loss` where samples allow, and as `score` a sum."""
+        """`class_top1`, `class_mean`, `attribute_map`, `caption_loss` where samples allow, and as `score` a sum.
+
+        Raises InputError where more than 1 % of the photographs cannot be read.
+        """
         model.eval()
         device = next(model.parameters()).device
-        bank = self.bank.to(device)
-        classes, attributes, losses = [], [], []
-        for start in range(0, len(self.regions.samples), BATCH):
-            numbers = list(range(start, min(start + BATCH, len(self.regions.samples))))
-            with autocast:
-                queries, summary = self._represent(model, numbers, device)
-                classes.append(model.contrast_logits(queries, bank.classes, summary).float().cpu())
-                templates = model.contrast_logits(queries, bank.attributes, summary).float()
-                attributes.append(best_of_groups(templates, bank.attribute_of, bank.num_attributes).cpu())
-                losses += self._caption_losses(model, numbers, queries, summary)
+        bank, answers = self.bank.to(device), _Answers()
+        self.unreadable = {}
+        for numbers, views, unreadable in DataLoader(self.dataset, BATCH, collate_fn=_collate, **self.loading):
+            self.unreadable |= {str(self.regions.place(number).image): why for number, why in unreadable.items()}
+            if numbers:
+                with autocast:
+                    self._answer(model, bank, numbers, _batch(views).to(device), answers)
         model.train()
-        return self._scores(torch.cat(classes), torch.cat(attributes), losses)
+        total = len(self.regions.photographs)
+        if not answers.numbers or too_many(len(self.unreadable), total):
+            image, reason = next(iter(self.unreadable.items()))
+            raise InputError(
+                f"{len(self.unreadable)} of {total} photographs to validate with cannot be read, over 1 %; the first "
+                f"is {image} ({reason.rstrip('.')}). Put them right, and the same command goes on."
+            )
+        return self._scores(answers)
 
-    def _represent(self, model: DynRefer, numbers: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor | None]:
-        seen = self.views.plain(numbers)
-        empty = torch.zeros(0, dtype=torch.long)
-        batch = Batch(
-            **seen, captions=empty, controls=empty, controls_mask=empty, text=empty, text_id=empty, tags=empty
-        )
-        return represent(model, with_pixels(batch.to(device), model))
+    def _answer(self, model: DynRefer, bank: TextBank, numbers: list[int], batch: Batch, answers: _Answers) -> None:
+        queries, summary, belief = represent(model, with_pixels(batch, model))
+        answers.numbers += numbers
+        answers.classes.append(model.contrast_logits(queries, bank.classes, summary, belief).float().cpu())
+        templates = model.contrast_logits(queries, bank.attributes, summary).float()
+        answers.attributes.append(best_of_groups(templates, bank.attribute_of, bank.num_attributes).cpu())
+        answers.losses += self._caption_losses(model, numbers, queries, summary)
 
     def _caption_losses(
         self, model: DynRefer, numbers: Sequence[int], queries: Tensor, summary: Tensor | None
@@ -75,16 +119,20 @@ class Validation:
         prompt, mask = language.prompt(queries[rows], none, none, sentence)
         return language(prompt, mask, self.table.captions(texts).to(device)).float().tolist()
 
-    def _scores(self, classes: Tensor, attributes: Tensor, losses: Sequence[float]) -> dict[str, float]:
+    def _scores(self, answers: _Answers) -> dict[str, float]:
+        numbers = torch.tensor(answers.numbers)
         scores: dict[str, float] = {}
-        if self.known.any():
-            truth = self.regions.category.numpy()[self.known]
-            scores["class_top1"], scores["class_mean"] = class_accuracy(truth, classes.numpy()[self.known])
-        precisions = attribute_precisions(self.regions.attributes.numpy(), attributes.numpy())
+        truth = self.regions.category(numbers).numpy()
+        known = (truth >= 0) & (np.asarray(self.regions.traits.area)[answers.numbers] > MIN_AREA)
+        if known.any():
+            classes = torch.cat(answers.classes).numpy()[known]
+            scores["class_top1"], scores["class_mean"] = class_accuracy(truth[known], classes)
+        labels = self.regions.attributes(numbers).numpy()
+        precisions = attribute_precisions(labels, torch.cat(answers.attributes).numpy())
         if not np.isnan(precisions).all():
             scores["attribute_map"] = float(np.nanmean(precisions))
-        if losses:
-            scores["caption_loss"] = float(np.mean(losses))
+        if answers.losses:
+            scores["caption_loss"] = float(np.mean(answers.losses))
         return scores | {"score": sum(FACTORS[name] * value for name, value in scores.items())}
 
 
@@ -93,6 +141,19 @@ def with_pixels(batch: Batch, model: DynRefer) -> Batch:
     return batch if batch.pixels is None else replace(batch, pixels=model.normalize(batch.pixels))
 
 
-def _described(numbers: Sequence[int], sources: Sequence[str]) -> int | None:
+def _collate(items: Sequence[tuple[int, Views | str]]) -> tuple[list[int], dict[str, Tensor], dict[int, str]]:
+    """The regions that could be read, their views, and why the others could not."""
+    read = [(number, views) for number, views in items if not isinstance(views, str)]
+    unreadable = {number: reason for number, reason in items if isinstance(reason, str)}
+    return [number for number, _ in read], stack_views([views for _, views in read]) if read else {}, unreadable
+
+
+def _batch(views: dict[str, Tensor]) -> Batch:
+    """A batch of nothing but views."""
+    empty = torch.zeros(0, dtype=torch.long)
+    return Batch(**views, captions=empty, controls=empty, controls_mask=empty, text=empty, text_id=empty, tags=empty)
+
+
+def _described(texts: Sequence[tuple[int, str]]) -> int | None:
     """The first text that says more than a label, or None."""
-    return next((number for number, source in zip(numbers, sources, strict=True) if source in DESCRIBED), None)
+    return next((number for number, source in texts if source in DESCRIBED), None)

@@ -82,15 +82,11 @@ class Handlers:
     def open_kept(self, kept: Any, session: Session) -> Updates:
         """Show what the visitor's browser kept: the photograph, the choices and the box; its table is asked anew."""
         record = read_record(kept.get("record") if isinstance(kept, dict) else None, self.predictor.num_views)
-        if record.example:
-            path, upload = str(EXAMPLES / record.example["file"]), None
-        else:
-            upload = self._sent_again(kept.get("photo"), record.name)
-            path = upload.path
-        photo = open_upload(upload) if upload else Photo.open(path)
+        path = str(EXAMPLES / record.example["file"]) if record.example else self._sent_again(kept.get("photo"))
+        photo = open_upload(Upload(path, record.name))
         regions = [(check_box(box, photo.size), question) for box, question in record.regions]
-        source = file_url(path) if upload else None
-        session.begin(record.name, kept["record"]["example"], source, record.key)
+        example = name_of(record.example) if record.example else None
+        session.begin(record.name, example, None if example else file_url(path), record.key)
         session.choices, session.waiting = record.choices, regions
         box = regions[record.selected][0] if record.selected is not None else None
         return {**self._begun(session, photo, box), **self.choices.choose(record.choices), self.stage.photo: path}
@@ -131,7 +127,7 @@ class Handlers:
     @in_words
     def arrange_sliders(self, mode: object, num_views: object, session: Session) -> Updates:
         """Show one slider a view in manual mode, starting at the views that the last answer took."""
-        asked = {} if mode == "manual" else {"mode": mode}
+        asked: dict[str, object] = {} if mode == "manual" else {"mode": mode}
         count = self._checked({"num_views": num_views, **asked}).num_views or 1
         taken = session.album.current.result.taken if session.album.current else ()
         updates: Updates = {self.choices.sliders_row: gr.update(visible=mode == "manual")}
@@ -213,11 +209,11 @@ class Handlers:
     def _checked(self, options: object, **more: Any) -> Question:
         return Question.checked(options, max_views=self.predictor.num_views, max_classes=MOST_NAMES, **more)
 
-    def _sent_again(self, photo: Any, name: str) -> Upload:
-        """The file that the browser sent; Gradio has checked that it lies in its upload folder."""
+    def _sent_again(self, photo: Any) -> str:
+        """The path of the file that the browser sent; Gradio has checked that it lies in its upload folder."""
         if not isinstance(photo, dict) or photo.get("meta") != {"_type": "gradio.FileData"}:
             raise InputError("this browser kept no photograph that can be brought back; please choose it again")
-        return Upload(str(photo["path"]), name)
+        return str(photo["path"])
 
 
 def open_upload(upload: Upload) -> Photo:

@@ -81,7 +81,7 @@ class Choices:
     def choose(self, question: Question) -> Updates:
         """Updates that choose what `question` asks for, and for the rest what the page begins with."""
         steps = question.coefficients
-        chosen = {
+        chosen: Updates = {
             self.mode: "manual" if steps else question.mode,
             self.num_views: len(steps) if steps else question.num_views,
             self.classes: ", ".join(question.classes or ()),

@@ -41,6 +41,7 @@ class Example(TypedDict):
     box: list[float]
     title: str
     about: str
+    names: list[str]  # right for it, best first
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,8 @@ class LooksHandlers:
             asked = looking(question, coefficients=(0.0, t), top_classes=None, tag_threshold=1.0)
             result = self.main.refer(photo, box, question=asked)
             view = max(result.views, key=lambda view: view.t)
-            steps.append((t, *thumbnails(photo, [view.box]), result))
+            (picture,) = thumbnails(photo, [view.box])
+            steps.append((t, picture, result))
             yield {self.sweep.result: _swept(steps)}
         yield self.stop_sweep()
 

@@ -16,6 +16,8 @@ from mcp.client.streamable_http import streamable_http_client
 
 from dynrefer.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 ADDRESS = "http://127.0.0.1:7860"
@@ -37,7 +39,7 @@ def test_python_example_prints_a_caption_and_a_class_of_the_list() -> None:
 
 
 def test_command_line_example_prints_json() -> None:
-    command = block("sh", "dynrefer refer assets").strip().replace("python", sys.executable, 1)
+    command = block("sh", "dynrefer refer assets").splitlines()[0].replace("python", sys.executable, 1)
     (entry,) = json.loads(run("bash", "-c", command))
     assert entry["box"] == [258, 148, 594, 658]
 

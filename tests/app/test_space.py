@@ -4,7 +4,10 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from gradio_client import Client, handle_file
+
+pytestmark = pytest.mark.slow
 
 
 def test_published_app_answers_about_its_own_example(space: Path, app_url: str) -> None:

@@ -24,6 +24,6 @@ def find_chromium() -> str | None:
     return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
 
-def launch_chromium(playwright: Playwright, path: str) -> Browser:
-    """Start the Chromium at `path` without a window."""
-    return playwright.chromium.launch(executable_path=path, args=OPTIONS)
+def launch_chromium(playwright: Playwright, path: str, patience_s: float) -> Browser:
+    """Start the Chromium at `path` without a window, within `patience_s` seconds."""
+    return playwright.chromium.launch(executable_path=path, args=OPTIONS, timeout=1000 * patience_s)

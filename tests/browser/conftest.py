@@ -14,10 +14,9 @@ from dynrefer.photo import Photo
 from dynrefer.question import Question
 from dynrefer.ui import build_page, launch_options
 from tests.browser.chromium import find_chromium, launch_chromium
-from tests.browser.visitor import MARK, App, Asked, settle
+from tests.browser.visitor import MARK, PATIENCE_S, App, Asked, settle
 
 EMBEDDED = Path(__file__).parents[2] / "checkpoints" / "dynrefer-mini"
-PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="session")
@@ -50,9 +49,9 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("CI") == "true":
             pytest.fail("Chromium is missing; install the package chromium, or name it by CHROMIUM=/path/to/it")
         pytest.skip("Chromium is missing (package chromium, or CHROMIUM=/path/to/it)")
-    expect.set_options(timeout=PATIENCE_MS)
+    expect.set_options(timeout=1000 * PATIENCE_S)
     with sync_playwright() as playwright:
-        browser = launch_chromium(playwright, path)
+        browser = launch_chromium(playwright, path, PATIENCE_S)
         yield browser
         browser.close()
 
@@ -79,7 +78,7 @@ def visit(browser: Browser, app: App) -> Iterator[Callable[..., Page]]:
     def open_page(width: int = 1280, height: int = 800, query: str = "", **options: Any) -> Page:
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
-        context.set_default_timeout(PATIENCE_MS)
+        context.set_default_timeout(1000 * PATIENCE_S)
         context.on("console", watch_console)
         context.on("weberror", lambda error: complaints.append(f"page error: {error.error}"))
         context.on("request", watch_request)

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.visitor import (
+    PATIENCE_S,
     App,
     Corners,
     MakePhoto,
@@ -21,8 +22,6 @@ from tests.browser.visitor import (
 )
 
 pytestmark = pytest.mark.browser
-
-PATIENCE_S = 60
 
 
 def asked_box(page: Page, app: App, size: tuple[int, int]) -> list[float]:

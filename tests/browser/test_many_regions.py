@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.visitor import App, MakePhoto, Visit, choose_example, open_tab, rows, settle, upload
+from tests.browser.visitor import PATIENCE_S, App, MakePhoto, Visit, choose_example, open_tab, rows, settle, upload
 
 pytestmark = pytest.mark.browser
 
-PATIENCE_S = 60
 BOXES = [[10, 10, 200, 200], [100, 50, 300, 350], [20, 220, 380, 390]]
 
 

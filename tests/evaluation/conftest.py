@@ -1,12 +1,16 @@
-"""A data set of four photographs in COCO's and OVAD's formats, small enough to ask a tiny model about."""
+"""A data set of four photographs in COCO's and OVAD's formats, small enough to ask a tiny model about; one METEOR."""
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from dynrefer.evaluation.meteor import Meteor
 
 SIZE = (120, 90)
 # photograph -> boxes as (class, x, y, width, height, labels of "color:red", "color:blue", "size:big/large")
@@ -24,6 +28,18 @@ CAPTIONS = {
 }
 CLASSES = ("person", "dog", "cat", "car", "cup")
 ATTRIBUTES = (("color:red", "color", "head"), ("color:blue", "color", "tail"), ("size:big/large", "size", "medium"))
+
+
+@pytest.fixture(scope="session")
+def meteor() -> Iterator[Meteor]:
+    """METEOR's Java, started once for all tests and in surroundings that would write "0,5"."""
+    if shutil.which("java") is None:
+        pytest.skip("METEOR and its tokenizer need Java")
+    with pytest.MonkeyPatch.context() as surroundings, Meteor() as running:
+        surroundings.setenv("LC_ALL", "de_DE.UTF-8")
+        surroundings.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=de -Duser.country=DE")
+        running.score(["a dog"], [["a dog"]])
+        yield running
 
 
 def write(file: Path, content: Any) -> None:

@@ -62,3 +62,18 @@ def test_a_metrics_file_of_something_else_is_named(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text('{"accuracy": 1}')
     with pytest.raises(InputError, match="not a metrics file"):
         report([tmp_path])
+
+
+def test_runs_of_one_folder_name_both_have_their_rows(tmp_path: Path) -> None:
+    figure = Figure("mini val, true boxes", "accuracy", 80.0, 10)
+    folders = []
+    for parent in ("first", "second"):
+        (tmp_path / parent).mkdir()
+        folders.append(finished_run(tmp_path / parent / "recognition", "recognition", figure))
+    assert [row["Run"] for row in cells(report(folders))] == [str(folder) for folder in folders]
+
+
+def test_a_spread_stands_behind_its_figure(tmp_path: Path) -> None:
+    figure = Figure("mini val; 2 views, random", "CIDEr", 40.0, 10, spread=0.62)
+    (row,) = cells(report([finished_run(tmp_path / "mine", "captions", figure)]))
+    assert row["Ours"] == "40.0 ± 0.6"

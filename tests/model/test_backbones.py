@@ -12,9 +12,10 @@ from tests.model.test_beam_search import own, tiny_t5
 
 @pytest.mark.parametrize("gated", [False, True])
 def test_t5_gives_logits_and_gradients_of_transformers(gated: bool) -> None:
-    theirs = tiny_t5(0, gated)
-    ours = own(theirs, gated)
-    prompt, mask = torch.randn(2, 40, 16), torch.ones(2, 40, dtype=torch.long)  # distances beyond the near buckets
+    theirs = tiny_t5(0, gated).double()
+    ours = own(theirs, gated).double()
+    prompt = torch.randn(2, 40, 16, dtype=torch.float64)
+    mask = torch.ones(2, 40, dtype=torch.long)  # distances beyond the near buckets
     mask[1, 30:] = 0
     labels = torch.randint(2, 30, (2, 25))
     expected = theirs(inputs_embeds=prompt, attention_mask=mask, labels=labels).logits
@@ -27,7 +28,7 @@ def test_t5_gives_logits_and_gradients_of_transformers(gated: bool) -> None:
         named["shared.weight"] += named.pop("lm_head.weight")
     for name, gradient in named.items():
         expected = theirs.get_parameter(name).grad
-        torch.testing.assert_close(gradient, expected, rtol=0, atol=float(2e-3 * expected.abs().max()))
+        torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-5)  # its softmax is single
 
 
 def test_t5_drops_out_in_training_only() -> None:

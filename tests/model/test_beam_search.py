@@ -122,8 +122,94 @@ def test_one_token_at_a_time_gives_the_logits_of_all_at_once() -> None:
     decoder = StaticDecoder(own(t5, gated=False), regions=2, beams=1, prompt=6, length=4)
     decoder.remember(encoded, mask)
     for position in range(4):
-        step = decoder.step(tokens[:, position], torch.tensor([position]))
+        step = decoder.step(tokens[:, position], torch.tensor([position]), tokens[:, : position + 1])
         torch.testing.assert_close(step, whole[:, position], rtol=1e-4, atol=1e-4)
+
+
+TOLD = [7, 12, 9]
+
+
+@torch.no_grad()
+def search(
+    beams: int, told: list[list[int]] | None = None, begins: torch.Tensor | None = None
+) -> tuple[list[list[int]], list[float]]:
+    """Tokens after the start, and scores, of three regions whose beginnings are told."""
+    t5, length = own(tiny_t5(1, gated=True), gated=True), 9
+    generator = torch.Generator().manual_seed(8)
+    prompt, mask = torch.randn(3, 7, 16, generator=generator), torch.ones(3, 7, dtype=torch.long)
+    rows = None if told is None else torch.tensor([[*row, *[0] * (length - len(row))] for row in told])
+    options, encoded = Generation(beams, length, 1.0, 1.1), t5.encode(prompt, mask)
+    if beams == 1:
+        found = greedy_search(t5, options, encoded, mask, rows, begins=begins)
+    else:
+        found = BeamSearch(t5, options, 3, 7, begins=begins).run(encoded, mask, rows)
+    return [row[1:] for row in found[0].tolist()], found[1].tolist()
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_sentence_begins_with_what_is_told(beams: int) -> None:
+    found, found_scores = search(beams, [TOLD, [20], [5, 5, 5, 5, 5, 5, 5, 5]])
+    assert found[0][:3] == TOLD
+    assert found[1][0] == 20
+    assert found[2][:8] == [5] * 8
+    assert all(-1e6 < score < 0 for score in found_scores)  # the words that were ruled out are in no sentence
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_the_piece_behind_what_is_told_begins_a_word(beams: int) -> None:
+    free = search(beams, [TOLD, TOLD, TOLD])[0]
+    begins = torch.ones(30, dtype=torch.bool)
+    begins[[row[3] for row in free]] = False  # what came behind it only goes on with a word
+    held = search(beams, [TOLD, TOLD, TOLD], begins)[0]
+    assert all(row[:3] == TOLD and begins[row[3]] for row in held)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_region_without_beginning_is_searched_as_if_nothing_was_told(beams: int) -> None:
+    plain, plain_scores = search(beams)
+    begins = torch.zeros(30, dtype=torch.bool)
+    begins[END] = True
+    found, found_scores = search(beams, [[], TOLD, []], begins)
+    assert found[1][:3] == TOLD
+    for row in (0, 2):
+        assert found[row] == plain[row]
+        assert found_scores[row] == pytest.approx(plain_scores[row], rel=1e-5)
+
+
+def gate(bias: float) -> torch.nn.Linear:
+    made = torch.nn.Linear(16, 1)
+    torch.nn.init.normal_(made.weight, std=0.5, generator=torch.Generator().manual_seed(9))
+    torch.nn.init.constant_(made.bias, bias)
+    return made
+
+
+@torch.inference_mode()
+def test_the_gate_lifts_words_to_copy_alone_and_all_of_a_region_alike() -> None:
+    t5 = own(tiny_t5(1, gated=True), gated=True)
+    encoded, mask = torch.randn(2, 6, 16), torch.ones(2, 6, dtype=torch.long)
+    copied = torch.zeros(2, 30)
+    copied[0, [4, 11]] = copied[1, 25] = 1
+    logits = []
+    for copy_gate in (None, gate(0.7)):
+        decoder = StaticDecoder(t5, 2, 1, 6, 4, copy_gate)
+        decoder.remember(encoded, mask, None if copy_gate is None else copied)
+        logits.append(decoder.step(torch.tensor([0, 0]), torch.tensor([0])))
+    rise = logits[1] - logits[0]
+    torch.testing.assert_close(rise[copied == 0], torch.zeros(57), rtol=0, atol=1e-5)
+    assert rise[0, 4] == pytest.approx(float(rise[0, 11]), rel=1e-4)
+    assert (rise[copied == 1].abs() > 1e-3).all()
+
+
+@torch.inference_mode()
+def test_a_search_used_again_copies_nothing_of_the_question_before() -> None:
+    t5 = own(tiny_t5(1, gated=True), gated=True)
+    encoded, mask = torch.randn(1, 6, 16), torch.ones(1, 6, dtype=torch.long)
+    copied = torch.zeros(1, 30)
+    copied[0, 11] = 1
+    fresh = BeamSearch(t5, Generation(3, 6), 1, 6, copy_gate=gate(60.0)).run(encoded, mask)
+    again = BeamSearch(t5, Generation(3, 6), 1, 6, copy_gate=gate(60.0))
+    assert again.run(encoded, mask, copied=copied)[0].tolist() != fresh[0].tolist()
+    assert again.run(encoded, mask)[0].tolist() == fresh[0].tolist()
 
 
 def test_nothing_is_recorded_without_a_gpu_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:

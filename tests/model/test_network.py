@@ -10,13 +10,19 @@ from torch import Tensor
 
 from dynrefer.model import DynRefer, ModelConfig
 from dynrefer.model.config import Generation
-from dynrefer.training.losses import LossWeights
+from dynrefer.training.config import LossWeights
 from dynrefer.training.objective import Batch, compute_losses
 from dynrefer.vocabulary import TextBank
 from tests.official import tiny_official
 from tests.tiny import TINY
 
-CONFIGS = {"tiny": TINY, "tiny-official": tiny_official.CONFIG}
+BELIEVING = replace(
+    TINY,
+    encoder=replace(TINY.encoder, belief=True),
+    decoder=replace(TINY.decoder, shortlist=3),
+    language=replace(TINY.language, copy_controls=True),
+)
+CONFIGS = {"tiny": TINY, "tiny-believing": BELIEVING, "tiny-official": tiny_official.CONFIG}
 EVERY_LOSS = LossWeights(attribute=1, category=1, sentence=1, text_only=1)
 PAPERS_LOSSES = LossWeights()
 
@@ -27,6 +33,10 @@ def network(config: ModelConfig) -> DynRefer:
     model = DynRefer(config)
     assert model.text_encoder is not None and model.align.deform is not None
     torch.nn.init.normal_(model.align.deform.offset_mask.weight, std=0.3)
+    if model.classifier_names is not None:
+        torch.nn.init.normal_(model.classifier_names.embeddings, std=0.1)
+        for decoder in (model.tagging, model.contrast):
+            torch.nn.init.ones_(decoder.belief_weights)
     model.language.tokenizer = model.text_encoder.tokenizer = tiny_official.words()
     return model.eval()
 
@@ -40,16 +50,23 @@ def regions(model: DynRefer, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """Random tokens [S * V, T, C], boxes [S * V, 4] and geometry [S, 6]."""
     config = model.config
     views = count * config.num_views
-    length = config.encoder.global_tokens + sum(side * side for side in config.encoder.grids)
+    length = config.encoder.global_tokens + config.encoder.belief_tokens + sum(s * s for s in config.encoder.grids)
     generator = torch.Generator().manual_seed(4)
     tokens = torch.randn(views, length, config.encoder.width, generator=generator)
+    first, believed = config.encoder.global_tokens, config.encoder.belief_tokens
+    if believed:  # probabilities
+        tokens[:, first : first + believed] = (
+            tokens[:, first : first + believed].flatten(1).softmax(1).unflatten(1, (believed, -1))
+        )
     corners = 100 * torch.rand(views, 2, generator=generator)
     sizes = 10 + 110 * torch.rand(views, 2, generator=generator)
     return tokens, torch.cat([corners, corners + sizes], 1), torch.rand(count, 6, generator=generator)
 
 
-def represent(model: DynRefer, tokens: Tensor, boxes: Tensor, geometry: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Queries and summary of the regions."""
+def represent(
+    model: DynRefer, tokens: Tensor, boxes: Tensor, geometry: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Queries, summary and belief of the regions."""
     return model.represent(model.align.cut(tokens, boxes), geometry)
 
 
@@ -58,12 +75,12 @@ def answers(model: DynRefer, tokens: Tensor, boxes: Tensor, geometry: Tensor) ->
     """Everything but the caption that a question of these views is answered with."""
     texts = torch.randn(5, model.config.text_encoder.width, generator=torch.Generator().manual_seed(5))
     fused = model.align(model.align.cut(tokens, boxes), geometry)
-    queries, summary, _ = represent(model, tokens, boxes, geometry)
+    queries, summary, belief = represent(model, tokens, boxes, geometry)
     return {
         "fused": fused,
         "queries": queries,
-        "tags": model.tag_logits(queries, texts, summary),
-        "contrast": model.contrast_logits(queries, texts, summary),
+        "tags": model.tag_logits(queries, texts, summary, belief),
+        "contrast": model.contrast_logits(queries, model.contrast_texts(texts), summary, belief),
         "projected": model.language.project(queries),
     }
 
@@ -112,20 +129,38 @@ def test_the_encoder_gives_global_tokens_and_one_token_a_cell(model: DynRefer) -
     config = model.config.encoder
     pixels = torch.randint(0, 256, (2, 224, 224, 3), dtype=torch.uint8)
     tokens = model.encode(model.normalize(pixels))
-    length = config.global_tokens + sum(side * side for side in config.grids)
+    length = config.global_tokens + config.belief_tokens + sum(side * side for side in config.grids)
     assert tokens.shape == (2, length, config.width)
     single = model.encode(model.normalize(pixels[1:]))
     torch.testing.assert_close(tokens[1:], single, rtol=1e-3, atol=1e-4)
 
 
 @torch.no_grad()
-def test_each_text_is_scored_on_its_own(model: DynRefer) -> None:
+def test_each_decoded_text_is_scored_on_its_own(model: DynRefer) -> None:
     tokens, boxes, geometry = regions(model, 1)
-    queries, summary, _ = represent(model, tokens, boxes, geometry)
+    queries, summary, belief = represent(model, tokens, boxes, geometry)
     texts = torch.randn(6, model.config.text_encoder.width)
     order = torch.tensor([4, 1])
-    for score in (model.tag_logits, model.contrast_logits):
-        torch.testing.assert_close(score(queries, texts, summary)[:, order], score(queries, texts[order], summary))
+    for decoder, prepare in ((model.tagging, model.tag_texts), (model.contrast, model.contrast_texts)):
+        all_texts, two = (
+            decoder(queries, prepare(some), summary, belief, decode_all=True) for some in (texts, texts[order])
+        )
+        torch.testing.assert_close(all_texts[:, order], two)
+
+
+@torch.no_grad()
+def test_the_classifiers_belief_of_the_closest_looks_reaches_tags_and_classes() -> None:
+    model = network(BELIEVING)
+    tokens, boxes, geometry = regions(model, 1)
+    first, count, views = BELIEVING.encoder.global_tokens, BELIEVING.encoder.belief_tokens, BELIEVING.num_views
+    plain = answers(model, tokens, boxes, geometry)
+    for view in range(views):
+        other = tokens.clone()
+        other[view, first : first + count] = 0
+        changed = answers(model, other, boxes, geometry)
+        torch.testing.assert_close(changed["queries"], plain["queries"])  # the network behind it does not see it
+        for name in ("tags", "contrast"):
+            assert torch.equal(changed[name], plain[name]) == (view == 2), (view, name)
 
 
 @torch.no_grad()
@@ -136,8 +171,9 @@ def test_the_caption_depends_on_the_region_and_on_the_control_words(model: DynRe
     sentence = language.sentence(summary) if summary is not None else None
 
     def scores(controls: list[str]) -> list[float]:
-        prompt, mask = language.prompt(queries, *language.tokenize(controls), sentence)
-        return language.generate(prompt, mask, Generation(num_beams=2, max_new_tokens=5))[1]
+        ids, controls_mask = language.tokenize(controls)
+        prompt, mask = language.prompt(queries, ids, controls_mask, sentence)
+        return language.generate(prompt, mask, Generation(num_beams=2, max_new_tokens=5), ids)[1]
 
     plain = scores(["", ""])
     assert plain[0] != plain[1]

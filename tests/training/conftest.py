@@ -12,11 +12,10 @@ import torch
 from PIL import Image
 
 from dynrefer.checkpoint import load_checkpoint
-from dynrefer.data.loader import write_samples
-from dynrefer.data.sample import RegionText, Sample
-from dynrefer.training import train
-from dynrefer.training.cache_files import CacheSettings
-from dynrefer.training.feature_cache import build_cache
+from dynrefer.datasets.io import write_samples
+from dynrefer.datasets.sample import RegionText, Sample
+from dynrefer.training.cache import CacheSettings, build_cache
+from dynrefer.training.trainer import train
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
 NAMES = ("dog", "cat", "car", "cup")
@@ -45,6 +44,7 @@ def make_sample(folder: Path, number: int, split: str) -> Sample:
         attributes=(int(colour == "red"), int(colour == "blue"), -1),
         class_name=name,
         complete=True,
+        photo=path.name,
     )
 
 

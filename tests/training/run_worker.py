@@ -1,6 +1,7 @@
-"""Runs of a subprocess: killed at a given point, stopped by a signal, or one step whose gradients are written down.
+"""Runs of a subprocess: killed at a given step, or one step whose gradients are written down.
 
-python run_worker.py ACTION POINT CONFIG DATA OUT CACHE
+python run_worker.py kill STEP CONFIG DATA OUT CACHE
+python run_worker.py gradients - CONFIG DATA OUT CACHE
 """
 
 from __future__ import annotations
@@ -14,49 +15,28 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-import dynrefer.training.state as state
-import dynrefer.training.trainer as trainer
+from dynrefer.training import trainer
 from dynrefer.training.config import TrainConfig
 from dynrefer.training.setup import prepare
 
 
-def end_at(point: str, number: int) -> None:
-    """Send `number` to this process when the run reaches `point`: "step K", "state K" (half written) or "best"."""
-    place, _, count = point.partition(" ")
-    step, sync, save = trainer.Trainer._step, state._sync, trainer.save_checkpoint
-    left = [int(count or 1)]
+def kill_at(number: int) -> None:
+    """Kill this process as the run begins its step `number`, counted from 0."""
+    step = trainer.Trainer._step
 
-    def reached() -> None:
-        left[0] -= 1
-        if left[0] == 0:
-            os.kill(os.getpid(), number)
+    def stepping(self: trainer.Trainer, at: int, *given: object) -> object:
+        if at == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(self, at, *given)  # type: ignore[arg-type]
 
-    def stepping(self: trainer.Trainer, *given: object) -> object:
-        reached()
-        return step(self, *given)  # type: ignore[arg-type]
-
-    def syncing(path: Path) -> None:
-        reached()
-        sync(path)
-
-    def saving(*given: object) -> object:
-        saved = save(*given)  # type: ignore[arg-type]
-        reached()
-        return saved
-
-    if place == "step":
-        trainer.Trainer._step = stepping  # type: ignore[method-assign, assignment]
-    elif place == "state":
-        state._sync = syncing
-    else:
-        trainer.save_checkpoint = saving  # type: ignore[assignment]
+    trainer.Trainer._step = stepping  # type: ignore[method-assign, assignment]
 
 
 def write_gradients(config: str, data: str, out: str, cache: str) -> None:
     """One step on however many processes there are: global loss and gradients into `out`."""
     accelerator = Accelerator(cpu=True)
     settings = TrainConfig.from_json(config)
-    setup = prepare(settings, Path(data), None, Path(cache), accelerator.device, print)
+    setup = prepare(settings, Path(data), None, Path(cache), accelerator.device, accelerator.num_processes)
 
     class Recorder(trainer.Trainer):
         def _update(self, step: int, total: Tensor) -> None:
@@ -76,5 +56,5 @@ if __name__ == "__main__":
     if action == "gradients":
         write_gradients(*paths)
     else:
-        end_at(where, signal.SIGKILL if action == "kill" else signal.SIGTERM)
+        kill_at(int(where))
         trainer.train(*paths[:3], cache=paths[3])

@@ -8,22 +8,28 @@ from pathlib import Path
 import pytest
 import torch
 
-from dynrefer.training.config import TrainConfig
-from dynrefer.training.losses import LossWeights
-from dynrefer.training.objective import compute_losses
+from dynrefer.training.config import LossWeights, TrainConfig
+from dynrefer.training.losses import name_loss
+from dynrefer.training.objective import Batch, compute_losses
 from dynrefer.training.setup import Setup, prepare
 
 
 @pytest.fixture
 def setup(config: Path, data: Path, features: Path) -> Setup:
-    prepared = prepare(TrainConfig.from_json(config), data, None, features, torch.device("cpu"), print)
+    prepared = prepare(TrainConfig.from_json(config), data, None, features, torch.device("cpu"))
     prepared.model.eval()
     return prepared
 
 
+def batch_of(setup: Setup) -> Batch:
+    batch = setup.collate([setup.dataset[0, place] for place in range(4)]).batch
+    assert batch is not None
+    return batch
+
+
 def contrast(setup: Setup, category: int, names_class: bool) -> float:
     """The contrast's loss when all regions of a batch are said to be of one category."""
-    batch = setup.source.batch(setup.source.draw(0))
+    batch = batch_of(setup)
     count = len(batch.text_id)
     batch = replace(
         batch,
@@ -43,7 +49,23 @@ def test_names_of_unknown_classes_are_true_of_their_own_region_only(setup: Setup
 
 
 def test_only_losses_with_a_weight_are_computed(setup: Setup) -> None:
-    batch = setup.source.batch(setup.source.draw(0))
+    batch = batch_of(setup)
     losses = compute_losses(setup.model, batch, setup.bank, LossWeights(caption=0, tag=1, contrast=0))
     assert set(losses) == {"tag", "total"}
     assert losses["total"] == losses["tag"]
+
+
+def test_each_name_is_judged_by_itself_and_unknown_ones_are_not() -> None:
+    logits = torch.tensor([[2.0, -3.0, 9.0], [5.0, 5.0, 5.0]])
+    labels = torch.tensor([[1, 0, -1], [-1, -1, -1]])
+    expected = torch.nn.functional.softplus(torch.tensor([-2.0, -3.0])).sum()
+    assert torch.isclose(name_loss(logits, labels), expected)
+
+
+def test_names_have_a_loss_of_their_own(setup: Setup) -> None:
+    batch = batch_of(setup)
+    batch = replace(batch, names=torch.nn.functional.one_hot(batch.category, 4))
+    weights = LossWeights(caption=0, tag=0, contrast=0, name=2.0)
+    losses = compute_losses(setup.model, batch, setup.bank, weights)
+    assert set(losses) == {"name", "total"}
+    assert torch.isfinite(losses["name"]) and losses["name"] > 0

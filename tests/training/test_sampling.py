@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from dynrefer.data.sample import RegionText, Sample
-from dynrefer.training.sampling import SamplingConfig, choose_samples, sample_weights
+from dynrefer.datasets.sample import RegionText, Sample
+from dynrefer.training.config import SamplingConfig
+from dynrefer.training.sampling import Traits, choose_samples, sample_weights
 
 
 def plain(samples: list[Sample], number: int, **changes: object) -> Sample:
@@ -20,32 +21,39 @@ def plain(samples: list[Sample], number: int, **changes: object) -> Sample:
 def test_small_boxes_with_nothing_but_a_class_are_left_out(samples: list[Sample]) -> None:
     tiny = plain(samples, 1, box=(0.0, 0.0, 2.0, 2.0))
     told = replace(tiny, sample_id="told", texts=samples[1].texts)
-    assert choose_samples([tiny, told], SamplingConfig(min_area=0.01)) == [told]
+    assert list(choose_samples([tiny, told], SamplingConfig(min_area=0.01))) == [told]
 
 
 def test_classes_are_capped_the_same_way_every_time(samples: list[Sample]) -> None:
     many = [plain(samples, n) for n in range(20)]
-    chosen = choose_samples(many, SamplingConfig(max_class_only=5))
+    chosen = list(choose_samples(many, SamplingConfig(max_class_only=5)))
     assert len(chosen) == 5
-    assert chosen == choose_samples(many[::-1], SamplingConfig(max_class_only=5))[::-1]
+    assert chosen == list(choose_samples(many[::-1], SamplingConfig(max_class_only=5)))[::-1]
 
 
 def test_rare_classes_are_drawn_more_often(samples: list[Sample]) -> None:
     rare = replace(plain(samples, 99), class_name="cat")
-    weights = sample_weights([plain(samples, n) for n in range(4)] + [rare], SamplingConfig(class_power=-0.5))
+    weights = sample_weights(
+        Traits.of([plain(samples, n) for n in range(4)] + [rare]), SamplingConfig(class_power=-0.5)
+    )
     assert weights.sum() == pytest.approx(1)
     assert weights[-1] / weights[0] == pytest.approx(2)
 
 
 def test_whole_images_get_their_share(samples: list[Sample]) -> None:
     whole = replace(plain(samples, 7), class_name=None, texts=(RegionText("a street", "whole"),))
-    weights = sample_weights([*samples, whole], SamplingConfig(whole_images=0.25))
+    weights = sample_weights(Traits.of([*samples, whole]), SamplingConfig(whole_images=0.25))
     assert weights[-1] == pytest.approx(0.25)
 
 
 def test_regions_without_a_class_get_their_share_beside_whole_images(samples: list[Sample]) -> None:
     whole = replace(plain(samples, 7), class_name=None, texts=(RegionText("a street", "whole"),))
     sky = replace(plain(samples, 8), class_name=None, texts=(RegionText("a blue sky", "described"),))
-    weights = sample_weights([*samples, sky, whole], SamplingConfig(whole_images=0.2, classless=0.25))
+    weights = sample_weights(Traits.of([*samples, sky, whole]), SamplingConfig(whole_images=0.2, classless=0.25))
     assert weights[-1] == pytest.approx(0.2)
     assert weights[-2] == pytest.approx(0.8 * 0.25)
+
+
+def test_samples_pass_one_by_one_where_none_is_left_out(samples: list[Sample]) -> None:
+    passing = choose_samples(iter(samples), SamplingConfig())
+    assert next(iter(passing)) is samples[0]

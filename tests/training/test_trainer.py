@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
+from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 from torch import Tensor
 
 from dynrefer.checkpoint import load_checkpoint, save_checkpoint
-from dynrefer.data.loader import read_samples, write_samples
-from dynrefer.data.sample import Sample
+from dynrefer.datasets.io import read_samples, write_samples
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
-from dynrefer.training import train
+from dynrefer.training import state
+from dynrefer.training.trainer import Trainer, train
 from tests.tiny import tiny_model, tiny_vocabulary
 from tests.training.conftest import write_data
+from tests.training.run_worker import write_gradients
+
+pytestmark = pytest.mark.slow
 
 WORKER = Path(__file__).with_name("run_worker.py")
 Write = Callable[..., Path]
+PATIENCE = 900  # seconds for a process that only has to start: others may keep the machine busy
 
 
 @pytest.fixture
@@ -52,10 +60,27 @@ def one_thread() -> Any:
     torch.set_num_threads(threads)
 
 
-def worker(*given: object, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *launcher, str(WORKER), *map(str, given)]
-    environment = os.environ | {"PYTHONPATH": str(WORKER.parents[2]), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
+def started(*given: object, **environment: str) -> subprocess.Popen[str]:
+    """`run_worker.py` as a process of its own."""
+    named = os.environ | {"PYTHONPATH": str(WORKER.parents[2]), "OMP_NUM_THREADS": "1"} | environment
+    command = [sys.executable, str(WORKER), *map(str, given)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=named)
+
+
+def ended(*processes: subprocess.Popen[str]) -> list[tuple[int, str]]:
+    """Exit code and errors of each; none outlives this call."""
+    try:
+        errors = [process.communicate(timeout=PATIENCE)[1] for process in processes]
+        return [(process.returncode, said) for process, said in zip(processes, errors, strict=True)]
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def final_state(out: Path) -> dict[str, Tensor]:
@@ -74,28 +99,105 @@ def test_a_run_leaves_checkpoints_that_load(undisturbed: Path) -> None:
     assert any((undisturbed / "curves").iterdir())
 
 
-@pytest.mark.parametrize("point", ["step 4", "state 3", "best"])
-def test_a_killed_run_ends_with_the_same_weights(
-    point: str, undisturbed: Path, config: Path, data: Path, features: Path, tmp_path: Path
-) -> None:
-    killed = worker("kill", point, config, data, tmp_path / "run", features)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
-    train(config, data, tmp_path / "run", cache=features)
-    assert_same(final_state(tmp_path / "run"), final_state(undisturbed))
+def assert_ends_as(undisturbed: Path, run: Path) -> None:
+    assert_same(final_state(run), final_state(undisturbed))
     for name in ("best", "last"):
         file = Path(name) / "model.safetensors"
-        assert_same(load_file(tmp_path / "run" / file), load_file(undisturbed / file))
+        assert_same(load_file(run / file), load_file(undisturbed / file))
+
+
+def test_a_killed_run_ends_with_the_same_weights(
+    undisturbed: Path, config: Path, data: Path, features: Path, tmp_path: Path
+) -> None:
+    ((code, errors),) = ended(started("kill", 3, config, data, tmp_path / "run", features))
+    assert code == -signal.SIGKILL, errors[-2000:]
+    train(config, data, tmp_path / "run", cache=features)
+    assert_ends_as(undisturbed, tmp_path / "run")
+
+
+class Killed(BaseException):
+    """As sudden as an exception can be."""
+
+
+@pytest.mark.parametrize(
+    ("place", "call"),
+    [("dynrefer.training.state.save_file", 3), ("dynrefer.training.trainer.save_checkpoint", 1)],
+    ids=["state half written", "best just written"],
+)
+def test_a_run_that_broke_while_writing_ends_with_the_same_weights(
+    place: str,
+    call: int,
+    undisturbed: Path,
+    config: Path,
+    data: Path,
+    features: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module, _, name = place.rpartition(".")
+    write, calls = getattr(import_module(module), name), count(1)
+
+    def breaking(*given: Any, **more: Any) -> Any:
+        written = write(*given, **more)
+        if next(calls) == call:
+            raise Killed
+        return written
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place, breaking)
+        with pytest.raises(Killed):
+            train(config, data, tmp_path / "run", cache=features)
+    train(config, data, tmp_path / "run", cache=features)
+    assert_ends_as(undisturbed, tmp_path / "run")
 
 
 def test_sigterm_saves_the_step_at_hand_and_stops(
-    undisturbed: Path, config: Path, data: Path, features: Path, tmp_path: Path
+    undisturbed: Path,
+    config: Path,
+    data: Path,
+    features: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stopped = worker("stop", "step 3", config, data, tmp_path / "run", features)
-    assert stopped.returncode == 0
-    assert "stopped after step 3" in stopped.stdout + stopped.stderr
+    step = Trainer._step
+
+    def stepping(self: Trainer, number: int, *given: Any) -> Any:
+        if number == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, number, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_step", stepping)
+        assert train(config, data, tmp_path / "run", cache=features) is None
+    assert "stopped after step 3" in "".join(capfd.readouterr())
     assert not (tmp_path / "run" / "last").exists()
     train(config, data, tmp_path / "run", cache=features)
-    assert_same(final_state(tmp_path / "run"), final_state(undisturbed))
+    assert_ends_as(undisturbed, tmp_path / "run")
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_optimisers_moments_go_where_its_kernels_want_them(fused: bool) -> None:
+    class Model(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(2, 2, device="meta"))  # stands for a GPU
+
+        def trainable_parameters(self) -> Any:
+            return self.named_parameters()
+
+    model: Any = Model()
+    optimiser = torch.optim.AdamW(model.parameters())
+    optimiser.param_groups[0]["fused"] = fused
+    moments = {"exp_avg": torch.zeros(2, 2), "exp_avg_sq": torch.zeros(2, 2), "step": torch.tensor(7.0)}
+    saved = {f"optimiser/weight/{name}": value for name, value in moments.items()}
+    state._restore(saved | {"model/weight": torch.zeros(2, 2)}, model, optimiser, None)
+    found = optimiser.state[model.weight]
+    assert {name: value.device.type for name, value in found.items()} == {
+        "exp_avg": "meta",
+        "exp_avg_sq": "meta",
+        "step": "meta" if fused else "cpu",
+    }
 
 
 def test_max_steps_stops_and_the_next_call_goes_on(
@@ -121,9 +223,15 @@ def gradients(
         out = folder / f"{processes}-{accumulate}"
         config = folder / f"{out.name}.json"
         config.write_text(json.dumps(settings | {"model": quiet, "weights": {}, "texts": {}, "accumulate": accumulate}))
-        launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes))
-        done = worker("gradients", "-", config, data, out, features, launcher=launcher if processes > 1 else ())
-        assert done.returncode == 0, done.stderr[-2000:]
+        if processes == 1:
+            write_gradients(str(config), str(data), str(out), str(features))
+        else:
+            group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes)}
+            given = ("gradients", "-", config, data, out, features)
+            for code, errors in ended(
+                *(started(*given, **group, RANK=str(n), LOCAL_RANK=str(n)) for n in range(processes))
+            ):
+                assert code == 0, errors[-2000:]
         return torch.load(out, weights_only=True)
 
     return gradients
@@ -187,24 +295,6 @@ def test_views_and_alignment_can_be_changed(
     assert (model.align.deform is None) == ("align" in changes or changes.get("num_views") == 1)
 
 
-def test_photographs_on_the_device_train_like_those_in_files(write: Write, data: Path, tmp_path: Path) -> None:
-    changes: dict[str, Any] = {
-        "cache": {},
-        "steps": 1,
-        "batch_size": 2,
-        "validate_every": 9,
-        "augment": {"mirror": 0.5},
-    }
-    states = []
-    for name, on_device in (("files", False), ("device", True)):
-        config = write(name, **changes, views={"on_device": on_device})
-        train(config, data, tmp_path / f"run-{name}", max_steps=1)
-        states.append(final_state(tmp_path / f"run-{name}"))
-    average = [name for name in states[0] if name.endswith("exp_avg") and "align" in name]
-    one, other = (torch.cat([state[name].flatten() for name in average]) for state in states)
-    assert torch.nn.functional.cosine_similarity(one, other, dim=0) > 0.99
-
-
 def test_without_a_cache_the_teacher_looks_at_the_first_views(
     write: Write, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,7 +306,9 @@ def test_without_a_cache_the_teacher_looks_at_the_first_views(
             return torch.eye(1000)[: len(pixels)] * 20
 
     monkeypatch.setattr("dynrefer.training.setup.imagenet_teacher", lambda name: Teacher())
-    config = write(cache={}, steps=2, batch_size=2, validate_every=9, weights={"distill": 1.0}, teacher_classes=60)
+    config = write(
+        cache={}, steps=2, workers=0, batch_size=2, validate_every=9, weights={"distill": 1.0}, teacher_classes=60
+    )
     train(config, data, tmp_path / "run", max_steps=1)
     assert Teacher.seen == [(2, 3, 224, 224)]
 
@@ -225,22 +317,41 @@ def test_without_a_cache_the_teacher_looks_at_the_first_views(
     "views", [{}, {"stochastic": False, "fixed": [0.2, 0.6]}, {"nested": False}, {"keep_region": False}]
 )
 def test_photographs_train_without_a_cache(views: dict[str, Any], write: Write, data: Path, tmp_path: Path) -> None:
-    config = write(cache={}, views=views, steps=1, batch_size=2, augment={"mirror": 0.5, "jitter": 0.06, "colour": 0.2})
+    config = write(
+        cache={}, views=views, steps=1, workers=0, batch_size=2, augment={"mirror": 0.5, "jitter": 0.06, "colour": 0.2}
+    )
     assert train(config, data, tmp_path / "run") == tmp_path / "run" / "best"
 
 
-def test_an_unreadable_photograph_is_skipped_and_named(
-    write: Write, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def break_photographs(data: Path, rows: tuple[int, ...]) -> None:
+    """Put files that are no photographs in the place of those of some samples."""
     records = [json.loads(line) for line in (data / "samples.jsonl").read_text().splitlines()]
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no photograph")
-    records[3]["image"] = str(broken)
+    for row in rows:
+        broken = data / f"broken-{row}.png"
+        broken.write_bytes(b"no photograph")
+        records[row]["image"] = str(broken)
     (data / "samples.jsonl").write_text("\n".join(map(json.dumps, records)))
-    assert len(read_samples(data / "samples.jsonl")) == 16
-    config = write(cache={}, steps=3, batch_size=4, validate_every=9)
-    with pytest.raises(InputError, match=r"more than 1 %.*broken\.png"):
-        train(config, data, tmp_path / "run")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_unreadable_photograph_is_left_out_and_named(
+    workers: int, write: Write, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    break_photographs(data, (3, 13))
+    records = (data / "samples.jsonl").read_text().splitlines()
+    (data / "samples.jsonl").write_text("\n".join(records * 6))  # one of 12, and one of 4 to validate with
+    config = write(cache={}, steps=3, batch_size=4, validate_every=3, workers=workers)
+    assert train(config, data, tmp_path / "run") == tmp_path / "run" / "best"
+    said = "".join(capfd.readouterr())
+    assert "broken-3.png: " in said and "broken-13.png: " in said
+
+
+def test_many_unreadable_photographs_end_the_run(write: Write, data: Path, tmp_path: Path) -> None:
+    break_photographs(data, (3, 4, 5))
+    with pytest.raises(
+        InputError, match=r"[23] of 12 photographs cannot be read, more than 1 %; the first is .*broken"
+    ):
+        train(write(cache={}, steps=3, batch_size=4, validate_every=9, workers=0), data, tmp_path / "run")
 
 
 def test_a_full_disk_stops_with_a_sentence_and_keeps_the_finished_state(
@@ -283,10 +394,8 @@ def test_data_without_training_samples_are_refused(config: Path, data: Path, fea
 
 def test_a_folder_that_another_run_holds_is_refused(config: Path, data: Path, features: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    with (tmp_path / "run" / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match="Another process trains"):
-            train(config, data, tmp_path / "run", cache=features)
+    with FileLock(tmp_path / "run" / "lock"), pytest.raises(InputError, match="Another process trains"):
+        train(config, data, tmp_path / "run", cache=features)
 
 
 def test_a_cache_of_another_encoder_is_refused(write: Write, data: Path, features: Path, tmp_path: Path) -> None:

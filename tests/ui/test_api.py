@@ -22,6 +22,7 @@ from dynrefer.ui.api import ENDPOINT
 from dynrefer.ui.page import QUEUE_SIZE
 
 AT_ONCE = ENDPOINT["concurrency_limit"]
+PATIENCE_S = 240.0  # longest wait for an answer; what comes sooner ends it
 
 BOX = [20, 15, 80, 60]
 OTHER = [5, 40, 50, 88]
@@ -34,15 +35,16 @@ class Api:
     url: str
     predictor: Predictor
     client: Client
-    running: threading.Event = field(default_factory=threading.Event)
+    running: threading.Event
+    web: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=PATIENCE_S))
 
     def call(self, *data: Any) -> httpx.Response:
         """Send a request to /refer without waiting for the result."""
-        return httpx.post(f"{self.url}gradio_api/call/refer", json={"data": data})
+        return self.web.post(f"{self.url}gradio_api/call/refer", json={"data": data})
 
     def upload(self, photo: Path) -> dict[str, Any]:
         """Upload a photograph; what a request says to mean it."""
-        answer = httpx.post(f"{self.url}gradio_api/upload", files={"files": photo.read_bytes()})
+        answer = self.web.post(f"{self.url}gradio_api/upload", files={"files": photo.read_bytes()})
         return {"path": answer.json()[0], "meta": {"_type": "gradio.FileData"}}
 
 
@@ -60,7 +62,7 @@ def api(tiny_checkpoint: Path) -> Iterator[Api]:
     predictor.refer = held_up  # type: ignore[method-assign]
     page = build_page(predictor)
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options(predictor))
-    yield Api(url, predictor, Client(url, verbose=False), running)
+    yield Api(url, predictor, Client(url, verbose=False, httpx_kwargs={"timeout": PATIENCE_S}), running)
     page.close()
 
 
@@ -121,7 +123,7 @@ def test_a_file_that_is_no_photograph_gets_a_sentence(api: Api, tmp_path: Path) 
 @pytest.mark.parametrize("meta", [{}, {"meta": {"_type": "gradio.FileData"}}], ids=["plain", "as an upload"])
 def test_a_forged_path_reads_no_file_of_the_server(api: Api, photo: Path, meta: dict[str, Any]) -> None:
     event = api.call({"path": str(photo), **meta}, [BOX], None).json()["event_id"]
-    assert httpx.get(f"{api.url}gradio_api/call/refer/{event}").text.startswith("event: error")
+    assert api.web.get(f"{api.url}gradio_api/call/refer/{event}").text.startswith("event: error")
 
 
 def test_wrong_lists_of_many_photographs_get_a_sentence(api: Api, photo: Path) -> None:
@@ -139,6 +141,8 @@ def test_a_request_too_many_is_told_that_the_queue_is_full(api: Api, photo: Path
         answers = [api.call(image, [BOX], None) for _ in range(QUEUE_SIZE + 2 * AT_ONCE)]
     finally:
         api.running.set()
+    accepted = [answer.json()["event_id"] for answer in answers if answer.status_code == 200]
+    assert api.web.get(f"{api.url}gradio_api/call/refer/{accepted[-1]}").text.startswith("event: complete")
     assert answers[0].status_code == 200
     assert answers[-1].status_code == 503
     assert f"Queue is full. Max size is {QUEUE_SIZE}" in answers[-1].text
@@ -181,7 +185,7 @@ def test_a_url_gets_no_more_room_than_an_upload(api: Api, monkeypatch: pytest.Mo
 def test_an_upload_that_is_too_large_is_refused(api: Api, tmp_path: Path) -> None:
     file = tmp_path / "big.png"
     file.write_bytes(bytes(uploads.MAX_FILE_BYTES + 1))
-    answer = httpx.post(f"{api.url}gradio_api/upload", files={"files": file.read_bytes()})
+    answer = api.web.post(f"{api.url}gradio_api/upload", files={"files": file.read_bytes()})
     assert answer.status_code == 413
 
 
@@ -208,6 +212,7 @@ def test_photographs_of_one_request_have_a_limit_together(
     assert "megapixels together" in refused["error"]
 
 
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_curl_receives_the_answer(api: Api, photo: Path) -> None:
     data = json.dumps({"data": [api.upload(photo), [BOX], None]})
     address = f"{api.url}gradio_api/call/refer"
@@ -253,6 +258,7 @@ def javascript_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return client
 
 
+@pytest.mark.slow
 def test_the_javascript_client_receives_answers_and_sentences(
     api: Api, photo: Path, javascript_client: Path, tmp_path: Path
 ) -> None:

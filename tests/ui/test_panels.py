@@ -88,7 +88,7 @@ def test_the_page_says_by_which_mode_views_were_taken_and_why(result: RegionResu
 def test_views_are_told_apart_alike_on_the_strip_and_on_the_photograph(result: RegionResult) -> None:
     whole = replace(result, views=(*result.views, ViewChoice(1.0, (0, 0, 90, 90), 10.0, None)))
     on_photograph = [view["key"] for view in panels.rectangles(whole)]
-    strip = panels.views(Photo(np.zeros((90, 90, 3), np.uint8)), whole, "dynamic")
+    strip = panels.views(Photo.read(np.zeros((90, 90, 3), np.uint8)), whole, "dynamic")
     assert sorted(re.findall('data-t="([^"]+)"', strip)) == sorted(["0", *on_photograph])
     assert "1" in on_photograph
 

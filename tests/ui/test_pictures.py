@@ -29,7 +29,7 @@ def photo() -> Photo:
     """Left half red, right half blue, larger than the display copy."""
     image = np.zeros((1500, 3000, 3), dtype=np.uint8)
     image[:, :1500, 0] = image[:, 1500:, 2] = 255
-    return Photo(image)
+    return Photo.read(image)
 
 
 @pytest.fixture

@@ -1,1 +1,0 @@
-"""Data sets, each read into the same `Sample`, and the texts and tags derived from them."""

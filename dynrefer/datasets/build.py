@@ -1,0 +1,144 @@
+"""`python -m dynrefer data build`: a data set's own files -> samples and statistics."""
+
+import json
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from dynrefer.datasets import coco, flickr_entities, flickr_regions, named_things, own, refcocog, visual_genome
+from dynrefer.datasets.io import Problems, too_many, write_samples
+from dynrefer.datasets.sample import DESCRIBED, SOURCES, Sample
+from dynrefer.datasets.words import is_english_script
+from dynrefer.errors import InputError
+
+Reader = Callable[[Path, Problems], Iterator[Sample]]
+READERS: dict[str, Reader] = {
+    "coco": coco.read,
+    "flickr-entities": flickr_entities.read,
+    "flickr-regions": flickr_regions.read,
+    "named-things": named_things.read,
+    "own": own.read,
+    "refcocog": refcocog.read,
+    "vg": visual_genome.read,
+    "vg-coco": visual_genome.read_vg_coco,
+}
+
+
+def build(
+    dataset: str, root: str | Path, out: str | Path, *, examples: int = 3, say: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Reads a data set and writes samples.jsonl and stats.json into `out`.
+
+    Statistics, `examples` texts of each source and what was left out go to `say`; the statistics are returned.
+    Raises InputError on missing or wrong files, or when more than 1 % of the records are bad.
+    """
+    if dataset not in READERS:
+        raise InputError(f"no data set is called '{dataset}': take one of {', '.join(READERS)}.")
+    problems, summary = Problems(), Summary(examples)
+    samples = READERS[dataset](Path(root), problems)
+    folder = made(Path(out))
+    write_samples(summary.watch(samples), folder / "samples.jsonl")
+    if not summary.total:
+        (folder / "samples.jsonl").unlink()
+        raise InputError(f"{root} gave no sample: is it the folder of the data set '{dataset}'?")
+    return finish(folder, {"dataset": dataset} | summary.statistics(), summary, problems, say)
+
+
+def made(folder: Path) -> Path:
+    """The folder, made where it is not there yet. Raises InputError where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be made ({error.strerror}): name another --out.") from error
+    return folder
+
+
+def finish(
+    folder: Path, stats: dict[str, Any], summary: "Summary", problems: Problems, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Writes stats.json and shows statistics, examples, what was left out, and texts in other scripts."""
+    stats |= {"skipped": dict(problems.counts), "mended": dict(problems.noted)}
+    write_json(folder / "stats.json", stats | {"skipped_examples": problems.examples})
+    for line in [*(f"{key}: {value}" for key, value in stats.items()), *summary.example_lines(), *problems.lines()]:
+        say(line)
+    if too_many(summary.foreign, summary.described):
+        say(
+            f"{summary.foreign} of {summary.described} descriptions are not in English letters, for example "
+            f"{summary.foreign_example!r}: they are kept letter by letter, but dynrefer-mini's own language model only "
+            "reads and writes English, so train another one on them."
+        )
+    return stats
+
+
+def write_json(file: Path, content: Any) -> None:
+    """JSON with a line an entry, for people to read."""
+    file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+class Summary:
+    """Counts samples while they pass, keeping `examples` texts of each source, drawn evenly."""
+
+    def __init__(self, examples: int) -> None:
+        self.tags: Counter[str] = Counter()  # training samples that have the tag
+        self.held_out: set[str] = set()  # texts of samples outside "train"
+        self.described = self.foreign = 0
+        self.foreign_example = ""
+        self._examples = examples
+        self._rng = random.Random(0)
+        self._samples: Counter[str] = Counter()
+        self._labelled: Counter[str] = Counter()
+        self._images: dict[str, set[str]] = defaultdict(set)
+        self._texts: dict[str, Counter[str]] = defaultdict(Counter)
+        self._shown: dict[str, list[str]] = defaultdict(list)
+
+    def watch(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        """The same samples, counted."""
+        for sample in samples:
+            self._add(sample)
+            yield sample
+
+    def _add(self, sample: Sample) -> None:
+        self._samples[sample.split] += 1
+        self._labelled[sample.split] += sample.attributes is not None
+        self._images[sample.split].add(sample.photo_id)
+        if sample.split == "train":
+            self.tags.update(sample.tags)
+        else:
+            self.held_out.update(text.text for text in sample.texts)
+        for text in sample.texts:
+            self._texts[sample.split][text.source] += 1
+            self._show(text.source, f"{sample.photo_id} {[round(value) for value in sample.box]}: {text.text}")
+            if text.source in DESCRIBED:
+                self.described += 1
+                if not is_english_script(text.text):
+                    self.foreign += 1
+                    self.foreign_example = self.foreign_example or text.text
+
+    def _show(self, source: str, line: str) -> None:
+        shown = self._shown[source]
+        if len(shown) < self._examples:
+            shown.append(line)
+        elif self._examples:
+            place = self._rng.randrange(sum(counts[source] for counts in self._texts.values()))
+            if place < self._examples:
+                shown[place] = line
+
+    @property
+    def total(self) -> int:
+        """How many samples there are."""
+        return self._samples.total()
+
+    def statistics(self) -> dict[str, Any]:
+        """Numbers of samples, images, texts by source and samples with attributes, each by split."""
+        return {
+            "samples": dict(self._samples),
+            "images": {split: len(ids) for split, ids in self._images.items()},
+            "texts": {split: dict(counts) for split, counts in self._texts.items()},
+            "with_attributes": dict(self._labelled),
+        }
+
+    def example_lines(self) -> list[str]:
+        """The texts to look at: source, photograph, box, text."""
+        return [f"{source:<11}{line}" for source in SOURCES for line in self._shown[source]]

@@ -1,0 +1,220 @@
+"""COCO instances and captions with OVAD's attributes: the official downloads, or the same formats in one folder.
+
+Layouts read: `annotations/instances.json`, `captions.json`, `ovad.json`, `splits.json` and `images/`; or the official
+`annotations/instances_train2017.json`, `captions_train2017.json`, `train2017/`, the same of `val2017`, `ovad2000.json`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dynrefer.boxes import Box, share_inside
+from dynrefer.coco_files import annotation_box, id_key
+from dynrefer.datasets.coco_format import category_names, read_coco_file
+from dynrefer.datasets.described import whole_image
+from dynrefer.datasets.io import Problems, read_splits, records
+from dynrefer.datasets.photographs import Photograph, Photographs
+from dynrefer.datasets.sample import RegionText, Sample
+from dynrefer.datasets.words import class_text, said_tags
+from dynrefer.errors import InputError
+from dynrefer.tables import read_json
+
+CLASS_NAMES: tuple[str, ...] = tuple(
+    "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,"
+    "bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,tie,suitcase,frisbee,skis,"
+    "snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,surfboard,tennis racket,bottle,wine glass,cup,"
+    "fork,knife,spoon,bowl,banana,apple,sandwich,orange,broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,"
+    "potted plant,bed,dining table,toilet,tv,laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,"
+    "refrigerator,book,clock,vase,scissors,teddy bear,hair drier,toothbrush".split(",")
+)
+EVERYDAY_NAMES = {"dining table": "table", "sports ball": "ball", "potted plant": "plant", "hair drier": "hair dryer"}
+MIN_SIDE = 4.0
+_OVERLAP = 0.3
+_NEAR = 2.0  # pixels by which OVAD's corners may differ from COCO's
+
+
+class _Part(NamedTuple):
+    instances: Path
+    captions: Path
+    folder: Path
+    split: str | None  # None where splits.json tells
+
+
+@dataclass
+class CocoRegion:
+    """A box; `attributes` are OVAD's values, 1 has, 0 has not, -1 unknown."""
+
+    id: str
+    class_name: str
+    box: Box
+    crowd: bool = False
+    attributes: tuple[int, ...] | None = None
+
+    @property
+    def is_large(self) -> bool:
+        """Whether each side is long enough to see anything."""
+        return min(self.box[2] - self.box[0], self.box[3] - self.box[1]) >= MIN_SIDE
+
+
+@dataclass
+class CocoImage:
+    """A photograph with its boxes and captions; `complete` where all classes of the data set were boxed in it."""
+
+    photograph: Photograph
+    complete: bool
+    regions: list[CocoRegion] = field(default_factory=list)
+    captions: list[str] = field(default_factory=list)
+
+
+@dataclass
+class CocoData:
+    """Photographs by their ids as text, and the names of the attributes where there are any."""
+
+    images: dict[str, CocoImage]
+    attribute_names: tuple[str, ...] = ()
+
+
+def read(root: Path, problems: Problems) -> Iterator[Sample]:
+    """One sample a box and one a whole image with captions, in the order of the files.
+
+    Raises InputError where files are missing or not COCO's.
+    """
+    images = read_images(root, problems).images.values()
+    return (sample for image in images for sample in (*_region_samples(image), *whole_sample(image)))
+
+
+def read_images(root: Path, problems: Problems) -> CocoData:
+    """Everything that the files tell of each photograph. Raises InputError as `read` does."""
+    images: dict[str, CocoImage] = {}
+    total = 0
+    for part in _parts(root):
+        splits = read_splits(_split_file(root)) if part.split is None else {}
+        photographs = Photographs(root, problems, part.folder)
+        split = part.split
+        found = read_coco_file(
+            part.instances, photographs, lambda _, key, split=split, splits=splits: split or splits.get(key, "none")
+        )
+        total += found.total
+        for key, image in found.images.items():
+            complete = bool(image.record.get("boxes_complete_80", True))
+            regions = [CocoRegion(a.id, a.class_name, a.box, a.crowd) for a in image.annotations if a.class_name]
+            images[key] = CocoImage(image.photograph, complete, regions)
+        if part.captions.exists():
+            _add_captions(images, part.captions, problems)
+    names: tuple[str, ...] = ()
+    for file in sorted((root / "annotations").glob("ovad*.json")):
+        names = _add_attributes(images, file, problems)
+    problems.check(total)
+    return CocoData(images, names)
+
+
+def sample_of(image: CocoImage, region: CocoRegion, texts: Sequence[RegionText], **more: Any) -> Sample:
+    """The sample of a region with these texts; `more` sets further fields."""
+    photograph = image.photograph
+    return Sample(
+        image=photograph.path,
+        image_id=photograph.image_id,
+        image_size=photograph.size,
+        box=region.box,
+        texts=tuple(texts),
+        sample_id=f"coco-{region.id}",
+        split=photograph.split,
+        attributes=region.attributes,
+        class_name=region.class_name,
+        complete=image.complete,
+        name=EVERYDAY_NAMES.get(region.class_name, region.class_name),
+        photo=photograph.name,
+        **more,
+    )
+
+
+def whole_sample(image: CocoImage) -> list[Sample]:
+    """The sample of the whole photograph, where it has captions."""
+    return whole_image(image.photograph, image.captions, f"coco-image-{image.photograph.image_id}")
+
+
+def overlapping(region: CocoRegion, others: Sequence[CocoRegion]) -> set[str]:
+    """Classes of other boxes with a good part of theirs inside this one: they may be called part of the region."""
+    inside = {other.class_name for other in others if share_inside(other.box, region.box) >= _OVERLAP}
+    return inside - {region.class_name}
+
+
+def _region_samples(image: CocoImage) -> Iterator[Sample]:
+    words: set[str] = set().union(*(said_tags(caption) for caption in image.captions)) - set(CLASS_NAMES)
+    for region in image.regions:
+        if region.crowd or not region.is_large:
+            continue
+        texts = [RegionText(class_text(region.class_name), "class")]
+        tags = said_tags(region.class_name) | {region.class_name}
+        ignored = (words | overlapping(region, image.regions)) - tags
+        yield sample_of(image, region, texts, tags=tuple(sorted(tags)), ignored_tags=tuple(sorted(ignored)))
+
+
+def _parts(root: Path) -> list[_Part]:
+    annotations = root / "annotations"
+    if (annotations / "instances.json").exists():
+        return [_Part(annotations / "instances.json", annotations / "captions.json", root / "images", None)]
+    found = [
+        _Part(annotations / f"instances_{name}.json", annotations / f"captions_{name}.json", root / name, split)
+        for split, name in (("train", "train2017"), ("val", "val2017"))
+        if (annotations / f"instances_{name}.json").exists()
+    ]
+    if not found:
+        raise InputError(f"{annotations} has no instances.json or instances_train2017.json: is {root} a COCO folder?")
+    return found
+
+
+def _split_file(root: Path) -> Path:
+    file = root / "annotations" / "splits.json"
+    if not file.exists():
+        raise InputError(f"{file} is missing: it tells which image ids are for 'train' and which for 'val'.")
+    return file
+
+
+def _add_captions(images: Mapping[str, CocoImage], file: Path, problems: Problems) -> None:
+    for place, record in enumerate(records(read_json(file, "annotations"), file, "annotations"), start=1):
+        caption = record.get("caption") if isinstance(record, Mapping) else None
+        if not isinstance(caption, str):
+            problems.skip("captions that are no text", f"number {place} of {file.name}")
+        elif (image := images.get(id_key(record.get("image_id")))) is not None:
+            image.captions.append(caption)
+
+
+def _add_attributes(images: Mapping[str, CocoImage], file: Path, problems: Problems) -> tuple[str, ...]:
+    """Attaches OVAD's vectors to the boxes they belong to, by instance id or else by place; the attributes' names."""
+    ovad = read_json(file, "attributes", "annotations", "categories")
+    try:
+        listed = sorted(records(ovad, file, "attributes"), key=lambda attribute: attribute["id"])
+        names = tuple(str(attribute["name"]) for attribute in listed)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{file} does not list its attributes with id and name: take OVAD's own file.") from error
+    classes = category_names(ovad["categories"])
+    for place, record in enumerate(records(ovad, file, "annotations"), start=1):
+        image = images.get(id_key(record.get("image_id"))) if isinstance(record, Mapping) else None
+        if image is None:
+            continue  # OVAD has more photographs than the folder may have
+        try:
+            values = tuple(int(value) for value in record["att_vec"])
+            if len(values) != len(names):
+                raise InputError("attribute vectors of another length")
+            class_name, box = classes[id_key(record["category_id"])], image.photograph.fit(annotation_box(record))
+        except InputError as error:
+            problems.skip(str(error.args[0]), f"number {place} of {file.name}")
+        except (KeyError, TypeError, ValueError):
+            problems.skip("attribute vectors that cannot be read", f"number {place} of {file.name}")
+        else:
+            _region_for(image, record, class_name, box).attributes = values
+    return names
+
+
+def _region_for(image: CocoImage, record: Mapping[str, Any], class_name: str, box: Box) -> CocoRegion:
+    """The box that an attribute vector is about, made where COCO has none."""
+    same = [region for region in image.regions if region.class_name == class_name]
+    by_id = [region for region in same if region.id == str(record.get("instance_id"))]
+    near = [r for r in same if max(abs(a - b) for a, b in zip(r.box, box, strict=True)) < _NEAR]
+    region = next(iter(by_id or near), None)
+    if region is None:
+        region = CocoRegion(f"ovad-{record.get('id', len(image.regions))}", class_name, box)
+        image.regions.append(region)
+    return region

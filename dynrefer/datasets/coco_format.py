@@ -1,0 +1,143 @@
+"""Files in COCO's format as real tools write them: what is missing is filled in where it can be, the rest is named.
+
+Filled in: ids by order, file names by id, sizes from the photograph, boxes from the segmentation. Ids may be numbers or
+texts. A box is fitted to the photograph where its file states another size.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dynrefer.boxes import Box
+from dynrefer.coco_files import annotation_box, id_key
+from dynrefer.datasets.io import Problems, entry, records, texts_of
+from dynrefer.datasets.photographs import Photograph, Photographs, fitted, stated_size
+from dynrefer.tables import read_json
+
+SplitOf = Callable[[Mapping[str, Any], str], str]
+_FILE_NAMES = ("file_name", "filename", "path", "image", "coco_url")
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """A box of a photograph; `class_name` is None where its category is missing, unknown or has no name."""
+
+    id: str
+    box: Box
+    class_name: str | None
+    captions: tuple[str, ...] = ()
+    crowd: bool = False
+
+
+@dataclass
+class AnnotatedImage:
+    """A photograph, its record in the file and its boxes."""
+
+    photograph: Photograph
+    record: Mapping[str, Any]
+    annotations: list[Annotation] = field(default_factory=list)
+
+
+@dataclass
+class CocoFile:
+    """Photographs by the id that annotations use, as text. `total` counts the records of the file."""
+
+    images: dict[str, AnnotatedImage]
+    total: int
+
+
+def read_coco_file(
+    file: Path, photographs: Photographs, split_of: SplitOf, only: Collection[str] | None = None
+) -> CocoFile:
+    """Read a file; `split_of` tells the split of an image's record and id, `only` the ids that are wanted (all).
+
+    What cannot be used is counted in `photographs.problems`. Raises InputError where the file has another format.
+    """
+    problems = photographs.problems
+    content = read_json(file, "images", "annotations")
+    images, annotations = records(content, file, "images"), records(content, file, "annotations")
+    if only is not None:
+        images = [record for record in images if isinstance(record, Mapping) and id_key(record.get("id")) in only]
+        annotations = [r for r in annotations if isinstance(r, Mapping) and id_key(r.get("image_id")) in only]
+    found = _images(images, annotations, file, photographs, split_of)
+    names = category_names(content.get("categories"))
+    seen: set[str] = set()
+    for place, record in enumerate(annotations, start=1):
+        if not isinstance(record, Mapping):
+            problems.skip("annotations that are no records", f"number {place} of {file.name}")
+            continue
+        what = f"annotation {entry(record, 'id') or f'number {place}'} of {file.name}"
+        image = found.get(id_key(record.get("image_id")))
+        if image is None:
+            problems.skip("annotations of photographs that are missing", what)
+            continue
+        annotation = _annotation(record, image.photograph, names, _unique_id(record, place, seen), problems, what)
+        if annotation:
+            image.annotations.append(annotation)
+    return CocoFile({image.photograph.image_id: image for image in found.values()}, len(images) + len(annotations))
+
+
+def category_names(categories: Any) -> dict[str, str]:
+    """Names of the categories that have one, by their ids as text."""
+    listed = categories if isinstance(categories, list) else []
+    return {
+        id_key(category.get("id")): str(category["name"]).strip()
+        for category in listed
+        if isinstance(category, Mapping) and isinstance(category.get("name"), str) and category["name"].strip()
+    }
+
+
+def _images(
+    images: list[Any], annotations: Iterable[Any], file: Path, photographs: Photographs, split_of: SplitOf
+) -> dict[str, AnnotatedImage]:
+    """The photographs by their ids; where these are missing by order, and by file name too."""
+    used = {id_key(record.get("image_id")) for record in annotations if isinstance(record, Mapping)}
+    first = 0 if "0" in used else 1
+    photographs.expect(entry(r, *_FILE_NAMES) for r in images if isinstance(r, Mapping))
+    found: dict[str, AnnotatedImage] = {}
+    other_names: dict[str, AnnotatedImage] = {}
+    for place, record in enumerate(images, start=first):
+        if not isinstance(record, Mapping):
+            photographs.problems.skip("images that are no records", f"number {place} of {file.name}")
+            continue
+        image_id, name = entry(record, "id", "image_id"), entry(record, *_FILE_NAMES)
+        key = id_key(place if image_id is None else image_id)
+        split = split_of(record, key)
+        photograph = photographs.open(name if name is not None else key, key, split, stated_size(record))
+        if photograph is None:
+            continue
+        found.setdefault(key, AnnotatedImage(photograph, record))
+        if image_id is None and isinstance(name, str):
+            other_names |= dict.fromkeys((name, PurePosixPath(name).stem), found[key])
+    return other_names | found
+
+
+def _annotation(
+    record: Mapping[str, Any],
+    photograph: Photograph,
+    names: Mapping[str, str],
+    name: str,
+    problems: Problems,
+    what: str,
+) -> Annotation | None:
+    box = fitted(lambda: annotation_box(record), photograph, problems, what)
+    if box is None:
+        return None
+    captions = texts_of(entry(record, "caption", "captions"))
+    if captions is None:
+        problems.note("captions that are no text, and not used", what)
+    class_name = names.get(id_key(entry(record, "category_id", "category")))
+    if not captions and class_name is None:
+        problems.skip("annotations with neither a caption nor a category that has a name", what)
+        return None
+    return Annotation(name, box, class_name, captions or (), bool(entry(record, "iscrowd")))
+
+
+def _unique_id(record: Mapping[str, Any], place: int, seen: set[str]) -> str:
+    """The annotation's id, or its place where it has none; a second one of the same id gets its place too."""
+    own = record.get("id")
+    name = str(place if own is None else own)
+    name = f"{name}-{place}" if name in seen else name
+    seen.add(name)
+    return name

@@ -1,0 +1,94 @@
+"""Samples of regions that people described: what most of the data sets come to."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from dynrefer.boxes import Box, share_inside
+from dynrefer.datasets.photographs import Photograph, whole
+from dynrefer.datasets.sample import RegionText, Sample, Source
+from dynrefer.datasets.words import class_text, clean_caption, has_letters, said_tags
+
+_OVERLAP = 0.3
+
+
+@dataclass(frozen=True)
+class DescribedRegion:
+    """A box with what people wrote about it, and its class and everyday name where the data set tells them.
+
+    `descriptions` are of this region alone, `phrases` what it is called within longer sentences.
+    """
+
+    region_id: str
+    box: Box
+    descriptions: tuple[str, ...] = ()
+    class_name: str | None = None
+    phrases: tuple[str, ...] = ()
+    name: str | None = None
+    source: Source = "human"
+
+
+def described_samples(photograph: Photograph, regions: Sequence[DescribedRegion]) -> Iterator[Sample]:
+    """One sample a region that has a text or a class.
+
+    Tags are the words of its texts and its class. What the texts of overlapping regions say may be true of it as well
+    and is ignored.
+    """
+    texts = [_texts(region) for region in regions]
+    words = [set().union(*(said_tags(text.text) for text in found)) for found in texts]
+    for region, found, said in zip(regions, texts, words, strict=True):
+        if not found:
+            continue
+        around = (
+            near
+            for other, near in zip(regions, words, strict=True)
+            if other is not region and share_inside(other.box, region.box) >= _OVERLAP
+        )
+        ignored: set[str] = set().union(*around) - said
+        yield Sample(
+            image=photograph.path,
+            image_id=photograph.image_id,
+            image_size=photograph.size,
+            box=region.box,
+            texts=tuple(found),
+            sample_id=region.region_id,
+            split=photograph.split,
+            tags=tuple(sorted(said)),
+            ignored_tags=tuple(sorted(ignored)),
+            class_name=region.class_name,
+            name=region.name or region.class_name,
+            photo=photograph.name,
+        )
+
+
+def whole_image(photograph: Photograph, captions: Iterable[str], sample_id: str) -> list[Sample]:
+    """A sample of the whole photograph with its captions, or nothing where there are none."""
+    texts = dict.fromkeys(clean_caption(caption) for caption in captions)
+    kept = tuple(RegionText(text, "whole") for text in texts if has_letters(text))
+    if not kept:
+        return []
+    return [
+        Sample(
+            image=photograph.path,
+            image_id=photograph.image_id,
+            image_size=photograph.size,
+            box=whole(photograph.size),
+            texts=kept,
+            sample_id=sample_id,
+            split=photograph.split,
+            tags=tuple(sorted(set().union(*(said_tags(text.text) for text in kept)))),
+            photo=photograph.name,
+        )
+    ]
+
+
+def _texts(region: DescribedRegion) -> list[RegionText]:
+    named = class_text(region.class_name) if region.class_name else ""
+    found: dict[str, Source] = {}
+    for text, source in (
+        *((clean_caption(text), region.source) for text in region.descriptions),
+        *((clean_caption(text), "phrase") for text in region.phrases),
+        (named, "class"),
+    ):
+        if has_letters(text):
+            found.setdefault(text, source)
+    return [RegionText(text, source) for text, source in found.items()]

@@ -1,0 +1,118 @@
+"""Flickr30k Entities (Plummer et al., ICCV 2015) in its official format, a folder that a user downloads.
+
+`Annotations/<id>.xml` holds the boxes of each thing, `Sentences/<id>.txt` five sentences whose phrases are marked
+("[/EN#283585/people A little girl] in [/EN#283586/clothing a pink dress] ..."), `train.txt`, `val.txt` and `test.txt`
+the ids of each split; the photographs lie in any folder of it.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from xml.etree import ElementTree
+
+from dynrefer.coco_files import box_numbers
+from dynrefer.datasets.described import DescribedRegion, described_samples, whole_image
+from dynrefer.datasets.io import Problems
+from dynrefer.datasets.photographs import Photograph, Photographs, fitted
+from dynrefer.datasets.sample import Sample
+from dynrefer.errors import InputError
+from dynrefer.tables import read_text
+
+SPLITS = ("train", "val", "test")
+SIDES = ("xmin", "ymin", "xmax", "ymax")
+_MARK = re.compile(r"\[/EN#(\d+)/(\S+) ([^\]]*)\]")
+_NOT_SEEN = "0"  # the id of phrases that name nothing visible
+_AND = re.compile(r"\s*,?\s*(?:and|with another)\b")
+
+
+@dataclass
+class _Boxes:
+    """What an annotation file says: the photograph's size and the boxes of each thing, by its id."""
+
+    size: tuple[str, str] | None
+    things: dict[str, list[dict[str, str | None]]] = field(default_factory=lambda: defaultdict(list))
+
+
+def read(root: Path, problems: Problems) -> Iterator[Sample]:
+    """One sample a thing with a box of its own, and one a photograph with its sentences.
+
+    What a thing is called are "phrase" texts; a sentence that begins with it is a "human" text of it.
+    Raises InputError where files are missing or of another format.
+    """
+    if not (root / "Annotations").is_dir() or not (root / "Sentences").is_dir():
+        raise InputError(f"{root} has no folders Annotations and Sentences: is it Flickr30k Entities?")
+    splits = _splits(root)
+    photographs = Photographs(root, problems)
+    files = sorted((root / "Annotations").glob("*.xml"))
+    found: list[tuple[Photograph, list[DescribedRegion], list[str]]] = []
+    for file in files:
+        try:
+            boxes = _boxes(file)
+            sentences = read_text(root / "Sentences" / f"{file.stem}.txt").splitlines()
+        except InputError as error:
+            problems.skip("annotations that cannot be read", f"{file.name}: {str(error).rstrip('.')}")
+            continue
+        photograph = photographs.open(f"{file.stem}.jpg", file.stem, splits.get(file.stem, "none"), boxes.size)
+        if photograph is not None:
+            found.append((photograph, _regions(photograph, boxes, sentences, problems), sentences))
+    problems.check(len(files))
+    return (sample for photograph, regions, said in found for sample in _samples(photograph, regions, said))
+
+
+def plain(sentence: str) -> str:
+    """A marked sentence without its marks."""
+    return " ".join(_MARK.sub(r"\3", sentence).split())
+
+
+def _samples(photograph: Photograph, regions: list[DescribedRegion], sentences: list[str]) -> Iterator[Sample]:
+    yield from described_samples(photograph, regions)
+    yield from whole_image(photograph, map(plain, sentences), f"flickr30k-image-{photograph.image_id}")
+
+
+def _splits(root: Path) -> dict[str, str]:
+    known = [name for name in SPLITS if (root / f"{name}.txt").exists()]
+    if not known:
+        raise InputError(
+            f"{root} has none of train.txt, val.txt and test.txt: they tell which photographs are for what."
+        )
+    return {image_id: split for split in known for image_id in read_text(root / f"{split}.txt").split()}
+
+
+def _boxes(file: Path) -> _Boxes:
+    try:
+        tree = ElementTree.fromstring(read_text(file))
+    except ElementTree.ParseError as error:
+        raise InputError(f"it is not XML ({error})") from error
+    width, height = tree.findtext("size/width"), tree.findtext("size/height")
+    found = _Boxes((width, height) if width and height else None)
+    for thing in tree.iter("object"):
+        for box in thing.iter("bndbox"):
+            for name in thing.iter("name"):
+                found.things[(name.text or "").strip()].append({side: box.findtext(side) for side in SIDES})
+    return found
+
+
+def _regions(photograph: Photograph, boxes: _Boxes, sentences: list[str], problems: Problems) -> list[DescribedRegion]:
+    phrases: dict[str, Counter[str]] = defaultdict(Counter)
+    whole: dict[str, dict[str, None]] = defaultdict(dict)
+    for sentence in sentences:
+        marks = list(_MARK.finditer(sentence))
+        for mark in marks:
+            phrases[mark[1]][" ".join(mark[3].lower().split())] += 1
+        first = marks[0] if marks else None
+        if first and not sentence[: first.start()].strip() and not _AND.match(sentence[first.end() :]):
+            whole[first[1]][plain(sentence)] = None
+    regions = []
+    for thing, found in boxes.things.items():
+        if thing == _NOT_SEEN or len(found) != 1 or thing not in phrases:
+            continue  # several boxes: a group, of which no box is what the phrase says
+        box = fitted(partial(box_numbers, found[0], SIDES), photograph, problems, f"thing {thing} of {photograph.name}")
+        if box is None:
+            continue
+        called = tuple(phrase for phrase, _ in phrases[thing].most_common())
+        name = f"flickr30k-{photograph.image_id}-{thing}"
+        regions.append(DescribedRegion(name, box, tuple(whole[thing]), phrases=called))
+    return regions

@@ -1,0 +1,85 @@
+"""What every data set is turned into: one region of one photograph with all that is known about it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+Source = Literal["human", "phrase", "described", "grounded", "attributes", "class", "whole"]
+SOURCES: tuple[Source, ...] = get_args(Source)
+DESCRIBED = frozenset({"human", "phrase", "described", "grounded"})  # texts that say more of a region than a label
+
+
+@dataclass(frozen=True)
+class RegionText:
+    """A description of a region and where it comes from.
+
+    `source` is "human" (a person described this region), "phrase" (what a person called it within a longer sentence),
+    "described" (an AI model that looked at it did), "grounded" (derived from a caption of the whole image that mentions
+    exactly one such object), "attributes" (derived from attribute labels and the class), "class" (the class name) or
+    "whole" (a person's caption of the whole image, on a box that is the whole image).
+    """
+
+    text: str
+    source: Source
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A region of a photograph.
+
+    `photo` is the photograph's path relative to its data set, with forward slashes: two photographs of one file name
+    stay apart by it. `box` is x1, y1, x2, y2 in pixels of the upright image, `image_size` its (width, height).
+    `tags` are true of the region; `ignored_tags` may or may not be, so they are neither positive nor negative; every
+    other tag is false. `attributes` has one value an attribute: 1 has, 0 has not, -1 unknown. `complete` says that all
+    classes of the data set were boxed in this image, so that a class without a box is absent. `class_name` is the data
+    set's class, `name` the everyday noun of the thing ("table" for the class "dining table"), where they are known.
+    """
+
+    image: Path
+    image_id: str
+    image_size: tuple[int, int] | None
+    box: tuple[float, float, float, float]
+    texts: tuple[RegionText, ...]
+    sample_id: str
+    split: str
+    tags: tuple[str, ...] = ()
+    ignored_tags: tuple[str, ...] = ()
+    attributes: tuple[int, ...] | None = None
+    class_name: str | None = None
+    complete: bool = False
+    name: str | None = None
+    photo: str = ""
+
+    @property
+    def photo_id(self) -> str:
+        """What the photograph is known by: its path relative to the data set, or its whole path."""
+        return self.photo or self.image.as_posix()
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dictionary; `from_dict` reads it back."""
+        return asdict(self) | {"image": str(self.image)}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Reads what `to_dict` wrote.
+
+        Raises KeyError or TypeError where fields are missing, ValueError where they do not make sense.
+        """
+        fields = dict(record)
+        x1, y1, x2, y2 = (float(value) for value in fields["box"])
+        if not (x1 < x2 and y1 < y2):
+            raise ValueError(f"the box {fields['box']} has no area")
+        size, attributes = fields.get("image_size"), fields.get("attributes")
+        return cls(
+            **fields
+            | {
+                "image": Path(fields["image"]),
+                "image_size": None if size is None else (int(size[0]), int(size[1])),
+                "box": (x1, y1, x2, y2),
+                "texts": tuple(RegionText(**text) for text in fields["texts"]),
+                "tags": tuple(fields.get("tags", ())),
+                "ignored_tags": tuple(fields.get("ignored_tags", ())),
+                "attributes": None if attributes is None else tuple(attributes),
+            }
+        )

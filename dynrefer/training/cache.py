@@ -1,0 +1,361 @@
+"""Frozen features computed once: with them two CPU cores train everything behind the image encoder.
+
+N samples, A variants of each (0 is plain, the others are mirrored, jittered and coloured anew), V views,
+T = G + B + g * g tokens of width C (see `RegionAlign.cut`), K teacher classes.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from dynrefer.boxes import Box, geometry
+from dynrefer.datasets.io import too_many
+from dynrefer.datasets.sample import Sample
+from dynrefer.errors import InputError
+from dynrefer.model import DynRefer
+from dynrefer.model.encoder import EfficientNetEncoder
+from dynrefer.photo import Photo
+from dynrefer.training.transforms import (
+    ViewPlan,
+    changed,
+    draw_coefficients,
+    draw_colours,
+    generator_for,
+    jitter_box,
+    mirror_box,
+    region_box,
+)
+from dynrefer.views import boxes_in_views, crop_views, pixel_boxes, view_boxes
+
+ARRAYS = ("features", "coefficients", "geometry", "teacher", "teacher_index", "state")
+PENDING, DONE, BAD = 0, 1, 2
+TEACHER_VIEW = 0.1
+Teacher = Callable[[], nn.Module]
+
+
+@dataclass(frozen=True)
+class CacheSettings:
+    """What is cached of every sample. Views: t = 0, then `drawn` coefficients below 1, then t = 1.
+
+    Attributes:
+        drawn: for training drawn anew for every sample and variant; other splits take the first of `fixed`.
+        variants: odd ones are mirrored; all but 0 have the box jittered by `jitter` and the colours by `colour`.
+        teacher_classes: K, the likeliest ImageNet classes whose probabilities are kept.
+    """
+
+    drawn: int = 2
+    fixed: tuple[float, ...] = (0.3, 0.6)
+    variants: int = 2
+    jitter: float = 0.06
+    colour: float = 0.2
+    teacher_classes: int = 32
+    seed: int = 0
+
+    @property
+    def num_views(self) -> int:
+        """V."""
+        return self.drawn + 2
+
+
+DEFAULTS = CacheSettings()
+
+
+class FeatureCache:
+    """The arrays of a cache folder, mapped from disk.
+
+    Attributes:
+        features: float16 [N, A, V, T, C]. coefficients: float32 [N, A, V]. geometry: float32 [N, A, 6].
+        teacher: float16 [N, K], teacher_index: int16 [N, K]. state: uint8 [N, A], PENDING, DONE or BAD.
+    """
+
+    def __init__(self, folder: Path, mode: str = "r") -> None:
+        self.folder, self.mode = folder, mode
+        try:
+            self.info = json.loads((folder / "cache.json").read_text(encoding="utf-8"))
+            arrays = {n: np.load(folder / f"{n}.npy", mmap_mode=mode) for n in ARRAYS}  # type: ignore[arg-type]
+        except (OSError, ValueError) as error:
+            raise InputError(f"There is no complete feature cache in {folder.name!r}: build it first.") from error
+        self.features, self.coefficients, self.geometry = (arrays[n] for n in ("features", "coefficients", "geometry"))
+        self.teacher, self.teacher_index, self.state = (arrays[n] for n in ("teacher", "teacher_index", "state"))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process maps the files itself."""
+        return FeatureCache, (self.folder, self.mode)
+
+    def rows(self, samples: Sequence[Sample]) -> np.ndarray:
+        """The cache's row of every sample [S]. Raises InputError where one was never cached."""
+        row_of = {name: row for row, name in enumerate(self.info["samples"])}
+        missing = [s.sample_id for s in samples if sample_key(s) not in row_of]
+        if missing:
+            raise InputError(
+                f"{len(missing)} samples are not in the feature cache {self.folder.name!r}, the first is {missing[0]}: "
+                "it caches other samples, so delete it or name another folder with --cache."
+            )
+        return np.array([row_of[sample_key(s)] for s in samples], dtype=np.int64)
+
+    def usable(self, samples: Sequence[Sample]) -> list[Sample]:
+        """Those of the samples whose plain variant is there."""
+        ready = np.asarray(self.state[:, 0])[self.rows(samples)] == DONE
+        return [sample for sample, done in zip(samples, ready.tolist(), strict=True) if done]
+
+    @property
+    def bad(self) -> np.ndarray:
+        """Which rows could not be read [N]."""
+        return (np.asarray(self.state) == BAD).any(1)
+
+
+def build_cache(
+    samples: Sequence[Sample],
+    model: DynRefer,
+    folder: Path,
+    settings: CacheSettings = DEFAULTS,
+    teacher: Teacher | None = None,
+    dtype: torch.dtype = torch.bfloat16,
+    shard: tuple[int, int] = (0, 1),
+) -> FeatureCache:
+    """Encode all samples, or those that are not in the cache yet, photograph by photograph.
+
+    A photograph that could not be read is tried again by the next call. A cache of more samples is used as it is.
+
+    Args:
+        model: with its frozen encoder, on any device; `dtype` is the autocast type (bfloat16 is 3-5 times faster on a
+            CPU with AMX and changes the features less than neighbouring views differ).
+        teacher: gives a classifier of normalised views with ImageNet's 1,000 classes; asked where something is encoded.
+        shard: (k, n) does every n-th photograph, starting with the k-th: n processes with `OMP_NUM_THREADS=1` share a
+            folder, and are much faster than one process with n threads where others use the processor too.
+
+    Raises:
+        InputError: the folder holds other samples, views or weights, the disk is too small, or more than 1 % of the
+            photographs cannot be read.
+    """
+    cache = _open(samples, model, folder, settings)
+    rows = cache.rows(samples)
+    own = _own_photographs(samples, shard)
+    wanted = np.asarray(cache.state)[rows] != DONE
+    pending = int(wanted[own].sum())
+    if not pending:
+        return FeatureCache(folder)
+    encode = _Encoder(model, teacher() if teacher else None, dtype)
+    total = int(own.sum()) * settings.variants
+    away: dict[Path, str] = {}
+    with tqdm(total=total, initial=total - pending, unit="region", desc="features", smoothing=0.05) as bar:
+        for variant in range(settings.variants):
+            for path, numbers in _by_photograph(samples, own & wanted[:, variant]).items():
+                here = [(int(rows[number]), samples[number]) for number in numbers]
+                try:
+                    _cache_photograph(path, here, variant, cache, encode, settings)
+                except InputError as error:
+                    bar.write(f"left out {len(here)} samples of {path}: {error}")
+                    cache.state[[row for row, _ in here], variant] = BAD
+                    away[path] = str(error)
+                    _check(away, samples)
+                bar.update(len(here))
+    for array in (cache.features, cache.state):
+        array.flush()
+    return FeatureCache(folder)
+
+
+def _check(away: dict[Path, str], samples: Sequence[Sample]) -> None:
+    """Raises InputError where too many photographs cannot be read, naming the first of them."""
+    total = len({sample.image for sample in samples})
+    if too_many(len(away), total) or len(away) == total:
+        path, reason = next(iter(away.items()))
+        raise InputError(
+            f"{len(away)} of {total} photographs cannot be read, more than 1 %; the first is {path} "
+            f"({reason.rstrip('.')}). Put them right and start again: what is cached stays."
+        )
+
+
+def _open(samples: Sequence[Sample], model: DynRefer, folder: Path, settings: CacheSettings) -> FeatureCache:
+    """The cache in `folder` to write to, made with all its space reserved when it is not there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    info = {
+        "encoder": encoder_fingerprint(model),
+        "settings": asdict(settings),
+        "samples": [sample_key(s) for s in samples],
+    }
+    with FileLock(folder / "lock"):
+        if (folder / "cache.json").exists():
+            cache = FeatureCache(folder, "r+")
+            _check_same(cache, json.loads(json.dumps(info)))
+            return cache
+        _make(samples, model, folder, settings)
+        temporary = folder / "cache.json.new"
+        temporary.write_text(json.dumps(info), encoding="utf-8")
+        temporary.replace(folder / "cache.json")
+    cache = FeatureCache(folder, "r+")
+    cache.state[[s.split != "train" for s in samples], 1:] = DONE  # what is only measured needs no variants
+    return cache
+
+
+def _check_same(cache: FeatureCache, info: dict[str, Any]) -> None:
+    remedy = "delete it, or name another folder with --cache."
+    if cache.info["encoder"] != info["encoder"]:
+        raise InputError(f"The feature cache {cache.folder} is of another image encoder: {remedy}")
+    held, asked = cache.info["settings"], info["settings"]
+    other = [f"{name} {held.get(name)} instead of {asked[name]}" for name in asked if held.get(name) != asked[name]]
+    if other:
+        raise InputError(f"The feature cache {cache.folder} was made with {', '.join(other)}: {remedy}")
+
+
+def _make(samples: Sequence[Sample], model: DynRefer, folder: Path, settings: CacheSettings) -> None:
+    n, a, v, k = len(samples), settings.variants, settings.num_views, settings.teacher_classes
+    _reserve(folder / "features.npy", (n, a, v, model.align.cut_tokens, model.config.encoder.width), np.float16)
+    _reserve(folder / "coefficients.npy", (n, a, v), np.float32)
+    _reserve(folder / "geometry.npy", (n, a, 6), np.float32)
+    _reserve(folder / "teacher.npy", (n, k), np.float16)
+    _reserve(folder / "teacher_index.npy", (n, k), np.int16)
+    _reserve(folder / "state.npy", (n, a), np.uint8)
+
+
+def _reserve(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> None:
+    """An array of zeros on disk; its blocks are taken now where the system can, for a full disk kills whoever maps it.
+
+    Raises InputError where there is not enough space.
+    """
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    full = InputError(f"The feature cache needs {size / 1e9:.1f} GB that the disk does not have; free some.")
+    if shutil.disk_usage(path.parent).free < size:
+        raise full
+    np.lib.format.open_memmap(path, "w+", dtype, shape).flush()
+    if hasattr(os, "posix_fallocate"):
+        try:
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            path.unlink()
+            raise full from error
+
+
+def encoder_fingerprint(model: DynRefer) -> str:
+    """Names the frozen encoder's weights."""
+    assert model.encoder is not None
+    digest = sha256()
+    for name, value in model.encoder.state_dict().items():
+        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def sample_key(sample: Sample) -> str:
+    """Names a region, its photograph and the split that it was cached for."""
+    return f"{sample.split}/{sample.photo_id}/{sample.sample_id}/" + ",".join(f"{x:.2f}" for x in sample.box)
+
+
+class _Encoder:
+    """The frozen encoder as one function of crops, in the fastest form for the device."""
+
+    BATCH = 32
+
+    def __init__(self, model: DynRefer, teacher: nn.Module | None, dtype: torch.dtype) -> None:
+        assert model.encoder is not None
+        self.model, self.dtype, self.view_size = model, dtype, model.config.encoder.image_size
+        self.device = next(model.parameters()).device
+        self.encoder = copy.deepcopy(model.encoder).eval()
+        if isinstance(self.encoder, EfficientNetEncoder):
+            self.encoder.fold_batch_norm()
+        self.encoder = self.encoder.to(memory_format=torch.channels_last)
+        self.classifier = teacher.eval().to(self.device).to(memory_format=torch.channels_last) if teacher else None
+
+    @torch.inference_mode()
+    def cuts(self, crops: np.ndarray, inverse: np.ndarray, boxes: np.ndarray) -> Tensor:
+        """crops uint8 [U, s, s, 3]; row n looks at crop inverse[n] with the region at boxes[n] -> [N, T, C] float16."""
+        tokens = torch.cat([self._run(self.encoder, part) for part in _parts(crops, self.BATCH)])
+        rows = zip(_parts(inverse, 4 * self.BATCH), _parts(boxes, 4 * self.BATCH), strict=True)
+        cut = [self.model.align.cut(tokens[i], torch.from_numpy(b).to(self.device)).half() for i, b in rows]
+        return torch.cat(cut).cpu()
+
+    @torch.inference_mode()
+    def probabilities(self, crops: np.ndarray) -> Tensor:
+        """crops uint8 [N, s, s, 3] -> ImageNet probabilities [N, 1000]."""
+        assert self.classifier is not None
+        return torch.cat([self._run(self.classifier, part) for part in _parts(crops, self.BATCH)]).softmax(-1).cpu()
+
+    def _run(self, network: nn.Module, crops: np.ndarray) -> Tensor:
+        pixels = self.model.normalize(torch.from_numpy(crops)).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            return network(pixels).float()
+
+
+def _own_photographs(samples: Sequence[Sample], shard: tuple[int, int]) -> np.ndarray:
+    """Which samples [N] lie on a photograph of this shard."""
+    number = {path: n for n, path in enumerate(dict.fromkeys(sample.image for sample in samples))}
+    return np.array([number[sample.image] % shard[1] == shard[0] for sample in samples], dtype=bool)
+
+
+def _by_photograph(samples: Sequence[Sample], wanted: np.ndarray) -> dict[Path, list[int]]:
+    groups: dict[Path, list[int]] = defaultdict(list)
+    for number in np.flatnonzero(wanted).tolist():
+        groups[samples[number].image].append(number)
+    return groups
+
+
+def _cache_photograph(
+    path: Path,
+    here: Sequence[tuple[int, Sample]],
+    variant: int,
+    cache: FeatureCache,
+    encode: _Encoder,
+    settings: CacheSettings,
+) -> None:
+    """One variant of the samples of one photograph, each with its row. Raises InputError where it cannot be read."""
+    photo = Photo.read(path)
+    rows, samples = [row for row, _ in here], [sample for _, sample in here]
+    boxes = [region_box(sample.box, sample.image_size, photo.size) for sample in samples]
+    if variant == 0 and encode.classifier is not None:
+        near = [crop_views(photo.pixels, view_boxes(b, photo.size, [TEACHER_VIEW]), encode.view_size) for b in boxes]
+        best = encode.probabilities(np.concatenate(near)).topk(settings.teacher_classes)
+        cache.teacher[rows], cache.teacher_index[rows] = best.values.half().numpy(), best.indices.numpy()
+    plans = [_plan(s, box, photo.size, variant, settings) for s, box in zip(samples, boxes, strict=True)]
+    cache.features[rows, variant] = _features(photo.pixels, plans, encode)
+    cache.coefficients[rows, variant] = [_coefficients(sample, variant, settings) for sample in samples]
+    cache.geometry[rows, variant] = [geometry(plan.box, photo.size) for plan in plans]
+    cache.state[rows, variant] = DONE
+
+
+def _features(pixels: np.ndarray, plans: Sequence[ViewPlan], encode: _Encoder) -> np.ndarray:
+    """Cuts [S, V, T, C] of regions in one photograph; a view that several share (t = 1) is encoded once."""
+    size, side = plans[0].size, encode.view_size
+    views = np.concatenate([plan.views for plan in plans])
+    inside = np.concatenate([boxes_in_views(plan.box, plan.views, size, side) for plan in plans])
+    _, first, inverse = np.unique(pixel_boxes(views, size), axis=0, return_index=True, return_inverse=True)
+    crops = crop_views(changed(pixels, plans[0].colours, plans[0].mirror), views[first], side)
+    return encode.cuts(crops, inverse, inside).unflatten(0, (len(plans), -1)).numpy()
+
+
+def _plan(sample: Sample, box: Box, size: tuple[int, int], variant: int, settings: CacheSettings) -> ViewPlan:
+    """How a variant's views are cut; colours and mirror are the photograph's."""
+    coefficients = _coefficients(sample, variant, settings)
+    if variant == 0:
+        return ViewPlan(box, view_boxes(box, size, coefficients), size)
+    colours = draw_colours(settings.colour, generator_for(settings.seed, sample.photo_id, variant))
+    box = jitter_box(box, size, settings.jitter, generator_for(settings.seed, sample.sample_id, variant, "box"))
+    box = mirror_box(box, size) if variant % 2 else box
+    return ViewPlan(box, view_boxes(box, size, coefficients), size, mirror=bool(variant % 2), colours=colours)
+
+
+def _coefficients(sample: Sample, variant: int, settings: CacheSettings) -> np.ndarray:
+    if sample.split == "train":
+        rng = generator_for(settings.seed, sample.sample_id, variant, "views")
+        drawn: Sequence[float] = draw_coefficients(settings.drawn, rng, whole_image=False)
+    else:
+        drawn = settings.fixed[: settings.drawn]
+    return np.array([0.0, *drawn, 1.0], dtype=np.float32)
+
+
+def _parts(array: np.ndarray, size: int) -> list[np.ndarray]:
+    return [array[start : start + size] for start in range(0, len(array), size)]

@@ -1,0 +1,272 @@
+"""The map-style data set of training: an index is (step, place in the step's batch), and carries all chance with it.
+
+What an index gives follows from the seed alone: any process or worker, started anew, draws the same. B regions in the
+global batch, of which a process computes every n-th place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from dynrefer.boxes import Box
+from dynrefer.errors import InputError
+from dynrefer.photo import Photo
+from dynrefer.training.cache import DONE, FeatureCache
+from dynrefer.training.config import TrainConfig, ViewsConfig
+from dynrefer.training.regions import RegionTable
+from dynrefer.training.texts import TextTable, draw_controls
+from dynrefer.training.transforms import Rng, ViewTransform, region_box, repeat_first
+from dynrefer.views import CANDIDATES
+
+RANDOM_TEACHER_CLASSES = 40
+TRIES = 100  # other regions that are drawn where photographs cannot be read
+_STEP, _ORDER, _TEXT, _VIEWS, _SENTENCE, _OTHER = range(1, 7)  # streams of chance
+Views = dict[str, np.ndarray]
+
+
+class ViewSource(Protocol):
+    """A region -> the fields of an item that come from the photograph."""
+
+    def draw(self, number: int, sided: bool, rng: Rng) -> Views:
+        """Views for training; where the text is `sided` (says left or right) they are not mirrored.
+
+        Raises InputError where the photograph cannot be read.
+        """
+        ...
+
+    def plain(self, number: int) -> Views:
+        """The same views every time, unchanged, for validation. Raises InputError as `draw` does."""
+        ...
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What a step trains on: `samples`, `texts` and `sources` [B], and `sentences` without a photograph.
+
+    `tags` and `teacher_classes` are indices into the whole vocabularies, None for all or for no distillation.
+    """
+
+    samples: Tensor
+    texts: Tensor
+    sources: tuple[str, ...]
+    sentences: Tensor
+    tags: Tensor | None = None
+    teacher_classes: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """One region of a batch with the text that was drawn for it; `unreadable` names what was passed over for it.
+
+    `views` is None where no photograph could be read at all.
+    """
+
+    step: int
+    place: int
+    sample: int
+    text: int
+    source: str
+    controls: tuple[str, ...]
+    views: Views | None
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+
+class RegionDataset(Dataset[Item]):
+    """Draws items.
+
+    Args:
+        weights: chance of each region, or None to pass over all of them once an epoch.
+        sentences: numbers of the texts without a photograph, and the chance of each.
+        teacher: ImageNet's likeliest classes and their probabilities, [S, K] each, or None.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        regions: RegionTable,
+        texts: TextTable,
+        views: ViewSource,
+        weights: np.ndarray | None = None,
+        sentences: tuple[np.ndarray, np.ndarray] | None = None,
+        teacher: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        self.config, self.regions, self.texts, self.views, self.teacher = config, regions, texts, views, teacher
+        self._ends = None if weights is None else np.cumsum(weights)
+        self._sentences = sentences
+        self._drawn: tuple[int, Draw] | None = None
+        self._orders: dict[int, np.ndarray] = {}
+
+    def __getitem__(self, index: tuple[int, int]) -> Item:
+        step, place = index
+        draw, rng = self.draw(step), self.rng(_VIEWS, step, place)
+        sample, text, source = int(draw.samples[place]), int(draw.texts[place]), draw.sources[place]
+        unreadable: dict[str, str] = {}
+        views = None
+        for attempt in range(TRIES):
+            if attempt:  # all of it is another region's: its text and labels go with its pixels
+                sample = int(self.rng(_OTHER, step, place, attempt).integers(len(self.regions)))
+                text, source = self.regions.draw_text(sample, self.rng(_TEXT, step, place, attempt))
+            try:
+                views = self.views.draw(sample, bool(self.texts.sided[text]), rng)
+                break
+            except InputError as error:
+                unreadable[str(self.regions.place(sample).image)] = str(error)
+        return Item(step, place, sample, text, source, self.controls(text, rng), views, unreadable)
+
+    def draw(self, step: int) -> Draw:
+        """The global batch of a step."""
+        if self._drawn is None or self._drawn[0] != step:
+            self._drawn = step, self._draw(step)
+        return self._drawn[1]
+
+    def controls(self, text: int, rng: Rng) -> tuple[str, ...]:
+        """Control words of a text, some of its own."""
+        chosen = self.config.texts
+        none, drop, limit = chosen.no_controls, chosen.drop_control, chosen.max_controls
+        return draw_controls(self.texts.words(text), rng, none=none, drop=drop, limit=limit)
+
+    def sentence_rng(self, step: int, place: int) -> Rng:
+        """The generator of a sentence without a photograph."""
+        return self.rng(_SENTENCE, step, place)
+
+    def rng(self, *stream: int) -> Rng:
+        """A generator that follows from the seed and the numbers."""
+        return np.random.default_rng((self.config.seed, *stream))
+
+    def probabilities(self, samples: Tensor) -> Tensor | None:
+        """What the teacher believes of samples [B] -> [B, 1000], where its beliefs are cached."""
+        if self.teacher is None or not self.config.weights.distill:
+            return None
+        index, probability = (part[samples] for part in self.teacher)
+        return torch.zeros(len(samples), 1000).scatter_(1, index.long(), probability.float())
+
+    def _draw(self, step: int) -> Draw:
+        rng = self.rng(_STEP, step)
+        chosen = self._choose(step, rng)
+        picked = [self.regions.draw_text(n, self.rng(_TEXT, step, place)) for place, n in enumerate(chosen.tolist())]
+        samples = torch.from_numpy(chosen)
+        return Draw(
+            samples,
+            torch.tensor([number for number, _ in picked]),
+            tuple(source for _, source in picked),
+            self._choose_sentences(rng),
+            self._choose_tags(samples, rng),
+            self._choose_teacher_classes(samples, rng),
+        )
+
+    def _choose(self, step: int, rng: Rng) -> np.ndarray:
+        size, count = self.config.batch_size, len(self.regions)
+        if self._ends is not None:
+            found = np.searchsorted(self._ends, rng.random(size) * self._ends[-1], side="right")
+            return np.minimum(found, count - 1)
+        places = np.arange(step * size, (step + 1) * size)
+        epochs = np.unique(places // count).tolist()
+        self._orders = {e: self._orders[e] if e in self._orders else self._order(e) for e in epochs}
+        return np.array([self._orders[place // count][place % count] for place in places.tolist()])
+
+    def _order(self, epoch: int) -> np.ndarray:
+        return self.rng(_ORDER, epoch).permutation(len(self.regions))
+
+    def _choose_sentences(self, rng: Rng) -> Tensor:
+        if self._sentences is None or not self.config.texts.extra:
+            return torch.zeros(0, dtype=torch.long)
+        numbers, chances = self._sentences
+        return torch.from_numpy(rng.choice(numbers, self.config.texts.extra, p=chances))
+
+    def _choose_tags(self, samples: Tensor, rng: Rng) -> Tensor | None:
+        limit, count = self.config.max_tags, self.regions.num_tags
+        if limit is None or limit >= count:
+            return None
+        present = (self.regions.tags(samples) == 1).any(0).numpy()
+        order = np.argsort(rng.random(count) + present, kind="stable")[::-1][:limit]
+        return torch.from_numpy(np.sort(order))
+
+    def _choose_teacher_classes(self, samples: Tensor, rng: Rng) -> Tensor | None:
+        probabilities = self.probabilities(samples)
+        if probabilities is None:
+            return None
+        likely = probabilities.mean(0).topk(self.config.teacher_classes - RANDOM_TEACHER_CLASSES).indices
+        random = torch.from_numpy(rng.choice(probabilities.shape[1], RANDOM_TEACHER_CLASSES, replace=False))
+        return torch.cat([likely, random]).unique()
+
+
+class StepSampler(Sampler[list[tuple[int, int]]]):
+    """The indices of a process's parts of each step, part by part; `parts` over all processes."""
+
+    def __init__(self, steps: range, batch_size: int, own: Sequence[int], parts: int) -> None:
+        self.steps, self.batch_size, self.own, self.parts = steps, batch_size, own, parts
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for step in self.steps:
+            for part in self.own:
+                yield [(step, place) for place in range(part, self.batch_size, self.parts)]
+
+    def __len__(self) -> int:
+        return len(self.steps) * len(self.own)
+
+
+class PhotographViews:
+    """Views cut out of the photographs."""
+
+    def __init__(self, regions: RegionTable, transform: ViewTransform) -> None:
+        self.regions, self.transform = regions, transform
+
+    def draw(self, number: int, sided: bool, rng: Rng) -> Views:
+        """pixels uint8 [V, s, s, 3], boxes [V, 4] and geometry [6]."""
+        photo, box = self._open(number)
+        return self.transform.draw(box, photo.size, sided, rng).cut(photo.pixels, self.transform.view_size)
+
+    def plain(self, number: int) -> Views:
+        """t = 0 and evenly spread candidates."""
+        photo, box = self._open(number)
+        return self.transform.plain(box, photo.size).cut(photo.pixels, self.transform.view_size)
+
+    def _open(self, number: int) -> tuple[Photo, Box]:
+        place = self.regions.place(number)
+        photo = Photo.read(place.image)
+        return photo, region_box(place.box, place.size, photo.size)
+
+
+class CachedViews:
+    """Cuts from a feature cache: `rows` [S] says where each region lies in it."""
+
+    def __init__(self, cache: FeatureCache, rows: np.ndarray, num_views: int, config: ViewsConfig) -> None:
+        self.cache, self.rows, self.num_views, self.config = cache, rows, num_views, config
+        available = cache.coefficients.shape[2]
+        if available < num_views + int(not config.keep_region):
+            raise InputError(
+                f"The cache holds {available} views of a region, the model takes {num_views}: set 'drawn'."
+            )
+        state = np.asarray(cache.state)[rows]
+        self.variants = 1 + (np.minimum.accumulate(state == DONE, axis=1)[:, 1:]).sum(1)  # those ready so far
+
+    def draw(self, number: int, sided: bool, rng: Rng) -> Views:
+        """cuts [V, T, C] and geometry [6]."""
+        variant = int(rng.integers(self.variants[number]))
+        return self._read(number, 0 if sided and variant % 2 else variant, self._slots(rng))
+
+    def plain(self, number: int) -> Views:
+        """t = 0 and the first cached coefficients."""
+        return self._read(number, 0, list(range(self.num_views)))
+
+    def _slots(self, rng: Rng) -> list[int]:
+        """Which cached views are taken: every candidate is as likely as t = 1, which lies in the last slot."""
+        others = list(range(1, self.cache.coefficients.shape[2] - 1))
+        last = len(others) + 1
+        wanted = self.num_views - int(self.config.keep_region)
+        whole = len(others) < wanted or rng.random() < wanted / len(CANDIDATES)
+        taken = [others[k] for k in rng.permutation(len(others))[: wanted - int(whole)]] + [last] * int(whole)
+        taken = [taken[k] for k in rng.permutation(len(taken))]
+        return repeat_first([0, *taken] if self.config.keep_region else taken, self.config.repeat, rng)
+
+    def _read(self, number: int, variant: int, slots: list[int]) -> Views:
+        row = self.rows[number]
+        cuts = np.asarray(self.cache.features[row, variant])[slots].astype(np.float32)
+        return {"cuts": cuts, "geometry": np.array(self.cache.geometry[row, variant])}

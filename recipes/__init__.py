@@ -1,0 +1,1 @@
+"""How published models were made; run from a checkout."""

@@ -1,0 +1,1 @@
+"""How the embedded model was made: its texts, tags, tokenizer and start. Not part of the package."""

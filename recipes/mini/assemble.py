@@ -1,0 +1,107 @@
+"""Put the embedded model together out of what the other steps made.
+
+    python -m recipes.mini.assemble OUT RUN --start CHECKPOINT --heads RUN/heads.safetensors
+        --writer RUN/writer.safetensors
+
+Reads vocabulary.json, embeddings.safetensors, tokenizer.json and calibration.json of RUN. Several `--writer` files,
+runs from one start with different seeds, are averaged (Wortsman et al., ICML 2022). Both encoders are the start's.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from dynrefer.checkpoint import Checkpoint, save_checkpoint
+from dynrefer.model import DynRefer
+from dynrefer.model.config import ModelConfig
+from dynrefer.tables import read_json
+from dynrefer.vocabulary import Vocabulary
+from recipes.mini.calibrate import CALIBRATION
+from recipes.mini.heads import Heads
+from recipes.mini.loop import load_average
+from recipes.mini.start import EMBEDDINGS, start_of
+from recipes.mini.tokenizer import TOKENIZER
+from recipes.mini.vocabulary import Words, default_names
+from recipes.mini.writer import new_writer
+
+# Chosen by reading captions of training photographs.
+CONTROLS = 6  # predicted words that the writer is told
+GENERATION = {"num_beams": 3, "length_penalty": 1.0, "repetition_penalty": 1.2}
+
+
+def main() -> None:
+    """Read the arguments and write the checkpoint folder; a model card that is there is kept."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="checkpoint folder to write")
+    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("--start", type=Path, required=True, help="checkpoint that the run started from")
+    parser.add_argument("--heads", type=Path, required=True)
+    parser.add_argument("--writer", type=Path, required=True, nargs="+")
+    args = parser.parse_args()
+    checkpoint, model = start_of(args.start, args.run)
+    load_average(Heads(model), args.heads)
+    writer = new_writer(checkpoint.model, Tokenizer.from_file(str(args.run / TOKENIZER)))
+    writer.load_state_dict(averaged([load_file(file) for file in args.writer]), strict=False)
+    writer.sentence_head.load_state_dict(model.language.sentence_head.state_dict())
+    calibrated = configured(replace(model.config, language=writer.config), read_json(args.run / CALIBRATION))
+    finished = DynRefer(calibrated)
+    heads = {name: value for name, value in model.state_dict().items() if not name.startswith("language.")}
+    finished.load_state_dict(heads | {f"language.{name}": value for name, value in writer.state_dict().items()})
+    assert finished.text_encoder is not None and model.text_encoder is not None
+    finished.language.tokenizer = writer.tokenizer
+    finished.text_encoder.tokenizer = model.text_encoder.tokenizer
+    save_checkpoint(args.out, finished, words_of(checkpoint, args.run))
+
+
+def averaged(writers: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of several writers' weights."""
+    return {name: torch.stack([weights[name] for weights in writers]).mean(0) for name in writers[0]}
+
+
+def configured(config: ModelConfig, calibration: dict[str, Any]) -> ModelConfig:
+    """The configuration with what calibration found, and with how captions are told and searched for."""
+    thresholds = calibration["thresholds"]
+    language = replace(
+        config.language,
+        predicted_controls=CONTROLS,
+        subject_threshold=thresholds["subject"],
+        generation=GENERATION,
+    )
+    fits = {"classes": "names", "tags": "tags", "attributes": "attributes"}
+    return replace(
+        config,
+        language=language,
+        default_mode="dynamic",
+        tag_threshold=thresholds["tag"],
+        sure_threshold=thresholds["sure"],
+        relative_classes=True,
+        calibration={part: tuple(calibration[name]) for part, name in fits.items()},
+    )
+
+
+def words_of(checkpoint: Checkpoint, run: Path) -> Vocabulary:
+    """The run's tags and default names, the start's attributes, and their embeddings."""
+    words, embeddings, old = Words.of(run), load_file(run / EMBEDDINGS), checkpoint.vocabulary
+    places = default_names(words.names)
+    return Vocabulary(
+        words.tags,
+        old.attributes,
+        tuple(words.names[place] for place in places),
+        old.class_template,
+        {
+            "tags": embeddings["tags"],
+            "attributes": old.embeddings["attributes"],
+            "classes": embeddings["names"][places],
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

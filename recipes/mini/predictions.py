@@ -1,0 +1,106 @@
+"""What the heads say of every cached region, for the writer: queries, sentence, the likeliest names and tags.
+
+    python -m recipes.mini.predictions RUN --start CHECKPOINT --heads RUN/heads.safetensors [--part 0 --parts 2]
+
+Writes RUN/predictions: queries.npy (float16 [R, Q, D]), sentences.npy [R, E], names.npy and tags.npy (numbers, int16
+[R, 8] and [R, 16], best first) with name_logits.npy and tag_logits.npy, done.npy. Goes on where it stopped.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from safetensors.torch import load_file
+from tqdm import tqdm
+
+from dynrefer.model import DynRefer
+from dynrefer.model.query_decoder import TextQueries
+from recipes.mini.features import FOLDER as FEATURES
+from recipes.mini.features import Cache
+from recipes.mini.heads import Heads
+from recipes.mini.loop import load_average
+from recipes.mini.start import EMBEDDINGS, start_of
+from recipes.mini.vocabulary import Words, default_names
+
+FOLDER = "predictions"
+TOGETHER = 64
+DECODED = {"names": 32, "tags": 40}  # short lists; the shipped model's are longer, and no better for the best few
+KEPT = {"names": 8, "tags": 16}
+
+
+class Predictions:
+    """The arrays, mapped; row r belongs to region r."""
+
+    def __init__(self, folder: Path, mode: str = "r") -> None:
+        names = ("queries", "sentences", "names", "name_logits", "tags", "tag_logits", "done")
+        self.queries, self.sentences, self.names, self.name_logits, self.tags, self.tag_logits, self.done = (
+            np.load(folder / f"{name}.npy", mmap_mode=mode) for name in names
+        )
+
+
+def main() -> None:
+    """Read the arguments and predict what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of this run")
+    parser.add_argument("--start", type=Path, required=True, help="checkpoint that the heads started from")
+    parser.add_argument("--heads", type=Path, required=True, help="weights of recipes.mini.heads")
+    parser.add_argument("--part", type=int, default=0)
+    parser.add_argument("--parts", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    _, model = start_of(args.start, args.run)
+    load_average(Heads(model), args.heads)
+    cache = Cache(args.run / FEATURES)
+    out = open_predictions(args.run / FOLDER, len(cache.done), model)
+    missing = np.flatnonzero((np.asarray(cache.done) == 1) & (np.asarray(out.done) == 0))[args.part :: args.parts]
+    fill(model.eval(), Words.of(args.run), args.run, cache, out, missing)
+
+
+def open_predictions(folder: Path, count: int, model: DynRefer) -> Predictions:
+    """The arrays in `folder`, made empty where there are none."""
+    config = model.config
+    shapes: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
+        "queries": ((count, config.resampler.queries, config.resampler.width), np.float16),
+        "sentences": ((count, config.text_encoder.width), np.float16),
+        "names": ((count, KEPT["names"]), np.int16),
+        "name_logits": ((count, KEPT["names"]), np.float16),
+        "tags": ((count, KEPT["tags"]), np.int16),
+        "tag_logits": ((count, KEPT["tags"]), np.float16),
+        "done": ((count,), np.uint8),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):
+        for name, (shape, dtype) in shapes.items():
+            if not (folder / f"{name}.npy").exists():
+                np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape).flush()
+    return Predictions(folder, "r+")
+
+
+@torch.inference_mode()
+def fill(model: DynRefer, words: Words, run: Path, cache: Cache, out: Predictions, rows: np.ndarray) -> None:
+    """Predict for these regions. Names are those of the default list, by their place in the vocabulary."""
+    embeddings = load_file(run / EMBEDDINGS)
+    places = default_names(words.names)
+    number = np.array(places, np.int16)
+    model.contrast.shortlist, model.tagging.shortlist = DECODED["names"], DECODED["tags"]
+    names: TextQueries = model.contrast_texts(embeddings["names"][places])
+    tags = model.tag_texts(embeddings["tags"])
+    with torch.autocast("cpu", torch.bfloat16):
+        for start in tqdm(range(0, len(rows), TOGETHER), unit=f"{TOGETHER} regions"):
+            part = rows[start : start + TOGETHER]
+            queries, summary, belief = model.represent(*cache.read(part))
+            assert summary is not None
+            out.queries[part] = queries.half().numpy()
+            out.sentences[part] = model.language.sentence(summary).half().numpy()
+            logits = model.contrast(queries, names, summary, belief).float()
+            best = (logits - logits.logsumexp(1, keepdim=True)).topk(KEPT["names"], 1)
+            out.names[part], out.name_logits[part] = number[best.indices.numpy()], best.values.half().numpy()
+            best = model.tagging(queries, tags, summary, belief).float().topk(KEPT["tags"], 1)
+            out.tags[part], out.tag_logits[part] = best.indices.short().numpy(), best.values.half().numpy()
+            out.done[part] = 1
+
+
+if __name__ == "__main__":
+    main()

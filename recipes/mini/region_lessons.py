@@ -1,0 +1,99 @@
+"""The regions as the heads learn them: their targets, how often each is drawn, and batches of cached features."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from dynrefer.checkpoint import Checkpoint
+from dynrefer.datasets.sample import Sample
+from dynrefer.model import DynRefer
+from dynrefer.model.query_decoder import QueryDecoder, TextQueries
+from dynrefer.vocabulary import best_of_groups
+from recipes.mini.features import FOLDER as FEATURES
+from recipes.mini.features import Cache
+from recipes.mini.regions import area, origin, read_regions
+from recipes.mini.start import EMBEDDINGS
+from recipes.mini.targets import Targets
+
+ALIKE = 0.62  # cosine of two names from which one does not deny the other
+ORIGIN_WEIGHT = {"coco": 1.0, "flickr": 0.8, "named": 2.2}
+RARITY = -0.3  # power of a name's frequency in a region's chance to be drawn
+
+
+class Lessons:
+    """Everything about the regions that is learned, as arrays, and how regions are drawn."""
+
+    def __init__(self, run: Path, checkpoint: Checkpoint) -> None:
+        regions = read_regions(run)
+        self.targets, self.cache = Targets(run), Cache(run / FEATURES)
+        vocabulary, embeddings = checkpoint.vocabulary, load_file(run / EMBEDDINGS)
+        self.names, self.tags = embeddings["names"], embeddings["tags"]
+        self.alike = self.names @ self.names.T > ALIKE
+        self.classes, self.attributes = vocabulary.embeddings["classes"], vocabulary.embeddings["attributes"]
+        self.attribute_of = vocabulary.attribute_of
+        number = {name: k for k, name in enumerate(vocabulary.classes)}
+        self.category = np.array([number.get(region.class_name or "", -1) for region in regions])
+        unknown = (-1,) * len(vocabulary.attributes)
+        self.labels = np.array([region.attributes or unknown for region in regions], np.int8)
+        self.origin = np.array([origin(region) for region in regions])
+        self.training = np.array([region.split == "train" for region in regions])
+        self.large = np.array([area(region) > 0.005 for region in regions])
+        self.weight = self._weights(regions)
+
+    def _weights(self, regions: list[Sample]) -> np.ndarray:
+        """How often each region is drawn: rare names and labelled regions more often."""
+        names = self.targets.names
+        said = [np.array(found, int) for found, use in zip(names, self.training, strict=True) if use]
+        counts = np.bincount(np.concatenate(said), minlength=len(self.names)) + 1
+        frequency = np.array([counts[found].mean() if found else 4000 for found in names])
+        weight = np.array([ORIGIN_WEIGHT[origin(region)] for region in regions]) * frequency**RARITY
+        weight = weight * np.where((self.labels >= 0).any(1), 1.6, 1.0)
+        return weight * np.where([bool(found) for found in names], 1.0, 0.3)
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Rows of different cached training regions, sorted."""
+        ready = np.flatnonzero(self.training & (np.asarray(self.cache.done) == 1))
+        chance = self.weight[ready] / self.weight[ready].sum()
+        return np.sort(rng.choice(ready, count, replace=False, p=chance))
+
+    def attribute_logits(self, model: DynRefer, queries: Tensor, summary: Tensor) -> Tensor:
+        """Of regions [S, A]."""
+        return attribute_logits(model, self.attributes, self.attribute_of, queries, summary)
+
+    def named(self, rows: np.ndarray) -> Tensor:
+        """What regions are called [S, N], 1 or 0."""
+        labels = torch.zeros(len(rows), len(self.names))
+        for k, row in enumerate(rows):
+            labels[k, self.targets.names[row]] = 1
+        return labels
+
+
+class Batch:
+    """Regions as the heads see them: queries, summary and the classifier's belief."""
+
+    def __init__(self, model: DynRefer, lessons: Lessons, rows: np.ndarray) -> None:
+        self.rows = rows
+        self.queries, summary, belief = model.represent(*lessons.cache.read(rows))
+        assert summary is not None and belief is not None
+        self.summary, self.belief = summary, belief
+
+    def cheap(self, decoder: QueryDecoder, texts: TextQueries, *, believe: bool = True) -> Tensor:
+        """The cheap terms [S, T], with or without belief."""
+        return decoder.cheap_logits(texts, self.summary, self.belief if believe else None).float()
+
+    def decoded(self, decoder: QueryDecoder, texts: TextQueries, numbers: Tensor) -> Tensor:
+        """What decoding adds for some of the texts [S, len(numbers)]."""
+        return decoder.decode(self.queries, texts.queries[numbers][None].expand(len(self.queries), -1, -1)).float()
+
+    def part(self, keep: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, summary and belief of some of the regions."""
+        return self.queries[keep], self.summary[keep], self.belief[keep]
+
+
+def attribute_logits(model: DynRefer, texts: Tensor, attribute_of: Tensor, queries: Tensor, summary: Tensor) -> Tensor:
+    """[S, A]: the best template of each attribute; the classifier knows no attributes, so its belief is left out."""
+    logits = model.contrast_logits(queries, texts, summary).float()
+    return best_of_groups(logits, attribute_of, int(attribute_of.max()) + 1)

@@ -1,0 +1,118 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dynrefer.datasets.coco import read
+from dynrefer.datasets.io import Problems
+from dynrefer.datasets.sample import Sample
+from dynrefer.errors import InputError
+
+from .conftest import BOXES, NAMES, coco_content, write_json, write_photograph
+
+
+def by_id(root: Path) -> dict[str, Sample]:
+    return {sample.sample_id: sample for sample in read(root, Problems())}
+
+
+def texts(sample: Sample, source: str) -> list[str]:
+    return [text.text for text in sample.texts if text.source == source]
+
+
+def edit(file: Path, change: Any) -> None:
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+def test_a_sample_for_every_box_and_every_captioned_image(coco_root: Path) -> None:
+    assert set(by_id(coco_root)) == {f"coco-{n}" for n in range(1, 6)} | {"coco-image-1", "coco-image-2"}
+
+
+def test_boxes_are_corners_in_pixels(coco_root: Path) -> None:
+    assert by_id(coco_root)["coco-1"].box == (10, 10, 50, 70)
+
+
+def test_splits_follow_the_split_file(coco_root: Path) -> None:
+    assert {sample.image_id: sample.split for sample in by_id(coco_root).values()} == {"1": "train", "2": "val"}
+
+
+def test_images_in_no_split_are_for_neither_training_nor_validation(coco_root: Path) -> None:
+    write_json(coco_root / "annotations" / "splits.json", {"train": [1], "val": []})
+
+    assert by_id(coco_root)["coco-4"].split == "none"
+
+
+def test_attributes_attach_by_instance_id_or_by_place(coco_root: Path) -> None:
+    samples = by_id(coco_root)
+
+    assert samples["coco-1"].attributes == (0, 0, -1, 1, 1)
+    assert samples["coco-2"].attributes == (1, 0, 1, -1, -1)
+    assert samples["coco-3"].attributes is None
+
+
+def test_the_official_layout_is_read(tmp_path: Path) -> None:
+    for name, image in (("train2017", 1), ("val2017", 2)):
+        boxes = [box for box in BOXES if box[0] == image]
+        write_json(tmp_path / "annotations" / f"instances_{name}.json", coco_content([image], boxes, NAMES))
+        write_photograph(tmp_path / name / f"{image}.png")
+
+    assert {(s.image.parent.name, s.split) for s in read(tmp_path, Problems())} == {
+        ("train2017", "train"),
+        ("val2017", "val"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"bbox": [10, 10, 0, 5]}, "boxes without area"),
+        ({"bbox": [200, 10, 5, 5]}, "boxes outside their photograph"),
+        ({"bbox": [10, 10, float("nan"), 5]}, "boxes that cannot be read"),
+        ({"category_id": 99}, "annotations with neither a caption nor a category that has a name"),
+        ({"image_id": 77}, "annotations of photographs that are missing"),
+    ],
+)
+def test_one_bad_annotation_in_many_is_skipped_and_named(coco_root: Path, change: dict[str, Any], reason: str) -> None:
+    def spoil(content: dict[str, Any]) -> None:
+        good = {"image_id": 2, "category_id": 17, "bbox": [0, 0, 9, 9], "iscrowd": 0}
+        content["annotations"] += [{"id": 10 + k, **good} for k in range(120)]
+        content["annotations"].append({"id": 999, **good, **change})
+
+    edit(coco_root / "annotations" / "instances.json", spoil)
+    problems = Problems()
+    ids = {sample.sample_id for sample in read(coco_root, problems)}
+
+    assert "coco-999" not in ids and "coco-10" in ids
+    assert problems.counts == {reason: 1}
+    assert problems.examples[reason][0].startswith("annotation 999 of instances.json")
+
+
+def test_more_than_one_percent_bad_stops_with_the_worst_named(coco_root: Path) -> None:
+    (coco_root / "images" / "2.png").unlink()
+
+    with pytest.raises(InputError, match=r"more than 1 %.*annotation 4 of instances\.json"):
+        read(coco_root, Problems())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("instances.json", "{", "not JSON"),
+        ("instances.json", "[]", 'no "images"'),
+        ("captions.json", '{"images": []}', 'no "annotations"'),
+        ("splits.json", None, "splits.json is missing"),
+    ],
+)
+def test_a_wrong_file_is_named(coco_root: Path, name: str, content: str | None, message: str) -> None:
+    file = coco_root / "annotations" / name
+    file.write_text(content) if content is not None else file.unlink()
+
+    with pytest.raises(InputError, match=message):
+        read(coco_root, Problems())
+
+
+def test_a_folder_without_annotations_is_no_coco_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is .* a COCO folder"):
+        read(tmp_path, Problems())
