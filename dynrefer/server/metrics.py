@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,7 +17,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)  # memory, processor time, open files
-        own = {"namespace": "dynrefer", "registry": self.registry}
+        own: dict[str, Any] = {"namespace": "dynrefer", "registry": self.registry}
         self.requests = Counter("requests", "Requests answered.", ["path", "status"], **own)
         self.seconds = Histogram("request_seconds", "Seconds to an answer's end.", ["path"], buckets=SECONDS, **own)
         self.regions = Counter("regions", "Regions described.", **own)

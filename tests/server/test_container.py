@@ -62,6 +62,7 @@ def test_its_command_is_one_of_ours_with_options_that_exist(capsys: pytest.Captu
     assert [word for word in options if word.startswith("--") and word not in offered] == []
 
 
+@pytest.mark.slow
 def test_what_is_copied_is_enough_to_answer_a_question(tmp_path: Path) -> None:
     for name in COPIED:
         source, target = ROOT / name, tmp_path / name
