@@ -45,3 +45,12 @@ def test_a_stream_passes_the_page_region_by_region(address: str) -> None:
 
 def test_wrong_paths_below_v1_are_answered_by_the_service(address: str) -> None:
     assert httpx.get(f"{address}/v1/nothing").json() == {"error": "Not Found."}
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_body_of_100_megabytes_is_told_what_the_limit_is(address: str, stated: bool) -> None:
+    body = bytes(10**8)
+    content = body if stated else (body[start : start + 2**20] for start in range(0, len(body), 2**20))
+    headers = {"Content-Type": "application/json"}
+    answer = httpx.post(f"{address}/v1/regions", content=content, headers=headers, timeout=300)
+    assert (answer.status_code, "20 MB" in answer.json()["error"]) == (413, True)
