@@ -4,14 +4,10 @@ import sys
 
 from dynrefer.errors import InputError
 from dynrefer.predictor import Predictor
-from dynrefer.ui import build_page, launch_options
-from dynrefer.ui.compute import spaces
+from dynrefer.server import serve
 
 if __name__ == "__main__":
     try:
-        predictor = Predictor.from_pretrained()
-        if not spaces:  # there a GPU is lent for visitors' questions alone
-            predictor.warm_up()
+        serve(Predictor.from_pretrained())
     except InputError as error:
         sys.exit(f"The page cannot start: {error}")
-    build_page(predictor).launch(**launch_options(predictor))

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare_streams()
     parser = argparse.ArgumentParser(prog="python -m dynrefer", description="Point at a region; read what it is.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_refer, _add_data, _add_train, _add_evaluate, _add_convert, _add_publish):
+    for add in (_add_refer, _add_serve, _add_data, _add_train, _add_evaluate, _add_convert, _add_publish):
         add(commands)
     given = vars(parser.parse_args(arguments))
     given.pop("command")
@@ -72,6 +72,22 @@ def _refer(**given: Any) -> int:
     from dynrefer.cli_refer import refer
 
     return refer(**given)
+
+
+def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("serve", help="serve the page and /v1, see docs/service.md")
+    parser.add_argument("--host", help="address to listen on (default: this machine alone)")
+    parser.add_argument("--port", type=int, help="default: 7860")
+    parser.add_argument("--no-page", action="store_false", dest="page", help="only /v1, /health, /ready and /metrics")
+    _add_model(parser)
+    parser.set_defaults(run=_serve)
+
+
+def _serve(model: str | None, device: str | None, dtype: str | None, **given: Any) -> None:
+    from dynrefer.predictor import Predictor
+    from dynrefer.server import serve
+
+    serve(Predictor.from_pretrained(model, device, dtype), **given)
 
 
 def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,0 +1,72 @@
+"""The routes put together, and how they are served: beside the page on its port, or alone."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import uvicorn
+from fastapi import Depends, FastAPI
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from dynrefer.errors import InputError
+from dynrefer.predictor import Predictor
+from dynrefer.server.intake import RefusedError
+from dynrefer.server.metrics import Counted
+from dynrefer.server.schema import BODY, RESPONSES
+from dynrefer.server.service import REGIONS, Service
+from dynrefer.ui import build_page, launch_options
+
+TOKEN = "DYNREFER_TOKEN"
+MODELS, OPENAPI, HEALTH, READY, METRICS = "/v1/models", "/v1/openapi.json", "/health", "/ready", "/metrics"
+PATHS = (REGIONS, MODELS, OPENAPI, HEALTH, READY, METRICS)
+PORT = 7860
+
+
+def build_service(predictor: Predictor, token: str | None = None) -> FastAPI:
+    """The service around one `predictor`, which it begins to warm up.
+
+    token: what requests have to name; None for that of the environment variable DYNREFER_TOKEN, "" for none.
+    """
+    service = Service(predictor, os.environ.get(TOKEN) if token is None else token)
+    app = FastAPI(title="DynRefer", version="1", openapi_url=OPENAPI, docs_url=None, redoc_url=None)
+    app.state.service = service
+    app.add_middleware(Counted, metrics=service.metrics, paths=PATHS)
+    app.add_exception_handler(RefusedError, service.refuse)
+    app.add_exception_handler(InputError, service.refuse)
+    app.add_exception_handler(HTTPException, service.refuse)
+    known: dict[str, Any] = {"dependencies": [Depends(service.authorise)], "response_class": JSONResponse}
+    extra = {"requestBody": BODY}
+    app.add_api_route(REGIONS, service.regions, methods=["POST"], responses=RESPONSES, openapi_extra=extra, **known)
+    app.add_api_route(MODELS, service.models, responses={401: RESPONSES[401]}, **known)
+    app.add_api_route(METRICS, service.counters, **known)
+    app.add_api_route(HEALTH, service.health)
+    app.add_api_route(READY, service.readiness)
+    threading.Thread(target=service.warm_up, name="warm-up", daemon=True).start()
+    return app
+
+
+def with_service(options: dict[str, Any], predictor: Predictor) -> dict[str, Any]:
+    """Arguments of `gr.Blocks.launch` that serve `/v1` and its companions beside the page, on its port."""
+    service = build_service(predictor)
+    given = options.get("app_kwargs") or {}
+    routes = [*given.get("routes", []), *(Route(path, service) for path in PATHS), Route("/v1/{rest:path}", service)]
+    return {**options, "app_kwargs": {**given, "routes": routes}}
+
+
+def serve(predictor: Predictor, host: str | None = None, port: int | None = None, page: bool = True) -> None:
+    """Serve until stopped: the page with `/v1`, or `/v1` alone.
+
+    Raises InputError where the port cannot be had.
+    """
+    if not page:
+        uvicorn.run(build_service(predictor), host=host or "127.0.0.1", port=port or PORT)
+        return
+    options = with_service(launch_options(predictor), predictor)
+    try:
+        build_page(predictor).launch(server_name=host, server_port=port, **options)
+    except OSError as error:
+        raise InputError(f"the port {port or PORT} cannot be used ({error}); choose another with --port") from error

@@ -1,0 +1,56 @@
+"""`/v1` and the page on one port."""
+
+import base64
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from dynrefer import Predictor
+from dynrefer.server import with_service
+from dynrefer.ui import build_page, launch_options
+from tests.server.conftest import BOX, form, picture
+
+
+@pytest.fixture(scope="module")
+def address(tiny_predictor: Predictor) -> Iterator[str]:
+    page = build_page(tiny_predictor)
+    options = with_service(launch_options(tiny_predictor), tiny_predictor)
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **options)
+    yield url.rstrip("/")
+    page.close()
+
+
+def test_the_page_and_v1_answer_on_the_same_port(address: str) -> None:
+    assert "<html" in httpx.get(f"{address}/").text
+    assert httpx.get(f"{address}/health").json() == {"status": "ok"}
+    answer = httpx.post(f"{address}/v1/regions", timeout=300, **form([BOX]))
+    assert [region["box"] for region in answer.json()["regions"]] == [BOX]
+
+
+def test_the_tools_for_mcp_are_still_there(address: str) -> None:
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    headers = {"Accept": "application/json, text/event-stream"}
+    answer = httpx.post(f"{address}/gradio_api/mcp/", json=asked, headers=headers, timeout=300)
+    assert [tool["name"] for tool in answer.json()["result"]["tools"]] == ["refer", "refer_many"]
+
+
+def test_a_stream_passes_the_page_region_by_region(address: str) -> None:
+    body = {"image": base64.b64encode(picture()).decode(), "boxes": [BOX, BOX], "stream": True}
+    with httpx.stream("POST", f"{address}/v1/regions", json=body, timeout=300) as answer:
+        events = [line for line in answer.iter_lines() if line.startswith("event: ")]
+    assert "content-encoding" not in answer.headers
+    assert events == ["event: region", "event: region", "event: done"]
+
+
+def test_wrong_paths_below_v1_are_answered_by_the_service(address: str) -> None:
+    assert httpx.get(f"{address}/v1/nothing").json() == {"error": "Not Found."}
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_body_of_100_megabytes_is_told_what_the_limit_is(address: str, stated: bool) -> None:
+    body = bytes(10**8)
+    content = body if stated else (body[start : start + 2**20] for start in range(0, len(body), 2**20))
+    headers = {"Content-Type": "application/json"}
+    answer = httpx.post(f"{address}/v1/regions", content=content, headers=headers, timeout=300)
+    assert (answer.status_code, "20 MB" in answer.json()["error"]) == (413, True)
