@@ -155,7 +155,7 @@ def test_photographs_of_one_file_name_in_two_folders_are_two(run: Run, tmp_path:
     for name, scores in found.items():
         result = predictor.refer(data / name, (4, 4, 60, 60), classes=CLASSES, top_classes=None, captions=False)
         by_name = {entry.name: entry.score for entry in result.classes}
-        assert scores == pytest.approx([by_name[c] for c in CLASSES], abs=1e-4)
+        assert scores == pytest.approx([by_name[c] for c in CLASSES], abs=1e-3)
     assert found.keys() == {"cam1/1.png", "cam2/1.png"}
 
 
@@ -215,7 +215,7 @@ def test_boxes_of_another_size_than_the_photograph_are_scaled_to_it(
     (found,) = stored(tmp_path / "recognition").values()
     result = predictor.refer(data / "1.png", (4, 4, 30, 60), classes=CLASSES, top_classes=None, captions=False)
     scores = {entry.name: entry.score for entry in result.classes}
-    assert found["classes"] == pytest.approx([scores[name] for name in CLASSES], abs=1e-4)
+    assert found["classes"] == pytest.approx([scores[name] for name in CLASSES], abs=1e-3)
 
 
 def test_nothing_that_can_be_measured_is_one_sentence(run: Run, tmp_path: Path) -> None:

@@ -58,5 +58,5 @@ def test_descriptions_of_unknown_photographs_are_left_out(coco_root: Path) -> No
     ],
 )
 def test_many_bad_descriptions_end_the_build_with_their_lines(coco_root: Path, record: object) -> None:
-    with pytest.raises(InputError, match=r"line 1 of descriptions\.jsonl"):
+    with pytest.raises(InputError, match=r"[Ll]ine 1 of descriptions\.jsonl"):
         read_with(coco_root, record, record)
