@@ -10,9 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import torch
 from cachetools import LRUCache
 from torch import Tensor
@@ -43,6 +42,13 @@ GiveWay = Callable[[], None]
 """Called where others may use the network before going on."""
 
 
+class ClassQueries(NamedTuple):
+    """A class list as the decoders take it; `tags` is None where the tag decoder is not asked about classes."""
+
+    contrast: TextQueries
+    tags: TextQueries | None
+
+
 class Inference:
     """One loaded checkpoint with its caches: encoded views by the photograph's content, and embedded texts.
 
@@ -59,11 +65,11 @@ class Inference:
         bank = self.vocabulary.bank().to(self.device)
         with torch.inference_mode():
             self._tags = self.model.tag_texts(bank.tags)
-            self._classes = self.model.contrast_texts(bank.classes)
+            self._classes = self._prepared(bank.classes, self._plain_names(bank.tags))
             self._templates = self.model.contrast_texts(bank.attributes)
         self._template_of, self._num_attributes = bank.attribute_of, bank.num_attributes
         self._names = frozenset(self.vocabulary.classes)
-        self._asked: LRUCache[tuple[str, ...], TextQueries] = LRUCache(KEPT_LISTS)
+        self._asked: LRUCache[tuple[str, ...], ClassQueries] = LRUCache(KEPT_LISTS)
         self._views: LRUCache[tuple[bytes, bytes], Tensor] = LRUCache(KEPT_VIEWS)
 
     def answer(
@@ -80,11 +86,11 @@ class Inference:
         clock.lap("fuse")
         tags = self._calibrated("tags", self._scores(self.model.tagging, region, self._tags, give_way))
         clock.lap("tags")
-        own = self._scores(self.model.contrast, region, self._classes, give_way)
+        own = self._class_logits(region, self._classes, give_way)
         reference = own.float().logsumexp(1, keepdim=True) if self.config.relative_classes else 0.0
         own = classes = self._calibrated("classes", own - reference)
         if question.classes is not None:
-            asked = self._scores(self.model.contrast, region, self._class_queries(question.classes, give_way), give_way)
+            asked = self._class_logits(region, self._class_queries(question.classes, give_way), give_way)
             classes = self._calibrated("classes", asked - reference)
         attributes = self._attribute_logits(region)
         clock.lap("classes and attributes")
@@ -102,11 +108,36 @@ class Inference:
         """[K, E] of the names in the class template."""
         return self.texts.embed(self.vocabulary.class_texts(names), progress, give_way)
 
-    def _class_queries(self, names: tuple[str, ...], give_way: GiveWay) -> TextQueries:
-        """Names as the contrast decoder takes them, kept for the next question with the same list."""
+    def _class_queries(self, names: tuple[str, ...], give_way: GiveWay) -> ClassQueries:
+        """Names as the decoders take them, kept for the next question with the same list."""
         if names not in self._asked:
-            self._asked[names] = self.model.contrast_texts(self.class_embeddings(names, give_way))
+            texts = self.class_embeddings(names, give_way)
+            words = [name.lower() for name in names]
+            plain = self.texts.embed(words, None, give_way) if self.config.class_tag_weight else None
+            self._asked[names] = self._prepared(texts, plain)
         return self._asked[names]
+
+    def _prepared(self, texts: Tensor, plain: Tensor | None) -> ClassQueries:
+        """Of embeddings [K, E] of the names in the class template, and of the names alone."""
+        tags = None if plain is None else self.model.tag_texts(plain)
+        return ClassQueries(self.model.contrast_texts(texts), tags)
+
+    def _class_logits(self, region: Representation, names: ClassQueries, give_way: GiveWay) -> Tensor:
+        """[S, K], by the contrast decoder and, where the configuration says so, by the tag decoder as well."""
+        logits = self._scores(self.model.contrast, region, names.contrast, give_way)
+        if names.tags is None:
+            return logits
+        return logits + self.config.class_tag_weight * self._scores(self.model.tagging, region, names.tags, give_way)
+
+    def _plain_names(self, tags: Tensor) -> Tensor | None:
+        """Embeddings [K, E] of the checkpoint's class names without a template; those that are tags are known."""
+        if not self.config.class_tag_weight:
+            return None
+        known = dict(zip(self.vocabulary.tags, tags, strict=True))
+        missing = [name for name in self.vocabulary.classes if name not in known]
+        if missing:
+            known |= dict(zip(missing, self.texts.embed(missing), strict=True))
+        return torch.stack([known[name] for name in self.vocabulary.classes])
 
     @property
     def _view_size(self) -> int:
