@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -80,7 +80,9 @@ class Batcher:
         """After how many seconds what waits now is about half answered: 1 to LONGEST_WAIT."""
         return min(LONGEST_WAIT, max(1, math.ceil(self._waiting * self._seconds_a_region / 2)))
 
-    async def refer(self, photo: Photo, boxes: Sequence[Box], question: Question) -> AsyncIterator[list[RegionResult]]:
+    async def refer(
+        self, photo: Photo, boxes: Sequence[Box], question: Question
+    ) -> AsyncGenerator[list[RegionResult], None]:
         """Results of the boxes in their order, a few at a time. What nobody waits for any more is not computed.
 
         Raises InputError where the boxes cannot be used, and whatever the model raises.
