@@ -148,7 +148,7 @@ class LanguageDecoder(nn.Module):
         control_ids: Tensor | None = None,
         begin: Sequence[str] | None = None,
     ) -> tuple[list[str], list[float]]:
-        """Search for the captions: texts, and scores exp(sequence score) in (0, 1].
+        """Search for the captions: texts, and scores in (0, 1], the geometric mean over their word pieces.
 
         Args:
             control_ids: [S, K], the control words in the prompt, for copying.
@@ -158,7 +158,9 @@ class LanguageDecoder(nn.Module):
         told = self._told(begin, options.max_new_tokens, mask.device) if begin and any(begin) else None
         copied = self.copied(control_ids) if self.copy_gate is not None and control_ids is not None else None
         sequences, log_scores = self._search(prompt, mask, options, told, copied)
-        return [self._text(row) for row in sequences.tolist()], log_scores.float().exp().clamp(max=1).tolist()
+        pieces = (sequences[:, 1:] != 0).sum(1).clamp(min=1)
+        each = log_scores.float() * pieces ** (options.length_penalty - 1)
+        return [self._text(row) for row in sequences.tolist()], each.exp().clamp(max=1).tolist()
 
     def _told(self, begin: Sequence[str], length: int, device: torch.device) -> Tensor:
         """Tokens of the beginnings [S, length], 0 behind them; always leaves room for the end token."""

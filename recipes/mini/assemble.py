@@ -32,7 +32,7 @@ from recipes.mini.writer import new_writer
 
 # Chosen by reading captions of training photographs.
 CONTROLS = 6  # predicted words that the writer is told: a name and five tags
-GENERATION = {"num_beams": 3, "length_penalty": 1.0, "repetition_penalty": 1.2}
+GENERATION = {"num_beams": 3, "length_penalty": 0.5, "repetition_penalty": 1.3}
 
 
 def main() -> None:
