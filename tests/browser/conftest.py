@@ -19,6 +19,11 @@ from tests.browser.visitor import MARK, PATIENCE_S, App, Asked, settle
 EMBEDDED = Path(__file__).parents[2] / "checkpoints" / "dynrefer-mini"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests come last: Playwright's event loop runs in the main thread until the session ends."""
+    items.sort(key=lambda item: Path(__file__).parent in item.path.parents)
+
+
 @pytest.fixture(scope="session")
 def app(tiny_checkpoint: Path) -> Iterator[App]:
     """The page around the embedded checkpoint (a tiny random one where there is none), served on a free port."""
