@@ -81,6 +81,7 @@ def configured(config: ModelConfig, calibration: dict[str, Any]) -> ModelConfig:
         tag_threshold=thresholds["tag"],
         sure_threshold=thresholds["sure"],
         relative_classes=True,
+        class_tag_weight=1.0,
         calibration={part: tuple(calibration[name]) for part, name in fits.items()},
     )
 
