@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from dynrefer.errors import InputError
 from dynrefer.evaluation.store import Prediction
 from dynrefer.results import RegionResult
 from dynrefer.tables import read_json
+
+logger = logging.getLogger(__name__)
 
 _MARKERS = {
     "coco": ("annotations/instances*.json",),
@@ -203,6 +206,8 @@ def load_data(folder: Path, split: str | None = None) -> EvaluationData:
     else:
         dataset = _recognise(folder)
         samples = list(READERS[dataset](folder, problems))
+    for reason, count in problems.noted.items():
+        logger.warning("mended %d: %s, for example %s", count, reason, problems.examples[reason][0])
     split = split or ("test" if dataset.startswith("vg") else "val")
     chosen = [sample for sample in samples if sample.split == split]
     if not chosen:

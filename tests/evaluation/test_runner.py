@@ -218,6 +218,19 @@ def test_boxes_of_another_size_than_the_photograph_are_scaled_to_it(
     assert found["classes"] == pytest.approx([scores[name] for name in CLASSES], abs=1e-3)
 
 
+def test_boxes_that_a_reader_made_to_fit_are_said_to_be(
+    run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = photographs(tmp_path / "album", "1.png")
+    (data / "samples.jsonl").unlink()
+    image = {"id": 1, "file_name": "1.png", "width": 128, "height": 128}
+    box = {"id": 1, "image_id": 1, "bbox": [8, 8, 52, 112], "category_id": 1}
+    file = {"images": [image], "annotations": [box], "categories": [{"id": 1, "name": CLASSES[0]}]}
+    (data / "val.json").write_text(json.dumps(file))
+    run("recognition", data=data, classes=CLASSES)
+    assert any("scaled" in message and "1.png" in message for message in caplog.messages)
+
+
 def test_nothing_that_can_be_measured_is_one_sentence(run: Run, tmp_path: Path) -> None:
     data = photographs(tmp_path / "album", "1.png")
     (data / "1.png").write_bytes(b"nothing")
