@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,15 @@ from dynrefer.boxes import Box
 from dynrefer.coco_files import CocoImages, annotation_box, box_numbers, corners
 from dynrefer.errors import InputError, shown
 from dynrefer.photo_files import PHOTO_ENDINGS
-from dynrefer.results import FORMULA_STARTS
+from dynrefer.results import CSV_COLUMNS, FORMULA_STARTS
 from dynrefer.tables import ALIASES, Row, column_key, parse_json, parse_table
 
 CORNERS = ("x1", "y1", "x2", "y2")
 SHAPES = (CORNERS, ("x1", "y1", "width", "height"), ("cx", "cy", "width", "height"))
+# Columns that say something of a box; any other whose words tell rows apart might be what names its photograph.
+KNOWN = {*ALIASES, *CSV_COLUMNS, *"caption text description score confidence color colour comment notes".split()}
+KNOWN |= {*"type kind shape split subset set source attributes annotator date difficult truncated occluded".split()}
+STEM = re.compile(r"(?!-?[\d.,]+$)[^\s,;]+")  # a word without blanks that is no number
 NO_BOXES = "is not a file of boxes; use DynRefer's JSON, COCO's, or a CSV"
 
 
@@ -160,6 +165,10 @@ def _from_table(text: str) -> Iterator[Record]:
     shape = _shape(columns)
     image = "image" if "image" in columns else _column_of_photographs(columns, rows)
     image = image if any(row.get(image or "") for row in rows) else None
+    if "image" not in columns and image is None and (unknown := _maybe_photographs(columns, rows)):
+        raise InputError(
+            f'the column "{shown(unknown)}" may name photographs; call it "image" if it does, or else "label"'
+        )
     for row in rows:
         where = f"line {row.line}"
         name = _plain(row.get(image, "")) if image else ""
@@ -207,6 +216,15 @@ def _column_of_photographs(columns: Sequence[str], rows: Sequence[Row]) -> str |
     for column in columns:
         words = [row.get(column, "") for row in rows]
         if all(Path(word).suffix.lower() in PHOTO_ENDINGS for word in words if word) and any(words):
+            return column
+    return None
+
+
+def _maybe_photographs(columns: Sequence[str], rows: Sequence[Row]) -> str | None:
+    """A column of an unknown name whose words tell the rows apart as names without ending would: "puppy", "cat"."""
+    for column in columns:
+        words = {row.get(column, "") for row in rows} - {""}
+        if column and column not in KNOWN and len(words) > 1 and all(STEM.fullmatch(word) for word in words):
             return column
     return None
 

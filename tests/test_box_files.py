@@ -350,3 +350,11 @@ def test_a_file_without_a_box_is_refused_in_words(content: str, words: str) -> N
 def test_a_file_of_boxes_is_read_in_every_encoding(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "boxes.json").write_text(json.dumps(coco(), indent=1), encoding=encoding)
     assert [group.name for group in BoxFile.read(tmp_path / "boxes.json").photographs] == ["cat.jpg", "puppy.jpg"]
+
+
+def test_a_column_that_may_name_photographs_is_never_passed_over() -> None:
+    table = "sujet,x1,y1,x2,y2\npuppy,1,2,30,40\ncat,5,6,70,80\n"
+    with pytest.raises(InputError, match='the column "sujet" may name photographs; call it "image"'):
+        BoxFile.parse(table, "boxes.csv")
+    (label,) = BoxFile.parse(table.replace("sujet", "label"), "boxes.csv").photographs
+    assert len(label.boxes) == 2
