@@ -34,7 +34,7 @@ ENCODED_TOGETHER = {"cpu": 3, "cuda": 32}  # views between two moments at which 
 PAIRS_TOGETHER = 32_768  # of region and text; bounds the memory of long class lists
 IDENTITY = (1.0, 0.0)
 ENDINGS = "e?s|e?d|ing|en"  # of a word's other forms
-Kind = Literal["classes", "attributes", "tags"]
+Kind = Literal["classes", "own_classes", "attributes", "tags"]
 UNFINISHED, PAUSED = "unfinished", "paused"  # marks of a clock that end no stage
 
 Representation = tuple[Tensor, Tensor | None, Tensor | None]
@@ -70,6 +70,7 @@ class Inference:
             self._templates = self.model.contrast_texts(bank.attributes)
         self._template_of, self._num_attributes = bank.attribute_of, bank.num_attributes
         self._names = frozenset(self.vocabulary.classes)
+        self._priors = torch.tensor(self.vocabulary.class_priors or 0.0, device=self.device)
         self._asked: LRUCache[tuple[str, ...], ClassQueries] = LRUCache(KEPT_LISTS)
         self._views: LRUCache[tuple[bytes, bytes], Tensor] = LRUCache(KEPT_VIEWS)
 
@@ -87,12 +88,11 @@ class Inference:
         clock.lap("fuse")
         tags = self._calibrated("tags", self._scores(self.model.tagging, region, self._tags, give_way))
         clock.lap("tags")
-        own = self._class_logits(region, self._classes, give_way)
-        reference = own.float().logsumexp(1, keepdim=True) if self.config.relative_classes else 0.0
-        own = classes = self._calibrated("classes", own - reference)
+        logits = self._class_logits(region, self._classes, give_way).float()
+        own = classes = self._own_classes(logits)
         if question.classes is not None:
             asked = self._class_logits(region, self._class_queries(question.classes, give_way), give_way)
-            classes = self._calibrated("classes", asked - reference)
+            classes = self._calibrated("classes", asked - self._reference(logits))
         attributes = self._attribute_logits(region)
         clock.lap("classes and attributes")
         captions: list[Caption] | list[None] = [None] * len(regions)
@@ -129,6 +129,16 @@ class Inference:
         if names.tags is None:
             return logits
         return logits + self.config.class_tag_weight * self._scores(self.model.tagging, region, names.tags, give_way)
+
+    def _own_classes(self, logits: Tensor) -> Tensor:
+        """Calibrated logits [S, K] of the checkpoint's own names, which know how often people say each."""
+        logits = logits + self._priors
+        kind: Kind = "own_classes" if "own_classes" in self.config.calibration else "classes"
+        return self._calibrated(kind, logits - self._reference(logits))
+
+    def _reference(self, own: Tensor) -> Tensor | float:
+        """What class logits count from [S, 1]: the log-sum-exp over the checkpoint's own names, or 0."""
+        return own.logsumexp(1, keepdim=True) if self.config.relative_classes else 0.0
 
     def _plain_names(self, tags: Tensor) -> Tensor | None:
         """Embeddings [K, E] of the checkpoint's class names without a template; those that are tags are known."""

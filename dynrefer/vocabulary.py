@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -66,6 +66,7 @@ class Vocabulary:
     Attributes:
         tags: N words. attributes: A entries. classes: K names.
         class_template: how a class name becomes a text, with `{}` for the name.
+        class_priors: K natural logarithms, how much likelier than the others people are to say a name; empty for none.
         embeddings: "tags" [N, E], "attributes" [M, E] (all templates), "classes" [K, E]; empty until `embedded`.
     """
 
@@ -73,6 +74,7 @@ class Vocabulary:
     attributes: tuple[AttributeWord, ...]
     classes: tuple[str, ...]
     class_template: str = "the {}"
+    class_priors: tuple[float, ...] = ()
     embeddings: Mapping[str, Tensor] = field(default_factory=dict, compare=False)
 
     def class_texts(self, names: Sequence[str]) -> list[str]:
@@ -105,7 +107,7 @@ class Vocabulary:
         for name, count in rows.items():
             if name not in embeddings or len(embeddings[name]) != count:
                 raise InputError(f"The checkpoint's text embeddings do not fit its {name} in vocabulary.json.")
-        return Vocabulary(self.tags, self.attributes, self.classes, self.class_template, dict(embeddings))
+        return replace(self, embeddings=dict(embeddings))
 
     def bank(self, teacher: Tensor | None = None) -> TextBank:
         """The embeddings as the network takes them."""
@@ -118,6 +120,7 @@ class Vocabulary:
             "tags": list(self.tags),
             "classes": list(self.classes),
             "class_template": self.class_template,
+            "class_priors": list(self.class_priors),
             "attributes": [{"name": a.name, "type": a.type, "templates": list(a.templates)} for a in self.attributes],
         }
         return json.dumps(values, indent=1, ensure_ascii=False)
@@ -128,8 +131,11 @@ class Vocabulary:
         try:
             values: dict[str, Any] = json.loads(text)
             attributes = tuple(AttributeWord(a["name"], a["type"], tuple(a["templates"])) for a in values["attributes"])
-            return cls(tuple(values["tags"]), attributes, tuple(values["classes"]), values["class_template"])
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            classes, priors = tuple(values["classes"]), tuple(map(float, values.get("class_priors", ())))
+            if len(priors) not in (0, len(classes)):
+                raise ValueError(f"{len(priors)} priors for {len(classes)} classes")
+            return cls(tuple(values["tags"]), attributes, classes, values["class_template"], priors)
+        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             raise InputError("vocabulary.json is not a DynRefer vocabulary; download the checkpoint again.") from error
 
 

@@ -291,6 +291,31 @@ def test_class_scores_may_count_from_all_of_the_models_own_names(predictor: Pred
     assert asked["cup"] == pytest.approx(own["cup"], abs=1e-3)  # whatever list it stands in
 
 
+def test_own_names_that_people_say_often_are_likelier_and_a_list_of_the_askers_is_not(
+    predictor: Predictor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = predictor.vocabulary.classes
+    recalibrate(predictor, relative_classes=True)
+    asked = ask(predictor, photo, BOX, classes=names[:2])
+    own = dict_of(ask(predictor, photo, BOX))
+    monkeypatch.setattr(predictor.inference, "_priors", torch.tensor([math.log(4.0)] + [0.0] * (len(names) - 1)))
+    told = dict_of(ask(predictor, photo, BOX))
+
+    def odds(scores: dict[str, float]) -> float:
+        return scores[names[0]] / (1 - scores[names[0]]) / (scores[names[1]] / (1 - scores[names[1]]))
+
+    assert odds(told) == pytest.approx(4 * odds(own), rel=1e-2)
+    assert ask(predictor, photo, BOX, classes=names[:2]).classes == asked.classes
+
+
+def test_own_names_may_have_a_calibration_of_their_own(predictor: Predictor, photo: np.ndarray) -> None:
+    names = predictor.vocabulary.classes[:2]
+    plain = ask(predictor, photo, BOX, classes=names)
+    recalibrate(predictor, calibration={"own_classes": (1.0, 60.0)})
+    assert {entry.score for entry in ask(predictor, photo, BOX).classes} == {1.0}
+    assert ask(predictor, photo, BOX, classes=names).classes == plain.classes
+
+
 def test_the_askers_control_words_come_before_predicted_ones_and_are_not_cut(
     predictor: Predictor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

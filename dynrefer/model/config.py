@@ -169,7 +169,7 @@ class ModelConfig:
     trainable: tuple[Part, ...] = ("align", "resampler", "summary", "tagging", "contrast", "language", "t5")
     default_mode: Literal["dynamic", "prior:caption", "prior:attributes", "random"] = "dynamic"
     tag_threshold: Chance = 0.7
-    calibration: dict[Literal["classes", "attributes", "tags"], Calibration] = field(default_factory=dict)
+    calibration: dict[Literal["classes", "own_classes", "attributes", "tags"], Calibration] = field(default_factory=dict)
     class_tag_weight: Annotated[float, Field(ge=0, le=10)] = 0.0  # of the tag decoder's word on a class name
     relative_classes: bool = False  # class logits count from the log-sum-exp over the checkpoint's own classes
     sure_threshold: Chance = 0.0  # an answer is sure where the best of the checkpoint's own names is so probable
