@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +10,10 @@ from typing import Any
 
 from dynrefer.boxes import Box
 from dynrefer.coco_files import CocoImages, annotation_box, box_numbers, corners
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.photo_files import PHOTO_ENDINGS
 from dynrefer.results import CSV_COLUMNS, FORMULA_STARTS
-from dynrefer.tables import ALIASES, Row, column_key, parse_json, parse_table
+from dynrefer.tables import ALIASES, Row, column_key, parse_json, parse_jsonl, parse_table
 
 CORNERS = ("x1", "y1", "x2", "y2")
 SHAPES = (CORNERS, ("x1", "y1", "width", "height"), ("cx", "cy", "width", "height"))
@@ -26,29 +25,12 @@ NO_BOXES = "is not a file of boxes; use DynRefer's JSON, COCO's, or a CSV"
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """What could not be asked about: the photograph as its file calls it, where in the file, and why."""
-
-    photo: str
-    where: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{', '.join(part for part in (shown(self.photo), self.where) if part)}: {self.reason}"
-
-
-@dataclass(frozen=True)
 class FileBox:
     """A box x1, y1, x2, y2 as a file has it, with its place there ("annotation 7") and its id if it has one."""
 
     where: str
     box: Box
     id: str | int | None = None
-
-
-def reason(error: InputError) -> str:
-    """An error's words, to go on after a colon."""
-    return str(error.args[0]).removesuffix(".")
 
 
 Record = tuple[str | int, tuple[Any, Any] | None, FileBox] | LeftOut
@@ -61,23 +43,27 @@ def read_records(text: str, name: str) -> list[Record]:
     """
     start = text.lstrip()[:1]
     if start in ("[", "{"):
-        return list(_from_json(_json(text, name), name))
+        bad: list[LeftOut] = []
+        return [*_from_json(_json(text, name, bad), name), *bad]
     if not start:
         raise InputError(f"{name} is empty")
     return list(_from_table(text))
 
 
-def _json(text: str, name: str) -> Any:
+def _json(text: str, name: str, bad: list[LeftOut]) -> Any:
+    """JSON, or a list of the objects that stand one a line; lines that are none go to `bad`.
+
+    Those of a list count too, so that one that is cut short, or has a comma too many, costs what cannot be read of it.
+    """
     try:
         return parse_json(text, name)
     except InputError:
-        try:  # an object a line
-            lines = [json.loads(line) for line in text.splitlines() if line.strip()]
-        except (ValueError, RecursionError):
-            lines = []
-        if len(lines) < 2:
+        text = re.sub(r"^(\s*)\[|\]\s*$", r"\1", text)
+        read = list(parse_jsonl(text, name, on_bad=lambda words: bad.append(LeftOut("", "", words))))
+        before = text.partition("{")[0]
+        if len(read) < 2 or read[0][0] > before.count("\n") + 1:  # the first line is no object: no lines of objects
             raise
-        return lines
+        return [line for _, line in read]
 
 
 def _from_json(data: Any, name: str) -> Iterator[Record]:

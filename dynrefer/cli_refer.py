@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.box_files import BoxFile, PhotoBoxes
-from dynrefer.box_records import FileBox, LeftOut, reason
+from dynrefer.box_records import FileBox
 from dynrefer.boxes import MAX_BOXES, Box, parse_box
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.output import json_list, show
 from dynrefer.photo import Photo
 from dynrefer.photo_files import PhotoFinder
@@ -171,7 +171,7 @@ class _Work:
             more = f" (and likewise {len(alike) - 1} more)" if len(alike) > 1 else ""
             print(f"{alike[0]}{more}.", file=sys.stderr)
         for left in self.left_out:
-            print(f"Left out: {left}.", file=sys.stderr)
+            print(f"Left out: {str(left).removesuffix('.')}.", file=sys.stderr)
         if self.left_out:
             print(f"Answered: {self.answers}. Left out: {len(self.left_out)}.", file=sys.stderr)
 

@@ -17,6 +17,10 @@ _FUNCTION_WORDS = frozenset(
     "which what while when where some any all both each other another one very too so than then not no".split()
 )
 _AS_THEY_ARE = frozenset("glasses sunglasses pants jeans shorts clothes goggles scissors skis bus gas lens".split())
+# Articles and prepositions of its neighbours that English does not have: an s at the end of other words is no plural.
+_NOT_ENGLISH = re.compile(
+    r"\b(?:une|les|des|dans|sur|avec|aux|der|das|ein|eine|einen|und|una|unos|unas|il|gli|uma|het|een|och)\b"
+)
 _NO_ARTICLE = _AS_THEY_ARE - {"bus", "gas", "lens"} | {"broccoli", "grass", "water", "sand", "snow", "furniture"}
 _VOWEL_SOUND = re.compile(
     r"(?!one(?:\b|-)|once\b|u(?:ni(?![nmd])|s[aeiu]|ten|til|top|k[eru]|r[aio]n|biq)|eu|ewe)[aeiou]"
@@ -47,8 +51,17 @@ def is_english_script(text: str) -> bool:
 
 @lru_cache(maxsize=65536)
 def singular(word: str) -> str:
-    """A regular English plural without its ending ("dogs" -> "dog", "cherries" -> "cherry"); other words stay."""
-    if word in _AS_THEY_ARE or len(word) < 4 or not word.endswith("s") or word.endswith(("ss", "us", "is", "'s")):
+    """A regular English plural without its ending ("dogs" -> "dog", "cherries" -> "cherry"); other words stay.
+
+    So do words with a letter that English does not have ("près").
+    """
+    if (
+        not word.isascii()
+        or word in _AS_THEY_ARE
+        or len(word) < 4
+        or not word.endswith("s")
+        or word.endswith(("ss", "us", "is", "'s"))
+    ):
         return word
     if word.endswith("ies"):
         return word[:-3] + "y"
@@ -57,15 +70,21 @@ def singular(word: str) -> str:
 
 def content_words(text: str) -> tuple[str, ...]:
     """The words of a caption that can be control words: without function words, plurals as singulars, each once."""
-    words = (word for word in _WORD.findall(clean_caption(text)) if word not in _FUNCTION_WORDS and has_letters(word))
-    return tuple(dict.fromkeys(singular(word) for word in words))
+    return tuple(dict.fromkeys(word for word in _words(text) if word not in _FUNCTION_WORDS and has_letters(word)))
 
 
 def said_tags(text: str) -> set[str]:
     """What a text says as possible tags: its content words, and neighbours as one ("tennis racket", "red ball")."""
-    words = [singular(word) for word in _WORD.findall(clean_caption(text))]
+    words = _words(text)
     single = {word for word in words if word not in _FUNCTION_WORDS and has_letters(word)}
     return single | {f"{one} {other}" for one, other in pairwise(words) if one in single and other in single}
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text, plurals as singulars where it may be English."""
+    text = clean_caption(text)
+    words = _WORD.findall(text)
+    return words if _NOT_ENGLISH.search(text) else [singular(word) for word in words]
 
 
 def fix_articles(text: str) -> str:

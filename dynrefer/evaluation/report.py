@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dynrefer.errors import InputError
-from dynrefer.evaluation.benchmark import Figure, LeftOut
+from dynrefer.errors import InputError, LeftOut
+from dynrefer.evaluation.benchmark import Figure
 from dynrefer.evaluation.store import write_whole
 
 _COLUMNS = ("Run", "Protocol", "Measured on", "Metric", "Ours", "Paper")

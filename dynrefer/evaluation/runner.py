@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from dynrefer.atomic import claim
 from dynrefer.checkpoint import find_checkpoint, fingerprint_of
 from dynrefer.errors import InputError
 from dynrefer.evaluation.asking import Asking, ask, parse_views, views_in_words
@@ -27,7 +28,6 @@ from dynrefer.evaluation.report import write_report
 from dynrefer.evaluation.store import (
     Prediction,
     PredictionStore,
-    claim,
     read_left_out,
     read_predictions,
     write_whole,

@@ -97,7 +97,8 @@ def test_what_was_left_out_is_summed_up_at_the_end(coco_root: Path, tmp_path: Pa
     stats = build("coco", coco_root, tmp_path / "out", say=said.append)
 
     assert stats["skipped"] == {"boxes outside their photograph": 1}
-    assert said[-1] == "left out 1: boxes outside their photograph; for example annotation 99 of instances.json"
+    named = "images/1.png, annotation 99 of instances.json"
+    assert said[-1] == f"left out 1: boxes outside their photograph; for example {named}"
 
 
 @pytest.mark.parametrize(("bad", "total", "stops"), [(1, 1, False), (2, 5, True), (3, 300, False), (4, 300, True)])
