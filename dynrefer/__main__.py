@@ -170,7 +170,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def _evaluate(benchmark: str, runs: list[Path], data: Path | None, out: Path | None, **given: Any) -> int:
     from dynrefer.evaluation import BenchmarkOptions, report, run_benchmark
-    from dynrefer.tables import read_words
+    from dynrefer.word_lists import read_words
 
     if benchmark == "report":
         print(report(runs))

@@ -20,7 +20,7 @@ from dynrefer.photo_files import PhotoFinder
 from dynrefer.predictor import Predictor
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
-from dynrefer.tables import read_words, split_words
+from dynrefer.word_lists import read_words, split_words
 
 SHOWN_TAGS, SHOWN_ATTRIBUTES = 8, 8
 ALL_ANSWERED, SOME_LEFT_OUT = 0, 3  # and 2 where nothing could be done: an InputError

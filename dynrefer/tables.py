@@ -1,4 +1,4 @@
-"""Text, tables, JSON and word lists as programs of any maker, language and machine write them."""
+"""Text, tables and JSON as programs of any maker, language and machine write them."""
 
 from __future__ import annotations
 
@@ -33,11 +33,6 @@ STRUCTURE = frozenset('\n\r\t ,;:[]{}"')  # read in the wrong byte order, none o
 COLUMN_SEPARATORS = ",;\t|，；、، "  # blanks last: they stand inside names too
 LINE_ENDS = re.compile(r"\r\n|[\r\n]")
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # a spreadsheet's own first line
-# Commas and semicolons of the world's scripts, the bar, the tab and the ends of lines.
-WORD_SEPARATORS = re.compile(r"[,;|\t\r\n\v\f\x85\u2028\u2029，；、｜､﹐﹑﹔︐︑︔،؛፣፤߸᠂᠈꓾꘍꛵⸲⸴⸵⹁⹌⹎]+")
-NUMBERS_OF_NAMES = {*"id index number no nr code count supercategory categoryid classid labelid".split()}
-INVISIBLE = " \t\u200b\u200e\u200f\u2060\ufeff"
-LIST_ENDINGS = {".txt", ".csv", ".tsv", ".json", ".names", ".list", ".lst"}
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "image": (
@@ -165,6 +160,16 @@ def parse_json(text: str, name: str) -> Any:
         raise InputError(f"{name} is not JSON ({where})") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{name} is not JSON that can be read ({shown(error, 200)})") from error
+
+
+def json_text(content: Any, **options: Any) -> str:
+    """JSON for a file in UTF-8: letters as they are; names of files that are no text (other systems') in codes."""
+    text = json.dumps(content, ensure_ascii=False, **options)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(content, **options)
+    return text
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -332,76 +337,3 @@ def _check_columns(columns: Sequence[str], cells: Sequence[str], needed: Sequenc
             f"the first line must name the columns {', '.join(needed)}; {', '.join(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} not among {shown(', '.join(cell for cell in cells if cell), 100)}"
         )
-
-
-def read_words(source: str | PathLike[str]) -> list[str]:
-    """Words or names parted by lines, commas or semicolons of any script, bars or tabs; blanks and doubles dropped.
-
-    `source` is the path of a text file that exists, else the words themselves. A JSON list of texts is read too.
-    Raises InputError for a path without a file.
-    """
-    text = str(source)
-    if _is_file(text):
-        return split_words(read_text(text))
-    is_path = not isinstance(source, str) or (
-        not WORD_SEPARATORS.search(text) and Path(text).suffix.lower() in LIST_ENDINGS
-    )
-    if is_path:
-        raise InputError(f"there is no file {shown(Path(text).name)}")
-    return split_words(text)
-
-
-def split_words(text: str) -> list[str]:
-    """`read_words` of a text."""
-    start = text.lstrip()[:1]
-    if start == "{" or (start == "[" and '"' in text):
-        return _tidy(_json_words(parse_json(text, "the list of words")))
-    if (column := _column_of_names(text)) is not None:
-        return _tidy(column)
-    text = text.strip().strip("[]")
-    return _tidy(WORD_SEPARATORS.split("\n".join(line for line in text.splitlines() if not line.startswith("# "))))
-
-
-def _json_words(content: Any) -> list[str]:
-    """A list of texts or of categories with names, COCO's categories, names by number or numbers by name."""
-    if isinstance(content, dict):
-        listed = content.get("categories", content.get("names"))
-        if listed is None:
-            listed = list(content if all(isinstance(value, int) for value in content.values()) else content.values())
-        content = list(listed.values()) if isinstance(listed, dict) else listed
-    words = [item.get("name") if isinstance(item, dict) else item for item in content] if content else []
-    if not isinstance(content, list) or not all(isinstance(word, str) for word in words):
-        raise InputError("the JSON is no list of words: give a list of texts, or categories with names")
-    return words
-
-
-def _column_of_names(text: str) -> list[str] | None:
-    """The names in a table of numbered names, such as a header "id,name" with a row each; None where it is no such."""
-    header = text.lstrip(INVISIBLE + "\r\n").splitlines()[:1]
-    cells = {column_key(cell) for cell in re.split(r"[,;\t|]", header[0])} if header else set()
-    if len(cells) < 2 or not cells & _keys("label") or not cells <= _keys("label") | _keys("id") | NUMBERS_OF_NAMES:
-        return None
-    rows = parse_table(text, ["label"])
-    return [row["label"] for row in rows] if rows else None
-
-
-def _keys(column: str) -> set[str]:
-    return {column_key(alias) for alias in ALIASES[column]}
-
-
-def _tidy(words: Sequence[str]) -> list[str]:
-    kept: dict[str, str] = {}
-    for word in words:
-        word = " ".join(word.strip(INVISIBLE).split()).strip(INVISIBLE)
-        if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'":
-            word = word[1:-1].strip()
-        if word:
-            kept.setdefault(unicodedata.normalize("NFC", word), word)
-    return list(kept.values())
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):  # longer than any path, or with a zero in it: words
-        return False

@@ -14,16 +14,14 @@ from hypothesis import strategies as st
 from dynrefer.errors import InputError
 from dynrefer.tables import (
     ALIASES,
-    WORD_SEPARATORS,
     decode_text,
     parse_table,
     read_json,
     read_jsonl,
     read_table,
     read_text,
-    read_words,
-    split_words,
 )
+from dynrefer.word_lists import WORD_SEPARATORS, read_words, split_words
 
 MARKED = ("utf-8-sig", "utf-16", "utf-32")
 MARKS = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff", "utf-32-le": b"\xff\xfe\0\0", "utf-32-be": b"\0\0\xfe\xff"}
@@ -121,7 +119,9 @@ def test_words_that_are_no_path_are_the_words() -> None:
     assert read_words("dog," * 5000) == ["dog"]
 
 
-@pytest.mark.parametrize("source", ["no_such_classes.txt", Path("no_such")])
+@pytest.mark.parametrize(
+    "source", ["no_such_classes.txt", "./no_such", "/far/no_such", "C:\\far\\no_such", Path("no_such")]
+)
 def test_a_path_without_a_file_is_no_word(source: str | Path) -> None:
     with pytest.raises(InputError, match="no file no_such"):
         read_words(source)
@@ -288,8 +288,10 @@ def test_what_holds_text_but_is_none_says_what_it_is(tmp_path: Path, start: byte
         "id,name\n1,cat\n2,dog\n",
         "label;index\ncat;0\ndog;1\n",
         "supercategory\tname\nanimal\tcat\nanimal\tdog",
+        "0: cat\n1: dog\n",
+        "1. cat\n2. dog\n",
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_names_are_read_from_what_lists_them(text: str) -> None:
     assert split_words(text) == ["cat", "dog"]

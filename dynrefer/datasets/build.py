@@ -1,6 +1,5 @@
 """`python -m dynrefer data build`: a data set's own files -> samples and statistics."""
 
-import json
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +12,7 @@ from dynrefer.datasets.io import Problems, too_many, write_samples
 from dynrefer.datasets.sample import DESCRIBED, SOURCES, Sample
 from dynrefer.datasets.words import is_english_script
 from dynrefer.errors import InputError
+from dynrefer.tables import json_text
 
 Reader = Callable[[Path, Problems], Iterator[Sample]]
 READERS: dict[str, Reader] = {
@@ -68,7 +68,7 @@ def finish(
 def write_json(file: Path, content: Any) -> None:
     """JSON with a line an entry, for people to read."""
     with written_whole(file) as aside:
-        aside.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        aside.write_text(json_text(content, indent=1) + "\n", encoding="utf-8")
 
 
 class Summary:

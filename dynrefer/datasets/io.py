@@ -11,7 +11,7 @@ from dynrefer.atomic import written_whole
 from dynrefer.coco_files import id_key
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError, LeftOut
-from dynrefer.tables import read_json
+from dynrefer.tables import json_text, read_json
 
 MAX_BAD_SHARE = 0.01
 _EXAMPLES = 5
@@ -96,7 +96,7 @@ def write_samples(samples: Iterable[Sample], file: Path) -> None:
     """Writes one sample a line; the file is whole or as it was before. Raises InputError where it cannot be written."""
     with written_whole(file) as draft, draft.open("w", encoding="utf-8") as stream:
         for sample in samples:
-            stream.write(json.dumps(sample.to_dict(), ensure_ascii=False, separators=(",", ":")) + "\n")
+            stream.write(json_text(sample.to_dict(), separators=(",", ":")) + "\n")
 
 
 def iter_samples(file: Path) -> Iterator[Sample]:

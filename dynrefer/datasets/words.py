@@ -8,7 +8,8 @@ import unicodedata
 from functools import lru_cache
 from itertools import pairwise
 
-_MARKS = re.compile(r"[.!?\"“”„()\[\]{}*#:;~«»。！？，、；：]+")
+_MARKS = re.compile(r"[.!?\"“”„()\[\]{}*#:;~«»。！？，、；：…¡¿؟،؛।]+")
+_JOINERS = "\u200c\u200d"  # part them or join them, as the spelling of Persian, Hindi and others does
 _WORD = re.compile(r"[^\s,/&+]+")
 _FUNCTION_WORDS = frozenset(
     "a an the and or but of on in at by to from with without into onto over under up down off out near next inside "
@@ -34,9 +35,17 @@ def clean_caption(text: str) -> str:
 
     Letters of every script stay as they are ("Un café près de la fenêtre." -> "un café près de la fenêtre").
     """
-    text = "".join(" " if unicodedata.category(c) in ("Cc", "Cf") else c for c in unicodedata.normalize("NFC", text))
+    text = "".join(map(_visible, unicodedata.normalize("NFC", text)))
     words = (word.strip("'`,-–—") for word in _MARKS.sub(" ", text.lower().replace("’", "'")).split())
     return " ".join(word for word in words if word)
+
+
+def _visible(c: str) -> str:
+    """A character as it is kept: without marks of direction and hyphenation; controls, broken letters: a blank."""
+    kind = unicodedata.category(c)
+    if kind in ("Cc", "Cs") or c == "\u200b":
+        return " "
+    return "" if kind == "Cf" and c not in _JOINERS else c
 
 
 def has_letters(text: str) -> bool:

@@ -119,3 +119,16 @@ def test_captions_in_another_script_are_kept_and_the_writers_language_is_said(tm
     kept = [sample.texts[0].text for sample in read_samples(tmp_path / "out" / "samples.jsonl")]
     assert kept == captions
     assert "3 of 3 descriptions are not in English letters" in said[-1] and "only reads and writes English" in said[-1]
+
+
+def test_a_photographs_name_that_is_no_text_comes_back_as_it_is(tmp_path: Path) -> None:
+    name = "caf\udce9.png"  # a byte that is no UTF-8, as Python reads it
+    content = coco_content([1], [(1, 18, [0, 0, 50, 50])], {18: "dog"})
+    content["images"][0]["file_name"] = name
+    write_photograph(tmp_path / "images" / "1.png")
+    (tmp_path / "images" / "1.png").rename(tmp_path / "images" / name)
+    write_json(tmp_path / "train.json", content)
+    build("own", tmp_path, tmp_path / "out", say=lambda _: None)
+    (sample,) = read_samples(tmp_path / "out" / "samples.jsonl")
+    assert sample.image == tmp_path / "images" / name
+    assert sample.image.exists()

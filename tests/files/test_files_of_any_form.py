@@ -16,7 +16,8 @@ from dynrefer.datasets import own
 from dynrefer.datasets.io import Problems
 from dynrefer.errors import InputError
 from dynrefer.photo_files import PhotoHeader
-from dynrefer.tables import decode_text, split_words
+from dynrefer.tables import decode_text
+from dynrefer.word_lists import split_words
 
 from .conftest import coco, save, write
 
