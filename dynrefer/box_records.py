@@ -61,7 +61,7 @@ def _json(text: str, name: str, bad: list[LeftOut]) -> Any:
         text = re.sub(r"^(\s*)\[|\]\s*$", r"\1", text)
         read = list(parse_jsonl(text, name, on_bad=lambda words: bad.append(LeftOut("", "", words))))
         before = text.partition("{")[0]
-        if len(read) < 2 or read[0][0] > before.count("\n") + 1:  # the first line is no object: no lines of objects
+        if not read or read[0][0] > before.count("\n") + 1:  # the first line is no object: no lines of objects
             raise
         return [line for _, line in read]
 
