@@ -49,10 +49,10 @@ class CocoImages:
         """The photograph that an annotation is about. Raises InputError where the file does not tell."""
         given = annotation.get("image_id")
         key = id_key(given)
-        known = {*self._by_id.values(), *self._by_name.values()}
+        known = {image.name: image for image in (*self._by_id.values(), *self._by_name.values())}
         if not key:
             if len(known) == 1:
-                return known.pop()
+                return next(iter(known.values()))
             raise InputError("it has no image_id")
         if key in self._doubles:
             raise InputError(f"its image_id {shown(given)} belongs to {self._doubles[key]}")

@@ -321,7 +321,7 @@ def _whole_size(stated: tuple[object, object] | None) -> tuple[float, float] | N
     """A stated (width, height) as numbers, also written as text; None where a side is missing."""
     try:
         width, height = (float(side) for side in stated or ())  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return (width, height) if 0 < width < float("inf") and 0 < height < float("inf") else None
 

@@ -58,8 +58,9 @@ def _json_words(content: Any) -> list[str]:
         if listed is None:
             listed = list(content if all(isinstance(value, int) for value in content.values()) else content.values())
         content = list(listed.values()) if isinstance(listed, dict) else listed
-    words = [item.get("name") if isinstance(item, dict) else item for item in content] if content else []
-    if not isinstance(content, list) or not all(isinstance(word, str) for word in words):
+    listed = content if isinstance(content, list) else [None]
+    words = [item.get("name") if isinstance(item, dict) else item for item in listed]
+    if not all(isinstance(word, str) for word in words):
         raise InputError("the JSON is no list of words: give a list of texts, or categories with names")
     return words
 
