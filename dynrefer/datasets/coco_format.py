@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dynrefer.boxes import Box, are_shares
-from dynrefer.coco_files import NAMES, annotation_box, id_key, number_if
+from dynrefer.coco_files import NAMES, annotation_box, category_names, id_key, number_if
 from dynrefer.datasets.io import Problems, entry, records, texts_of
 from dynrefer.datasets.photographs import Photograph, Photographs, fitted, stated_size
 from dynrefer.errors import InputError, shown
@@ -90,16 +90,6 @@ def _boxes(annotations: Iterable[Any]) -> Iterator[Box]:
         if isinstance(record, Mapping):
             with suppress(InputError):
                 yield annotation_box(record)
-
-
-def category_names(categories: Any) -> dict[str, str]:
-    """Names of the categories that have one, by their ids as text."""
-    listed = categories if isinstance(categories, list) else []
-    return {
-        id_key(category.get("id")): str(category["name"]).strip()
-        for category in listed
-        if isinstance(category, Mapping) and isinstance(category.get("name"), str) and category["name"].strip()
-    }
 
 
 def _images(
