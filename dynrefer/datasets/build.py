@@ -39,8 +39,14 @@ def build(
     if dataset not in READERS:
         raise InputError(f"no data set is called '{dataset}': take one of {', '.join(READERS)}.")
     problems, summary = Problems(), Summary(examples)
+    is_new = not Path(out).exists()
     folder = claim(Path(out))
-    samples = READERS[dataset](Path(root), problems)
+    try:
+        samples = READERS[dataset](Path(root), problems)
+    except InputError:
+        if is_new:
+            folder.rmdir()
+        raise
     write_samples(summary.watch(samples), folder / "samples.jsonl")
     if not summary.total:
         (folder / "samples.jsonl").unlink()
