@@ -44,7 +44,8 @@ def split_words(text: str) -> list[str]:
         return _tidy(_json_words(parse_json(text, "the list of words")))
     if (column := _column_of_names(text)) is not None:
         return _tidy(column)
-    text = text.strip().strip("[]")
+    if start == "[" and text.rstrip().endswith("]"):
+        text = text.strip()[1:-1]
     lines = [line for line in text.splitlines() if line.strip()]
     if len(lines) > 1 and all(NUMBERED.match(line) for line in lines):
         text = "\n".join(NUMBERED.sub("", line, count=1) for line in lines)
