@@ -13,7 +13,7 @@ from dynrefer.formats import coco, cvat, imagefolder, label_studio, labelme, own
 from dynrefer.formats.file import File, packed, read_files, write_file, write_folder
 from dynrefer.formats.record import LeftOut, Record
 
-__all__ = ["FORMATS", "Format", "LeftOut", "Record", "encode", "lost", "parse", "read", "write"]
+__all__ = ["FORMATS", "Format", "LeftOut", "Record", "encode", "format_of", "lost", "parse", "read", "write"]
 
 logger = logging.getLogger(__name__)
 Found = Iterator[Record | LeftOut]
@@ -146,6 +146,20 @@ def _checked(format: str) -> Format:
     if format not in FORMATS:
         raise InputError(f'there is no format "{shown(format)}"; the formats are {", ".join(sorted(FORMATS))}')
     return FORMATS[format]
+
+
+def format_of(path: str | PathLike[str], format: str | None = None) -> str:
+    """The format in which `path` is meant to be written: the one named, or by its ending.
+
+    Raises InputError where there is no such format, or where the ending does not tell.
+    """
+    ending = Path(path).suffix.lower()
+    by_ending = {".xml": "cvat", ".jsonl": "imagefolder", ".csv": "csv", ".json": "json"}
+    if format is None and ending not in by_ending:
+        raise InputError(f"say which format {shown(Path(path).name)} is to have: {', '.join(sorted(FORMATS))}")
+    format = format or by_ending[ending]
+    _checked(format)
+    return format
 
 
 def write(records: Iterable[Record], path: str | PathLike[str], format: str = "json") -> str:
