@@ -13,6 +13,8 @@ from pycocotools.coco import COCO
 
 from dynrefer.errors import InputError
 from dynrefer.formats import FORMATS, Record, lost, parse, read, write
+from dynrefer.formats.file import File
+from dynrefer.formats.grouping import beside
 from dynrefer.formats.record import said
 
 SIZE = (640, 480)
@@ -106,6 +108,24 @@ def test_a_file_stays_as_it_was_where_it_cannot_be_written(tmp_path: Path) -> No
     with pytest.raises(InputError, match="is a file; name a folder"):
         write(RECORDS, tmp_path / "file", "voc")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "image"),
+    [
+        ("cat.xml", "cat.jpg", "cat.jpg"),
+        ("train/cat.xml", "cat.jpg", "train/cat.jpg"),
+        ("Annotations/sea/cat.xml", "cat.jpg", "sea/cat.jpg"),
+        ("Annotations/sea/cat.xml", "sea/cat.jpg", "sea/cat.jpg"),
+        ("VOC2007/Annotations/cat.xml", "cat.jpg", "cat.jpg"),
+        ("a/json/cat.json", "..\\images\\cat.jpg", "a/images/cat.jpg"),
+        ("cat.json", "../../cat.jpg", "cat.jpg"),
+        ("sea/cat.json", "C:\\data\\cat.jpg", "C:/data/cat.jpg"),
+        ("obj_train_data/sea/cat.txt", "cat", "sea/cat"),
+    ],
+)
+def test_a_file_beside_a_photograph_names_it_from_its_own_place(place: str, name: str, image: str) -> None:
+    assert beside(File(place, b""), name) == image
 
 
 @pytest.fixture
