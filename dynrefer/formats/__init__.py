@@ -44,24 +44,31 @@ def _of_file(found: Found, file: File, several: bool) -> Found:
         yield replace(item, where=f"{shown(file.name)}, {item.where}") if several else item
 
 
-OUTLINE, FRACTIONS, SCORES, WORDS = "outlines", "fractions of a pixel", "scores", "captions, tags and attributes"
+MASKS, OUTLINE, FRACTIONS, SCORES, WORDS = (
+    "outlines of several parts",
+    "outlines",
+    "fractions of a pixel",
+    "scores",
+    "captions, tags and attributes",
+)
 FORMATS: dict[str, Format] = {
     # In the order in which a file is asked whose it is.
     "label-studio": Format(
         "Label Studio", ".json", label_studio.knows, _each(label_studio.read), label_studio.write, (OUTLINE,)
     ),
-    "labelme": Format("LabelMe", ".zip", labelme.knows, _each(labelme.read), labelme.write, (SCORES,)),
+    "labelme": Format("LabelMe", ".zip", labelme.knows, _each(labelme.read), labelme.write, (SCORES, MASKS)),
     "coco": Format("COCO", ".json", coco.knows, _each(coco.read), coco.write),
     "imagefolder": Format(
         "Hugging Face imagefolder", ".jsonl", imagefolder.knows, _each(imagefolder.read), imagefolder.write, (OUTLINE,)
     ),
     "voc": Format("Pascal VOC", ".zip", voc.knows, voc.read, voc.write, (SCORES, FRACTIONS, OUTLINE)),
-    "cvat": Format("CVAT", ".xml", cvat.knows, _each(cvat.read), cvat.write, (SCORES,)),
+    "cvat": Format("CVAT", ".xml", cvat.knows, _each(cvat.read), cvat.write, (SCORES, MASKS)),
     "yolo": Format("YOLO", ".zip", yolo.knows, yolo.read, yolo.write, (SCORES, WORDS, OUTLINE)),
     "json": Format("JSON", ".json", own.knows, _each(own.read), own.write),
     "csv": Format("CSV", ".csv", table.knows, _each(table.read), table.write, (OUTLINE,)),
 }
 _HAS: dict[str, Callable[[Record], bool]] = {
+    MASKS: lambda record: bool(record.segmentation) and len(record.polygons) != 1,
     OUTLINE: lambda record: bool(record.segmentation),
     FRACTIONS: lambda record: any(value != round(value) for value in record.box),
     SCORES: lambda record: record.score is not None or "score" in (record.said.get("caption") or {}),

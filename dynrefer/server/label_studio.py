@@ -34,6 +34,7 @@ from dynrefer.ui.uploads import MAX_FILE_BYTES, TOO_LARGE, fetch
 PORT = 9090
 SERVER = "http://localhost:8080"
 SECONDS = 60
+MOST = 12  # regions that are looked for where a task has none
 
 logger = logging.getLogger(__name__)
 
@@ -155,10 +156,20 @@ class Backend:
         name = name if isinstance(name, str) and name else photograph(data)
         given = drawn if drawn is not None else _own_result(task)
         found = [region for region in regions(given, name, f"task {shown(task.get('id'))}") if _usable(region)]
+        photo = await self._photograph(name)
+        if not found and drawn is None:
+            found = await asyncio.to_thread(self._proposed, photo)
         if not found:
             return {"result": [], "score": 0.0, "model_version": self.predictor.model_name}
-        photo = await self._photograph(name)
         return await asyncio.to_thread(self._described, photo, found, labelling)
+
+    def _proposed(self, photo: Photo) -> list[Record]:
+        """Regions worth describing; none where the model cannot point them out."""
+        try:
+            return [Record("", tuple(found.box), photo.size) for found in self.predictor.propose(photo, limit=MOST)]
+        except InputError as error:
+            logger.warning("%s", error)
+            return []
 
     def _described(self, photo: Photo, found: Sequence[Any], labelling: Labelling) -> dict[str, Any]:
         boxes = [check_box(_pixels(region, photo.size), photo.size) for region in found]

@@ -10,6 +10,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from dynrefer.formats import parse
+from dynrefer.proposals import Proposal
 from dynrefer.results import Attribute, Caption, RegionResult, Scored
 from dynrefer.server.label_studio import Backend, build_backend
 
@@ -24,6 +25,9 @@ class FakePredictor:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, Any]] = []
+
+    def propose(self, photo: Any, limit: int) -> list[Proposal]:
+        return [Proposal((160.0, 240.0, 480.0, 360.0), 0.9)]
 
     def refer(self, photo: Any, boxes: Sequence[Any], classes: list[str] | None) -> list[RegionResult]:
         self.asked.append((boxes, classes))
@@ -114,9 +118,10 @@ def test_one_choice_is_the_likeliest(client: TestClient) -> None:
     assert [item["value"]["choices"] for item in found["result"] if item["type"] == "choices"] == [["Red"]]
 
 
-def test_a_task_without_a_drawing_is_answered_about_the_rectangles_it_has(client: TestClient) -> None:
+def test_a_task_without_a_drawing_is_answered_about_the_rectangles_it_has_or_proposals(client: TestClient) -> None:
     (found,) = client.post("/predict", json=request(None)).json()["results"]
-    assert found["result"] == []
+    assert found["result"][0]["id"] == "region-1"
+    assert found["result"][0]["value"]["width"] == 50
     (found,) = client.post("/predict", json=request(None, annotations=[{"result": [rectangle()]}])).json()["results"]
     assert found["result"][0]["id"] == "r1"
 
