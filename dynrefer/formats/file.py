@@ -66,7 +66,11 @@ class File:
         except InputError:
             bad: list[LeftOut] = []
             lines = re.sub(r"^(\s*)\[|\]\s*$", r"\1", self.text)
-            read = list(parse_jsonl(lines, shown(self.name), on_bad=lambda words: bad.append(LeftOut("", "", words))))
+            read = list(
+                parse_jsonl(
+                    lines, shown(self.name), on_bad=lambda words: bad.append(LeftOut("", "", words.removesuffix(".")))
+                )
+            )
             first = self.text.partition("{")[0].count("\n") + 1
             if not read or read[0][0] > first:  # its first line is no object: these are no lines of objects
                 raise
@@ -81,9 +85,8 @@ class File:
             return fromstring(self.data)
         except ParseError as error:
             line, column = error.position
-            raise InputError(
-                f"{shown(self.name)} is damaged (line {line}, column {column}: {error.msg.partition(':')[0]})"
-            ) from error
+            why = f"line {line}, column {column}: {str(error).partition(':')[0]}"
+            raise InputError(f"{shown(self.name)} is damaged ({why})") from error
         except (DefusedXmlException, ValueError, LookupError) as error:
             raise InputError(f"{shown(self.name)} is not XML that can be read") from error
 
