@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from cachetools import LRUCache
 from torch import Tensor
 
 from dynrefer.checkpoint import Checkpoint
-from dynrefer.model.config import Generation
+from dynrefer.model.config import Calibrated, Generation
 from dynrefer.model.language import control_text
 from dynrefer.model.query_decoder import QueryDecoder, TextQueries
 from dynrefer.question import Question
@@ -34,7 +34,6 @@ ENCODED_TOGETHER = {"cpu": 3, "cuda": 32}  # views between two moments at which 
 PAIRS_TOGETHER = 32_768  # of region and text; bounds the memory of long class lists
 IDENTITY = (1.0, 0.0)
 ENDINGS = "e?s|e?d|ing|en"  # of a word's other forms
-Kind = Literal["classes", "own_classes", "attributes", "tags"]
 UNFINISHED, PAUSED = "unfinished", "paused"  # marks of a clock that end no stage
 
 Representation = tuple[Tensor, Tensor | None, Tensor | None]
@@ -133,7 +132,7 @@ class Inference:
     def _own_classes(self, logits: Tensor) -> Tensor:
         """Calibrated logits [S, K] of the checkpoint's own names, which know how often people say each."""
         logits = logits + self._priors
-        kind: Kind = "own_classes" if "own_classes" in self.config.calibration else "classes"
+        kind: Calibrated = "own_classes" if "own_classes" in self.config.calibration else "classes"
         return self._calibrated(kind, logits - self._reference(logits))
 
     def _reference(self, own: Tensor) -> Tensor | float:
@@ -197,7 +196,7 @@ class Inference:
         templates = self.model.contrast(queries, self._templates, summary, decode_all=True)
         return self._calibrated("attributes", best_of_groups(templates, self._template_of, self._num_attributes))
 
-    def _calibrated(self, kind: Kind, logits: Tensor) -> Tensor:
+    def _calibrated(self, kind: Calibrated, logits: Tensor) -> Tensor:
         """Logits of the network as logits of probabilities, by the checkpoint's calibration of `kind`."""
         scale, bias = self.config.calibration.get(kind, IDENTITY)
         return logits.float() * scale + bias

@@ -22,5 +22,5 @@ def test_priors_of_class_names_are_kept_in_the_file() -> None:
 
 def test_priors_that_are_not_one_a_class_are_refused() -> None:
     text = Vocabulary(("dog",), (), ("dog", "cat"), class_priors=(0.5,)).to_json()
-    with pytest.raises(InputError, match="vocabulary.json"):
+    with pytest.raises(InputError, match=r"vocabulary\.json"):
         Vocabulary.from_json(text)

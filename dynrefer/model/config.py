@@ -23,6 +23,7 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Chance = Annotated[float, Field(ge=0, le=1)]
 Small = Annotated[float, Field(gt=0, lt=1)]
 Word = Annotated[str, Field(min_length=1)]
+Calibrated = Literal["classes", "own_classes", "attributes", "tags"]  # own: the default names, likelier by their priors
 Calibration = tuple[Annotated[float, Field(gt=0)], float]  # scale and bias: probability = sigmoid(scale * logit + bias)
 Part = Literal["encoder", "text_encoder", "align", "resampler", "summary", "tagging", "contrast", "language", "t5"]
 
@@ -180,7 +181,7 @@ class ModelConfig:
     trainable: tuple[Part, ...] = ("align", "resampler", "summary", "tagging", "contrast", "language", "t5")
     default_mode: Literal["dynamic", "prior:caption", "prior:attributes", "random"] = "dynamic"
     tag_threshold: Chance = 0.7
-    calibration: dict[Literal["classes", "own_classes", "attributes", "tags"], Calibration] = field(default_factory=dict)
+    calibration: dict[Calibrated, Calibration] = field(default_factory=dict)
     class_tag_weight: Annotated[float, Field(ge=0, le=10)] = 0.0  # of the tag decoder's word on a class name
     relative_classes: bool = False  # class logits count from the log-sum-exp over the checkpoint's own classes
     sure_threshold: Chance = 0.0  # an answer is sure where the best of the checkpoint's own names is so probable

@@ -18,14 +18,13 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from dynrefer.checkpoint import Checkpoint, save_checkpoint
+from dynrefer.checkpoint import save_checkpoint
 from dynrefer.model import DynRefer
 from dynrefer.model.config import ModelConfig
 from dynrefer.tables import read_json
 from dynrefer.vocabulary import Vocabulary
 from recipes.mini.calibrate import CALIBRATION
-from recipes.mini.loop import load_average
-from recipes.mini.start import EMBEDDINGS, Heads, start_of
+from recipes.mini.start import Heads, heads_of
 from recipes.mini.tokenizer import TOKENIZER
 from recipes.mini.vocabulary import Words, default_names
 from recipes.mini.writer import new_writer
@@ -44,19 +43,19 @@ def main() -> None:
     parser.add_argument("--heads", type=Path, required=True)
     parser.add_argument("--writer", type=Path, required=True, nargs="+")
     args = parser.parse_args()
-    checkpoint, model = start_of(args.start, args.run)
-    load_average(Heads(model), args.heads)
+    checkpoint, heads = heads_of(args.start, args.run, args.heads)
+    model = heads.model
     writer = new_writer(checkpoint.model, Tokenizer.from_file(str(args.run / TOKENIZER)))
     writer.load_state_dict(averaged([load_file(file) for file in args.writer]), strict=False)
     writer.sentence_head.load_state_dict(model.language.sentence_head.state_dict())
     calibrated = configured(replace(model.config, language=writer.config), read_json(args.run / CALIBRATION))
     finished = DynRefer(calibrated)
-    heads = {name: value for name, value in model.state_dict().items() if not name.startswith("language.")}
-    finished.load_state_dict(heads | {f"language.{name}": value for name, value in writer.state_dict().items()})
+    others = {name: value for name, value in model.state_dict().items() if not name.startswith("language.")}
+    finished.load_state_dict(others | {f"language.{name}": value for name, value in writer.state_dict().items()})
     assert finished.text_encoder is not None and model.text_encoder is not None
     finished.language.tokenizer = writer.tokenizer
     finished.text_encoder.tokenizer = model.text_encoder.tokenizer
-    save_checkpoint(args.out, finished, words_of(checkpoint, args.run))
+    save_checkpoint(args.out, finished, words_of(checkpoint.vocabulary, heads, Words.of(args.run)))
 
 
 def averaged(writers: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -73,7 +72,7 @@ def configured(config: ModelConfig, calibration: dict[str, Any]) -> ModelConfig:
         subject_threshold=thresholds["subject"],
         generation=GENERATION,
     )
-    fits = {"classes": "names", "tags": "tags", "attributes": "attributes"}
+    fits = {"classes": "listed_names", "own_classes": "names", "tags": "tags", "attributes": "attributes"}
     return replace(
         config,
         language=language,
@@ -86,19 +85,19 @@ def configured(config: ModelConfig, calibration: dict[str, Any]) -> ModelConfig:
     )
 
 
-def words_of(checkpoint: Checkpoint, run: Path) -> Vocabulary:
-    """The run's tags and default names, the start's attributes, and their embeddings."""
-    words, embeddings, old = Words.of(run), load_file(run / EMBEDDINGS), checkpoint.vocabulary
+def words_of(old: Vocabulary, heads: Heads, words: Words) -> Vocabulary:
+    """The run's tags and default names as the heads learnt them, the start's attributes, and their embeddings."""
     places = default_names(words.names)
     return Vocabulary(
         words.tags,
         old.attributes,
         tuple(words.names[place] for place in places),
         old.class_template,
+        tuple(round(words.priors[place], 2) for place in places),
         {
-            "tags": embeddings["tags"],
+            "tags": heads.tags.detach(),
             "attributes": old.embeddings["attributes"],
-            "classes": embeddings["names"][places],
+            "classes": heads.names.detach()[places],
         },
     )
 

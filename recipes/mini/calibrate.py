@@ -5,7 +5,8 @@
 HELD is a run of held-out training regions with plain features (`regions --held-out-of`, `features --plain`). Names are
 also judged by COCO's classes on half of the validation photographs; only the other half says how good they are. Writes
 RUN/calibration.json: scale and bias of names, tags and attributes, so that sigmoid(scale * logit + bias) is how often
-such an answer is right, and thresholds. A name's logit counts from the log-sum-exp over all default names.
+such an answer is right, and thresholds. A name's logit counts from the log-sum-exp over all default names. Names of a
+list that a user types have a fit of their own, without priors.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
@@ -27,19 +27,23 @@ from dynrefer.checkpoint import Checkpoint
 from dynrefer.datasets.sample import Sample
 from dynrefer.evaluation.metrics import calibration_bins, expected_calibration_error
 from dynrefer.model import DynRefer
+from dynrefer.model.query_decoder import TextQueries
 from recipes.mini.features import FOLDER as FEATURES
 from recipes.mini.features import Cache
-from recipes.mini.loop import load_average
 from recipes.mini.region_lessons import attribute_logits
 from recipes.mini.regions import HELD_OUT_SMALLEST, area, read_regions
-from recipes.mini.start import EMBEDDINGS, Heads, start_of
+from recipes.mini.start import Heads, heads_of, name_logits
 from recipes.mini.targets import UNKNOWN, TagLabels
-from recipes.mini.vocabulary import Words, default_names, said_names
+from recipes.mini.vocabulary import Words, default_queries, said_names
+
+Names = tuple[TextQueries, TextQueries]
+"""Names as both decoders take them."""
 
 CALIBRATION = "calibration.json"
 BEST_NAMES, BEST_TAGS = 12, 60  # of a region, that are judged
 MAY_BE_TRUE = 0.45  # cosine to what the region is called from which a wrong name is not counted against it
-FIRST_WEIGHT, OTHER_WEIGHT = 0.5, 0.1  # of the best name, and of each that follows
+FIRST_WEIGHT, OTHER_WEIGHT = 1.0, 0.1  # of the best name, and of each that follows
+HELD_OUT_WEIGHT = 0.125  # of held-out regions beside the validation half, where typed lists are fitted
 # Chosen on held-out regions, by reading the tables that this step prints.
 THRESHOLDS = {"name": 0.5, "tag": 0.75, "subject": 0.6, "sure": 0.5}
 
@@ -64,6 +68,10 @@ class Judged:
             np.concatenate([self.weights, other.weights]),
         )
 
+    def weighed(self, weight: float) -> Judged:
+        """Each counted `weight` times as much."""
+        return Judged(self.logits, self.right, self.weights * weight)
+
     def fitted(self) -> tuple[float, float]:
         """Scale and bias of the probability, by logistic regression; as they are where there is nothing to fit."""
         if len(set(self.right.tolist())) < 2:
@@ -81,14 +89,18 @@ def main() -> None:
     parser.add_argument("--heads", type=Path, required=True, help="weights of recipes.mini.heads")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    checkpoint, model = start_of(args.start, args.run)
-    load_average(Heads(model), args.heads)
-    scores = Scores(model.eval(), checkpoint, args.run, args.held)
-    names = scores.names().joined(class_answers(model, checkpoint, args.run))
-    tags, attributes = scores.tags(), scores.attributes()
-    fits = {"names": names.fitted(), "tags": tags.fitted(), "attributes": attributes.fitted()}
-    for what, judged in (("names", names), ("tags", tags), ("attributes", attributes)):
-        report(what, judged, fits[what])
+    checkpoint, heads = heads_of(args.start, args.run, args.heads)
+    scores = Scores(heads.eval(), checkpoint, args.run, args.held)
+    listed = scores.names(scores.name_logits).weighed(HELD_OUT_WEIGHT)
+    judged = {
+        "names": scores.names(scores.name_logits + np.array(scores.priors)),
+        "listed_names": listed.joined(class_answers(heads, checkpoint, args.run)),
+        "tags": scores.tags(),
+        "attributes": scores.attributes(),
+    }
+    fits = {what: answers.fitted() for what, answers in judged.items()}
+    for what, answers in judged.items():
+        report(what, answers, fits[what])
     content = fits | {"thresholds": THRESHOLDS}
     (args.run / CALIBRATION).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
@@ -96,31 +108,35 @@ def main() -> None:
 class Scores:
     """The heads' logits of the held-out regions, and which of them are right."""
 
-    def __init__(self, model: DynRefer, checkpoint: Checkpoint, run: Path, held: Path) -> None:
+    def __init__(self, heads: Heads, checkpoint: Checkpoint, run: Path, held: Path) -> None:
         cache, regions = Cache(held / FEATURES), read_regions(held)
         rows = np.flatnonzero(cache.done)
         self.regions: list[Sample] = [regions[row] for row in rows]
-        self.words, embeddings = Words.of(run), load_file(run / EMBEDDINGS)
-        places = default_names(self.words.names)
+        self.words, self.embeddings = Words.of(run), heads.embeddings
+        places, names = default_queries(heads, self.words)
         self.default = [self.words.names[place] for place in places]
-        self.embeddings = embeddings
-        self.own = embeddings["names"][places]
-        parts = [_logits(model, checkpoint, cache, part, self.own, embeddings["tags"]) for part in _parts(rows)]
+        self.priors = [self.words.priors[place] for place in places]
+        self.own = self.embeddings["names"][places]
+        parts = [_logits(heads, checkpoint, cache, part, names) for part in _parts(rows)]
         self.name_logits, self.tag_logits, self.attribute_logits = (
             torch.cat(found).numpy() for found in zip(*parts, strict=True)
         )
 
-    def names(self) -> Judged:
-        """The best names of each region; one that is like what it is called may be true and is left out."""
+    def names(self, scored: np.ndarray) -> Judged:
+        """The best names of each region by logits [R, K], counted from their log-sum-exp.
+
+        A name behind the best that is like what the region is called may be true and is left out.
+        """
+        relative = scored - np.logaddexp.reduce(scored, 1, keepdims=True)
         place = {name: k for k, name in enumerate(self.words.names)}
         found: list[tuple[float, bool, float]] = []
-        for region, logits in zip(self.regions, self.name_logits, strict=True):
+        for region, logits in zip(self.regions, relative, strict=True):
             said = said_names(region, self.words.compounds)
             known = [place[name] for name in said if name in place]
             alike = self.own @ self.embeddings["names"][known].T if known else torch.zeros(len(self.own), 1)
             for rank, k in enumerate(np.argsort(-logits)[:BEST_NAMES] if said else ()):
                 right = any(same_thing(self.default[k], name) for name in said)
-                if right or float(alike[k].max()) <= MAY_BE_TRUE:
+                if right or not rank or float(alike[k].max()) <= MAY_BE_TRUE:
                     found.append((logits[k], right, OTHER_WEIGHT if rank else FIRST_WEIGHT))
         return Judged(*(np.array(column) for column in zip(*found, strict=True)))
 
@@ -161,15 +177,20 @@ def report(what: str, judged: Judged, fit: tuple[float, float]) -> None:
             print(f"  from {threshold}: right {judged.right[above].mean():.3f}, found {recall:.3f}")
 
 
-def class_answers(model: DynRefer, checkpoint: Checkpoint, run: Path) -> Judged:
+def class_answers(heads: Heads, checkpoint: Checkpoint, run: Path) -> Judged:
     """COCO's best classes on every second validation photograph, by its cached features."""
     cache, regions = Cache(run / FEATURES), read_regions(run)
     place = {name: k for k, name in enumerate(checkpoint.vocabulary.classes)}
     rows = [row for row, region in enumerate(regions) if cache.done[row] and _for_fitting(region, place)]
-    names = load_file(run / EMBEDDINGS)["names"][default_names(Words.of(run).names)]
+    model, encoder = heads.model, checkpoint.model.text_encoder
+    assert encoder is not None
+    with torch.inference_mode():
+        plain = model.tag_texts(encoder(list(checkpoint.vocabulary.classes)))
+        asked = (model.contrast_texts(checkpoint.vocabulary.embeddings["classes"]), plain)
+        _, names = default_queries(heads, Words.of(run))
     found: list[tuple[float, bool, float]] = []
     for part in _parts(np.array(rows)) if rows else ():
-        logits = _class_logits(model, checkpoint.vocabulary.embeddings["classes"], names, cache, part).numpy()
+        logits = _class_logits(model, asked, names, cache, part).numpy()
         for row, scored in zip(part, logits, strict=True):
             truth = place[regions[row].class_name or ""]
             best = np.argsort(-scored)[:BEST_CLASSES]
@@ -184,23 +205,22 @@ def _for_fitting(region: Sample, classes: Mapping[str, int]) -> bool:
 
 
 @torch.inference_mode()
-def _class_logits(model: DynRefer, classes: Tensor, names: Tensor, cache: Cache, rows: np.ndarray) -> Tensor:
-    queries, summary, belief = model.represent(*cache.read(rows))
-    reference = model.contrast_logits(queries, names, summary, belief).logsumexp(1, keepdim=True)
-    return model.contrast_logits(queries, classes, summary, belief) - reference
+def _class_logits(model: DynRefer, classes: Names, names: Names, cache: Cache, rows: np.ndarray) -> Tensor:
+    region = model.represent(*cache.read(rows))
+    return name_logits(model, region, classes) - name_logits(model, region, names).logsumexp(1, keepdim=True)
 
 
 @torch.inference_mode()
 def _logits(
-    model: DynRefer, checkpoint: Checkpoint, cache: Cache, rows: np.ndarray, names: Tensor, tags: Tensor
+    heads: Heads, checkpoint: Checkpoint, cache: Cache, rows: np.ndarray, names: Names
 ) -> tuple[Tensor, Tensor, Tensor]:
+    model = heads.model
     queries, summary, belief = model.represent(*cache.read(rows))
     assert summary is not None
-    logits = model.contrast_logits(queries, names, summary, belief)
     vocabulary = checkpoint.vocabulary
     return (
-        logits - logits.logsumexp(1, keepdim=True),
-        model.tag_logits(queries, tags, summary, belief),
+        name_logits(model, (queries, summary, belief), names),
+        model.tag_logits(queries, heads.tags, summary, belief),
         attribute_logits(model, vocabulary.embeddings["attributes"], vocabulary.attribute_of, queries, summary),
     )
 

@@ -2,8 +2,12 @@
 
     python -m recipes.mini.heads RUN --start CHECKPOINT --out RUN/heads.safetensors --steps 650 [--init HEADS]
 
+    python -m recipes.mini.heads RUN --start CHECKPOINT --out RUN/heads-e.safetensors --steps 1220 --init HEADS --keep
+
 Trained are alignment, resampler, summary, both decoders and the sentence head; with --decoders the decoders alone, on
-the queries of RUN/predictions, which then stay as they are. Encoders and writer are frozen.
+the queries of RUN/predictions, which then stay as they are; with --keep also what the words' embeddings are moved by,
+while COCO's classes and the attributes are held to what the start says of the same regions (learning without
+forgetting: Li and Hoiem, 2016). Encoders and writer are frozen.
 Weights of the losses were chosen so that names lead and none of the others falls back; no grid was searched.
 """
 
@@ -25,12 +29,15 @@ from recipes.mini.loop import Schedule, train
 from recipes.mini.predictions import FOLDER as PREDICTIONS
 from recipes.mini.predictions import Predictions
 from recipes.mini.region_lessons import Batch, Lessons
-from recipes.mini.start import DECODERS, TRAINED, Heads, start_of
+from recipes.mini.start import DECODERS, TRAINED, Heads, heads_of
 
 SAME_TEXT = 0.97
 HIDDEN = -30.0  # logit of what may or may not be true
 BELIEVED = 0.35  # the classifier's least certainty that is distilled
 MOST_NAMES, MOST_CLASSED, MOST_LABELLED = 64, 24, 12  # of a batch, decoded for names, classes and attributes
+MOST_KEPT, MOST_KEPT_LABELLED, SOME_TEMPLATES = 20, 8, 110  # held to the start: regions, those by attributes, texts
+MOVED = 0.65  # chance that a step reads words where they were moved to; else as a user types them
+SHIFTS = ("name_shift", "tag_shift")
 SHOWN_REGIONS = 600  # of each data set in a check
 
 
@@ -45,6 +52,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=4e-4)
     parser.add_argument("--init", type=Path, help="weights of a former run of this step, to go on from")
     parser.add_argument("--decoders", action="store_true", help="the decoders alone, on RUN/predictions")
+    parser.add_argument("--keep", action="store_true", help="move the words' embeddings, hold classes to the start's")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -52,8 +60,11 @@ def main() -> None:
     torch.manual_seed(args.seed)
     torch.set_flush_denormal(True)
     rng = np.random.default_rng(args.seed)
-    checkpoint, model = start_of(args.start, args.run)
-    heads = Heads(model, DECODERS if args.decoders else TRAINED)
+    checkpoint, heads = heads_of(args.start, args.run, trained=DECODERS if args.decoders else TRAINED)
+    model = heads.model
+    for name in SHIFTS:
+        heads.get_parameter(name).requires_grad_(args.keep)
+    start = heads_of(args.start, args.run, trained=())[1].model if args.keep else None
     lessons = Lessons(args.run, checkpoint)
 
     known = Predictions(args.run / PREDICTIONS) if args.decoders else None
@@ -64,28 +75,34 @@ def main() -> None:
             if known is not None:
                 return decoder_losses(heads, lessons, Batch.remembered(model, lessons, known, rows))
             batch = Batch.seen(model, lessons, rows)
-            return decoder_losses(heads, lessons, batch) | sentence_losses(model, lessons, batch)
+            found = decoder_losses(heads, lessons, batch, moved=args.keep and rng.random() < MOVED)
+            if start is not None:
+                found |= kept_losses(heads, start, lessons, batch)
+            return found | sentence_losses(model, lessons, batch)
 
-    warmup, averaging = (50, 0.995) if args.decoders else (100, 0.998)
-    schedule = Schedule(args.steps, args.rate, warmup, averaging=averaging, weight_decay=0.05, decay_vectors=False)
+    warmup, averaging = (50, 0.995) if args.decoders else (100, 0.99 if args.keep else 0.998)
+    schedule = Schedule(
+        args.steps, args.rate, warmup, averaging=averaging, weight_decay=0.05, decay_vectors=False, slow=SHIFTS
+    )
     # On a CPU the fused attention's backward pass is slower at these sizes than plain matrix products.
     with sdpa_kernel(SDPBackend.MATH):
-        train(heads, losses, schedule, args.out, lambda: json.dumps(scores(model, lessons)), args.init)
+        train(heads, losses, schedule, args.out, lambda: json.dumps(scores(heads, lessons)), args.init)
 
 
-def decoder_losses(heads: Heads, lessons: Lessons, batch: Batch) -> dict[str, Tensor]:
-    """Names, classes, attributes and tags of a batch, weighted."""
+def decoder_losses(heads: Heads, lessons: Lessons, batch: Batch, *, moved: bool = False) -> dict[str, Tensor]:
+    """Names, classes, attributes and tags of a batch, weighted; words as typed, or where they were moved to."""
+    names, tags = (heads.names, heads.tags) if moved else (heads.embeddings["names"], heads.embeddings["tags"])
     return {
-        **name_losses(heads, lessons, batch),
+        **name_losses(heads, lessons, batch, names),
         **class_losses(heads.model, lessons, batch),
-        **tag_losses(heads, lessons, batch),
+        **tag_losses(heads, lessons, batch, tags),
     }
 
 
-def name_losses(heads: Heads, lessons: Lessons, batch: Batch) -> dict[str, Tensor]:
+def name_losses(heads: Heads, lessons: Lessons, batch: Batch, names: Tensor) -> dict[str, Tensor]:
     """What regions are called: by the cheap terms among all names, decoded among some, and each name by itself."""
     model = heads.model
-    texts = model.contrast_texts(lessons.names)
+    texts = model.contrast_texts(names)
     true = lessons.named(batch.rows)
     known = true.sum(1) > 0
     unclear = (true @ lessons.alike.float() > 0) & (true == 0)
@@ -94,7 +111,7 @@ def name_losses(heads: Heads, lessons: Lessons, batch: Batch) -> dict[str, Tenso
     found |= belief_loss(model, texts, batch, known)
     hard = cheap.detach().masked_fill(unclear | (true > 0), HIDDEN).topk(2, 1).indices.flatten()
     said = true.sum(0).nonzero()[:, 0]
-    some = torch.unique(torch.cat([said, _some(hard, 20), torch.randint(len(lessons.names), (8,))]))
+    some = torch.unique(torch.cat([said, _some(hard, 20), torch.randint(len(names), (8,))]))
     some = _some(some, MOST_NAMES)
     logits = cheap[:, some] + batch.decoded(model.contrast, texts, some)
     true, unclear = true[:, some], unclear[:, some]
@@ -138,15 +155,43 @@ def class_losses(model: DynRefer, lessons: Lessons, batch: Batch) -> dict[str, T
     return found
 
 
-def tag_losses(heads: Heads, lessons: Lessons, batch: Batch) -> dict[str, Tensor]:
+def kept_losses(heads: Heads, start: DynRefer, lessons: Lessons, batch: Batch) -> dict[str, Tensor]:
+    """COCO's classes and OVAD's attributes as the start has them, also of regions that have no such label."""
+    model = heads.model
+    keep = torch.randperm(len(batch.rows))[:MOST_KEPT]
+    queries, summary, belief = batch.part(keep)
+    some = torch.randperm(len(lessons.attributes))[:SOME_TEMPLATES]
+    few = slice(MOST_KEPT_LABELLED)
+    with torch.no_grad():
+        before = start.represent(*lessons.cache.read(batch.rows[keep]))
+        classes = start.contrast_logits(before[0], lessons.classes, *before[1:]).float().softmax(1)
+        known = start.contrast_logits(before[0][few], lessons.attributes[some], _cut(before[1], few)).float().sigmoid()
+    contrast = model.contrast_logits(queries, lessons.classes, summary, belief).float()
+    both = contrast + model.tag_logits(queries, lessons.plain_classes, summary, belief).float()
+    attributes = model.contrast_logits(queries[few], lessons.attributes[some], summary[few]).float()
+    category = torch.from_numpy(lessons.category[batch.rows])[keep]
+    labelled = category >= 0
+    distances = [F.kl_div(now.log_softmax(1), classes, reduction="batchmean") for now in (contrast, both)]
+    found = {"kept_class": 0.5 * (distances[0] + distances[1])}
+    found["kept_attribute"] = 8 * F.binary_cross_entropy_with_logits(attributes, known)
+    if labelled.any():
+        found["class_of_both"] = 0.4 * F.cross_entropy(both[labelled], category[labelled], label_smoothing=0.05)
+    return found
+
+
+def _cut(summary: Tensor | None, rows: slice) -> Tensor | None:
+    return summary if summary is None else summary[rows]
+
+
+def tag_losses(heads: Heads, lessons: Lessons, batch: Batch, tags: Tensor) -> dict[str, Tensor]:
     """Tags: by the cheap terms all, decoded some; unknown ones teach nothing."""
     model = heads.model
-    texts = model.tag_texts(lessons.tags)
+    texts = model.tag_texts(tags)
     labels = torch.from_numpy(lessons.targets.tags[batch.rows]).long()
     cheap = batch.cheap(model.tagging, texts)
     hard = cheap.detach().masked_fill(labels != 0, HIDDEN).topk(2, 1).indices.flatten()
     true = (labels == 1).any(0).nonzero()[:, 0]
-    some = torch.unique(torch.cat([_some(true, 30), _some(hard, 16), torch.randint(len(lessons.tags), (6,))]))
+    some = torch.unique(torch.cat([_some(true, 30), _some(hard, 16), torch.randint(len(tags), (6,))]))
     logits = cheap[:, some] + batch.decoded(model.tagging, texts, some)
     return {
         "tag": 0.25 * focal_loss(logits + heads.tag_bias, labels[:, some]),
@@ -186,10 +231,11 @@ def _some(values: Tensor, most: int) -> Tensor:
 
 
 @torch.inference_mode()
-def scores(model: DynRefer, lessons: Lessons) -> dict[str, float]:
+def scores(heads: Heads, lessons: Lessons) -> dict[str, float]:
     """On cached validation regions: whether the best name is one that was said, COCO's classes, OVAD's mAP."""
     found: dict[str, float] = {}
-    texts = model.contrast_texts(lessons.names)
+    model = heads.model
+    texts = model.contrast_texts(heads.names)
     held = ~lessons.training & (np.asarray(lessons.cache.done) == 1) & lessons.large
     for name in ("coco", "flickr"):
         rows = np.flatnonzero(held & (lessons.origin == name))[:SHOWN_REGIONS]

@@ -17,6 +17,7 @@ from dynrefer.atomic import written_whole
 
 LINE_EVERY = 50
 CHECK_SECONDS = 420.0
+SLOW_DECAY = 0.2
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Schedule:
     averaging: float = 0.998
     weight_decay: float = 0.01
     decay_vectors: bool = True  # biases and norms as well
+    slow: tuple[str, ...] = ()  # parameters that learn at half the rate and are drawn to zero
 
     def rate_at(self, step: int) -> float:
         """The learning rate of a step."""
@@ -101,7 +103,7 @@ def train(
     module.train()
     for step in range(first, schedule.steps):
         for group in optimiser.param_groups:
-            group["lr"] = schedule.rate_at(step)
+            group["lr"] = schedule.rate_at(step) * group.get("share", 1.0)
         found = losses(step)
         optimiser.zero_grad(set_to_none=True)
         torch.stack(list(found.values())).sum().backward()
@@ -122,8 +124,13 @@ def train(
 
 
 def _optimiser(module: nn.Module, schedule: Schedule) -> torch.optim.AdamW:
-    trained = [p for p in module.parameters() if p.requires_grad]
+    trained = [p for name, p in module.named_parameters() if p.requires_grad and name not in schedule.slow]
+    slow = [p for name, p in module.named_parameters() if p.requires_grad and name in schedule.slow]
     decaying = [p for p in trained if schedule.decay_vectors or p.ndim > 1]
     others = [p for p in trained if not schedule.decay_vectors and p.ndim <= 1]
-    groups = [{"params": decaying, "weight_decay": schedule.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": decaying, "weight_decay": schedule.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+        {"params": slow, "weight_decay": SLOW_DECAY, "share": 0.5},
+    ]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=schedule.rate, betas=(0.9, 0.98))

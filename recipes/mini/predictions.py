@@ -13,16 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from filelock import FileLock
-from safetensors.torch import load_file
 from tqdm import tqdm
 
 from dynrefer.model import DynRefer
-from dynrefer.model.query_decoder import TextQueries
 from recipes.mini.features import FOLDER as FEATURES
 from recipes.mini.features import Cache
-from recipes.mini.loop import load_average
-from recipes.mini.start import EMBEDDINGS, Heads, start_of
-from recipes.mini.vocabulary import Words, default_names
+from recipes.mini.start import Heads, heads_of, name_logits
+from recipes.mini.vocabulary import Words, default_queries
 
 FOLDER = "predictions"
 TOGETHER = 64
@@ -51,12 +48,11 @@ def main() -> None:
     parser.add_argument("--parts", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    _, model = start_of(args.start, args.run)
-    load_average(Heads(model), args.heads)
+    _, heads = heads_of(args.start, args.run, args.heads)
     cache = Cache(args.run / FEATURES)
-    out = open_predictions(args.run / FOLDER, len(cache.done), model)
+    out = open_predictions(args.run / FOLDER, len(cache.done), heads.model)
     missing = np.flatnonzero((np.asarray(cache.done) == 1) & (np.asarray(out.done) == 0))[args.part :: args.parts]
-    fill(model.eval(), Words.of(args.run), args.run, cache, out, missing)
+    fill(heads.eval(), Words.of(args.run), cache, out, missing)
 
 
 def open_predictions(folder: Path, count: int, model: DynRefer) -> Predictions:
@@ -81,14 +77,14 @@ def open_predictions(folder: Path, count: int, model: DynRefer) -> Predictions:
 
 
 @torch.inference_mode()
-def fill(model: DynRefer, words: Words, run: Path, cache: Cache, out: Predictions, rows: np.ndarray) -> None:
+def fill(heads: Heads, words: Words, cache: Cache, out: Predictions, rows: np.ndarray) -> None:
     """Predict for these regions. Names are those of the default list, by their place in the vocabulary."""
-    embeddings = load_file(run / EMBEDDINGS)
-    places = default_names(words.names)
+    model = heads.model
+    places, names = default_queries(heads, words)
     number = np.array(places, np.int16)
     model.contrast.shortlist, model.tagging.shortlist = DECODED["names"], DECODED["tags"]
-    names: TextQueries = model.contrast_texts(embeddings["names"][places])
-    tags = model.tag_texts(embeddings["tags"])
+    priors = torch.tensor(words.priors)[places]
+    tags = model.tag_texts(heads.tags)
     with torch.autocast("cpu", torch.bfloat16):
         for start in tqdm(range(0, len(rows), TOGETHER), unit=f"{TOGETHER} regions"):
             part = rows[start : start + TOGETHER]
@@ -97,7 +93,7 @@ def fill(model: DynRefer, words: Words, run: Path, cache: Cache, out: Prediction
             out.queries[part] = queries.half().numpy()
             out.summaries[part] = summary.float().numpy()
             out.sentences[part] = model.language.sentence(summary).half().numpy()
-            logits = model.contrast(queries, names, summary, belief).float()
+            logits = name_logits(model, (queries, summary, belief), names) + priors
             best = (logits - logits.logsumexp(1, keepdim=True)).topk(KEPT["names"], 1)
             out.names[part], out.name_logits[part] = number[best.indices.numpy()], best.values.half().numpy()
             best = model.tagging(queries, tags, summary, belief).float().topk(KEPT["tags"], 1)

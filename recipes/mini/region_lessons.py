@@ -34,10 +34,12 @@ class Lessons:
         regions = read_regions(run)
         self.targets, self.cache = Targets(run), Cache(run / FEATURES)
         vocabulary, embeddings = checkpoint.vocabulary, load_file(run / EMBEDDINGS)
-        self.names, self.tags = embeddings["names"], embeddings["tags"]
-        self.alike = self.names @ self.names.T > ALIKE
+        self.alike = embeddings["names"] @ embeddings["names"].T > ALIKE
         self.classes, self.attributes = vocabulary.embeddings["classes"], vocabulary.embeddings["attributes"]
         self.attribute_of = vocabulary.attribute_of
+        assert checkpoint.model.text_encoder is not None
+        with torch.inference_mode():
+            self.plain_classes = checkpoint.model.text_encoder(list(vocabulary.classes))
         number = {name: k for k, name in enumerate(vocabulary.classes)}
         self.category = np.array([number.get(region.class_name or "", -1) for region in regions])
         unknown = (-1,) * len(vocabulary.attributes)
@@ -51,7 +53,7 @@ class Lessons:
         """How often each region is drawn: rare names and labelled regions more often."""
         names = self.targets.names
         said = [np.array(found, int) for found, use in zip(names, self.training, strict=True) if use]
-        counts = np.bincount(np.concatenate(said), minlength=len(self.names)) + 1
+        counts = np.bincount(np.concatenate(said), minlength=len(self.alike)) + 1
         frequency = np.array([counts[found].mean() if found else 4000 for found in names])
         weight = np.array([ORIGIN_WEIGHT[origin(region)] for region in regions]) * frequency**RARITY
         weight = weight * np.where((self.labels >= 0).any(1), 1.6, 1.0)
@@ -69,7 +71,7 @@ class Lessons:
 
     def named(self, rows: np.ndarray) -> Tensor:
         """What regions are called [S, N], 1 or 0."""
-        labels = torch.zeros(len(rows), len(self.names))
+        labels = torch.zeros(len(rows), len(self.alike))
         for k, row in enumerate(rows):
             labels[k, self.targets.names[row]] = 1
         return labels

@@ -3,7 +3,7 @@
 Every step reads it in the same way, so that features, heads and writer fit each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,11 @@ from torch import Tensor, nn
 
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
 from dynrefer.model import DynRefer
+from dynrefer.model.query_decoder import TextQueries
+from recipes.mini.loop import load_average
 
+Representation = tuple[Tensor, Tensor | None, Tensor | None]
+"""Queries, summary and belief, see `DynRefer.represent`."""
 SHORTLIST = 96  # names or tags that are decoded at inference
 BELIEF_WEIGHTS = (2.0, 0.5)  # of belief and of its logarithm, before training
 EMBEDDINGS = "embeddings.safetensors"
@@ -22,16 +26,32 @@ DECODERS = ("tagging", "contrast")
 
 
 class Heads(nn.Module):
-    """The network with a bias each for what names and tags are judged by; calibration takes the biases' place later."""
+    """The network, what its words' embeddings are moved by, and a bias each for what names and tags are judged by.
 
-    def __init__(self, model: DynRefer, trained: Sequence[str] = TRAINED) -> None:
+    Calibration takes the biases' place later. `embeddings` are those of `recipes.mini.vocabulary`: names [N, E], tags
+    [T, E] as the text encoder says them.
+    """
+
+    def __init__(self, model: DynRefer, embeddings: Mapping[str, Tensor], trained: Sequence[str] = TRAINED) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.embeddings = model, embeddings
+        self.name_shift = nn.Parameter(torch.zeros_like(embeddings["names"]))
+        self.tag_shift = nn.Parameter(torch.zeros_like(embeddings["tags"]))
         self.name_bias = nn.Parameter(torch.zeros(()))
         self.tag_bias = nn.Parameter(torch.zeros(()))
         self.cheap_tag_bias = nn.Parameter(torch.tensor(-6.0))
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(any(name.startswith(part) for part in trained))
+
+    @property
+    def names(self) -> Tensor:
+        """Embeddings of the names [N, E], moved to where regions of that name are."""
+        return self.embeddings["names"] + self.name_shift
+
+    @property
+    def tags(self) -> Tensor:
+        """Embeddings of the tags [T, E], moved likewise."""
+        return self.embeddings["tags"] + self.tag_shift
 
 
 def start_model(checkpoint: Checkpoint, embeddings: dict[str, Tensor] | None = None) -> DynRefer:
@@ -65,7 +85,20 @@ def start_model(checkpoint: Checkpoint, embeddings: dict[str, Tensor] | None = N
     return model.eval()
 
 
-def start_of(folder: Path, run: Path) -> tuple[Checkpoint, DynRefer]:
-    """The checkpoint in `folder` and the network that starts from it, with the class names of a run's vocabulary."""
-    checkpoint = load_checkpoint(folder)
-    return checkpoint, start_model(checkpoint, load_file(run / EMBEDDINGS))
+def heads_of(
+    folder: Path, run: Path, weights: Path | None = None, trained: Sequence[str] = TRAINED
+) -> tuple[Checkpoint, Heads]:
+    """The checkpoint in `folder` and the heads that start from it, with a run's vocabulary and trained `weights`."""
+    checkpoint, embeddings = load_checkpoint(folder), load_file(run / EMBEDDINGS)
+    heads = Heads(start_model(checkpoint, embeddings), embeddings, trained)
+    if weights is not None:
+        load_average(heads, weights)
+    return checkpoint, heads
+
+
+def name_logits(model: DynRefer, region: Representation, names: tuple[TextQueries, TextQueries]) -> Tensor:
+    """[S, K] of names by both decoders, as `dynrefer.inference` adds them; each decodes its short list."""
+    queries, summary, belief = region
+    contrast, tags = names
+    logits = model.contrast(queries, contrast, summary, belief).float()
+    return logits + model.tagging(queries, tags, summary, belief).float()

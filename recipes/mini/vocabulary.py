@@ -13,9 +13,10 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from textblob.en import lexicon
@@ -23,19 +24,22 @@ from textblob.en import lexicon
 from dynrefer.checkpoint import load_checkpoint
 from dynrefer.datasets.sample import Sample
 from dynrefer.datasets.texts import load_texts
+from dynrefer.model.query_decoder import TextQueries
 from dynrefer.model.text_encoder import TextEncoder
 from dynrefer.tables import read_json, read_text
 from recipes.mini.attributes import COLOURS
 from recipes.mini.classes import CLASS_NAMES, NOUN_CLASS
-from recipes.mini.names import all_heads, as_name
+from recipes.mini.names import LONGEST, all_heads, as_name, lemma
 from recipes.mini.regions import origin, read_regions, texts_of
-from recipes.mini.start import EMBEDDINGS
-from recipes.mini.words import content_words
+from recipes.mini.start import EMBEDDINGS, Heads
+from recipes.mini.words import content_words, normalise
 
 VOCABULARY = "vocabulary.json"
 NOT_DEFAULT = Path(__file__).with_name("not_default_names.txt")
 MIN_NAME, MIN_KNOWN_NAME = 4, 2  # regions that are called so: any noun, and one that the corpus has texts of
 MIN_TAG, MIN_NEW_TAG = 8, 12  # regions of which it is said: words of the checkpoint's tags, and others
+TEXT_PRIOR, REGION_PRIOR = 0.2, 0.4  # powers of the counts, chosen on held-out regions
+SMOOTHED = 3
 NOT_NAMES = (
     frozenset(
         "someone something object area surface top side front back bottom edge end part piece leave away together "
@@ -63,19 +67,21 @@ class Words:
         names: what regions are called, most frequent first. tags: what is true of regions; names are tags as well.
         known_tags: those of the checkpoint that training starts from.
         compounds: known names, for `head_nouns`.
+        priors: of each name, the logarithm of how much likelier than others people are to say it.
     """
 
     names: tuple[str, ...]
     tags: tuple[str, ...]
     known_tags: tuple[str, ...]
     compounds: frozenset[str]
+    priors: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, run: Path) -> "Words":
         """Reads a run's vocabulary."""
-        content = read_json(run / VOCABULARY, "names", "tags", "known_tags", "compounds")
-        names, tags, known = (tuple(content[key]) for key in ("names", "tags", "known_tags"))
-        return cls(names, tags, known, frozenset(content["compounds"]))
+        content = read_json(run / VOCABULARY, "names", "tags", "known_tags", "compounds", "priors")
+        names, tags, known, priors = (tuple(content[key]) for key in ("names", "tags", "known_tags", "priors"))
+        return cls(names, tags, known, frozenset(content["compounds"]), priors)
 
     def write(self, run: Path) -> None:
         """Writes a run's vocabulary."""
@@ -93,10 +99,12 @@ def main() -> None:
     args = parser.parse_args()
     checkpoint = load_checkpoint(args.start)
     classes = sorted(read_json(args.imagenet).values(), key=lambda known: known["index"])
-    things = {as_name(sentence.thing) for sentence in load_texts(args.corpus) if sentence.thing}
+    corpus = load_texts(args.corpus)
+    things = {as_name(sentence.thing) for sentence in corpus if sentence.thing}
     everyday = [as_name(known["everyday"]) for known in classes]
     regions = read_regions(args.run)
     words = collect(regions, things, everyday, checkpoint.vocabulary.tags)
+    words = replace(words, priors=priors(words, regions, [sentence.text for sentence in corpus]))
     words.write(args.run)
     print(len(words.names), "names,", len(words.tags), "tags")
     encoder = checkpoint.model.text_encoder
@@ -108,6 +116,29 @@ def default_names(names: Sequence[str]) -> list[int]:
     """Places of the names that a region is called when nobody gives a list: all but those too vague to be an answer."""
     vague = set(read_text(NOT_DEFAULT).splitlines())
     return [place for place, name in enumerate(names) if name not in vague]
+
+
+def default_queries(heads: Heads, words: Words) -> tuple[list[int], tuple[TextQueries, TextQueries]]:
+    """Places of the default names, and the names as both decoders take them."""
+    places, place_of = default_names(words.names), {tag: place for place, tag in enumerate(words.tags)}
+    tags = heads.tags[[place_of[words.names[place]] for place in places]]
+    return places, (heads.model.contrast_texts(heads.names[places]), heads.model.tag_texts(tags))
+
+
+def priors(words: Words, regions: Sequence[Sample], texts: Iterable[str]) -> tuple[float, ...]:
+    """Of each name: weighted logarithms of how many texts say it and how many training regions are called so."""
+    place = {name: k for k, name in enumerate(words.names)}
+    called, said = np.zeros(len(place)), np.zeros(len(place))
+    for region in regions:
+        if region.split == "train":
+            called[[place[name] for name in said_names(region, words.compounds) if name in place]] += 1
+    for text in texts:
+        tokens = normalise(text).split()
+        spans = (tokens[k : k + count] for count in range(1, LONGEST + 1) for k in range(len(tokens) - count + 1))
+        names = {" ".join([*first, lemma(last)]) for *first, last in spans}
+        said[[place[name] for name in names if name in place]] += 1
+    weighed = TEXT_PRIOR * np.log(said + SMOOTHED) + REGION_PRIOR * np.log(called + SMOOTHED)
+    return tuple((weighed - weighed.mean()).round(3).tolist())
 
 
 def said_names(region: Sample, compounds: AbstractSet[str]) -> list[str]:
