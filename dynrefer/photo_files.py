@@ -160,7 +160,7 @@ class PhotoFinder:
         return index
 
 
-def photographs_in(root: Path) -> Iterator[Path]:
+def photographs_in(root: Path, endings: frozenset[str] = PHOTO_ENDINGS) -> Iterator[Path]:
     """The image files of a folder and all its folders, in order; links to folders are followed, but not in circles."""
     seen: set[str] = set()
     for folder, folders, files in os.walk(root, followlinks=True):
@@ -170,7 +170,7 @@ def photographs_in(root: Path) -> Iterator[Path]:
             yield from (
                 Path(folder, name)
                 for name in sorted(files)
-                if Path(name).suffix.lower() in PHOTO_ENDINGS and not name.startswith(".")
+                if Path(name).suffix.lower() in endings and not name.startswith(".")
             )
         seen.add(real)
 

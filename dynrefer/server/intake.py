@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect
 
 from dynrefer.decoding import FORMATS, MAX_MEGAPIXELS
 from dynrefer.errors import InputError, shown
-from dynrefer.ui.uploads import MAX_FILE_BYTES, MAX_FILE_MEGABYTES, TOO_LARGE, fetch, read_data_url
+from dynrefer.fetching import MAX_FILE_BYTES, MAX_FILE_MEGABYTES, TOO_LARGE, fetch, read_data_url
 
 TEXT_BYTES = 2**20  # for boxes and options
 MAX_FORM_BYTES = MAX_FILE_BYTES + 2 * TEXT_BYTES

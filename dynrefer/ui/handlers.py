@@ -8,6 +8,7 @@ import gradio as gr
 
 from dynrefer.boxes import Box, check_box
 from dynrefer.errors import InputError
+from dynrefer.fetching import MAX_FILE_BYTES, TOO_LARGE
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
 from dynrefer.question import Question
@@ -18,7 +19,6 @@ from .compute import in_words, on_gpu
 from .layout import Choices, Display, Stage, Updates, Upload, usual_search
 from .links import EXAMPLES, MOST_NAMES, Example, file_url, find_example, name_of, read_link, read_record
 from .pictures import display_url, thumbnails
-from .uploads import MAX_FILE_BYTES, TOO_LARGE
 
 Values = dict[Any, Any]
 MOST_OWN_CLASSES = 12

@@ -4,6 +4,7 @@ from typing import Any
 
 import gradio as gr
 
+from dynrefer.fetching import MAX_FILE_BYTES
 from dynrefer.predictor import Predictor
 
 from .api import Programs, add_endpoints
@@ -15,7 +16,6 @@ from .mcp_tools import mcp_options
 from .panels import Panel
 from .regions_tab import SAVE_IN_BROWSER, RegionHandlers, build_regions_tab
 from .style import THEME, read
-from .uploads import MAX_FILE_BYTES
 
 QUEUE_SIZE = 40
 

@@ -1,0 +1,128 @@
+"""The command `describe`: an input -> a folder of finished parts, where a run that was stopped goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import torch
+
+from dynrefer.box_files import BoxFile
+from dynrefer.bulk.engine import Job, Numbered, run_here, run_processes
+from dynrefer.bulk.inputs import Plan, read_input
+from dynrefer.bulk.on_ray import run_on_ray
+from dynrefer.bulk.output import Format, Manifest, Output
+from dynrefer.bulk.report import Report
+from dynrefer.bulk.rows import Task, What
+from dynrefer.bulk.shards import FileShard
+from dynrefer.bulk.storage import opened
+from dynrefer.checkpoint import find_checkpoint, fingerprint_of
+from dynrefer.errors import InputError, shown
+from dynrefer.question import Question
+from dynrefer.tables import decode_text
+
+ALL_DESCRIBED, SOME_FAILED = 0, 3
+
+
+def describe(
+    path: str,
+    out: str,
+    question: Question,
+    boxes: str | None = None,
+    whole: bool = False,
+    form: Format = "jsonl",
+    shard_size: int = 500,
+    only_missing: bool = False,
+    workers: int | None = None,
+    ray: str | None = None,
+    actors: str = "1",
+    cpus: float = 1,
+    gpus: float = 0,
+    model: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+) -> int:
+    """Describe an input's photographs into a folder of parts; one that is there already is not made again.
+
+    Args:
+        path: what to describe, see `dynrefer.bulk.inputs.read_input`.
+        out: the folder, here or behind an address.
+        question: what is asked of every region.
+        boxes: a file of boxes. whole: describe each photograph as one region. Without both the input has the boxes.
+        form: of the parts. shard_size: photographs a part.
+        only_missing: go on where the input has more photographs than when the run began.
+        workers: processes on this machine; None for as many as are fast.
+        ray: address of a Ray cluster, or "local" for one on this machine.
+        actors: how many models there, "4" or "2-8" for the fewest and the most; cpus, gpus: the share of each.
+
+    Returns the exit code: 0 where all was described, 3 where some failed; these are rows with an error, and named.
+    Raises InputError where nothing could be done, or not all; parts that are finished stay.
+    """
+    if shard_size < 1:
+        raise InputError("--shard-size must be 1 or more")
+    output, text = Output(out, form), None if boxes is None else _text(boxes)
+    what: What = "whole" if whole else "boxes"
+    asked = {
+        "model": fingerprint_of(find_checkpoint(model)),
+        "dtype": dtype,
+        "question": question.model_dump(mode="json", exclude_defaults=True),
+        "what": what,
+        "boxes": None if text is None else hashlib.blake2b(text.encode(), digest_size=16).hexdigest(),
+        "format": form,
+        "shard_size": shard_size,
+    }
+    job = Job(Task(what, question.options()), out, form, asked["model"], model, device, dtype)
+    with output.locked():
+        manifest = output.manifest() or Manifest(asked)
+        manifest.check(asked, out)
+        file = None if text is None else BoxFile.parse(text, shown(os.path.basename(str(boxes))))
+        plan = read_input(path, shard_size, file, what == "boxes")
+        shards = planned(manifest, plan, output, only_missing)
+        output.save(manifest)
+        report = Report(plan, shards)
+        try:
+            if ray is not None:
+                outcomes = run_on_ray(job, shards, ray, actors, cpus, gpus)
+            elif (count := min(workers or _fast_workers(device), len(shards))) > 1:
+                outcomes = run_processes(job, shards, count, report.tell)
+            else:
+                outcomes = run_here(job, shards, report.tell)
+            for number, outcome in outcomes:
+                report.done(number, outcome)
+        except (InputError, KeyboardInterrupt):
+            report.stopped()
+            raise
+    return SOME_FAILED if report.sum_up() else ALL_DESCRIBED
+
+
+def planned(manifest: Manifest, plan: Plan, output: Output, only_missing: bool) -> list[Numbered]:
+    """The shards that are still to be described, with the numbers of their parts; notes the plan in the manifest.
+
+    Raises InputError where the input is another than the run's, unless `only_missing`.
+    """
+    finished, plans = output.finished(), manifest.plans
+    if plans and plans[-1]["digest"] != plan.digest and not only_missing:
+        raise InputError(
+            "the input has other photographs than when this run began; --only-missing describes those that are new, "
+            "or choose another --out"
+        )
+    if len(plans) == 1 and plans[0]["digest"] == plan.digest:
+        return [(number, shard) for number, shard in enumerate(plan.shards) if number not in finished]
+    first = manifest.next_part
+    if plans:
+        plan = plan.without(output.photographs(), manifest.described(finished))
+    parts = [None if isinstance(shard, FileShard) else shard.part for shard in plan.shards]
+    plans.append({"first": first, "digest": plan.digest, "parts": parts})
+    return list(enumerate(plan.shards, start=first))
+
+
+def _fast_workers(device: str | None) -> int:
+    """One process a core, which is faster than one with all cores; one alone where a GPU is."""
+    if device not in (None, "cpu") or (device is None and torch.cuda.is_available()):
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _text(path: str) -> str:
+    with opened(path) as file:
+        return decode_text(file.read(), shown(os.path.basename(path)))
