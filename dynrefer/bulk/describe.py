@@ -14,8 +14,8 @@ from dynrefer.bulk.on_ray import run_on_ray
 from dynrefer.bulk.output import Format, Manifest, Output
 from dynrefer.bulk.report import Report
 from dynrefer.bulk.rows import Task, What
-from dynrefer.bulk.shards import FileShard
-from dynrefer.bulk.storage import opened
+from dynrefer.bulk.shards import FileShard, ParquetShard, Shard
+from dynrefer.bulk.storage import is_remote, joined, opened
 from dynrefer.checkpoint import find_checkpoint, fingerprint_of
 from dynrefer.errors import InputError, shown
 from dynrefer.question import Question
@@ -31,7 +31,7 @@ def describe(
     boxes: str | None = None,
     whole: bool = False,
     form: Format = "jsonl",
-    shard_size: int = 500,
+    shard_size: int = 100,
     only_missing: bool = False,
     workers: int | None = None,
     ray: str | None = None,
@@ -60,6 +60,8 @@ def describe(
     """
     if shard_size < 1:
         raise InputError("--shard-size must be 1 or more")
+    if ray is not None:  # whose workers are in another folder
+        path, out = (place if is_remote(place) else os.path.abspath(place) for place in (path, out))
     output, text = Output(out, form), None if boxes is None else _text(boxes)
     what: What = "whole" if whole else "boxes"
     asked = {
@@ -77,9 +79,13 @@ def describe(
         manifest.check(asked, out)
         file = None if text is None else BoxFile.parse(text, shown(os.path.basename(str(boxes))))
         plan = read_input(path, shard_size, file, what == "boxes")
+        if any(_is_inside(shard, out) for shard in plan.shards):
+            raise InputError(
+                "the parts would be described themselves another time; choose an --out outside of the input"
+            )
         shards = planned(manifest, plan, output, only_missing)
         output.save(manifest)
-        report = Report(plan, shards)
+        report = Report(plan.remarks, len(output.finished()), shards)
         try:
             if ray is not None:
                 outcomes = run_on_ray(job, shards, ray, actors, cpus, gpus)
@@ -111,8 +117,9 @@ def planned(manifest: Manifest, plan: Plan, output: Output, only_missing: bool) 
     first = manifest.next_part
     if plans:
         plan = plan.without(output.photographs(), manifest.described(finished))
-    parts = [None if isinstance(shard, FileShard) else shard.part for shard in plan.shards]
-    plans.append({"first": first, "digest": plan.digest, "parts": parts})
+    if plan.shards or not plans or plans[-1]["digest"] != plan.digest:
+        parts = [None if isinstance(shard, FileShard) else shard.part for shard in plan.shards]
+        plans.append({"first": first, "digest": plan.digest, "parts": parts})
     return list(enumerate(plan.shards, start=first))
 
 
@@ -121,6 +128,12 @@ def _fast_workers(device: str | None) -> int:
     if device not in (None, "cpu") or (device is None and torch.cuda.is_available()):
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _is_inside(shard: Shard, out: str) -> bool:
+    if not isinstance(shard, ParquetShard) or is_remote(out):
+        return False
+    return os.path.abspath(joined(shard.root, shard.file)).startswith(os.path.join(os.path.abspath(out), ""))
 
 
 def _text(path: str) -> str:

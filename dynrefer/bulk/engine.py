@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
+import cv2
 import torch
 
 from dynrefer.bulk.output import Format, Output
@@ -55,6 +57,7 @@ class Describer:
     def __init__(self, job: Job, threads: int | None = None) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
+            cv2.setNumThreads(threads)
         self._task = job.task
         self._output = Output(job.out, job.form)
         self.predictor = Predictor.from_pretrained(job.model, job.device, job.dtype)
@@ -64,6 +67,7 @@ class Describer:
     def describe(self, number: int, shard: Shard, tell: Tell) -> Tally:
         """Write the shard's part. Raises UnreadableError, or InputError where nothing can be done at all."""
         tally, told = Tally(), time.monotonic()
+        tell(number, tally)
         with self._output.write(number) as part, closing(rows(self.predictor, _read(shard), self._task, tally)) as made:
             for row in made:
                 part.add(row)
@@ -170,21 +174,28 @@ class _Worker:
 
 
 def _work(job: Job, threads: int, connection: Connection) -> None:
-    """A process's life: shards come, what became of them goes. Ends with the run's own process."""
+    """A process's life: shards come, what became of them goes. Ends with the run's own process, however that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run's own process ends this one
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
     def tell(number: int, tally: Tally) -> None:
         connection.send((number, tally, False))
 
-    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+    with suppress(EOFError, OSError):  # it is gone
         describer: Describer | None = None
         while True:
             number, shard = connection.recv()
             said: Tally | InputError
             try:
                 describer = describer or Describer(job, threads)
-                tell(number, Tally())
                 said = describer.describe(number, shard, tell)
             except InputError as error:
                 said = error
             connection.send((number, said, True))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

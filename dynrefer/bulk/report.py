@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 
 from dynrefer.bulk.engine import Numbered
-from dynrefer.bulk.inputs import Plan
 from dynrefer.bulk.rows import Tally
 from dynrefer.errors import InputError, shown
 
@@ -18,23 +17,26 @@ SHOWN_FAILURES = 10
 class Report:
     """Follows the parts of one run; writes to stderr."""
 
-    def __init__(self, plan: Plan, shards: Sequence[Numbered]) -> None:
+    def __init__(self, remarks: Sequence[str], before: int, shards: Sequence[Numbered]) -> None:
+        """`before`: how many parts are there already; `shards`: what is to be described."""
         self._parts, self._photographs = len(shards), sum(len(shard) for _, shard in shards)
         self._total, self._under_way = Tally(), dict[int, Tally]()
         self._done, self._unreadable = 0, dict[int, str]()
         self._files = {number: getattr(shard, "file", f"part {number}") for number, shard in shards}
         self._began = self._told = time.monotonic()
-        before = len(plan.shards) - len(shards)
-        for remark in plan.remarks:
+        for remark in remarks:
             self._say(remark)
-        if before > 0:
-            self._say(f"{before:,} of {len(plan.shards):,} parts are there from before.")
+        if before:
+            self._say(f"{before:,} parts are there from before; {len(shards):,} are to be described.")
 
     def tell(self, number: int, tally: Tally) -> None:
         """Note how far a part is."""
         if not self._done and not self._under_way:
             self._began = time.monotonic()  # what the model took to load is no part of the rate
         self._under_way[number] = tally
+        self._say_now_and_then()
+
+    def _say_now_and_then(self) -> None:
         if time.monotonic() - self._told >= SECONDS_BETWEEN[sys.stderr.isatty()]:
             self._told = time.monotonic()
             self._say(self._line(), over=True)
@@ -47,6 +49,7 @@ class Report:
         else:
             self._total.add(outcome)
         self._done += 1
+        self._say_now_and_then()
 
     def stopped(self) -> None:
         """Say what is there of a run that ends before its end."""
