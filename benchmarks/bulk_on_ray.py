@@ -8,6 +8,7 @@ single process: none missing, none double, all equal but for their times. The mo
 import argparse
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ from tests.tiny import TINY, tiny_vocabulary, word_tokenizer
 SIDE = 64
 SHARD = 25
 PATIENCE = 1800  # seconds for anything that is waited for
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")  # a node on a busy machine
 
 
 def make_photographs(folder: Path, count: int) -> None:

@@ -9,17 +9,16 @@ import torch
 
 from dynrefer.box_files import BoxFile
 from dynrefer.bulk.engine import Job, Numbered, run_here, run_processes
-from dynrefer.bulk.inputs import Plan, read_input
+from dynrefer.bulk.inputs import Plan, read_boxes, read_input
 from dynrefer.bulk.on_ray import run_on_ray
 from dynrefer.bulk.output import Format, Manifest, Output
 from dynrefer.bulk.report import Report
 from dynrefer.bulk.rows import Task, What
 from dynrefer.bulk.shards import FileShard, ParquetShard, Shard
-from dynrefer.bulk.storage import is_remote, joined, opened
+from dynrefer.bulk.storage import is_remote, joined
 from dynrefer.checkpoint import find_checkpoint, fingerprint_of
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError
 from dynrefer.question import Question
-from dynrefer.tables import decode_text
 
 ALL_DESCRIBED, SOME_FAILED = 0, 3
 
@@ -62,14 +61,14 @@ def describe(
         raise InputError("--shard-size must be 1 or more")
     if ray is not None:  # whose workers are in another folder
         path, out = (place if is_remote(place) else os.path.abspath(place) for place in (path, out))
-    output, text = Output(out, form), None if boxes is None else _text(boxes)
+    output, file = Output(out, form), None if boxes is None else read_boxes(boxes)
     what: What = "whole" if whole else "boxes"
     asked = {
         "model": fingerprint_of(find_checkpoint(model)),
         "dtype": dtype,
         "question": question.model_dump(mode="json", exclude_defaults=True),
         "what": what,
-        "boxes": None if text is None else hashlib.blake2b(text.encode(), digest_size=16).hexdigest(),
+        "boxes": None if file is None else _digest(file),
         "format": form,
         "shard_size": shard_size,
     }
@@ -77,7 +76,6 @@ def describe(
     with output.locked():
         manifest = output.manifest() or Manifest(asked)
         manifest.check(asked, out)
-        file = None if text is None else BoxFile.parse(text, shown(os.path.basename(str(boxes))))
         plan = read_input(path, shard_size, file, what == "boxes")
         if any(_is_inside(shard, out) for shard in plan.shards):
             raise InputError(
@@ -136,6 +134,9 @@ def _is_inside(shard: Shard, out: str) -> bool:
     return os.path.abspath(joined(shard.root, shard.file)).startswith(os.path.join(os.path.abspath(out), ""))
 
 
-def _text(path: str) -> str:
-    with opened(path) as file:
-        return decode_text(file.read(), shown(os.path.basename(path)))
+def _digest(file: BoxFile) -> str:
+    """Names what a file of boxes says."""
+    digest = hashlib.blake2b(digest_size=16)
+    for group in file.photographs:
+        digest.update(repr((group.name, group.stated_size, [record.box for record in group.boxes])).encode())
+    return digest.hexdigest()

@@ -10,16 +10,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dynrefer.box_files import BoxFile, PhotoBoxes
-from dynrefer.box_records import LeftOut, reason
 from dynrefer.bulk.shards import FileShard, ParquetShard, Shard, TarShard
 from dynrefer.bulk.storage import files_below, in_words, is_folder, is_remote, joined, opened, size_of
 from dynrefer.bulk.tables import Columns, doubled, parquet
 from dynrefer.errors import InputError, shown
+from dynrefer.formats.record import LeftOut, reason
 from dynrefer.photo_files import PHOTO_ENDINGS, PhotoFinder
 from dynrefer.tables import decode_text
 
 PARQUET, TAR, LISTS = frozenset({".parquet"}), frozenset({".tar"}), frozenset({".txt", ".lst", ".list"})
-BOX_FILES = frozenset({".json", ".jsonl", ".csv", ".tsv"})
 NOTHING = "there is nothing to describe in {}: no photograph, no .parquet and no .tar"
 
 
@@ -67,20 +66,28 @@ def read_input(path: str, shard_size: int, boxes: BoxFile | None, needs_boxes: b
     ending = posixpath.splitext(names[0])[1].lower() if names else ""
     if ending in LISTS and len(names) == 1:
         return _of_list(root, names[0], shard_size, boxes, needs_boxes)
-    if ending in BOX_FILES and len(names) == 1 and boxes is None:
-        with opened(joined(root, names[0])) as file:
-            boxes = BoxFile.parse(decode_text(file.read(), names[0]), shown(names[0]))
-        return _of_files(root, files_below(root or ".", PHOTO_ENDINGS), shard_size, boxes, needs_boxes)
     if ending in PHOTO_ENDINGS:
         return _of_files(root, names, shard_size, boxes, needs_boxes)
-    if boxes is not None:
+    if boxes is not None and ending in PARQUET | TAR:
         raise InputError("--boxes is for photographs in a folder or a list; Parquet and tars have their own boxes")
     if ending in PARQUET:
         return _of_parquet(root, names, shard_size, needs_boxes)
     if ending in TAR:
         sizes = {name: size_of(joined(root, name)) for name in names}
         return Plan([TarShard(root, name) for name in names], _digest(sizes.items()), 0)
-    raise InputError(NOTHING.format(shown(path, 200)))
+    if boxes is not None or len(names) > 1 or not needs_boxes:
+        raise InputError(NOTHING.format(shown(path, 200)))
+    photographs = files_below(root or ".", PHOTO_ENDINGS)
+    return _of_files(root, photographs, shard_size, read_boxes(joined(root, names[0])), needs_boxes)
+
+
+def read_boxes(path: str) -> BoxFile:
+    """A file of boxes in any format; a folder or archive of such files only on this machine."""
+    if not is_remote(path):
+        return BoxFile.read(path)
+    with opened(path) as file:
+        name = shown(posixpath.basename(path))
+        return BoxFile.parse(decode_text(file.read(), name), name)
 
 
 def _listed(path: str) -> tuple[str, list[str]]:

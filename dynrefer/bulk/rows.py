@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dynrefer.box_records import LeftOut
 from dynrefer.boxes import MAX_BOXES, Box
 from dynrefer.bulk.output import ROW
 from dynrefer.bulk.shards import Entry
 from dynrefer.errors import InputError
+from dynrefer.formats.record import LeftOut
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
 from dynrefer.question import Question

@@ -16,11 +16,11 @@ from functools import partial
 from typing import Any
 
 from dynrefer.box_files import BoxFile, PhotoBoxes
-from dynrefer.box_records import LeftOut
 from dynrefer.bulk.storage import joined, opened
 from dynrefer.bulk.tables import Columns, parquet
 from dynrefer.decoding import MAX_FILE_MEGABYTES
 from dynrefer.errors import InputError, shown
+from dynrefer.formats.record import LeftOut
 from dynrefer.photo_files import PHOTO_ENDINGS
 
 READERS = 8  # files that are read at a time, since one far away takes long to begin

@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 from types import ModuleType
 from typing import IO, Any
 
-from dynrefer.box_records import SHAPES
 from dynrefer.errors import InputError, shown
+from dynrefer.formats.own import SHAPES
 from dynrefer.photo_files import PHOTO_ENDINGS
 from dynrefer.tables import ALIASES, column_key
 
@@ -102,7 +102,7 @@ class Columns:
         return InputError("the row has no photograph")
 
     def boxes(self, row: Mapping[str, Any]) -> list[Any]:
-        """The row's boxes as `dynrefer.box_records` reads them."""
+        """The row's boxes as `dynrefer.formats` reads them."""
         if not self.box_columns or row[self.box_columns[0]] is None:
             return []
         if len(self.box_columns) > 1:
