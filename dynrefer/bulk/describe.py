@@ -18,7 +18,9 @@ from dynrefer.bulk.shards import FileShard, ParquetShard, Shard
 from dynrefer.bulk.storage import is_remote, joined
 from dynrefer.checkpoint import find_checkpoint, fingerprint_of
 from dynrefer.errors import InputError
+from dynrefer.proposals import check_limit, check_words
 from dynrefer.question import Question
+from dynrefer.tables import read_words
 
 ALL_DESCRIBED, SOME_FAILED = 0, 3
 
@@ -29,6 +31,10 @@ def describe(
     question: Question,
     boxes: str | None = None,
     whole: bool = False,
+    everything: bool = False,
+    find: str | None = None,
+    most: int = Task.most,
+    least: float = Task.least,
     form: Format = "jsonl",
     shard_size: int = 100,
     only_missing: bool = False,
@@ -47,7 +53,9 @@ def describe(
         path: what to describe, see `dynrefer.bulk.inputs.read_input`.
         out: the folder, here or behind an address.
         question: what is asked of every region.
-        boxes: a file of boxes. whole: describe each photograph as one region. Without both the input has the boxes.
+        boxes: a file of boxes. whole: describe each photograph as one region. everything: the things that the model
+            finds. find: those that these words name. Without any of them the input has the boxes.
+        most: things a photograph, where they are looked for; least: the score from which one is described.
         form: of the parts. shard_size: photographs a part.
         only_missing: go on where the input has more photographs than when the run began.
         workers: processes on this machine; None for as many as are fast.
@@ -62,17 +70,19 @@ def describe(
     if ray is not None:  # whose workers are in another folder
         path, out = (place if is_remote(place) else os.path.abspath(place) for place in (path, out))
     output, file = Output(out, form), None if boxes is None else read_boxes(boxes)
-    what: What = "whole" if whole else "boxes"
+    what: What = "whole" if whole else "everything" if everything else "boxes" if find is None else "find"
+    words = (check_words(read_words(find)) or ()) if find is not None else ()
+    task = Task(what, words, check_limit(most), least, question.options())
     asked = {
         "model": fingerprint_of(find_checkpoint(model)),
         "dtype": dtype,
         "question": question.model_dump(mode="json", exclude_defaults=True),
-        "what": what,
+        "what": {"kind": what, "words": words, "most": most, "least": least},
         "boxes": None if file is None else _digest(file),
         "format": form,
         "shard_size": shard_size,
     }
-    job = Job(Task(what, question.options()), out, form, asked["model"], model, device, dtype)
+    job = Job(task, out, form, asked["model"], model, device, dtype)
     with output.locked():
         manifest = output.manifest() or Manifest(asked)
         manifest.check(asked, out)

@@ -15,14 +15,16 @@ from dynrefer.errors import InputError
 from dynrefer.formats.record import LeftOut
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
+from dynrefer.proposals import Proposal
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
 
 BATCH = {"cpu": 16, "cuda": 64}
 AHEAD = 1  # batches that are opened while the network answers the one before
 NO_BOXES = "it has no boxes"
+NOTHING_FOUND = "Nothing was found."
 
-What = Literal["boxes", "whole"]
+What = Literal["boxes", "whole", "everything", "find"]
 Row = dict[str, Any]
 
 
@@ -31,6 +33,12 @@ class Task:
     """What is asked about every photograph; the same in all processes."""
 
     what: What
+    words: tuple[str, ...] = ()
+    """What to find."""
+    most: int = 20
+    """Things a photograph, where they are looked for."""
+    least: float = 0.3
+    """Score of a thing, from which it is described."""
     question: Mapping[str, Any] = field(default_factory=dict)
     """The options of `Question` that differ from the defaults."""
 
@@ -93,7 +101,7 @@ def rows(predictor: Predictor, entries: Iterable[Entry], task: Task, tally: Tall
 
     def requests() -> Iterator[tuple[Photo, list[Box]]]:
         for entry in entries:
-            for part, photo in _looked_at(entry, task, predictor.checkpoint.fingerprint):
+            for part, photo in _looked_at(predictor, entry, task):
                 waiting.append(part)
                 if photo is not None:
                     yield photo, [place.box for place in part.places]
@@ -112,34 +120,44 @@ def rows(predictor: Predictor, entries: Iterable[Entry], task: Task, tally: Tall
     yield from map(tally.count, known())
 
 
-def _looked_at(entry: Entry, task: Task, fingerprint: str) -> Iterator[tuple[_Waiting, Photo | None]]:
+def _looked_at(predictor: Predictor, entry: Entry, task: Task) -> Iterator[tuple[_Waiting, Photo | None]]:
     """A photograph's first rows, then its places, MAX_BOXES at a time, with the photograph to look at."""
-    about = ROW | {"photo": entry.photo, "digest": _digest(entry.content), "fingerprint": fingerprint}
+    known = {"digest": _digest(entry.content), "fingerprint": predictor.checkpoint.fingerprint}
+    about = ROW | {"photo": entry.photo} | known
     try:
         if isinstance(entry.content, InputError):
             raise entry.content
         photo = Photo.read(entry.content)
-        places, left_out = _places(photo, entry, task)
+        places, left_out = _places(predictor, photo, entry, task)
     except InputError as error:
         yield _Waiting(about, [about | {"error": str(error)}]), None
         return
-    yield (
-        _Waiting(about, [about | {"error": str(InputError(f"{left.where}: {left.reason}"))} for left in left_out]),
-        None,
-    )
+    first = [about | {"error": str(InputError(f"{left.where}: {left.reason}"))} for left in left_out]
+    if not places and not first:
+        first = [about | {"notes": [NOTHING_FOUND]}]
+    yield _Waiting(about, first), None
     for start in range(0, len(places), MAX_BOXES):
         yield _Waiting(about, None, places[start : start + MAX_BOXES]), photo
 
 
-def _places(photo: Photo, entry: Entry, task: Task) -> tuple[list[Place], list[LeftOut]]:
+def _places(predictor: Predictor, photo: Photo, entry: Entry, task: Task) -> tuple[list[Place], list[LeftOut]]:
     """Where to look, and boxes that cannot be used."""
     if task.what == "whole":
         return [Place(0, (0.0, 0.0, float(photo.width), float(photo.height)), None, {"kind": "whole"})], []
+    if task.what != "boxes":
+        found = predictor.propose(photo, words=task.words or None, limit=task.most)
+        things = [thing for thing in found if thing.score >= task.least]
+        return [Place(n, thing.box, None, _prompt(task, thing)) for n, thing in enumerate(things)], []
     if entry.boxes is None:
         raise InputError(NO_BOXES)
     remarks: list[str] = []
     boxes, left_out = entry.boxes().fit(photo, remarks.append)
     return [Place(entry.first + n, given.box, given.id, None, remarks) for n, given in enumerate(boxes)], left_out
+
+
+def _prompt(task: Task, thing: Proposal) -> dict[str, Any]:
+    word = max(thing.words, key=lambda name: thing.words[name], default=None)
+    return {"kind": task.what, "words": word, "score": float(f"{thing.score:.4g}")}
 
 
 def _answered(part: _Waiting, results: list[RegionResult] | InputError) -> Iterator[Row]:

@@ -16,13 +16,13 @@ from dynrefer.errors import InputError
 from dynrefer.predictor import Predictor
 from dynrefer.server.intake import RefusedError
 from dynrefer.server.metrics import Counted
-from dynrefer.server.schema import BODY, RESPONSES
-from dynrefer.server.service import REGIONS, Service
+from dynrefer.server.schema import PROPOSE_BODY, PROPOSE_RESPONSES, REFUSALS, REGIONS_BODY, REGIONS_RESPONSES
+from dynrefer.server.service import PROPOSE, REGIONS, Service
 from dynrefer.ui import build_page, launch_options
 
 TOKEN = "DYNREFER_TOKEN"
 MODELS, OPENAPI, HEALTH, READY, METRICS = "/v1/models", "/v1/openapi.json", "/health", "/ready", "/metrics"
-PATHS = (REGIONS, MODELS, OPENAPI, HEALTH, READY, METRICS)
+PATHS = (REGIONS, PROPOSE, MODELS, OPENAPI, HEALTH, READY, METRICS)
 PORT = 7860
 
 
@@ -39,9 +39,13 @@ def build_service(predictor: Predictor, token: str | None = None) -> FastAPI:
     app.add_exception_handler(InputError, service.refuse)
     app.add_exception_handler(HTTPException, service.refuse)
     known: dict[str, Any] = {"dependencies": [Depends(service.authorise)], "response_class": JSONResponse}
-    extra = {"requestBody": BODY}
-    app.add_api_route(REGIONS, service.regions, methods=["POST"], responses=RESPONSES, openapi_extra=extra, **known)
-    app.add_api_route(MODELS, service.models, responses={401: RESPONSES[401]}, **known)
+    for path, answer, responses, body in (
+        (REGIONS, service.regions, REGIONS_RESPONSES, REGIONS_BODY),
+        (PROPOSE, service.propose, PROPOSE_RESPONSES, PROPOSE_BODY),
+    ):
+        extra = {"requestBody": body}
+        app.add_api_route(path, answer, methods=["POST"], responses=responses, openapi_extra=extra, **known)
+    app.add_api_route(MODELS, service.models, responses={401: REFUSALS[401]}, **known)
     app.add_api_route(METRICS, service.counters, **known)
     app.add_api_route(HEALTH, service.health)
     app.add_api_route(READY, service.readiness)

@@ -7,7 +7,7 @@ import base64
 import binascii
 import io
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +29,7 @@ MAX_JSON_BYTES = MAX_FILE_BYTES * 4 // 3 + 2 * TEXT_BYTES
 BODY_SECONDS = 60
 MEGAPIXELS_AT_ONCE = 4 * MAX_MEGAPIXELS
 FORM, JSON = "multipart/form-data", "application/json"
-FIELDS = {FORM: ("file", "boxes", "options", "stream"), JSON: ("image", "url", "boxes", "options", "stream")}
+PHOTOGRAPH = {FORM: ("file",), JSON: ("image", "url")}
 TRUTHS = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
@@ -43,13 +43,11 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Fields:
-    """A body's fields: the photograph's bytes or its URL, and what else it says, unchecked."""
+    """A body's fields: the photograph's bytes or its URL, and what else it says by name, unchecked."""
 
     content: bytes | None
     url: str | None
-    boxes: Any
-    options: Any
-    stream: bool
+    given: Mapping[str, Any]
 
     async def photograph(self) -> bytes:
         """The photograph's file, fetched where a URL was given. Raises InputError where it cannot be."""
@@ -59,18 +57,17 @@ class Fields:
         return await fetch(self.url)
 
 
-async def read_fields(request: Request) -> Fields:
-    """Read the body of POST /v1/regions. Raises RefusedError (400, 408, 413, 415) or InputError (422)."""
+async def read_fields(request: Request, others: Sequence[str]) -> Fields:
+    """Read a body: a photograph, and fields of the `others`. Raises RefusedError (400, 408, 413, 415) or InputError."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in FIELDS:
+    if kind not in PHOTOGRAPH:
         raise RefusedError(415, f"The body must be {FORM} or {JSON}.", "media type")
     body = await read_body(request, MAX_JSON_BYTES if kind == JSON else MAX_FORM_BYTES)
     given = await (asyncio.to_thread(_from_json, body) if kind == JSON else _from_form(request, body))
-    unknown = [name for name in given if name not in FIELDS[kind]]
+    known = (*PHOTOGRAPH[kind], *others)
+    unknown = [name for name in given if name not in known]
     if unknown:
-        raise InputError(f'there is no field "{shown(unknown[0])}"; the fields are {", ".join(FIELDS[kind])}')
-    if "boxes" not in given:
-        raise InputError("there is no box; give at least one in boxes as [[x1, y1, x2, y2]]")
+        raise InputError(f'there is no field "{shown(unknown[0])}"; the fields are {", ".join(known)}')
     content, url = given.get("file"), given.get("url")
     if kind == JSON and (image := given.get("image")) is not None:
         content = await asyncio.to_thread(_decoded, image)
@@ -79,7 +76,7 @@ async def read_fields(request: Request) -> Fields:
         raise InputError(f"the request needs {wanted}")
     if url is not None and not isinstance(url, str):
         raise InputError("url must be a text that begins with https://")
-    return Fields(content, url, given["boxes"], given.get("options"), _truth(given.get("stream", False)))
+    return Fields(content, url, given)
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -141,7 +138,7 @@ def _from_json(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InputError("the body is no JSON, or was cut off") from error
     if not isinstance(given, dict):
-        raise InputError("the body must be a JSON object with boxes and image or url")
+        raise InputError("the body must be a JSON object with image or url")
     return given
 
 
@@ -177,7 +174,7 @@ async def _part(name: str, form: FormData) -> Any:
         return await value.read()
     if not isinstance(value, str):
         raise InputError(f'"{shown(name)}" must be a text, not a file')
-    if name not in ("boxes", "options"):
+    if name == "stream" or (name == "words" and not value.lstrip().startswith("[")):
         return value
     try:
         return json.loads(value) if value.strip() else None
@@ -201,7 +198,8 @@ def _decoded(image: Any) -> bytes:
         raise InputError("image cannot be decoded from base64; is it whole?") from error
 
 
-def _truth(value: Any) -> bool:
+def truth(value: Any) -> bool:
+    """The field `stream`, in a form a text. Raises InputError where it is neither true nor false."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.lower() in TRUTHS:

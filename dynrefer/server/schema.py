@@ -1,8 +1,9 @@
-"""What the OpenAPI document says about POST /v1/regions beyond what its function does."""
+"""What the OpenAPI document says about the routes with a photograph beyond what their functions do."""
 
 from typing import Any
 
 from dynrefer.fetching import MAX_FILE_MEGABYTES
+from dynrefer.proposals import MOST
 from dynrefer.question import Question
 from dynrefer.server.intake import FORM, JSON
 
@@ -77,54 +78,67 @@ EXAMPLE_STREAM = (
     'event: done\ndata: {"regions": 1, "model": "dynrefer-mini"}\n\n'
 )
 
-BODY = {
-    "required": True,
-    "content": {
-        FORM: {
-            "schema": _object(
-                {
-                    "file": {
-                        "type": "string",
-                        "format": "binary",
-                        "description": f"the photograph, at most {MAX_FILE_MEGABYTES} MB",
-                    },
-                    "boxes": BOXES,
-                    "options": OPTIONS,
-                    "stream": STREAM,
+POINT = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2, "description": "x, y"}
+PROPOSE: dict[str, Any] = {
+    "point": POINT,
+    "points": {
+        "type": "array",
+        "items": {"type": "array"},
+        "description": "[x, y] or [x, y, inside], where inside is false for a point beside the thing",
+    },
+    "words": {"type": "array", "items": {"type": "string"}, "description": "names to look for"},
+    "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": 20},
+}
+
+
+def _body(others: dict[str, Any], required: list[str], example: dict[str, Any]) -> dict[str, Any]:
+    """A request's body in both forms, with a photograph and `others`."""
+    file = {"type": "string", "format": "binary", "description": f"the photograph, at most {MAX_FILE_MEGABYTES} MB"}
+    base64 = {"type": "string", "description": f"the photograph in base64, at most {MAX_FILE_MEGABYTES} MB before"}
+    url = {"type": "string", "format": "uri", "pattern": "^https://", "description": "or its address"}
+    as_json = {name: {"contentType": JSON} for name in others if name != "stream"}
+    return {
+        "required": True,
+        "content": {
+            FORM: {
+                "schema": _object({"file": file, **others}, ["file", *required]),
+                "encoding": as_json,
+                "example": {"file": "puppy.jpg", **example},
+            },
+            JSON: {
+                "schema": _object({"image": base64, "url": url, **others}, required),
+                "examples": {
+                    "image": {"value": {"image": "/9j/4AAQSkZJRg...", **example}},
+                    "url": {"value": {"url": "https://example.org/puppy.jpg", **example}},
                 },
-                ["file", "boxes"],
-            ),
-            "encoding": {"boxes": {"contentType": JSON}, "options": {"contentType": JSON}},
-            "example": {"file": "puppy.jpg", "boxes": EXAMPLE_BOXES, "options": EXAMPLE_OPTIONS},
-        },
-        JSON: {
-            "schema": _object(
-                {
-                    "image": {
-                        "type": "string",
-                        "description": f"the photograph's file in base64, at most {MAX_FILE_MEGABYTES} MB before",
-                    },
-                    "url": {"type": "string", "format": "uri", "pattern": "^https://", "description": "or its address"},
-                    "boxes": BOXES,
-                    "options": OPTIONS,
-                    "stream": STREAM,
-                },
-                ["boxes"],
-            ),
-            "examples": {
-                "image": {"value": {"image": "/9j/4AAQSkZJRg...", "boxes": EXAMPLE_BOXES, "options": EXAMPLE_OPTIONS}},
-                "url": {"value": {"url": "https://example.org/puppy.jpg", "boxes": EXAMPLE_BOXES}},
             },
         },
-    },
-}
+    }
+
+
+REGIONS_BODY = _body(
+    {"boxes": BOXES, "options": OPTIONS, "stream": STREAM},
+    ["boxes"],
+    {"boxes": EXAMPLE_BOXES, "options": EXAMPLE_OPTIONS},
+)
+PROPOSE_BODY = _body(PROPOSE, [], {"words": ["dog", "bench"], "limit": 5})
 
 
 def _refused(description: str, example: str) -> dict[str, Any]:
     return {"description": description, "content": {JSON: {"schema": ERROR, "example": {"error": example}}}}
 
 
-RESPONSES: dict[int | str, dict[str, Any]] = {
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: _refused("The body was cut off.", "The body was cut off."),
+    401: _refused("DYNREFER_TOKEN is set, and the request names another token or none.", "The token is missing."),
+    408: _refused("The body took too long.", "The body did not arrive within 60 seconds."),
+    413: _refused("Body or photograph are too large.", "The body is too long; a photograph may have 20 MB."),
+    415: _refused("The body is neither of the two.", f"The body must be {FORM} or {JSON}."),
+    422: _refused("Photograph, boxes or options cannot be used.", "The tag threshold must be a number from 0 to 1."),
+    429: _refused("Too much waits; `Retry-After` says for how many seconds.", "Too many questions are waiting."),
+    503: _refused("The model cannot answer at the moment.", "The memory of this machine does not hold the model."),
+}
+REGIONS_RESPONSES = REFUSALS | {
     200: {
         "description": "One object a box, in the order of the boxes; with `stream` server-sent events.",
         "content": {
@@ -135,12 +149,21 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
             "text/event-stream": {"schema": {"type": "string"}, "example": EXAMPLE_STREAM},
         },
     },
-    400: _refused("The body was cut off.", "The body was cut off."),
-    401: _refused("DYNREFER_TOKEN is set, and the request names another token or none.", "The token is missing."),
-    408: _refused("The body took too long.", "The body did not arrive within 60 seconds."),
-    413: _refused("Body or photograph are too large.", "The body is too long; a photograph may have 20 MB."),
-    415: _refused("The body is neither of the two.", f"The body must be {FORM} or {JSON}."),
-    422: _refused("Photograph, boxes or options cannot be used.", "The tag threshold must be a number from 0 to 1."),
-    429: _refused("Too much waits; `Retry-After` says for how many seconds.", "Too many questions are waiting."),
-    503: _refused("The model cannot answer at the moment.", "The memory of this machine does not hold the model."),
+}
+PROPOSAL = _object({"box": BOX, "score": SCORE, "words": NAMED})
+PROPOSE_RESPONSES = REFUSALS | {
+    200: {
+        "description": "Things on the photograph, or at a point, best first; with `words` each has their scores.",
+        "content": {
+            JSON: {
+                "schema": _object({"proposals": {"type": "array", "items": PROPOSAL}, "model": {"type": "string"}}),
+                "example": {
+                    "proposals": [
+                        {"box": [258.0, 148.0, 594.0, 658.0], "score": 0.93, "words": [{"name": "dog", "score": 0.93}]}
+                    ],
+                    "model": "dynrefer-mini",
+                },
+            }
+        },
+    }
 }

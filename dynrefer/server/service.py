@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, aclosing, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request, Response
@@ -24,12 +24,13 @@ from dynrefer.predictor import Predictor
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
 from dynrefer.server.batching import TOGETHER, Asked, Batcher
-from dynrefer.server.intake import Fields, RefusedError, Room, read_fields
+from dynrefer.server.intake import Fields, RefusedError, Room, read_fields, truth
 from dynrefer.server.metrics import CONTENT_TYPE, Metrics
 from dynrefer.ui.compute import on_gpu, sentence, spaces
 from dynrefer.ui.links import MOST_NAMES
 
-REGIONS = "/v1/regions"
+REGIONS, PROPOSE = "/v1/regions", "/v1/propose"
+REGION_FIELDS, PROPOSE_FIELDS = ("boxes", "options", "stream"), ("point", "points", "words", "limit")
 MOST_REQUESTS = 40
 MOST_REGIONS = 1024
 EVENTS = "text/event-stream"
@@ -50,6 +51,7 @@ class Service:
         self.batcher = Batcher(self._answer_group, self.metrics)
         self.room = Room()
         self._refer_many = on_gpu(_refer_many(predictor))
+        self._propose = on_gpu(_propose(predictor))
         self._token = token
         self._requests = 0
 
@@ -76,19 +78,34 @@ class Service:
 
     async def regions(self, request: Request) -> Response:
         """POST /v1/regions."""
+        async with self._asked(REGIONS) as held:
+            fields = await read_fields(request, REGION_FIELDS)
+            if "boxes" not in fields.given:
+                raise InputError("there is no box; give at least one in boxes as [[x1, y1, x2, y2]]")
+            is_stream = truth(fields.given.get("stream", False))
+            asked = await _unless_gone(request, self._prepared(fields, held))
+            if is_stream:
+                events = self._events(*asked, held.pop_all())
+                return StreamingResponse(events, media_type=EVENTS, headers={"Cache-Control": "no-store"})
+            return JSONResponse(await _unless_gone(request, self._whole(*asked)))
+
+    async def propose(self, request: Request) -> Response:
+        """POST /v1/propose."""
+        async with self._asked(PROPOSE) as held:
+            fields = await read_fields(request, PROPOSE_FIELDS)
+            return JSONResponse(await _unless_gone(request, self._proposals(fields, held)))
+
+    @asynccontextmanager
+    async def _asked(self, path: str) -> AsyncIterator[AsyncExitStack]:
+        """A question's place, and what it holds until it is answered; what is not its fault is told in words."""
         try:
             async with AsyncExitStack() as held:
                 held.enter_context(self._place())
-                fields = await read_fields(request)
-                asked = await _unless_gone(request, self._prepared(fields, held))
-                if fields.stream:
-                    events = self._events(*asked, held.pop_all())
-                    return StreamingResponse(events, media_type=EVENTS, headers={"Cache-Control": "no-store"})
-                return JSONResponse(await _unless_gone(request, self._whole(*asked)))
+                yield held
         except (RefusedError, InputError):
             raise
         except Exception as error:
-            raise RefusedError(500, sentence(error, REGIONS), "error") from error
+            raise RefusedError(500, sentence(error, path), "error") from error
 
     async def models(self) -> dict[str, Any]:
         """GET /v1/models."""
@@ -142,13 +159,23 @@ class Service:
 
     async def _prepared(self, fields: Fields, held: AsyncExitStack) -> tuple[Photo, list[Box], Question]:
         """All values checked and the photograph open; `held` keeps the room that it takes."""
-        question = Question.checked(fields.options, max_views=self.predictor.num_views, max_classes=MOST_NAMES)
+        options = fields.given.get("options")
+        question = Question.checked(options, max_views=self.predictor.num_views, max_classes=MOST_NAMES)
+        photo = await self._opened(fields, held)
+        return photo, check_boxes(fields.given["boxes"], photo.size), question
+
+    async def _opened(self, fields: Fields, held: AsyncExitStack) -> Photo:
         with self._timed("fetch"):
             content = await fields.photograph()
         await held.enter_async_context(self.room.of(content))
         with self._timed("open"):
-            photo = await asyncio.to_thread(Photo.open, content)
-        return photo, check_boxes(fields.boxes, photo.size), question
+            return await asyncio.to_thread(Photo.open, content)
+
+    async def _proposals(self, fields: Fields, held: AsyncExitStack) -> dict[str, Any]:
+        photo = await self._opened(fields, held)
+        with self._timed("propose"):
+            found = await asyncio.to_thread(self._propose, photo, dict(fields.given))
+        return {"proposals": found, "model": self.predictor.model_name}
 
     async def _whole(self, photo: Photo, boxes: list[Box], question: Question) -> dict[str, Any]:
         async with aclosing(self.batcher.refer(photo, boxes, question)) as parts:
@@ -206,6 +233,21 @@ def _refer_many(predictor: Predictor) -> Callable[[Asked, Question], list[list[R
         return list(predictor.refer_many(asked, batch_size=TOGETHER, errors="return", question=question))
 
     return refer_many
+
+
+def _propose(predictor: Predictor) -> Callable[[Photo, dict[str, Any]], list[dict[str, Any]]]:
+    def propose(photo: Photo, given: dict[str, Any]) -> list[dict[str, Any]]:
+        asked = {name: given[name] for name in PROPOSE_FIELDS if given.get(name) is not None}
+        return [
+            {
+                "box": [round(value, 3) for value in thing.box],
+                "score": round(thing.score, 4),
+                "words": [{"name": word, "score": round(score, 4)} for word, score in thing.words.items()],
+            }
+            for thing in predictor.propose(photo, **asked)
+        ]
+
+    return propose
 
 
 def _event(name: str, data: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from dynrefer import Predictor
 from dynrefer.bulk.output import _Lines
@@ -54,6 +55,17 @@ def test_whole_describes_each_photograph_as_one_region(describe: Describe, photo
     assert describe(photographs, "--whole", "--out", tmp_path / "out") == 0
     made = rows(tmp_path / "out")
     assert [(row["box"], row["prompt"]) for row in made] == [([0, 0, 64, 48], {"kind": "whole"})] * 7
+
+
+def test_everything_and_what_words_find_are_described(describe: Describe, photographs: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 48), "green").save(photographs / "nothing.png")
+    assert describe(photographs, "--everything", "--out", tmp_path / "all", "--min-score", "0.1") == 0
+    assert [row["box"] for row in rows(tmp_path / "all")[:3]] == [BOX, OTHER, BOX]
+    assert describe(photographs, "--find", "dog, cat", "--out", tmp_path / "found") == 0
+    made = {row["photo"]: (row["box"], row["prompt"], row["notes"]) for row in rows(tmp_path / "found")}
+    assert made["far/0/0.png"] == (BOX, {"kind": "find", "words": "cat", "score": 0.9}, [])
+    assert made["nothing.png"] == (None, None, ["Nothing was found."])
+    assert len(rows(tmp_path / "found")) == 8
 
 
 def test_a_run_that_is_done_is_not_done_again(

@@ -15,6 +15,8 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from dynrefer.errors import InputError
+from dynrefer.photo import Photo
+from dynrefer.proposals import Proposal, check_limit
 from dynrefer.results import RegionResult
 from dynrefer.server import build_service
 
@@ -41,6 +43,11 @@ class FakePredictor:
             raise self.error
         for _, boxes in requests:
             yield [RegionResult(box, None, (), (), (), (), {"encode": 1.0}, "fake") for box in boxes]
+
+    def propose(self, photo: Photo, words: Any = None, limit: int = 20, **place: Any) -> list[Proposal]:
+        """One thing as large as the photograph, named by whatever was asked."""
+        check_limit(limit)
+        return [Proposal((0.0, 0.0, *map(float, photo.size)), 0.75, {str((words, limit, place)): 0.5})]
 
     def warm_up(self) -> float:
         assert self.warmed.wait(300)
