@@ -74,7 +74,7 @@ def test_a_run_that_is_done_is_not_done_again(
     asked = (photographs, "--whole", "--out", tmp_path / "out")
     describe(*asked)
     (tmp_path / "out" / "notes.txt").write_text("mine")
-    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in (tmp_path / "out").glob("[!m]*")}
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in (tmp_path / "out").glob("[!m.]*")}
     monkeypatch.setattr(Predictor, "from_pretrained", lambda *_: pytest.fail("the model was loaded"))
     assert describe(*asked) == 0
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in before} == before
