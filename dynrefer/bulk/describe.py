@@ -77,7 +77,7 @@ def describe(
         "model": fingerprint_of(find_checkpoint(model)),
         "dtype": dtype,
         "question": question.model_dump(mode="json", exclude_defaults=True),
-        "what": {"kind": what, "words": words, "most": most, "least": least},
+        "what": {"kind": what, "words": list(words), "most": most, "least": least},
         "boxes": None if file is None else _digest(file),
         "format": form,
         "shard_size": shard_size,

@@ -128,16 +128,18 @@ def _of_list(root: str, file: str, shard_size: int, boxes: BoxFile | None, needs
     for number, name in enumerate(lines, start=1):
         if name and places.setdefault(name, number) != number:
             raise InputError(f'{file} names "{shown(name)}" twice, in lines {places[name]} and {number}')
-    return _of_files(root, list(places), shard_size, boxes, needs_boxes)
+    return _of_files(root, list(places), shard_size, boxes, needs_boxes, is_folder=False)
 
 
-def _of_files(root: str, names: Sequence[str], shard_size: int, boxes: BoxFile | None, needs_boxes: bool) -> Plan:
+def _of_files(
+    root: str, names: Sequence[str], shard_size: int, boxes: BoxFile | None, needs_boxes: bool, is_folder: bool = True
+) -> Plan:
     if boxes is None:
         if needs_boxes:
             raise InputError("say where to look: --boxes FILE, --everything, --find WORDS or --whole")
         shards: list[Shard] = [FileShard(root, tuple(part)) for part in _parts(names, shard_size)]
         return Plan(shards, _digest((name, 0) for name in names), len(names))
-    found, left_out = _boxes_by_name(root, names, boxes)
+    found, left_out = _boxes_by_name(root, names, boxes, is_folder and not is_remote(root))
     kept = [name for name in names if name in found]
     if not kept:
         why = f": {left_out[0]}" if left_out else ""
@@ -149,9 +151,12 @@ def _of_files(root: str, names: Sequence[str], shard_size: int, boxes: BoxFile |
     return Plan(shards, _digest((name, 0) for name in kept), len(kept), remarks)
 
 
-def _boxes_by_name(root: str, names: Sequence[str], file: BoxFile) -> tuple[dict[str, list[PhotoBoxes]], list[LeftOut]]:
+def _boxes_by_name(
+    root: str, names: Sequence[str], file: BoxFile, is_folder: bool
+) -> tuple[dict[str, list[PhotoBoxes]], list[LeftOut]]:
     """The file's boxes by the photograph's name, and what it has for photographs that are not there."""
-    find = _finder(root, names, file)
+    asked = dict.fromkeys(group.name for group in file.photographs if group.name != "")
+    find = _in_folder(root, names, asked) if is_folder else _by_their_ends(names, asked)
     found: dict[str, list[PhotoBoxes]] = {}
     left_out = list(file.left_out)
     for group in file.photographs:
@@ -163,27 +168,29 @@ def _boxes_by_name(root: str, names: Sequence[str], file: BoxFile) -> tuple[dict
     return found, left_out
 
 
-def _finder(root: str, names: Sequence[str], file: BoxFile) -> dict[str | int, str | InputError]:
-    """Which photograph each of the file's names means. Far away it has to be the path below the input, or its end."""
-    asked = dict.fromkeys(group.name for group in file.photographs if group.name != "")
-    if not is_remote(root):
-        finder = PhotoFinder(root or ".")
-        paths = finder.find_all(asked)
-        known = {finder.identity(Path(joined(root, name))): name for name in names}
-        return {
-            name: path if isinstance(path, InputError) else known.get(finder.identity(path), _absent(name))
-            for name, path in paths.items()
-        }
+Meant = dict[str | int, str | InputError]
+"""Which photograph a name means, or why none."""
+
+
+def _in_folder(root: str, names: Sequence[str], asked: Iterable[str | int]) -> Meant:
+    """Of names as files write them, see `PhotoFinder`."""
+    finder = PhotoFinder(root or ".")
+    known = {finder.identity(Path(joined(root, name))): name for name in names}
+    return {
+        name: path if isinstance(path, InputError) else known.get(finder.identity(path), _absent(name))
+        for name, path in finder.find_all(asked).items()
+    }
+
+
+def _by_their_ends(names: Sequence[str], asked: Iterable[str | int]) -> Meant:
+    """Of names that are a listed path or its end."""
     by_end: dict[str, list[str]] = {}
     for name in names:
         parts = name.split("/")
         for start in range(len(parts)):
             by_end.setdefault("/".join(parts[start:]), []).append(name)
-    found: dict[str | int, str | InputError] = {}
-    for asked_for in asked:
-        matches = by_end.get(str(asked_for).replace("\\", "/").lstrip("./"), [])
-        found[asked_for] = matches[0] if len(matches) == 1 else _absent(asked_for)
-    return found
+    matches = {name: by_end.get(str(name).replace("\\", "/").removeprefix("./"), []) for name in asked}
+    return {name: found[0] if len(found) == 1 else _absent(name) for name, found in matches.items()}
 
 
 def _absent(name: object) -> InputError:

@@ -13,13 +13,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import IO, Any, Self
 
 from dynrefer.box_files import BoxFile, PhotoBoxes
 from dynrefer.bulk.storage import joined, opened
 from dynrefer.bulk.tables import Columns, parquet
 from dynrefer.decoding import MAX_FILE_MEGABYTES
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError
 from dynrefer.formats.record import LeftOut
 from dynrefer.photo_files import PHOTO_ENDINGS
 
@@ -169,35 +169,47 @@ class TarShard:
     def entries(self) -> Iterator[Entry]:
         """A photograph a sample. Raises InputError where the tar cannot be read to its end."""
         seen: set[str] = set()
-        try:
-            with opened(joined(self.root, self.file)) as file, tarfile.open(fileobj=file, mode="r|*") as tar:
-                sample = _Sample("")
-                for member in tar:
-                    if not member.isfile() or posixpath.basename(member.name).startswith("."):
-                        continue
-                    stem, ending = _stem_and_ending(member.name)
-                    if stem != sample.stem:
-                        yield from sample.entries(self.file, seen)
-                        sample = _Sample(stem)
-                    if ending in PHOTO_ENDINGS or ending == ".json":
-                        content = tar.extractfile(member)
-                        assert content is not None
-                        sample.files.append((posixpath.basename(member.name), ending, content.read(MOST_BYTES + 1)))
-                yield from sample.entries(self.file, seen)
-        except (tarfile.TarError, EOFError) as error:
-            raise InputError(f"{self.file} cannot be read to its end ({shown(error, 100)}); is it whole?") from error
+        with opened(joined(self.root, self.file)) as file, _opened_tar(file) as tar:
+            sample = _Sample("")
+            for member in tar:
+                if not member.isfile() or posixpath.basename(member.name).startswith("."):
+                    continue
+                stem, ending = _stem_and_ending(member.name)
+                if stem != sample.stem:
+                    yield from sample.entries(self.file, seen)
+                    sample = _Sample(stem)
+                if ending in PHOTO_ENDINGS or ending == ".json":
+                    content = tar.extractfile(member)
+                    assert content is not None
+                    sample.files.append((ending, content.read(MOST_BYTES + 1)))
+            yield from sample.entries(self.file, seen)
+
+
+class _Member(tarfile.TarInfo):
+    """A file of a tar that has to end with its end mark: without it the tar was cut off."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        if len(buf) != tarfile.BLOCKSIZE:
+            raise tarfile.ReadError("it ends in the middle")
+        return super().frombuf(buf, encoding, errors)
+
+
+def _opened_tar(file: IO[bytes]) -> tarfile.TarFile:
+    return tarfile.open(fileobj=file, mode="r|*", tarinfo=_Member)
 
 
 @dataclass
 class _Sample:
     stem: str
-    files: list[tuple[str, str, bytes]] = field(default_factory=list)
+    files: list[tuple[str, bytes]] = field(default_factory=list)
+    """Endings and contents."""
 
     def entries(self, tar: str, seen: set[str]) -> Iterator[Entry]:
         """The sample's photograph; `seen` are the stems before."""
         if not self.stem:
             return
-        photographs = [file for file in self.files if file[1] != ".json"]
+        photographs = [file for file in self.files if file[0] != ".json"]
         name = f"{tar}/{self.stem}"
         if self.stem in seen:
             yield Entry(name, InputError("another sample of this tar has the same name, and was described before"))
@@ -207,8 +219,8 @@ class _Sample:
             count = len(photographs)
             yield Entry(name, InputError(f"the sample has {count or 'no'} photograph{'s'[: count != 1]}, not one"))
             return
-        _, ending, content = photographs[0]
-        described = next((file[2] for file in self.files if file[1] == ".json"), None)
+        ending, content = photographs[0]
+        described = next((content for ending, content in self.files if ending == ".json"), None)
         yield Entry(name + ending, content, None if described is None else partial(_described, described, name))
 
 

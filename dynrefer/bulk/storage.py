@@ -113,7 +113,11 @@ class OutputFolder:
             return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
         with in_words(self.path):
             self._system.invalidate_cache()
-            return sorted(posixpath.basename(path) for path in self._system.find(self._inside, maxdepth=1))
+            try:
+                found = self._system.find(self._inside, maxdepth=1)
+            except FileNotFoundError:
+                return []
+            return sorted(posixpath.basename(path) for path in found)
 
     @contextmanager
     def read(self, name: str) -> Iterator[IO[bytes]]:

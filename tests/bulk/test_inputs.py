@@ -16,12 +16,12 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from tests.bulk.conftest import BOX, OTHER, Describe, by_photo, rows
 
-PHOTOS = [f"far/{n % 2}/{n}.png" for n in range(4)]
+PHOTOS = ["far/0/0.png", "far/0/2.png", "far/1/1.png", "far/1/3.png"]
 
 
-def parquet(path: Path, **columns: Any) -> Path:
-    pq.write_table(pa.table(columns), path, row_group_size=2)
-    return path
+def parquet(file: Path, /, **columns: Any) -> Path:
+    pq.write_table(pa.table(columns), file, row_group_size=2)
+    return file
 
 
 def tar(path: Path, *files: tuple[str, bytes]) -> Path:
@@ -156,11 +156,12 @@ def test_a_tars_samples_have_their_boxes_in_json(
     assert nameless(rows(tmp_path / "out")) == nameless(expected)
 
 
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.75])
 def test_a_tar_that_is_cut_off_is_named_and_tried_again(
-    describe: Describe, contents: list[bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    describe: Describe, contents: list[bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str], share: float
 ) -> None:
     whole = tar(tmp_path / "x.tar", *((f"{n}.png", content) for n, content in enumerate(contents))).read_bytes()
-    (tmp_path / "x.tar").write_bytes(whole[: len(contents[0]) + 1500])
+    (tmp_path / "x.tar").write_bytes(whole[: int(share * len(whole))])
     tar(tmp_path / "y.tar", ("0.png", contents[0]), ("1.txt", b"no photograph"), ("0.png", contents[1]))
     asked = (tmp_path, "--whole", "--out", tmp_path / "out")
     assert describe(*asked) == 3
