@@ -14,7 +14,7 @@ from dynrefer.bulk.on_ray import run_on_ray
 from dynrefer.bulk.output import Format, Manifest, Output
 from dynrefer.bulk.report import Report
 from dynrefer.bulk.rows import Task, What
-from dynrefer.bulk.shards import FileShard, ParquetShard, Shard
+from dynrefer.bulk.shards import FileShard, ParquetShard
 from dynrefer.bulk.storage import is_remote, joined
 from dynrefer.checkpoint import find_checkpoint, fingerprint_of
 from dynrefer.errors import InputError
@@ -72,7 +72,6 @@ def describe(
     output, file = Output(out, form), None if boxes is None else read_boxes(boxes)
     what: What = "whole" if whole else "everything" if everything else "boxes" if find is None else "find"
     words = (check_words(read_words(find)) or ()) if find is not None else ()
-    task = Task(what, words, check_limit(most), least, question.options())
     asked = {
         "model": fingerprint_of(find_checkpoint(model)),
         "dtype": dtype,
@@ -82,31 +81,24 @@ def describe(
         "format": form,
         "shard_size": shard_size,
     }
+    task = Task(what, words, check_limit(most), least, question.options())
     job = Job(task, out, form, asked["model"], model, device, dtype)
     with output.locked():
         manifest = output.manifest() or Manifest(asked)
         manifest.check(asked, out)
         plan = read_input(path, shard_size, file, what == "boxes")
-        if any(_is_inside(shard, out) for shard in plan.shards):
-            raise InputError(
-                "the parts would be described themselves another time; choose an --out outside of the input"
-            )
+        _check_outside(plan, out)
         shards = planned(manifest, plan, output, only_missing)
         output.save(manifest)
         report = Report(plan.remarks, len(output.finished()), shards)
-        try:
-            if ray is not None:
-                outcomes = run_on_ray(job, shards, ray, actors, cpus, gpus)
-            elif (count := min(workers or _fast_workers(device), len(shards))) > 1:
-                outcomes = run_processes(job, shards, count, report.tell)
-            else:
-                outcomes = run_here(job, shards, report.tell)
-            for number, outcome in outcomes:
-                report.done(number, outcome)
-        except (InputError, KeyboardInterrupt):
-            report.stopped()
-            raise
-    return SOME_FAILED if report.sum_up() else ALL_DESCRIBED
+        count = min(workers or _fast_workers(device), len(shards))
+        if ray is not None:
+            outcomes = run_on_ray(job, shards, ray, actors, cpus, gpus)
+        elif count > 1:
+            outcomes = run_processes(job, shards, count, report.tell)
+        else:
+            outcomes = run_here(job, shards, report.tell)
+        return SOME_FAILED if report.follow(outcomes) else ALL_DESCRIBED
 
 
 def planned(manifest: Manifest, plan: Plan, output: Output, only_missing: bool) -> list[Numbered]:
@@ -138,10 +130,12 @@ def _fast_workers(device: str | None) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _is_inside(shard: Shard, out: str) -> bool:
-    if not isinstance(shard, ParquetShard) or is_remote(out):
-        return False
-    return os.path.abspath(joined(shard.root, shard.file)).startswith(os.path.join(os.path.abspath(out), ""))
+def _check_outside(plan: Plan, out: str) -> None:
+    """Raise InputError where parts that are written would be among the next run's input."""
+    files = [joined(shard.root, shard.file) for shard in plan.shards if isinstance(shard, ParquetShard)]
+    inside = os.path.join(os.path.abspath(out), "")
+    if not is_remote(out) and any(os.path.abspath(file).startswith(inside) for file in files):
+        raise InputError("the parts would be described themselves another time; choose an --out outside of the input")
 
 
 def _digest(file: BoxFile) -> str:

@@ -148,7 +148,8 @@ def _of_files(
     shards[-1] = FileShard(root, shards[-1].names, shards[-1].boxes, tuple(left_out))  # type: ignore[union-attr]
     without = len(names) - len(kept)
     remarks = [f"{without} photographs have no box in {boxes.name} and are left alone."] if without else []
-    return Plan(shards, _digest((name, 0) for name in kept), len(kept), remarks)
+    listing = ((name, repr([record.box for group in found[name] for record in group.boxes])) for name in kept)
+    return Plan(shards, _digest(listing), len(kept), remarks)
 
 
 def _boxes_by_name(
@@ -225,7 +226,7 @@ def _parts(names: Sequence[str], size: int) -> list[Sequence[str]]:
     return [names[start : start + size] for start in range(0, len(names), size)]
 
 
-def _digest(listing: Iterable[tuple[str, int]]) -> str:
+def _digest(listing: Iterable[tuple[str, object]]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for entry in listing:
         digest.update(json.dumps(entry).encode() + b"\n")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from dynrefer.bulk.engine import Numbered
+from dynrefer.bulk.engine import Numbered, Outcome
 from dynrefer.bulk.rows import Tally
 from dynrefer.errors import InputError, shown
 
@@ -51,9 +51,15 @@ class Report:
         self._done += 1
         self._say_now_and_then()
 
-    def stopped(self) -> None:
-        """Say what is there of a run that ends before its end."""
-        self._say(f"Stopped after {self._done:,} of {self._parts:,} parts, which stay; the same command goes on.")
+    def follow(self, outcomes: Iterable[Outcome]) -> int:
+        """Take what becomes of the parts, and sum up; how many failed. Raises whatever ends the run before its end."""
+        try:
+            for number, outcome in outcomes:
+                self.done(number, outcome)
+        except (InputError, KeyboardInterrupt):
+            self._say(f"Stopped after {self._done:,} of {self._parts:,} parts, which stay; the same command goes on.")
+            raise
+        return self.sum_up()
 
     def sum_up(self) -> int:
         """Say what was done and what failed and why; how many failed."""
