@@ -67,7 +67,7 @@ def _connected(address: str) -> Any:
     except ImportError as error:
         raise InputError("--ray needs Ray: pip install -r requirements-scale.txt") from error
     try:
-        ray.init(None if address == "local" else address, ignore_reinit_error=True, log_to_driver=False)
+        ray.init(address, ignore_reinit_error=True, log_to_driver=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"no Ray cluster answers at {shown(address)} ({shown(error, 100)})") from error
     return ray
@@ -87,5 +87,9 @@ def _outcomes(
         num_cpus=cpus,
         num_gpus=gpus,
     )
-    for row in described.iter_rows():
-        yield pickle.loads(row["outcome"])
+    try:
+        for row in described.iter_rows():
+            yield pickle.loads(row["outcome"])
+    except ray.exceptions.RayError as error:
+        cause = getattr(error, "cause", None) or error.__cause__ or error
+        raise InputError(f"the cluster ended the run: {shown(cause, 300)}") from error
