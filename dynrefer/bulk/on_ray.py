@@ -52,6 +52,8 @@ def run_on_ray(
     count = re.fullmatch(r"([1-9]\d*)(?:-([1-9]\d*))?", actors)
     if count is None:
         raise InputError(f'--actors must be a number or two such as 2-8, not "{shown(actors)}"')
+    if not shards:
+        return
     fewest = int(count[1])
     ray = _connected(address)
     try:
