@@ -117,8 +117,10 @@ def run_processes(job: Job, shards: Sequence[Numbered], count: int, tell: Tell) 
                     if (outcome := worker.outcome(tell)) is not None:
                         yield outcome
                 except EOFError:
-                    lost, told = worker.ended()
-                    workers[place] = _Worker(job, threads)
+                    told = worker.how_it_ended()
+                    lost, workers[place] = worker.shard, _Worker(job, threads)
+                    if lost is None:
+                        continue
                     losses[lost[0]] += 1
                     if losses[lost[0]] < TRIES:
                         waiting.appendleft(lost)
@@ -163,14 +165,14 @@ class _Worker:
             raise said
         return number, said
 
-    def ended(self) -> tuple[Numbered, str]:
-        """Its shard and how it ended. Raises InputError where it did not even begin."""
+    def how_it_ended(self) -> str:
+        """In words. Raises InputError where it did not even begin with its shard."""
         self.process.join()
         code = self.process.exitcode or 0
-        told = "The process was killed" if code == -signal.SIGKILL else f"the process ended (exit code {code})"
-        if not self._began or self.shard is None:
+        told = "the process was killed" if code == -signal.SIGKILL else f"the process ended (exit code {code})"
+        if self.shard is not None and not self._began:
             raise InputError(f"{told} before it began; is there too little memory for so many --workers?")
-        return self.shard, told
+        return told
 
 
 def _work(job: Job, threads: int, connection: Connection) -> None:

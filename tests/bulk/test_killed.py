@@ -57,7 +57,11 @@ def in_the_middle(
 
 
 def has_open(process: psutil.Process, path: Path) -> bool:
-    return any(os.readlink(link) == str(path) for link in Path(f"/proc/{process.pid}/fd").iterdir())
+    for link in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if os.readlink(link) == str(path):
+                return True
+    return False
 
 
 @pytest.mark.parametrize("workers", [1, 2])
