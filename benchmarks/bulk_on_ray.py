@@ -29,7 +29,6 @@ from dynrefer.model import DynRefer
 from tests.tiny import TINY, tiny_vocabulary, word_tokenizer
 
 SIDE = 64
-SHARD = 25
 PATIENCE = 1800  # seconds for anything that is waited for
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")  # a node on a busy machine
 
@@ -99,12 +98,14 @@ def main() -> int:
     """Run, kill, run again, compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photographs", type=int, default=2000)
+    parser.add_argument("--shard-size", type=int, default=25)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dynrefer-") as folder:
         photographs, alone, out = Path(folder, "photographs"), Path(folder, "alone"), Path(folder, "ray")
         make_photographs(photographs, arguments.photographs)
-        model = ["--model", str(make_model(Path(folder, "tiny"))), "--device", "cpu", "--shard-size", str(SHARD)]
+        model = ["--model", str(make_model(Path(folder, "tiny"))), "--device", "cpu", "--shard-size"]
         command = [sys.executable, "-m", "dynrefer", "describe", str(photographs), "--whole", *model]
+        command.append(str(arguments.shard_size))
         start = time.monotonic()
         subprocess.run([*command, "--workers", "1", "--out", str(alone)], check=True)
         print(f"a single process: {time.monotonic() - start:.0f} s", flush=True)
@@ -116,7 +117,7 @@ def main() -> int:
             victim = wait_for(lambda: busy_actor(out), run)
             victim.kill()
             print(f"killed an actor after {parts(out)} parts, {time.monotonic() - start:.0f} s", flush=True)
-            most = parts(out) + max(2, arguments.photographs // SHARD // 4)
+            most = parts(out) + max(2, arguments.photographs // arguments.shard_size // 4)
             wait_for(lambda: parts(out) >= most, run)
             run.kill()
             run.wait()
