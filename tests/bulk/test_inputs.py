@@ -25,6 +25,7 @@ def parquet(file: Path, /, **columns: Any) -> Path:
 
 
 def tar(path: Path, *files: tuple[str, bytes]) -> Path:
+    path.parent.mkdir(exist_ok=True)
     with tarfile.open(path, "w") as written:
         for name, content in files:
             member = tarfile.TarInfo(name)
@@ -160,10 +161,10 @@ def test_a_tars_samples_have_their_boxes_in_json(
 def test_a_tar_that_is_cut_off_is_named_and_tried_again(
     describe: Describe, contents: list[bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str], share: float
 ) -> None:
-    whole = tar(tmp_path / "x.tar", *((f"{n}.png", content) for n, content in enumerate(contents))).read_bytes()
-    (tmp_path / "x.tar").write_bytes(whole[: int(share * len(whole))])
-    tar(tmp_path / "y.tar", ("0.png", contents[0]), ("1.txt", b"no photograph"), ("0.png", contents[1]))
-    asked = (tmp_path, "--whole", "--out", tmp_path / "out")
+    whole = tar(tmp_path / "tars/x.tar", *((f"{n}.png", content) for n, content in enumerate(contents))).read_bytes()
+    (tmp_path / "tars/x.tar").write_bytes(whole[: int(share * len(whole))])
+    tar(tmp_path / "tars/y.tar", ("0.png", contents[0]), ("1.txt", b"no photograph"), ("0.png", contents[1]))
+    asked = (tmp_path / "tars", "--whole", "--out", tmp_path / "out")
     assert describe(*asked) == 3
     assert "tried again next time: x.tar" in capsys.readouterr().err
     assert [(row["photo"], row["error"]) for row in rows(tmp_path / "out")] == [
@@ -174,10 +175,10 @@ def test_a_tar_that_is_cut_off_is_named_and_tried_again(
 
 
 def test_tars_that_are_added_are_described_alone(describe: Describe, contents: list[bytes], tmp_path: Path) -> None:
-    tar(tmp_path / "x.tar", ("0.png", contents[0]))
-    describe(tmp_path, "--whole", "--out", tmp_path / "out")
-    tar(tmp_path / "a.tar", ("0.png", contents[0]))
-    assert describe(tmp_path, "--whole", "--out", tmp_path / "out", "--only-missing") == 0
+    tar(tmp_path / "tars/x.tar", ("0.png", contents[0]))
+    describe(tmp_path / "tars", "--whole", "--out", tmp_path / "out")
+    tar(tmp_path / "tars/a.tar", ("0.png", contents[0]))
+    assert describe(tmp_path / "tars", "--whole", "--out", tmp_path / "out", "--only-missing") == 0
     assert [row["photo"] for row in rows(tmp_path / "out")] == ["x.tar/0.png", "a.tar/0.png"]
 
 
