@@ -20,7 +20,7 @@ from dynrefer.checkpoint import find_checkpoint, fingerprint_of
 from dynrefer.errors import InputError
 from dynrefer.proposals import check_limit, check_words
 from dynrefer.question import Question
-from dynrefer.tables import read_words
+from dynrefer.word_lists import read_words
 
 ALL_DESCRIBED, SOME_FAILED = 0, 3
 
