@@ -13,8 +13,7 @@ from dynrefer.box_files import BoxFile, PhotoBoxes
 from dynrefer.bulk.shards import FileShard, ParquetShard, Shard, TarShard
 from dynrefer.bulk.storage import files_below, in_words, is_folder, is_remote, joined, opened, size_of
 from dynrefer.bulk.tables import Columns, doubled, parquet
-from dynrefer.errors import InputError, shown
-from dynrefer.formats.record import LeftOut, reason
+from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.photo_files import PHOTO_ENDINGS, PhotoFinder
 from dynrefer.tables import decode_text
 

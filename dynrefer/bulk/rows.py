@@ -11,8 +11,7 @@ from typing import Any, Literal
 from dynrefer.boxes import MAX_BOXES, Box
 from dynrefer.bulk.output import ROW
 from dynrefer.bulk.shards import Entry
-from dynrefer.errors import InputError
-from dynrefer.formats.record import LeftOut
+from dynrefer.errors import InputError, LeftOut
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
 from dynrefer.proposals import Proposal
@@ -132,7 +131,7 @@ def _looked_at(predictor: Predictor, entry: Entry, task: Task) -> Iterator[tuple
     except InputError as error:
         yield _Waiting(about, [about | {"error": str(error)}]), None
         return
-    first = [about | {"error": str(InputError(f"{left.where}: {left.reason}"))} for left in left_out]
+    first = [about | {"error": str(InputError(f"{left.annotation}: {left.reason}"))} for left in left_out]
     if not places and not first:
         first = [about | {"notes": [NOTHING_FOUND]}]
     yield _Waiting(about, first), None

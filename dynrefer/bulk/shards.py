@@ -19,8 +19,7 @@ from dynrefer.box_files import BoxFile, PhotoBoxes
 from dynrefer.bulk.storage import joined, opened
 from dynrefer.bulk.tables import Columns, parquet
 from dynrefer.decoding import MAX_FILE_MEGABYTES
-from dynrefer.errors import InputError
-from dynrefer.formats.record import LeftOut
+from dynrefer.errors import InputError, LeftOut
 from dynrefer.photo_files import PHOTO_ENDINGS
 
 READERS = 8  # files that are read at a time, since one far away takes long to begin
@@ -58,7 +57,7 @@ class FileShard:
     def without(self, photographs: Collection[str]) -> list[FileShard]:
         """The same without these; nothing where nothing is left."""
         names = tuple(name for name in self.names if name not in photographs)
-        left_out = tuple(left for left in self.left_out if left.photo not in photographs)
+        left_out = tuple(left for left in self.left_out if left.photograph not in photographs)
         return [replace(self, names=names, left_out=left_out)] if names or left_out else []
 
     def entries(self) -> Iterator[Entry]:
@@ -71,7 +70,9 @@ class FileShard:
                     waiting.append(pool.submit(_content, joined(self.root, self.names[place + 2 * READERS])))
                 yield Entry(name, content, self._boxes_of(name))
         for left in self.left_out:
-            yield Entry(left.photo, InputError(f"{left.where}: {left.reason}" if left.where else left.reason))
+            yield Entry(
+                left.photograph, InputError(f"{left.annotation}: {left.reason}" if left.annotation else left.reason)
+            )
 
     def _boxes_of(self, name: str) -> Boxes | None:
         if self.boxes is None:
