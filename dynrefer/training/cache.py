@@ -13,6 +13,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -97,21 +98,23 @@ class FeatureCache:
         """Another process maps the files itself."""
         return FeatureCache, (self.folder, self.mode)
 
-    def rows(self, samples: Sequence[Sample]) -> np.ndarray:
-        """The cache's row of every sample [S]. Raises InputError where one was never cached."""
-        row_of = {name: row for row, name in enumerate(self.info["samples"])}
-        missing = [s.sample_id for s in samples if sample_key(s) not in row_of]
-        if missing:
-            raise InputError(
-                f"{len(missing)} samples are not in the feature cache {self.folder.name!r}, the first is {missing[0]}: "
-                "it caches other samples, so delete it or name another folder with --cache."
-            )
-        return np.array([row_of[sample_key(s)] for s in samples], dtype=np.int64)
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.info["samples"])}
 
-    def usable(self, samples: Sequence[Sample]) -> list[Sample]:
-        """Those of the samples whose plain variant is there."""
-        ready = np.asarray(self.state[:, 0])[self.rows(samples)] == DONE
-        return [sample for sample, done in zip(samples, ready.tolist(), strict=True) if done]
+    def row(self, sample: Sample) -> int:
+        """The cache's row of a sample. Raises InputError where it was never cached."""
+        try:
+            return self._row_of[sample_key(sample)]
+        except KeyError as error:
+            raise InputError(
+                f"The sample {sample.sample_id} is not in the feature cache {self.folder.name!r}: it caches other "
+                "samples, so delete it or name another folder with --cache."
+            ) from error
+
+    def is_usable(self, row: int) -> bool:
+        """Whether the plain variant of a row is there."""
+        return bool(self.state[row, 0] == DONE)
 
     @property
     def bad(self) -> np.ndarray:
@@ -144,7 +147,7 @@ def build_cache(
             photographs cannot be read.
     """
     cache = _open(samples, model, folder, settings)
-    rows = cache.rows(samples)
+    rows = np.array([cache.row(sample) for sample in samples], dtype=np.int64)
     own = _own_photographs(samples, shard)
     wanted = np.asarray(cache.state)[rows] != DONE
     pending = int(wanted[own].sum())

@@ -7,12 +7,13 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from dynrefer.datasets.sample import SOURCES, Source
 from dynrefer.datasets.texts import KINDS, Kind
 from dynrefer.errors import InputError
+from dynrefer.model.config import check_changes
 from dynrefer.tables import read_text
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -174,7 +175,7 @@ class TrainConfig:
     """
 
     init: str | None = None
-    model: dict[str, Any] = field(default_factory=dict)
+    model: Annotated[dict[str, Any], AfterValidator(check_changes)] = field(default_factory=dict)
     batch_size: Positive = 512
     accumulate: Positive = 1
     epochs: Annotated[float, Field(gt=0)] = 5.0
@@ -236,7 +237,8 @@ def _sentence(error: ValidationError, file: str) -> str:
     if kind == "json_invalid":
         return f"The configuration {file} is not JSON ({first['ctx']['error']})."
     if kind == "value_error":
-        return f"In {file}, {first['ctx']['error']}."
+        reason = first["ctx"]["error"].args[0].rstrip(".")
+        return f"In {file}, {f'{setting!r} cannot be used: ' if place else ''}{reason}."
     if not place:
         return f"{file} must be a JSON object, not {str(given)[:40]!r}."
     if kind == "unexpected_keyword_argument":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -73,15 +74,13 @@ def prepare(
     init = init or config.init
     if init is None:
         raise InputError("Say what to start from: --init CHECKPOINT, or 'init' in the configuration.")
-    samples: Iterable[Sample] = choose_samples(iter_samples(data / "samples.jsonl"), config.sampling)
+    chosen = partial(choose_samples, partial(iter_samples, data / "samples.jsonl"), config.sampling)
     checkpoint = load_checkpoint(init, device)
     features = None
     if config.cache.enabled:
-        every = [sample for sample in samples if sample.split in ("train", "val")]
-        features = _open_cache(config, every, checkpoint.model, cache or data / "features")
-        samples = _cached(every, features)
+        features = _open_cache(config, chosen(), checkpoint.model, cache or data / "features")
     corpus = _corpus(data / "corpus.jsonl") if config.texts.extra else []
-    regions = _Regions(config, checkpoint.vocabulary, samples, keep=features is not None)
+    regions = _Regions(config, checkpoint.vocabulary, chosen(), features)
     if not len(regions.train):
         raise InputError(f"{data} has no sample of the split 'train' to train on.")
     sentences = regions.add_corpus(corpus)
@@ -95,15 +94,15 @@ def prepare(
         config,
         regions.train,
         texts,
-        views(regions.train, regions.kept["train"]),
+        views(regions.train, regions.train_rows),
         _weights(regions.train, config),
         _sentence_chances(sentences, config),
-        _teacher_beliefs(features, regions.kept["train"]),
+        _teacher_beliefs(features, regions.train_rows),
     )
     collate = Collate(dataset, model.language.tokenize, model.config.language.styles, sentences)
     validation = None
     if len(regions.val):
-        validation = Validation(regions.val, texts, views(regions.val, regions.kept["val"]), bank, loading)
+        validation = Validation(regions.val, texts, views(regions.val, regions.val_rows), bank, loading)
     logger.info(
         "%d samples train, %d validate; %d texts, %d of them alone",
         *(len(part) for part in (regions.train, regions.val, texts.texts, corpus)),
@@ -124,24 +123,33 @@ def _corpus(file: Path) -> list[Sentence]:
 
 
 class _Regions:
-    """The samples of a run as two tables of one list of texts; `kept` holds the samples where a cache needs them."""
+    """The samples of a run as two tables of one list of texts; with a cache those that it has, and their rows in it."""
 
-    def __init__(self, config: TrainConfig, vocabulary: Vocabulary, samples: Iterable[Sample], keep: bool) -> None:
+    def __init__(
+        self, config: TrainConfig, vocabulary: Vocabulary, samples: Iterable[Sample], cache: FeatureCache | None
+    ) -> None:
         self.texts: dict[str, int] = {}
         self.train = RegionTable(vocabulary, self.texts, config.texts.sources)
         self.val = RegionTable(vocabulary, self.texts, dict.fromkeys(SOURCES, 1.0))
-        self.kept: dict[str, list[Sample]] = {"train": [], "val": []}
+        self.train_rows, self.val_rows = array("q"), array("q")
+        left_out = 0
         digest = sha256()
         for sample in samples:
-            table = {"train": self.train, "val": self.val}.get(sample.split)
-            if table is None:
+            if sample.split not in ("train", "val"):
                 continue
+            table, rows = (self.train, self.train_rows) if sample.split == "train" else (self.val, self.val_rows)
+            if cache is not None:
+                row = cache.row(sample)
+                if not cache.is_usable(row):
+                    left_out += 1
+                    continue
+                rows.append(row)
             table.add(sample)
-            if keep:
-                self.kept[sample.split].append(sample)
             if sample.split == "train":
                 digest.update(f"{sample.sample_id}{sample.box}{[text.text for text in sample.texts]}".encode())
         self.digest = digest.hexdigest()
+        if left_out:
+            logger.warning("%d samples on photographs that cannot be read are left out", left_out)
 
     def add_corpus(self, corpus: Iterable[Sentence]) -> dict[int, str]:
         """Add sentences without a photograph: the kind of each by its number."""
@@ -150,7 +158,7 @@ class _Regions:
 
 def adapt(model: DynRefer, config: TrainConfig) -> DynRefer:
     """The model with the configuration's changes: what still fits keeps its weights, the rest is random."""
-    changed = ModelConfig.from_dict(_merged(model.config.to_dict(), config.model))
+    changed = model.config.changed(config.model)
     if changed == model.config:
         return model
     with torch.random.fork_rng(devices=[]):
@@ -166,12 +174,7 @@ def adapt(model: DynRefer, config: TrainConfig) -> DynRefer:
     return new
 
 
-def _merged(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    nested = {k: _merged(values.get(k, {}), v) for k, v in changes.items() if isinstance(v, Mapping)}
-    return values | dict(changes) | nested
-
-
-def _open_cache(config: TrainConfig, samples: Sequence[Sample], model: DynRefer, folder: Path) -> FeatureCache:
+def _open_cache(config: TrainConfig, samples: Iterable[Sample], model: DynRefer, folder: Path) -> FeatureCache:
     """The cache in `folder`, built or finished first where anything is missing."""
     logger.info("cached features are in %s; what is missing is made once, and goes on where it stopped", folder)
     settings = CacheSettings(
@@ -182,22 +185,15 @@ def _open_cache(config: TrainConfig, samples: Sequence[Sample], model: DynRefer,
     )
     teacher = partial(imagenet_teacher, model.config.encoder.name) if config.weights.distill else None
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
-    return build_cache(samples, model, folder, settings, teacher, dtype)
-
-
-def _cached(samples: Sequence[Sample], cache: FeatureCache) -> list[Sample]:
-    """The samples whose features can be used."""
-    kept = cache.usable(samples)
-    if len(kept) < len(samples):
-        logger.warning("%d samples on photographs that cannot be read are left out", len(samples) - len(kept))
-    return kept
+    every = [sample for sample in samples if sample.split in ("train", "val")]
+    return build_cache(every, model, folder, settings, teacher, dtype)
 
 
 def _view_source(
-    config: TrainConfig, model: ModelConfig, cache: FeatureCache | None, regions: RegionTable, kept: Sequence[Sample]
+    config: TrainConfig, model: ModelConfig, cache: FeatureCache | None, regions: RegionTable, rows: array[int]
 ) -> ViewSource:
     if cache is not None:
-        return CachedViews(cache, cache.rows(kept), model.num_views, config.views)
+        return CachedViews(cache, np.array(rows), model.num_views, config.views)
     return PhotographViews(
         regions, ViewTransform(model.num_views, model.encoder.image_size, config.views, config.augment)
     )
@@ -247,10 +243,9 @@ def _class_names(model: DynRefer) -> Tensor | None:
     )
 
 
-def _teacher_beliefs(cache: FeatureCache | None, samples: Sequence[Sample]) -> tuple[Tensor, Tensor] | None:
+def _teacher_beliefs(cache: FeatureCache | None, rows: array[int]) -> tuple[Tensor, Tensor] | None:
     if cache is None:
         return None
-    rows = cache.rows(samples)
     probability = torch.from_numpy(np.array(cache.teacher[rows]))
     return (torch.from_numpy(np.array(cache.teacher_index[rows])), probability) if probability.any() else None
 
