@@ -99,5 +99,5 @@ def test_what_is_no_model_gets_a_sentence(source: object) -> None:
 
 @pytest.mark.parametrize("options", [{"dtype": ["float32"]}, {"dtype": 5}, {"device": 5}, {"device": ["cpu"]}])
 def test_what_is_no_device_or_number_format_gets_a_sentence(options: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match="is not available here|no number format"):
+    with pytest.raises(InputError, match=r"is not available here|no number format"):
         Predictor.from_pretrained(**options)

@@ -10,10 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dynrefer.boxes import Box
-from dynrefer.coco_files import annotation_box, id_key
+from dynrefer.coco_files import annotation_box, category_names, id_key
 from dynrefer.datasets.io import Problems, entry, records, texts_of
 from dynrefer.datasets.photographs import Photograph, Photographs, fitted, stated_size
-from dynrefer.datasets.words import one_line
 from dynrefer.tables import read_json
 
 SplitOf = Callable[[Mapping[str, Any], str], str]
@@ -77,16 +76,6 @@ def read_coco_file(
         if annotation:
             image.annotations.append(annotation)
     return CocoFile({image.photograph.image_id: image for image in found.values()}, len(images) + len(annotations))
-
-
-def category_names(categories: Any) -> dict[str, str]:
-    """Names of the categories that have one, by their ids as text."""
-    listed = categories if isinstance(categories, list) else []
-    return {
-        id_key(category.get("id")): one_line(category["name"])
-        for category in listed
-        if isinstance(category, Mapping) and isinstance(category.get("name"), str) and category["name"].strip()
-    }
 
 
 def _images(
