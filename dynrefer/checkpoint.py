@@ -17,8 +17,6 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -94,6 +92,14 @@ def find_checkpoint(source: str | Path | None = None) -> Path:
         return folder
     if isinstance(source, Path) or source.count("/") != 1 or source.startswith((".", "~", "/")):
         raise InputError(f"There is no checkpoint folder {str(source)!r}; give a folder or a Hub id such as user/name.")
+    return _from_hub(source)
+
+
+def _from_hub(source: str) -> Path:
+    """The folder that a Hub id is downloaded to, once. Imports the Hub's client only here: most start without it."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
     try:
         return Path(snapshot_download(source, allow_patterns=["*.json", "*.safetensors", "*.md"]))
     except LocalEntryNotFoundError as error:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -125,6 +124,8 @@ def write_tensors(
         tensors: stored ones are read when their shard is written.
         dtypes: of every tensor as it is written.
     """
+    from huggingface_hub import split_torch_state_dict_into_shards  # takes long to import, and reading needs it not
+
     plan = {name: torch.empty(tensor.shape, dtype=dtypes[name], device="meta") for name, tensor in tensors.items()}
     split = split_torch_state_dict_into_shards(plan, max_shard_size=SHARD_BYTES)
     for file, names in split.filename_to_tensors.items():
