@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
 from dynrefer.datasets.io import iter_samples, too_many
@@ -22,12 +21,10 @@ from dynrefer.datasets.sample import SOURCES, Sample
 from dynrefer.datasets.texts import Sentence, load_texts
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer, ModelConfig
-from dynrefer.model.encoder import EfficientNetEncoder
 from dynrefer.training.cache import CacheSettings, FeatureCache, build_cache
 from dynrefer.training.collate import Collate, loader_arguments
 from dynrefer.training.config import TrainConfig
 from dynrefer.training.dataset import CachedViews, PhotographViews, RegionDataset, ViewSource
-from dynrefer.training.imagenet import imagenet_teacher
 from dynrefer.training.optimiser import freeze_unused
 from dynrefer.training.regions import RegionTable
 from dynrefer.training.sampling import choose_samples, sample_weights
@@ -44,7 +41,7 @@ class Setup:
     """The parts of a run.
 
     `loading` is how a DataLoader prepares batches. `identity` names configuration, samples and start: a state belongs
-    to one of them. `teacher` is the ImageNet classifier that looks at every batch, where its beliefs are not cached.
+    to one of them.
     """
 
     model: DynRefer
@@ -56,7 +53,6 @@ class Setup:
     validation: Validation | None
     steps: int
     identity: str
-    teacher: nn.Module | None = None
 
 
 def prepare(
@@ -89,7 +85,7 @@ def prepare(
     freeze_unused(model, config.weights, config.optimiser.rates, config.cache.enabled)
     loading = loader_arguments(config, device, processes)
     views = partial(_view_source, config, model.config, features)
-    bank = checkpoint.vocabulary.bank(_class_names(model))
+    bank = checkpoint.vocabulary.bank()
     dataset = RegionDataset(
         config,
         regions.train,
@@ -97,7 +93,6 @@ def prepare(
         views(regions.train, regions.train_rows),
         _weights(regions.train, config),
         _sentence_chances(sentences, config),
-        _teacher_beliefs(features, regions.train_rows),
     )
     collate = Collate(dataset, model.language.tokenize, model.config.language.styles, sentences)
     validation = None
@@ -107,12 +102,9 @@ def prepare(
         "%d samples train, %d validate; %d texts, %d of them alone",
         *(len(part) for part in (regions.train, regions.val, texts.texts, corpus)),
     )
-    teacher = None
-    if config.weights.distill and features is None and isinstance(model.encoder, EfficientNetEncoder):
-        teacher = imagenet_teacher(model.config.encoder.name).to(device).to(memory_format=torch.channels_last)
     identity = _identity(config, regions.digest, checkpoint)
     steps = config.steps_for(len(regions.train))
-    return Setup(model, checkpoint.vocabulary, bank, dataset, collate, loading, validation, steps, identity, teacher)
+    return Setup(model, checkpoint.vocabulary, bank, dataset, collate, loading, validation, steps, identity)
 
 
 def _corpus(file: Path) -> list[Sentence]:
@@ -183,10 +175,9 @@ def _open_cache(config: TrainConfig, samples: Iterable[Sample], model: DynRefer,
         jitter=config.augment.jitter,
         colour=config.augment.colour,
     )
-    teacher = partial(imagenet_teacher, model.config.encoder.name) if config.weights.distill else None
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     every = [sample for sample in samples if sample.split in ("train", "val")]
-    return build_cache(every, model, folder, settings, teacher, dtype)
+    return build_cache(every, model, folder, settings, dtype)
 
 
 def _view_source(
@@ -234,20 +225,6 @@ def _sentence_chances(sentences: Mapping[int, str], config: TrainConfig) -> tupl
             "No text of corpus.jsonl is of a kind that 'texts.extra_sources' draws from: set 'extra' to 0."
         )
     return np.fromiter(sentences, dtype=np.int64), chances / chances.sum()
-
-
-def _class_names(model: DynRefer) -> Tensor | None:
-    """Embeddings of ImageNet's class names [1000, E], where the encoder has them."""
-    return (
-        model.encoder.get_buffer("class_embeddings").cpu() if isinstance(model.encoder, EfficientNetEncoder) else None
-    )
-
-
-def _teacher_beliefs(cache: FeatureCache | None, rows: array[int]) -> tuple[Tensor, Tensor] | None:
-    if cache is None:
-        return None
-    probability = torch.from_numpy(np.array(cache.teacher[rows]))
-    return (torch.from_numpy(np.array(cache.teacher_index[rows])), probability) if probability.any() else None
 
 
 def _identity(config: TrainConfig, samples: str, checkpoint: Checkpoint) -> str:
