@@ -36,6 +36,7 @@ from benchmarks.questions import LONGEST, Question, ask, grid, over_v1, question
 BATCH = 80
 SINGLES = 6
 SHARE_LEAVING = 0.1
+SECONDS_TO_LEAVE = 1.0  # at most: some are in the queue then, some under way
 PAUSE_AFTER_REFUSAL = 1.0
 SINGLES_A_SECOND = 5
 MOST_AT_ONCE = 200
@@ -189,7 +190,9 @@ def keep_asking(
         try:
             if chance.random() < SHARE_LEAVING:
                 if by_page:
-                    client.submit(*question.data, api_name=question.endpoint).cancel()
+                    left = client.submit(*question.data, api_name=question.endpoint)
+                    time.sleep(chance.uniform(0, SECONDS_TO_LEAVE))
+                    left.cancel()
                     client = Client(address, verbose=False)
                 else:
                     leave(address, question)

@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from dynrefer.fetching import fetch
+from dynrefer.errors import InputError
+from dynrefer.fetching import MAX_FILE_BYTES, TOO_LARGE, fetch
 
 
 def use_own_folder() -> None:
@@ -37,6 +38,13 @@ def _user() -> str:
         return "".join(letter for letter in getpass.getuser() if letter.isalnum()) or "user"
     except (OSError, KeyError, ImportError):  # a container's user without a name, a system without names
         return str(getattr(os, "getuid", lambda: "user")())
+
+
+def within_limit(path: Path) -> Path:
+    """The path of an uploaded file. Raises InputError where it is too large."""
+    if path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
+        raise InputError(TOO_LARGE)
+    return path
 
 
 async def download(url: str, cache_dir: str) -> str:
