@@ -113,6 +113,17 @@ class Handlers:
         return self.shown(session, photo, question.tag_threshold)
 
     @in_words
+    def recall(self, values: Values) -> Updates:
+        """Show the answer about a box that was described before; where it has gone, describe the box again."""
+        session, photo = values[self.display.session], self.photo(values)
+        box = check_box(values[self.stage.picker], photo.size)
+        places = [place for place, result in enumerate(session.album.results) if result.box == box]
+        if not places:
+            return self.describe(values)
+        session.edit(lambda album: album.select(places[0]))
+        return self.shown(session, photo, values[self.choices.tag_threshold])
+
+    @in_words
     def thin_tags(self, session: Session, tag_threshold: object) -> str:
         """The words of the last answer again, at another tag threshold; asks the model nothing."""
         result = session.album.current.result if session.album.current else None
@@ -198,6 +209,9 @@ class Handlers:
             "image": display_url(photo) if photo else "",
             "width": width,
             "height": height,
+            "grid": None,
+            "pointed": None,
+            "found": [],
         }
         return {
             **self.shown(session, photo, None, **picker),
