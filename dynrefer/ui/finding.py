@@ -9,6 +9,7 @@ import gradio as gr
 from dynrefer.boxes import Box, parse_box
 from dynrefer.errors import InputError
 from dynrefer.photo import Photo
+from dynrefer.predictor import Predictor
 from dynrefer.question import Question
 
 from . import panels
@@ -19,7 +20,6 @@ from .layout import Updates
 from .links import MOST_NAMES
 from .panels import Panel
 from .pictures import thumbnails
-from .pressing import can_point
 from .proposals import MOST, describe_everything, fresh
 from .regions_tab import SHOWN, RegionHandlers
 
@@ -39,7 +39,7 @@ class Finding:
     """What was found last, best first."""
 
 
-def build_finding(predictor: Any) -> Finding:
+def build_finding(predictor: Predictor) -> Finding:
     """Lay button and field out where the caller is; what is found is rendered later, above the table."""
     everything = gr.Button("Describe everything", size="sm", scale=0, min_width=150, elem_id="everything")
     words = gr.Textbox(
@@ -49,7 +49,7 @@ def build_finding(predictor: Any) -> Finding:
         show_label=False,
         container=False,
         submit_btn="Find",
-        visible=can_point(predictor),
+        visible=predictor.can_point,
         scale=1,
         min_width=180,
         elem_id="find",
@@ -64,9 +64,8 @@ class FindHandlers:
 
     def __init__(self, regions: RegionHandlers, finding: Finding, tabs: gr.Tabs) -> None:
         self.regions, self.main, self.finding, self.tabs = regions, regions.main, finding, tabs
-        self.pointing = can_point(self.main.predictor)
-        if self.pointing:
-            self._propose = on_gpu(self.main.predictor.propose)
+        self.pointing = self.main.predictor.can_point
+        self._propose = on_gpu(self.main.predictor.propose)
 
     @property
     def inputs(self) -> set[Any]:
@@ -91,7 +90,7 @@ class FindHandlers:
             raise InputError("there is no name yet; write what to look for, for example lamp, dog")
         photo = self.main.photo(values)
         found = self._propose(photo, words=list(names), limit=MOST_FOUND)
-        labels = [f"{', '.join(one.words)} {panels.percent(one.score)}" for one in found]
+        labels = [f"{max(one.words, key=one.words.__getitem__)} {panels.percent(one.score)}" for one in found]
         pictures = thumbnails(photo, [one.box for one in found])
         rows = list(zip(found, labels, pictures, strict=True))
         outlines = [{"box": list(one.box), "label": label} for one, label, _ in rows]

@@ -14,7 +14,7 @@ from .links import EXAMPLES
 from .looks_tab import LooksHandlers, build_comparison, build_sweep
 from .mcp_tools import mcp_options
 from .panels import Panel
-from .pressing import PressHandlers, can_point
+from .pressing import PressHandlers
 from .regions_tab import SAVE_IN_BROWSER, RegionHandlers, build_regions_tab
 from .style import THEME, read
 from .uploads import MAX_FILE_BYTES
@@ -64,7 +64,7 @@ def build_page(predictor: Predictor) -> gr.Blocks:
         regions, looks = RegionHandlers(handlers, regions_tab), LooksHandlers(handlers, sweep, comparison)
         asking = [*bind_photo(handlers, regions), *bind_box(handlers), *bind_choices(handlers)]
         asking += [*bind_regions(regions), *bind_looks(looks), *bind_finding(FindHandlers(regions, finding, tabs))]
-        if can_point(predictor):
+        if predictor.can_point:
             bind_pressing(PressHandlers(handlers))
         bind_farewell(asking, regions, looks)
         add_endpoints(Programs(predictor))
@@ -173,9 +173,8 @@ def bind_regions(handlers: RegionHandlers) -> list[Any]:
     for event in running:
         event.failure(handlers.stop, None, busy, **QUIET)
     tab.stop.click(handlers.stop, None, busy, cancels=running, **QUIET)
-    for name, button in tab.saves.items():
-        saved = button.click(handlers.saving(name), main.inputs, tab.saved, **QUIET)
-        saved.success(None, tab.saved, None, js=SAVE_IN_BROWSER, **PRIVATE)
+    saved = tab.save.click(handlers.save, {*main.inputs, tab.save_as}, tab.saved, **QUIET)
+    saved.success(None, tab.saved, None, js=SAVE_IN_BROWSER, **PRIVATE)
     return running
 
 

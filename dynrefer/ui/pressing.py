@@ -17,11 +17,6 @@ MOST_CHOICES = 8
 FINEST = 1000  # an outline's corners are told apart down to this share of the photograph's longer side
 
 
-def can_point(predictor: Any) -> bool:
-    """Whether the checkpoint proposes boxes."""
-    return hasattr(predictor, "box_grid")
-
-
 class PressHandlers:
     """The events of pointing, on top of those of the main path."""
 

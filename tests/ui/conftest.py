@@ -91,6 +91,6 @@ def visitor(tiny_predictor: Predictor, tmp_path: Path) -> Visitor:
 def pointing(tiny_predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> Pointing:
     """Lets the tiny model point."""
     model = Pointing()
-    monkeypatch.setattr(tiny_predictor, "box_grid", model.box_grid, raising=False)
-    monkeypatch.setattr(tiny_predictor, "propose", model.propose, raising=False)
+    monkeypatch.setattr(tiny_predictor, "box_grid", model.box_grid)
+    monkeypatch.setattr(tiny_predictor, "propose", model.propose)
     return model

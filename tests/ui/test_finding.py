@@ -56,6 +56,9 @@ def test_all_that_was_found_is_described(visitor: Visitor, finding: FindHandlers
     assert visitor.boxes == pointing.boxes
 
 
-def test_a_checkpoint_that_cannot_point_still_describes_everything(visitor: Visitor) -> None:
+def test_a_checkpoint_that_cannot_point_still_describes_everything(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visitor.main.predictor.model, "pointing", None)
     list(visitor.finding().describe_all(visitor.values()))
     assert visitor.boxes
