@@ -123,7 +123,8 @@ def bind_box(handlers: Handlers) -> list[Any]:
         event(None, stage.picker, stage.corners, js="(box) => box || [null, null, null, null]", **LATEST)
     typed = stage.use_corners.click(None, stage.corners, stage.picker, js="(...corners) => [corners]", **LATEST)
     stage.picker.box_recalled(**describing(handlers) | {"fn": handlers.recall})
-    return [stage.picker.box_drawn(**describing(handlers)), typed.then(**describing(handlers))]
+    drawn = stage.picker.box_drawn(**describing(handlers) | {"fn": handlers.describe_drawn})
+    return [drawn, typed.then(**describing(handlers))]
 
 
 def bind_choices(handlers: Handlers) -> list[Any]:

@@ -52,6 +52,12 @@ class Picker:
         return [data["box"] for name, data in self.told if name == "box_drawn"]
 
     @property
+    def last(self) -> tuple[str, Any]:
+        """The last event: its name and box."""
+        name, data = self.told[-1]
+        return name, data["box"]
+
+    @property
     def status(self) -> str:
         """The line below the photograph, as a screen reader reads it."""
         return self.page.locator(".status").inner_text()

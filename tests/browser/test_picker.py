@@ -165,6 +165,15 @@ def test_a_box_drawn_past_the_edge_ends_there(picker: Picker) -> None:
     assert picker.boxes == [[300, 200, *SIZE]]
 
 
+def test_a_drag_inside_a_box_moves_it_and_with_shift_draws_another(picker: Picker) -> None:
+    picker.drag((100, 100, 400, 400))
+    picker.drag((200, 200, 220, 210))
+    assert picker.boxes[-1] == [120, 110, 420, 410]
+    picker.page.keyboard.down("Shift")
+    picker.drag((200, 200, 300, 250))
+    assert picker.boxes[-1] == [200, 200, 300, 250]
+
+
 def test_the_wheel_zooms_around_the_place_under_it(picker: Picker) -> None:
     picker.page.mouse.move(400, 90)
     under = picker.under(400, 90)
@@ -239,9 +248,9 @@ def test_keys_undo_and_redo_boxes_drawn(picker: Picker) -> None:
     picker.drag(second)
     picker.page.keyboard.press("Control+z")
     assert picker.drawn(".box") == [first]
-    assert picker.told[-1] == ["box_recalled", {"box": list(first)}]
+    assert picker.last == ("box_recalled", list(first))
     picker.page.keyboard.press("Control+z")
-    assert picker.told[-1] == ["box_cleared", {"box": None}]
+    assert picker.last == ("box_cleared", None)
     picker.page.keyboard.press("Control+Shift+z")
     picker.page.keyboard.press("Control+Shift+z")
     assert picker.drawn(".box") == [second]

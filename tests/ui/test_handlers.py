@@ -80,6 +80,12 @@ def test_a_box_undone_to_shows_its_answer_without_asking_again(
     assert (visitor.boxes[-1], len(asked)) == (tuple(first), 1)
 
 
+def test_an_answer_says_by_which_points_a_press_took_its_box(visitor: Visitor) -> None:
+    points = [[50.0, 40.0, True], [90.0, 70.0, False]]
+    visitor.main.describe_drawn(visitor.values(BOX), Said(points=points))
+    assert visitor.session.album.results[0].prompt == {"points": points}
+
+
 def test_the_table_keeps_no_more_tags_than_anybody_looks_at(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = visitor.main.refer
 

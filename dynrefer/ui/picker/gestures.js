@@ -1,5 +1,5 @@
-// Mouse, pen and fingers: a drag draws, moves or resizes; a press takes what is there; two fingers, the middle button,
-// or a drag with the space bar held move the photograph about; the wheel and two fingers zoom.
+// Mouse, pen and fingers: a drag draws, moves or resizes (with Shift it always draws); a press takes what is there; two
+// fingers, the middle button, or a drag with the space bar held move the photograph; the wheel and two fingers zoom.
 
 const GRIP = 10; // CSS pixels around an edge within which a press takes hold of it
 const CLICK = 3; // CSS pixels: a shorter movement is a click, not a drag
@@ -41,19 +41,18 @@ element.addEventListener("pointerdown", (event) => {
   } else if (!drag) {
     const start = place(event);
     const slack = event.pointerType === "touch" ? FINGER_CLICK : CLICK;
-    drag = { pointer: event.pointerId, start, grip: grip(start), before: box, far: false, slack };
+    drag = { pointer: event.pointerId, start, grip: event.shiftKey ? "" : grip(start), before: box, far: false, slack };
   }
 });
 
-/** Two fingers: the photograph follows their middle, and grows with their distance. */
+/** Two fingers: the photograph grows with their distance, and follows their middle. */
 function pinch(event) {
-  const other = [...fingers].find(([pointer]) => pointer !== event.pointerId)[1];
+  const [, other] = [...fingers].find(([pointer]) => pointer !== event.pointerId);
   const [before, now] = [fingers.get(event.pointerId), [event.clientX, event.clientY]];
   fingers.set(event.pointerId, now);
-  const middle = [0, 1].map((axis) => (now[axis] + other[axis]) / 2);
-  pan((now[0] - before[0]) / 2, (now[1] - before[1]) / 2);
   const distance = (at) => Math.max(1, Math.hypot(at[0] - other[0], at[1] - other[1]));
-  zoomAt(distance(now) / distance(before), ...middle);
+  zoomAt(distance(now) / distance(before), (before[0] + other[0]) / 2, (before[1] + other[1]) / 2);
+  pan((now[0] - before[0]) / 2, (now[1] - before[1]) / 2);
   draw();
 }
 

@@ -2,8 +2,8 @@
 // props: image (URL), width and height (the original photograph's pixels), grid (see pointing.js; null where the model
 // cannot point), views, regions and found (rectangles to show), pointed (`points`, and as `found` what is there),
 // value (the box as [x1, y1, x2, y2] in original pixels, or null).
-// Events: "box_drawn", "box_cleared", "box_recalled" (one that was described before), "pointed" with its points, and
-// "photo_changed".
+// Events: "box_drawn" with the points of a press, "box_cleared", "box_recalled" (one that was described before),
+// "pointed" with its points, "photo_changed".
 
 let box = null;
 let taken = null; // how a press took the box, see pointing.js; null where it was drawn
@@ -37,7 +37,7 @@ function announce(event = "box_drawn") {
   remember();
   holdOut();
   draw();
-  if (!known) trigger(told ? event : "box_cleared", { box: told });
+  if (!known) trigger(told ? event : "box_cleared", { box: told, points: taken?.points });
 }
 
 /** Tells Python a little later, for more key presses may follow; the page is not idle until then. */
