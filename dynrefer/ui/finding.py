@@ -10,14 +10,13 @@ from dynrefer.boxes import Box, parse_box
 from dynrefer.errors import InputError
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
-from dynrefer.question import Question
+from dynrefer.proposals import check_words
 
 from . import panels
 from .album import Session
 from .compute import in_words, on_gpu
 from .handlers import Values, told
 from .layout import Updates
-from .links import MOST_NAMES
 from .panels import Panel
 from .pictures import thumbnails
 from .proposals import MOST, describe_everything, fresh
@@ -85,11 +84,8 @@ class FindHandlers:
     @in_words
     def find(self, values: Values) -> Updates:
         """Show the things that the typed names are true of, best first, or say that there are none."""
-        names = Question.checked(classes=values[self.finding.words], max_classes=MOST_NAMES).classes
-        if not names:
-            raise InputError("there is no name yet; write what to look for, for example lamp, dog")
-        photo = self.main.photo(values)
-        found = self._propose(photo, words=list(names), limit=MOST_FOUND)
+        names, photo = check_words(values[self.finding.words] or ()), self.main.photo(values)
+        found = self._propose(photo, words=names, limit=MOST_FOUND)
         labels = [f"{max(one.words, key=one.words.__getitem__)} {panels.percent(one.score)}" for one in found]
         pictures = thumbnails(photo, [one.box for one in found])
         rows = list(zip(found, labels, pictures, strict=True))

@@ -29,7 +29,7 @@ def test_what_is_not_there_is_said_not_to_be(visitor: Visitor, finding: FindHand
 
 
 def test_no_name_gets_a_sentence(visitor: Visitor, finding: FindHandlers) -> None:
-    with pytest.raises(Exception, match="there is no name yet"):
+    with pytest.raises(Exception, match="no word to look for"):
         finding.find(visitor.values(words=" , "))
 
 
