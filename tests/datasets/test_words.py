@@ -38,7 +38,8 @@ def test_neighbours_are_tags_of_two_words() -> None:
 @pytest.mark.parametrize(
     "right",
     "an unidentified man;a ukulele;an heirloom;an hour;an umbrella;a uniform;an 8 year old;an x-ray;an mri;a european;"
-    "an herb;a one-way sign;an SUV;an orange cat;a university;an 18 wheeler;a utensil;a unicorn".split(";"),
+    "an herb;a one-way sign;an SUV;an orange cat;a university;an 18 wheeler;a utensil;a unicorn;a u-turn;a usb stick;"
+    "a ufo;an hdmi cable;an lcd screen;an mp3 player;a mr smith;a lamp;a rhythm".split(";"),
 )
 def test_articles_fit_the_sound_of_the_next_word(right: str) -> None:
     article, rest = right.split(" ", 1)
@@ -51,3 +52,18 @@ def test_articles_fit_the_sound_of_the_next_word(right: str) -> None:
 )
 def test_a_class_is_told_with_its_article(name: str, text: str) -> None:
     assert class_text(name) == text
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("A dog\ud83d on the grass", "a dog on the grass"),
+        ("می‌خواهم", "می‌خواهم"),
+        ("\u202eun\u00adbreakable\u200b cups", "unbreakable cups"),
+        ("¿Un perro? ¡Sí!", "un perro sí"),
+        ("कुत्ता।", "कुत्ता"),
+    ],
+    ids=["cut emoji", "persian", "marks", "spanish", "hindi"],
+)
+def test_what_cannot_be_seen_is_no_letter_and_letters_stay(raw: str, clean: str) -> None:
+    assert clean_caption(raw) == clean

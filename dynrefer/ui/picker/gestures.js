@@ -14,6 +14,7 @@ const CURSORS = {
 let drag = null; // { pointer, start, grip, before, far, slack } of the box under way
 let panning = null; // { pointer, x, y } of the photograph on the move
 let spaceHeld = false;
+let pointedAt = null; // the place under the mouse where a press would take something
 const fingers = new Map(); // pointer -> [clientX, clientY] of those on the stage
 
 const reach = () => pixelsPerCss().map((pixels) => GRIP * pixels);
@@ -31,7 +32,8 @@ element.addEventListener("pointerdown", (event) => {
   event.preventDefault();
   find(".stage").focus({ preventScroll: true });
   element.setPointerCapture(event.pointerId);
-  hint(null);
+  pointedAt = null;
+  drawHint();
   if (event.pointerType === "touch") fingers.set(event.pointerId, [event.clientX, event.clientY]);
   if (fingers.size > 1) {
     stopDrag();
@@ -85,9 +87,13 @@ function point(event) {
   const held = grip(at);
   find(".stage").style.cursor = spaceHeld ? "grab" : CURSORS[held];
   const resizing = held && held !== "move";
-  hint(grid && !resizing && event.pointerType !== "touch" ? boxAt(at) : null);
+  pointedAt = resizing || event.pointerType === "touch" ? null : at;
+  drawHint();
 }
-element.addEventListener("pointerleave", () => hasPhoto() && hint(null));
+element.addEventListener("pointerleave", () => {
+  pointedAt = null;
+  drawHint();
+});
 
 function release(event) {
   fingers.delete(event.pointerId);

@@ -111,7 +111,7 @@ function follow() {
   const value = Array.isArray(props.value) && props.value.length === 4 ? [...props.value] : null;
   if (props.image !== followed) {
     cancelLater();
-    [followed, drag, taken, adding] = [props.image, null, null, ""];
+    [followed, drag, pointedAt, taken, adding] = [props.image, null, null, null, ""];
     [box, told] = [value, whole(value)];
     begin(state());
     show(1, 0, 0);

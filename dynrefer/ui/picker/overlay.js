@@ -44,10 +44,10 @@ function pointNode([x, y, inside]) {
   return node;
 }
 
-/** Shows the box that a press would take; nothing where `box` is null. */
-function hint(box) {
+/** Shows the box that a press would take at the place pointed at. */
+function drawHint() {
   find(".overlay .hint")?.remove();
-  if (box) find(".overlay").append(rectangle("hint", box));
+  if (grid && pointedAt && !drag) find(".overlay").append(rectangle("hint", boxAt(pointedAt)));
 }
 
 function draw() {
@@ -68,6 +68,7 @@ function draw() {
     nodes.push(...taken.points.map(pointNode));
   }
   overlay.replaceChildren(...nodes);
+  drawHint();
 }
 
 function drawControls() {
