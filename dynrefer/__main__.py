@@ -136,7 +136,8 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "be done. The same command goes on where it was stopped.",
     )
     parser.add_argument(
-        "benchmark", help="captions, dense-captions, attributes, recognition, ablation, or report with run folders"
+        "benchmark",
+        help="captions, dense-captions, attributes, recognition, pointing, proposals, ablation; or report, of runs",
     )
     parser.add_argument("runs", nargs="*", type=Path, help="run folders, for report")
     parser.add_argument("--data", type=Path, help="folder of the data set")
@@ -145,7 +146,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--split", help="part of the data set (default: the paper's)")
     parser.add_argument("--limit", type=int, help="only so many regions")
     parser.add_argument("--classes", help="class list for recognition: between commas, or a text file of them")
-    parser.add_argument("--boxes", type=Path, help="a detector's COCO result file, for dense-captions")
+    parser.add_argument("--boxes", type=Path, help="dense-captions: a detector's COCO result file, or own")
     parser.add_argument(
         "--min-area", type=float, default=0.0, help="captions only of boxes above this share of the photograph"
     )
