@@ -55,6 +55,14 @@ def _add_refer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("photo", type=Path, help="photograph, or with --boxes a folder with photographs at any depth")
     parser.add_argument("--box", nargs="+", action="append", default=[], metavar="X", help="X1 Y1 X2 Y2 in pixels")
     parser.add_argument("--boxes", type=Path, help="box file: COCO, JSON or CSV")
+    parser.add_argument("--point", metavar="X,Y", help="the thing at this place of the photograph, in pixels")
+    parser.add_argument("--points", help='several places: "X,Y X,Y X,Y,out"; out is beside the thing')
+    parser.add_argument("--scribble", metavar="POINTS", help='a line drawn over the thing: "X,Y X,Y X,Y"')
+    parser.add_argument(
+        "--mask", type=Path, metavar="FILE", help="an image of the photograph's size, white on the thing"
+    )
+    parser.add_argument("--find", metavar="WORDS", help="describe the things that these words name, best first")
+    parser.add_argument("--everything", action="store_true", help="find what there is, and describe it")
     parser.add_argument("--classes", help="class names to choose from, between commas, or a text file of them")
     parser.add_argument("--controls", help="words the caption should mention, separated by commas")
     parser.add_argument("--coefficients", help="manual views, separated by commas, for example 0,0.2,0.5")

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,12 +22,24 @@ from dynrefer.model import DynRefer
 from dynrefer.model.encoder import EfficientNetEncoder
 from dynrefer.model.pointing import STRIDES, centres
 from dynrefer.photo import Photo
+from dynrefer.pointing import PROMPT_SCHEMAS, encode_mask
 from dynrefer.question import Question
 
 REACH = 1  # places around a click, in each direction, that have a say
 ALIKE = 0.6  # overlap from which boxes mean the same thing
 APART = 0.5  # overlap up to which two proposals are different things
+FOUND = 0.5  # score from which something is said to be what a word names
 MOST = 100  # proposals
+PROPOSE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "point": PROMPT_SCHEMAS["point"],
+        "points": PROMPT_SCHEMAS["points"],
+        "words": {"type": "array", "items": {"type": "string"}, "description": "names to look for"},
+        "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": 20},
+    },
+}
 GREY = 127  # of the canvas where there is no photograph
 CANNOT_POINT = "The model {!r} cannot point: it has no pointing head; draw a box, or use dynrefer-mini."
 
@@ -43,6 +56,13 @@ class Proposal:
     """Score of each word that was asked for, 0 to 1."""
     mask: np.ndarray | None = field(default=None, compare=False)
     """bool [H, W], where a segmenter made one."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Box, score and words as plain numbers, and the mask in COCO's run-length encoding where there is one."""
+        words = {word: round(score, 4) for word, score in self.words.items()}
+        mask = None if self.mask is None else encode_mask(self.mask)
+        box = [round(side, 3) for side in self.box]
+        return {"box": box, "score": round(self.score, 4), "words": words, "mask": mask}
 
 
 @dataclass(frozen=True)
