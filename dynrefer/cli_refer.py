@@ -14,6 +14,7 @@ from dynrefer.box_files import BoxFile, PhotoBoxes
 from dynrefer.boxes import MAX_BOXES, Box, parse_box
 from dynrefer.cli_pointing import Pointing
 from dynrefer.errors import InputError, shown
+from dynrefer.formats import format_of, own, write
 from dynrefer.formats.record import LeftOut, Record, reason
 from dynrefer.output import json_list, show
 from dynrefer.photo import Photo
@@ -32,6 +33,8 @@ def refer(
     box: Sequence[Sequence[str]] = (),
     boxes: Path | None = None,
     json_out: str | None = None,
+    out: Path | None = None,
+    format: str | None = None,
     model: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
@@ -53,6 +56,7 @@ def refer(
         box: boxes as typed, each a list of words.
         boxes: a COCO, JSON or CSV file.
         json_out: file for the JSON list, "-" for the screen, None to print text.
+        out, format: file or folder for the answers in a format of `dynrefer.formats`.
         classes: names between commas, or a file of them; controls, coefficients: between commas.
         point, points, scribble: as typed, see `parse_points`; mask: an image file.
         find: words between commas, whose things are described; everything: describe all that is found.
@@ -61,6 +65,7 @@ def refer(
     Returns the exit code: 0 where every box was answered, 3 where some were left out; these are named on stderr.
     Raises InputError where none could be answered, before the model is loaded if that can be told.
     """
+    format = None if out is None else format_of(out, format)
     pointing = Pointing.typed(point, points, scribble, mask, find, everything)
     if pointing is not None and (box or boxes is not None):
         raise InputError("Point, or give boxes with --box or --boxes; not both.")
@@ -73,20 +78,25 @@ def refer(
     question = Question.checked({name: value for name, value in options.items() if value is not None})
     work.remarks += question.notes
     stopped = False
+    records: list[Record] = []
     with json_list(json_out) as written:
         predictor = Predictor.from_pretrained(model, device, dtype)
         try:
             for name, given, result in work.answered(predictor, question):
+                record = Record.of(result, name, given.pixel_size, given.id)
                 if json_out != "-":
-                    show(as_text(name, result), needed=written is None)
+                    show(as_text(name, result), needed=written is None and out is None)
                 if written is not None:
-                    label = {} if given.id is None else {"annotation": given.id}
-                    written.add({"image": name} | label | result.to_dict())
+                    written.add(own.entry(record))
+                if out is not None:
+                    records.append(record)
         except KeyboardInterrupt:
             stopped = True  # what was answered is kept
         work.sum_up()
         if not work.answers:  # the file stays as it was
             raise KeyboardInterrupt if stopped else InputError("No box could be answered.")
+    if out is not None and format is not None and (note := write(records, out, format)):
+        print(note, file=sys.stderr)
     if stopped:
         raise KeyboardInterrupt
     return SOME_LEFT_OUT if work.left_out else ALL_ANSWERED
@@ -155,9 +165,10 @@ class _Work:
         """Each box's answer under its photograph's name; what cannot be answered goes to `left_out`."""
         if self.pointing is not None:
             ((name, (path, _)),) = self.photographs.items()
-            for result in self.pointing.answered(predictor, replace(Photo.read(path), name=name), question):
+            photo = replace(Photo.read(path), name=name)
+            for result in self.pointing.answered(predictor, photo, question):
                 self.answers += 1
-                yield name, Record(name, result.box), result
+                yield name, Record(name, result.box, photo.size), result
             return
         asked: deque[tuple[str, list[Record]]] = deque()
         try:

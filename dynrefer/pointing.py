@@ -14,7 +14,7 @@ import numpy as np
 
 from dynrefer.boxes import Box, finite_number
 from dynrefer.coco_files import run_lengths
-from dynrefer.decoding import check_bytes, decode_file
+from dynrefer.decoding import decode_file
 from dynrefer.errors import InputError, shown
 from dynrefer.question import Question
 
@@ -175,8 +175,7 @@ def _from_file(path: Path) -> np.ndarray:
     name = shown(path.name)
     try:
         with path.open("rb") as file:
-            check_bytes(os.fstat(file.fileno()).st_size, name)
-            pixels, _ = decode_file(file, name)
+            pixels = decode_file(file, name).pixels
     except OSError as error:
         raise InputError(f"the mask {name} cannot be read ({error.strerror or 'no access'})") from error
     return pixels.max(-1) >= 128
