@@ -13,7 +13,7 @@ from dynrefer.predictor import Predictor
 from dynrefer.proposals import FOUND, check_words
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
-from dynrefer.tables import split_words
+from dynrefer.word_lists import split_words
 
 MOST = 12  # things that are described where everything is asked for
 OUTSIDE = ("out", "outside", "-")

@@ -16,8 +16,8 @@ import numpy as np
 
 from dynrefer.boxes import Box, check_box, iou, xyxy_to_xywh
 from dynrefer.datasets.sample import Sample
-from dynrefer.errors import InputError
-from dynrefer.evaluation.benchmark import EvaluationData, Figure, LeftOut, covered
+from dynrefer.errors import InputError, LeftOut
+from dynrefer.evaluation.benchmark import EvaluationData, Figure, covered
 from dynrefer.evaluation.store import write_whole
 from dynrefer.photo import Photo
 from dynrefer.photo_files import fit_boxes
