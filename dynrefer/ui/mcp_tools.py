@@ -12,7 +12,6 @@ from typing import Any
 import anyio
 
 from dynrefer.errors import InputError
-from dynrefer.photo import Photo
 from dynrefer.pointing import options_schema
 from dynrefer.proposals import PROPOSE_SCHEMA
 from dynrefer.question import Question
@@ -123,18 +122,20 @@ async def _answer(programs: Programs, name: str, given: dict[str, Any], limiter:
     if name == "refer":
         content = await _fetched(given.get("image"))
         return await anyio.to_thread.run_sync(
-            lambda: programs.answer(_opened(content), boxes, options), limiter=limiter
+            lambda: programs.answer(_content(content), boxes, options), limiter=limiter
         )
     if name == "propose":
         content = await _fetched(given.get("image"))
-        return await anyio.to_thread.run_sync(lambda: programs.propose(_opened(content), options), limiter=limiter)
+        return await anyio.to_thread.run_sync(lambda: programs.propose(_content(content), options), limiter=limiter)
     images = given.get("images")
     contents: list[bytes | InputError] = []
     for image in images[:MAX_IMAGES] if isinstance(images, list) else []:
         room = MAX_REQUEST_BYTES - sum(len(content) for content in contents if isinstance(content, bytes))
         contents.append(await _fetched(image) if room >= MAX_FILE_BYTES else InputError(TOO_LARGE))
     asked = contents if isinstance(images, list) and len(images) <= MAX_IMAGES else images
-    return await anyio.to_thread.run_sync(lambda: programs.answer_many(asked, boxes, options, _opened), limiter=limiter)
+    return await anyio.to_thread.run_sync(
+        lambda: programs.answer_many(asked, boxes, options, _content), limiter=limiter
+    )
 
 
 async def _fetched(image: Any) -> bytes | InputError:
@@ -149,7 +150,7 @@ async def _fetched(image: Any) -> bytes | InputError:
         return error
 
 
-def _opened(content: bytes | InputError) -> Photo:
-    if isinstance(content, InputError):
-        raise content
-    return Photo.open(content)
+def _content(found: bytes | InputError) -> bytes:
+    if isinstance(found, InputError):
+        raise found
+    return found
