@@ -89,6 +89,11 @@ class Predictor:
         return self.model.config.default_mode
 
     @property
+    def can_point(self) -> bool:
+        """Whether the model has a pointing head, for prompts other than boxes and for `propose`."""
+        return self.model.pointing is not None
+
+    @property
     def tag_threshold(self) -> float:
         """The score from which a tag is shown, when none is asked for."""
         return self.model.config.tag_threshold
