@@ -16,7 +16,7 @@ from dynrefer.errors import InputError
 from dynrefer.predictor import Predictor
 from dynrefer.server.intake import RefusedError
 from dynrefer.server.metrics import Counted
-from dynrefer.server.schema import PROPOSE_BODY, PROPOSE_RESPONSES, REFUSALS, REGIONS_BODY, REGIONS_RESPONSES
+from dynrefer.server.schema import BODY, PROPOSE_BODY, PROPOSED, RESPONSES
 from dynrefer.server.service import PROPOSE, REGIONS, Service
 from dynrefer.ui import build_page, launch_options
 
@@ -39,13 +39,11 @@ def build_service(predictor: Predictor, token: str | None = None) -> FastAPI:
     app.add_exception_handler(InputError, service.refuse)
     app.add_exception_handler(HTTPException, service.refuse)
     known: dict[str, Any] = {"dependencies": [Depends(service.authorise)], "response_class": JSONResponse}
-    for path, answer, responses, body in (
-        (REGIONS, service.regions, REGIONS_RESPONSES, REGIONS_BODY),
-        (PROPOSE, service.propose, PROPOSE_RESPONSES, PROPOSE_BODY),
-    ):
-        extra = {"requestBody": body}
-        app.add_api_route(path, answer, methods=["POST"], responses=responses, openapi_extra=extra, **known)
-    app.add_api_route(MODELS, service.models, responses={401: REFUSALS[401]}, **known)
+    extra = {"requestBody": BODY}
+    app.add_api_route(REGIONS, service.regions, methods=["POST"], responses=RESPONSES, openapi_extra=extra, **known)
+    extra = {"requestBody": PROPOSE_BODY}
+    app.add_api_route(PROPOSE, service.propose, methods=["POST"], responses=PROPOSED, openapi_extra=extra, **known)
+    app.add_api_route(MODELS, service.models, responses={401: RESPONSES[401]}, **known)
     app.add_api_route(METRICS, service.counters, **known)
     app.add_api_route(HEALTH, service.health)
     app.add_api_route(READY, service.readiness)

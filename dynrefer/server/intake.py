@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 from dynrefer.decoding import MAX_MEGAPIXELS, megapixels
 from dynrefer.errors import InputError, shown
 from dynrefer.fetching import MAX_FILE_BYTES, MAX_FILE_MEGABYTES, TOO_LARGE, fetch, read_data_url
+from dynrefer.pointing import take_prompt
 
 TEXT_BYTES = 2**20  # for boxes and options
 MAX_FORM_BYTES = MAX_FILE_BYTES + 2 * TEXT_BYTES
@@ -27,7 +28,8 @@ MAX_JSON_BYTES = MAX_FILE_BYTES * 4 // 3 + 2 * TEXT_BYTES
 BODY_SECONDS = 60
 MEGAPIXELS_AT_ONCE = 4 * MAX_MEGAPIXELS
 FORM, JSON = "multipart/form-data", "application/json"
-PHOTOGRAPH = {FORM: ("file",), JSON: ("image", "url")}
+FIELDS = {FORM: ("file", "boxes", "options", "stream"), JSON: ("image", "url", "boxes", "options", "stream")}
+ABOUT_BOXES = ("boxes", "stream")  # fields that only a question about regions has
 TRUTHS = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
@@ -41,11 +43,13 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Fields:
-    """A body's fields: the photograph's bytes or its URL, and what else it says by name, unchecked."""
+    """A body's fields: the photograph's bytes or its URL, and what else it says, unchecked."""
 
     content: bytes | None
     url: str | None
-    given: Mapping[str, Any]
+    boxes: Any
+    options: Any
+    stream: bool
 
     async def photograph(self) -> bytes:
         """The photograph's file, fetched where a URL was given. Raises InputError where it cannot be."""
@@ -55,17 +59,22 @@ class Fields:
         return await fetch(self.url)
 
 
-async def read_fields(request: Request, others: Sequence[str]) -> Fields:
-    """Read a body: a photograph, and fields of the `others`. Raises RefusedError (400, 408, 413, 415) or InputError."""
+async def read_fields(request: Request, regions: bool = True) -> Fields:
+    """Read the body of POST /v1/regions, or of /v1/propose, which has none.
+
+    Raises RefusedError (400, 408, 413, 415) or InputError (422).
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in PHOTOGRAPH:
+    if kind not in FIELDS:
         raise RefusedError(415, f"The body must be {FORM} or {JSON}.", "media type")
     body = await read_body(request, MAX_JSON_BYTES if kind == JSON else MAX_FORM_BYTES)
     given = await (asyncio.to_thread(_from_json, body) if kind == JSON else _from_form(request, body))
-    known = (*PHOTOGRAPH[kind], *others)
-    unknown = [name for name in given if name not in known]
+    fields = [name for name in FIELDS[kind] if regions or name not in ABOUT_BOXES]
+    unknown = [name for name in given if name not in fields]
     if unknown:
-        raise InputError(f'there is no field "{shown(unknown[0])}"; the fields are {", ".join(known)}')
+        raise InputError(f'there is no field "{shown(unknown[0])}"; the fields are {", ".join(fields)}')
+    if regions and "boxes" not in given and not take_prompt(given.get("options"))[0]:
+        raise InputError("there is no box; give at least one in boxes as [[x1, y1, x2, y2]], or point with the options")
     content, url = given.get("file"), given.get("url")
     if kind == JSON and (image := given.get("image")) is not None:
         content = await asyncio.to_thread(_decoded, image)
@@ -74,7 +83,7 @@ async def read_fields(request: Request, others: Sequence[str]) -> Fields:
         raise InputError(f"the request needs {wanted}")
     if url is not None and not isinstance(url, str):
         raise InputError("url must be a text that begins with https://")
-    return Fields(content, url, given)
+    return Fields(content, url, given.get("boxes"), given.get("options"), _truth(given.get("stream", False)))
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -126,7 +135,7 @@ def _from_json(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InputError("the body is no JSON, or was cut off") from error
     if not isinstance(given, dict):
-        raise InputError("the body must be a JSON object with image or url")
+        raise InputError("the body must be a JSON object with boxes and image or url")
     return given
 
 
@@ -162,7 +171,7 @@ async def _part(name: str, form: FormData) -> Any:
         return await value.read()
     if not isinstance(value, str):
         raise InputError(f'"{shown(name)}" must be a text, not a file')
-    if name == "stream" or (name == "words" and not value.lstrip().startswith("[")):
+    if name not in ("boxes", "options"):
         return value
     try:
         return json.loads(value) if value.strip() else None
@@ -186,8 +195,7 @@ def _decoded(image: Any) -> bytes:
         raise InputError("image cannot be decoded from base64; is it whole?") from error
 
 
-def truth(value: Any) -> bool:
-    """The field `stream`, in a form a text. Raises InputError where it is neither true nor false."""
+def _truth(value: Any) -> bool:
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.lower() in TRUTHS:

@@ -1,10 +1,10 @@
-"""What the OpenAPI document says about the routes with a photograph beyond what their functions do."""
+"""What the OpenAPI document says about POST /v1/regions beyond what its function does."""
 
 from typing import Any
 
 from dynrefer.fetching import MAX_FILE_MEGABYTES
-from dynrefer.proposals import MOST
-from dynrefer.question import Question
+from dynrefer.pointing import options_schema
+from dynrefer.proposals import PROPOSE_SCHEMA
 from dynrefer.server.intake import FORM, JSON
 
 SCORE = {"type": "number", "minimum": 0, "maximum": 1}
@@ -16,7 +16,9 @@ BOXES = {
     "maxItems": 256,
     "description": "boxes [x1, y1, x2, y2] in pixels of the upright photograph",
 }
-OPTIONS = {"anyOf": [Question.model_json_schema(), {"type": "null"}], "description": "null leaves all to the model"}
+NULL = {"type": "null"}
+OPTIONS = {"anyOf": [options_schema(), NULL], "description": "null leaves all to the model"}
+PROPOSING = {"anyOf": [PROPOSE_SCHEMA, NULL], "description": "null finds everything"}
 STREAM = {"type": "boolean", "default": False, "description": "answer region by region, as server-sent events"}
 
 
@@ -29,7 +31,7 @@ NAMED = {"type": "array", "items": _object({"name": {"type": "string"}, "score":
 REGION = _object(
     {
         "box": BOX,
-        "prompt": {"type": ["object", "null"], "description": "what the region was pointed at with; null for a box"},
+        "prompt": {"type": ["object", "null"], "description": "what it was pointed at with; null for a box"},
         "caption": {"anyOf": [_object({"text": {"type": "string"}, "score": SCORE}), {"type": "null"}]},
         "classes": NAMED,
         "none_of_these": {"type": ["number", "null"], "description": "probability that no class of the list fits"},
@@ -78,67 +80,54 @@ EXAMPLE_STREAM = (
     'event: done\ndata: {"regions": 1, "model": "dynrefer-mini"}\n\n'
 )
 
-POINT = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2, "description": "x, y"}
-PROPOSE: dict[str, Any] = {
-    "point": POINT,
-    "points": {
-        "type": "array",
-        "items": {"type": "array"},
-        "description": "[x, y] or [x, y, inside], where inside is false for a point beside the thing",
-    },
-    "words": {"type": "array", "items": {"type": "string"}, "description": "names to look for"},
-    "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": 20},
-}
-
-
-def _body(others: dict[str, Any], required: list[str], example: dict[str, Any]) -> dict[str, Any]:
-    """A request's body in both forms, with a photograph and `others`."""
-    file = {"type": "string", "format": "binary", "description": f"the photograph, at most {MAX_FILE_MEGABYTES} MB"}
-    base64 = {"type": "string", "description": f"the photograph in base64, at most {MAX_FILE_MEGABYTES} MB before"}
-    url = {"type": "string", "format": "uri", "pattern": "^https://", "description": "or its address"}
-    as_json = {name: {"contentType": JSON} for name in others if name != "stream"}
-    return {
-        "required": True,
-        "content": {
-            FORM: {
-                "schema": _object({"file": file, **others}, ["file", *required]),
-                "encoding": as_json,
-                "example": {"file": "puppy.jpg", **example},
-            },
-            JSON: {
-                "schema": _object({"image": base64, "url": url, **others}, required),
-                "examples": {
-                    "image": {"value": {"image": "/9j/4AAQSkZJRg...", **example}},
-                    "url": {"value": {"url": "https://example.org/puppy.jpg", **example}},
+BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        FORM: {
+            "schema": _object(
+                {
+                    "file": {
+                        "type": "string",
+                        "format": "binary",
+                        "description": f"the photograph, at most {MAX_FILE_MEGABYTES} MB",
+                    },
+                    "boxes": BOXES,
+                    "options": OPTIONS,
+                    "stream": STREAM,
                 },
+                ["file"],
+            ),
+            "encoding": {"boxes": {"contentType": JSON}, "options": {"contentType": JSON}},
+            "example": {"file": "puppy.jpg", "boxes": EXAMPLE_BOXES, "options": EXAMPLE_OPTIONS},
+        },
+        JSON: {
+            "schema": _object(
+                {
+                    "image": {
+                        "type": "string",
+                        "description": f"the photograph's file in base64, at most {MAX_FILE_MEGABYTES} MB before",
+                    },
+                    "url": {"type": "string", "format": "uri", "pattern": "^https://", "description": "or its address"},
+                    "boxes": BOXES,
+                    "options": OPTIONS,
+                    "stream": STREAM,
+                },
+                [],
+            ),
+            "examples": {
+                "image": {"value": {"image": "/9j/4AAQSkZJRg...", "boxes": EXAMPLE_BOXES, "options": EXAMPLE_OPTIONS}},
+                "url": {"value": {"url": "https://example.org/puppy.jpg", "boxes": EXAMPLE_BOXES}},
             },
         },
-    }
-
-
-REGIONS_BODY = _body(
-    {"boxes": BOXES, "options": OPTIONS, "stream": STREAM},
-    ["boxes"],
-    {"boxes": EXAMPLE_BOXES, "options": EXAMPLE_OPTIONS},
-)
-PROPOSE_BODY = _body(PROPOSE, [], {"words": ["dog", "bench"], "limit": 5})
+    },
+}
 
 
 def _refused(description: str, example: str) -> dict[str, Any]:
     return {"description": description, "content": {JSON: {"schema": ERROR, "example": {"error": example}}}}
 
 
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: _refused("The body was cut off.", "The body was cut off."),
-    401: _refused("DYNREFER_TOKEN is set, and the request names another token or none.", "The token is missing."),
-    408: _refused("The body took too long.", "The body did not arrive within 60 seconds."),
-    413: _refused("Body or photograph are too large.", "The body is too long; a photograph may have 20 MB."),
-    415: _refused("The body is neither of the two.", f"The body must be {FORM} or {JSON}."),
-    422: _refused("Photograph, boxes or options cannot be used.", "The tag threshold must be a number from 0 to 1."),
-    429: _refused("Too much waits; `Retry-After` says for how many seconds.", "Too many questions are waiting."),
-    503: _refused("The model cannot answer at the moment.", "The memory of this machine does not hold the model."),
-}
-REGIONS_RESPONSES = REFUSALS | {
+RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "One object a box, in the order of the boxes; with `stream` server-sent events.",
         "content": {
@@ -149,18 +138,47 @@ REGIONS_RESPONSES = REFUSALS | {
             "text/event-stream": {"schema": {"type": "string"}, "example": EXAMPLE_STREAM},
         },
     },
+    400: _refused("The body was cut off.", "The body was cut off."),
+    401: _refused("DYNREFER_TOKEN is set, and the request names another token or none.", "The token is missing."),
+    408: _refused("The body took too long.", "The body did not arrive within 60 seconds."),
+    413: _refused("Body or photograph are too large.", "The body is too long; a photograph may have 20 MB."),
+    415: _refused("The body is neither of the two.", f"The body must be {FORM} or {JSON}."),
+    422: _refused("Photograph, boxes or options cannot be used.", "The tag threshold must be a number from 0 to 1."),
+    429: _refused("Too much waits; `Retry-After` says for how many seconds.", "Too many questions are waiting."),
+    503: _refused("The model cannot answer at the moment.", "The memory of this machine does not hold the model."),
 }
-PROPOSAL = _object({"box": BOX, "score": SCORE, "words": NAMED})
-PROPOSE_RESPONSES = REFUSALS | {
+
+FILE = BODY["content"][FORM]["schema"]["properties"]["file"]
+IMAGE, URL = (BODY["content"][JSON]["schema"]["properties"][name] for name in ("image", "url"))
+PROPOSE_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        FORM: {
+            "schema": _object({"file": FILE, "options": PROPOSING}, ["file"]),
+            "encoding": {"options": {"contentType": JSON}},
+        },
+        JSON: {
+            "schema": _object({"image": IMAGE, "url": URL, "options": PROPOSING}, []),
+            "example": {"url": "https://example.org/puppy.jpg", "options": {"words": ["dog", "ball"]}},
+        },
+    },
+}
+PROPOSAL = _object(
+    {
+        "box": BOX,
+        "score": SCORE,
+        "words": {"type": "object", "additionalProperties": SCORE},
+        "mask": {"type": ["object", "null"], "description": "COCO's run-length encoding, where a segmenter is there"},
+    }
+)
+PROPOSED: dict[int | str, dict[str, Any]] = RESPONSES | {
     200: {
-        "description": "Things on the photograph, or at a point, best first; with `words` each has their scores.",
+        "description": "Things on the photograph, best first.",
         "content": {
             JSON: {
                 "schema": _object({"proposals": {"type": "array", "items": PROPOSAL}, "model": {"type": "string"}}),
                 "example": {
-                    "proposals": [
-                        {"box": [258.0, 148.0, 594.0, 658.0], "score": 0.93, "words": [{"name": "dog", "score": 0.93}]}
-                    ],
+                    "proposals": [{"box": [258, 148, 594, 658], "score": 0.8, "words": {"dog": 0.8}, "mask": None}],
                     "model": "dynrefer-mini",
                 },
             }

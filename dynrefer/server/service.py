@@ -9,7 +9,8 @@ import secrets
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, contextmanager
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request, Response
@@ -20,17 +21,18 @@ from starlette.exceptions import HTTPException
 from dynrefer.boxes import Box, check_boxes
 from dynrefer.errors import InputError
 from dynrefer.photo import Photo
+from dynrefer.pointing import Prompt, read_prompt, take_prompt
 from dynrefer.predictor import Predictor
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
 from dynrefer.server.batching import TOGETHER, Asked, Batcher
-from dynrefer.server.intake import Fields, RefusedError, Room, read_fields, truth
+from dynrefer.server.intake import Fields, RefusedError, Room, read_fields
 from dynrefer.server.metrics import CONTENT_TYPE, Metrics
+from dynrefer.ui.api import Programs
 from dynrefer.ui.compute import on_gpu, sentence, spaces
 from dynrefer.ui.links import MOST_NAMES
 
 REGIONS, PROPOSE = "/v1/regions", "/v1/propose"
-REGION_FIELDS, PROPOSE_FIELDS = ("boxes", "options", "stream"), ("point", "points", "words", "limit")
 MOST_REQUESTS = 40
 MOST_REGIONS = 1024
 EVENTS = "text/event-stream"
@@ -38,6 +40,8 @@ GONE = 499  # for the counters: nobody is there to read it
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+Told = dict[str, Any] | None  # what was pointed with, where that was no box
+Prepared = tuple[Photo, list[Box], Question, Told]
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
 
 
@@ -50,8 +54,8 @@ class Service:
         self.warm = threading.Event()
         self.batcher = Batcher(self._answer_group, self.metrics)
         self.room = Room()
-        self._refer_many = on_gpu(_refer_many(predictor))
-        self._propose = on_gpu(_propose(predictor))
+        self._refer_many, self._box_of = on_gpu(_refer_many(predictor)), on_gpu(_box_of(predictor))
+        self.programs = Programs(predictor)
         self._token = token
         self._requests = 0
 
@@ -78,34 +82,33 @@ class Service:
 
     async def regions(self, request: Request) -> Response:
         """POST /v1/regions."""
-        async with self._asked(REGIONS) as held:
-            fields = await read_fields(request, REGION_FIELDS)
-            if "boxes" not in fields.given:
-                raise InputError("there is no box; give at least one in boxes as [[x1, y1, x2, y2]]")
-            is_stream = truth(fields.given.get("stream", False))
-            asked = await _unless_gone(request, self._prepared(fields, held))
-            if is_stream:
-                events = self._events(*asked, held.pop_all())
-                return StreamingResponse(events, media_type=EVENTS, headers={"Cache-Control": "no-store"})
-            return JSONResponse(await _unless_gone(request, self._whole(*asked)))
-
-    async def propose(self, request: Request) -> Response:
-        """POST /v1/propose."""
-        async with self._asked(PROPOSE) as held:
-            fields = await read_fields(request, PROPOSE_FIELDS)
-            return JSONResponse(await _unless_gone(request, self._proposals(fields, held)))
-
-    @asynccontextmanager
-    async def _asked(self, path: str) -> AsyncIterator[AsyncExitStack]:
-        """A question's place, and what it holds until it is answered; what is not its fault is told in words."""
         try:
             async with AsyncExitStack() as held:
                 held.enter_context(self._place())
-                yield held
+                fields = await read_fields(request)
+                asked = await _unless_gone(request, self._prepared(fields, held))
+                if fields.stream:
+                    events = self._events(*asked, held.pop_all())
+                    return StreamingResponse(events, media_type=EVENTS, headers={"Cache-Control": "no-store"})
+                return JSONResponse(await _unless_gone(request, self._whole(*asked)))
         except (RefusedError, InputError):
             raise
         except Exception as error:
-            raise RefusedError(500, sentence(error, path), "error") from error
+            raise RefusedError(500, sentence(error, REGIONS), "error") from error
+
+    async def propose(self, request: Request) -> Response:
+        """POST /v1/propose."""
+        try:
+            async with AsyncExitStack() as held:
+                held.enter_context(self._place())
+                fields = await read_fields(request, regions=False)
+                photo = await _unless_gone(request, self._opened(fields, held))
+                found = await _unless_gone(request, asyncio.to_thread(self.programs.propose, photo, fields.options))
+                return JSONResponse({"proposals": found, "model": self.predictor.model_name})
+        except (RefusedError, InputError):
+            raise
+        except Exception as error:
+            raise RefusedError(500, sentence(error, PROPOSE), "error") from error
 
     async def models(self) -> dict[str, Any]:
         """GET /v1/models."""
@@ -157,12 +160,17 @@ class Service:
             self._requests -= 1
             self.metrics.open_requests.set(self._requests)
 
-    async def _prepared(self, fields: Fields, held: AsyncExitStack) -> tuple[Photo, list[Box], Question]:
+    async def _prepared(self, fields: Fields, held: AsyncExitStack) -> Prepared:
         """All values checked and the photograph open; `held` keeps the room that it takes."""
-        options = fields.given.get("options")
-        question = Question.checked(options, max_views=self.predictor.num_views, max_classes=MOST_NAMES)
+        pointed, others = take_prompt(fields.options)
+        if pointed and fields.boxes:
+            raise InputError(f"give either boxes or {next(iter(pointed))}, not both")
+        question = Question.checked(others, max_views=self.predictor.num_views, max_classes=MOST_NAMES)
         photo = await self._opened(fields, held)
-        return photo, check_boxes(fields.given["boxes"], photo.size), question
+        prompt = read_prompt(photo.size, **pointed)
+        if prompt is None:
+            return photo, check_boxes(fields.boxes, photo.size), question, None
+        return photo, [await asyncio.to_thread(self._box_of, photo, prompt)], question, prompt.to_dict()
 
     async def _opened(self, fields: Fields, held: AsyncExitStack) -> Photo:
         with self._timed("fetch"):
@@ -171,18 +179,14 @@ class Service:
         with self._timed("open"):
             return await asyncio.to_thread(Photo.open, content)
 
-    async def _proposals(self, fields: Fields, held: AsyncExitStack) -> dict[str, Any]:
-        photo = await self._opened(fields, held)
-        with self._timed("propose"):
-            found = await asyncio.to_thread(self._propose, photo, dict(fields.given))
-        return {"proposals": found, "model": self.predictor.model_name}
-
-    async def _whole(self, photo: Photo, boxes: list[Box], question: Question) -> dict[str, Any]:
+    async def _whole(self, photo: Photo, boxes: list[Box], question: Question, prompt: Told) -> dict[str, Any]:
         async with aclosing(self.batcher.refer(photo, boxes, question)) as parts:
-            regions = [result.to_dict() async for results in parts for result in results]
+            regions = [_told(result, prompt) async for results in parts for result in results]
         return {"regions": regions, "model": self.predictor.model_name}
 
-    def _events(self, photo: Photo, boxes: list[Box], question: Question, held: AsyncExitStack) -> AsyncIterator[str]:
+    def _events(
+        self, photo: Photo, boxes: list[Box], question: Question, prompt: Told, held: AsyncExitStack
+    ) -> AsyncIterator[str]:
         """Server-sent events, computed whether or not they are read: who reads slowly keeps nobody's place."""
         events: asyncio.Queue[str | None] = asyncio.Queue()
 
@@ -193,7 +197,7 @@ class Service:
                     async with aclosing(self.batcher.refer(photo, boxes, question)) as parts:
                         async for results in parts:
                             for result in results:
-                                events.put_nowait(_event("region", {"index": index, "region": result.to_dict()}))
+                                events.put_nowait(_event("region", {"index": index, "region": _told(result, prompt)}))
                                 index += 1
                     events.put_nowait(_event("done", {"regions": index, "model": self.predictor.model_name}))
                 except Exception as error:
@@ -235,19 +239,15 @@ def _refer_many(predictor: Predictor) -> Callable[[Asked, Question], list[list[R
     return refer_many
 
 
-def _propose(predictor: Predictor) -> Callable[[Photo, dict[str, Any]], list[dict[str, Any]]]:
-    def propose(photo: Photo, given: dict[str, Any]) -> list[dict[str, Any]]:
-        asked = {name: given[name] for name in PROPOSE_FIELDS if given.get(name) is not None}
-        return [
-            {
-                "box": [round(value, 3) for value in thing.box],
-                "score": round(thing.score, 4),
-                "words": [{"name": word, "score": round(score, 4)} for word, score in thing.words.items()],
-            }
-            for thing in predictor.propose(photo, **asked)
-        ]
+def _told(result: RegionResult, prompt: Told) -> dict[str, Any]:
+    return replace(result, prompt=prompt).to_dict()
 
-    return propose
+
+def _box_of(predictor: Predictor) -> Callable[[Photo, Prompt], Box]:
+    def box_of(photo: Photo, prompt: Prompt) -> Box:
+        return predictor.box_of(photo, prompt)
+
+    return box_of
 
 
 def _event(name: str, data: dict[str, Any]) -> str:

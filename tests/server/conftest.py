@@ -15,8 +15,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from dynrefer.errors import InputError
-from dynrefer.photo import Photo
-from dynrefer.proposals import Proposal, check_limit
+from dynrefer.proposals import Proposal
 from dynrefer.results import RegionResult
 from dynrefer.server import build_service
 
@@ -44,10 +43,14 @@ class FakePredictor:
         for _, boxes in requests:
             yield [RegionResult(box, None, (), (), (), (), {"encode": 1.0}, "fake") for box in boxes]
 
-    def propose(self, photo: Photo, words: Any = None, limit: int = 20, **place: Any) -> list[Proposal]:
-        """One thing as large as the photograph, named by whatever was asked."""
-        check_limit(limit)
-        return [Proposal((0.0, 0.0, *map(float, photo.size)), 0.75, {str((words, limit, place)): 0.5})]
+    def refer(self, *_: Any, **__: Any) -> RegionResult:
+        raise NotImplementedError  # the service gathers questions, and asks about many
+
+    def propose(self, *_: Any, words: Any = None, **__: Any) -> list[Proposal]:
+        return [Proposal((1.0, 2.0, 30.0, 40.0), 0.9, dict.fromkeys(words or (), 0.9))]
+
+    def box_of(self, *_: Any) -> tuple[float, float, float, float]:
+        return 10.0, 10.0, 60.0, 50.0
 
     def warm_up(self) -> float:
         assert self.warmed.wait(300)

@@ -35,39 +35,6 @@ def test_a_real_model_answers_with_the_fields_of_the_schema(predictor: Predictor
     assert {entry["name"] for entry in region["classes"]} == {"dog", "cup"}
 
 
-def test_things_on_a_photograph_are_proposed_at_a_point_or_by_name(client: TestClient) -> None:
-    asked = {"point": [4, 5], "words": ["dog"], "limit": 3}
-    body = {"image": base64.b64encode(picture()).decode(), **asked}
-    answer = client.post("/v1/propose", json=body)
-    words = [{"name": "(['dog'], 3, {'point': [4, 5]})", "score": 0.5}]
-    thing = {"box": [0, 0, 120, 90], "score": 0.75, "words": words}
-    assert (answer.status_code, answer.json()) == (200, {"proposals": [thing], "model": "fake"})
-    data = {name: json.dumps(value) for name, value in asked.items()}
-    assert client.post("/v1/propose", files={"file": picture()}, data=data).json() == answer.json()
-
-
-def test_words_in_a_form_may_be_plain(client: TestClient) -> None:
-    answer = client.post("/v1/propose", files={"file": picture()}, data={"words": "dog, cat"})
-    assert answer.json()["proposals"][0]["words"][0]["name"] == "('dog, cat', 20, {})"
-
-
-@pytest.mark.parametrize(
-    ("given", "told"),
-    [({"limit": 0}, "The number of proposals must be"), ({"boxes": [BOX]}, 'There is no field "boxes"')],
-)
-def test_proposals_of_no_use_are_422(client: TestClient, given: dict[str, Any], told: str) -> None:
-    answer = client.post("/v1/propose", json={"image": base64.b64encode(picture()).decode(), **given})
-    assert answer.status_code == 422
-    assert told in answer.json()["error"]
-
-
-def test_a_real_model_proposes(predictor: Predictor) -> None:
-    with TestClient(build_service(predictor, token="")) as client:
-        answer = client.post("/v1/propose", files={"file": picture()}, data={"limit": "2"}).json()
-    assert answer["model"] == predictor.model_name
-    assert len(answer["proposals"]) <= 2
-
-
 def test_a_stream_brings_every_region_and_then_says_that_it_is_done(client: TestClient) -> None:
     boxes = [[place, 5, place + 20, 40] for place in range(10)]
     answer = ask(client, boxes, stream="true")
@@ -185,9 +152,9 @@ def test_an_error_of_ours_is_500_and_does_not_tell_what_it_was(client: TestClien
 def test_without_the_token_v1_and_metrics_are_401(fake: FakePredictor, given: str | None) -> None:
     client = TestClient(build_service(fake, token="secret"))  # type: ignore[arg-type]
     headers = {} if given is None else {"Authorization": given.encode("latin-1")}
-    answers = [client.post(path, headers=headers) for path in ("/v1/regions", "/v1/propose")]
+    answers = [client.post("/v1/regions", headers=headers)]
     answers += [client.get(path, headers=headers) for path in ("/v1/models", "/metrics")]
-    assert [answer.status_code for answer in answers] == [401, 401, 401, 401]
+    assert [answer.status_code for answer in answers] == [401, 401, 401]
     assert answers[0].headers["WWW-Authenticate"] == "Bearer"
 
 
