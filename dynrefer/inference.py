@@ -70,6 +70,7 @@ class Inference:
         self._template_of, self._num_attributes = bank.attribute_of, bank.num_attributes
         self._names = frozenset(self.vocabulary.classes)
         self._priors = torch.tensor(self.vocabulary.class_priors or 0.0, device=self.device)
+        self._tag_priors = torch.tensor(self.vocabulary.tag_priors or 0.0, device=self.device)
         self._asked: LRUCache[tuple[str, ...], ClassQueries] = LRUCache(KEPT_LISTS)
         self._views: LRUCache[tuple[bytes, bytes], Tensor] = LRUCache(KEPT_VIEWS)
 
@@ -85,7 +86,8 @@ class Inference:
         cuts = self.model.align.cut(tokens, torch.from_numpy(places).to(self.device))
         region = self.model.represent(cuts, geometry)
         clock.lap("fuse")
-        tags = self._calibrated("tags", self._scores(self.model.tagging, region, self._tags, give_way))
+        tags = self._scores(self.model.tagging, region, self._tags, give_way)
+        tags = self._calibrated("tags", tags.float() + self._tag_priors)
         clock.lap("tags")
         logits = self._class_logits(region, self._classes, give_way).float()
         own = classes = self._own_classes(logits)

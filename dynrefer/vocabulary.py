@@ -66,6 +66,7 @@ class Vocabulary:
         tags: N words. attributes: A entries. classes: K names.
         class_template: how a class name becomes a text, with `{}` for the name.
         class_priors: K natural logarithms, how much likelier than the others people are to say a name; empty for none.
+        tag_priors: N, added to the logits of tags that the network finds too often or too seldom; empty for none.
         embeddings: "tags" [N, E], "attributes" [M, E] (all templates), "classes" [K, E]; empty until `embedded`.
     """
 
@@ -74,6 +75,7 @@ class Vocabulary:
     classes: tuple[str, ...]
     class_template: str = "the {}"
     class_priors: tuple[float, ...] = ()
+    tag_priors: tuple[float, ...] = ()
     embeddings: Mapping[str, Tensor] = field(default_factory=dict, compare=False)
 
     def class_texts(self, names: Sequence[str]) -> list[str]:
@@ -120,6 +122,7 @@ class Vocabulary:
             "classes": list(self.classes),
             "class_template": self.class_template,
             "class_priors": list(self.class_priors),
+            "tag_priors": list(self.tag_priors),
             "attributes": [{"name": a.name, "type": a.type, "templates": list(a.templates)} for a in self.attributes],
         }
         return json.dumps(values, indent=1, ensure_ascii=False)
@@ -130,10 +133,18 @@ class Vocabulary:
         try:
             values: dict[str, Any] = json.loads(text)
             attributes = tuple(AttributeWord(a["name"], a["type"], tuple(a["templates"])) for a in values["attributes"])
-            classes, priors = tuple(values["classes"]), tuple(map(float, values.get("class_priors", ())))
-            if len(priors) not in (0, len(classes)):
-                raise ValueError(f"{len(priors)} priors for {len(classes)} classes")
-            return cls(tuple(values["tags"]), attributes, classes, values["class_template"], priors)
+            words = cls(
+                tuple(values["tags"]),
+                attributes,
+                tuple(values["classes"]),
+                values["class_template"],
+                tuple(map(float, values.get("class_priors", ()))),
+                tuple(map(float, values.get("tag_priors", ()))),
+            )
+            for names, priors in ((words.classes, words.class_priors), (words.tags, words.tag_priors)):
+                if len(priors) not in (0, len(names)):
+                    raise ValueError(f"{len(priors)} priors for {len(names)} words")
+            return words
         except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             raise InputError("vocabulary.json is not a DynRefer vocabulary; download the checkpoint again.") from error
 

@@ -15,12 +15,13 @@ def test_the_best_template_of_each_attribute_counts() -> None:
     assert best.tolist() == [pytest.approx([0.7, -0.3, 0.2])]
 
 
-def test_priors_of_class_names_are_kept_in_the_file() -> None:
-    words = Vocabulary(("dog",), (), ("dog", "cat"), class_priors=(0.5, -0.25))
+def test_priors_are_kept_in_the_file() -> None:
+    words = Vocabulary(("dog",), (), ("dog", "cat"), class_priors=(0.5, -0.25), tag_priors=(-1.5,))
     assert Vocabulary.from_json(words.to_json()) == words
 
 
-def test_priors_that_are_not_one_a_class_are_refused() -> None:
-    text = Vocabulary(("dog",), (), ("dog", "cat"), class_priors=(0.5,)).to_json()
+@pytest.mark.parametrize("priors", [{"class_priors": (0.5,)}, {"tag_priors": (0.5, 0.5)}])
+def test_priors_that_are_not_one_a_word_are_refused(priors: dict[str, tuple[float, ...]]) -> None:
+    text = Vocabulary(("dog",), (), ("dog", "cat"), **priors).to_json()
     with pytest.raises(InputError, match=r"vocabulary\.json"):
         Vocabulary.from_json(text)

@@ -55,7 +55,9 @@ def main() -> None:
     assert finished.text_encoder is not None and model.text_encoder is not None
     finished.language.tokenizer = writer.tokenizer
     finished.text_encoder.tokenizer = model.text_encoder.tokenizer
-    save_checkpoint(args.out, finished, words_of(checkpoint.vocabulary, heads, Words.of(args.run)))
+    words = words_of(checkpoint.vocabulary, heads, Words.of(args.run))
+    priors = tuple(read_json(args.run / CALIBRATION)["tag_priors"])
+    save_checkpoint(args.out, finished, replace(words, tag_priors=priors))
 
 
 def averaged(writers: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -94,7 +96,7 @@ def words_of(old: Vocabulary, heads: Heads, words: Words) -> Vocabulary:
         tuple(words.names[place] for place in places),
         old.class_template,
         tuple(round(words.priors[place], 2) for place in places),
-        {
+        embeddings={
             "tags": heads.tags.detach(),
             "attributes": old.embeddings["attributes"],
             "classes": heads.names.detach()[places],
