@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare_streams()
     parser = argparse.ArgumentParser(prog="python -m dynrefer", description="Point at a region; read what it is.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_refer, _add_serve, _add_data, _add_train, _add_evaluate, _add_convert, _add_publish):
+    for add in (_add_refer, _add_serve, _add_data, _add_train, _add_teach, _add_evaluate, _add_convert, _add_publish):
         add(commands)
     given = vars(parser.parse_args(arguments))
     given.pop("command")
@@ -78,16 +78,19 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser("serve", help="serve the page and /v1, see docs/service.md")
     parser.add_argument("--host", help="address to listen on (default: this machine alone)")
     parser.add_argument("--port", type=int, help="default: 7860")
+    parser.add_argument("--folder", type=Path, help="work through the photographs of a folder, see docs/project.md")
     parser.add_argument("--no-page", action="store_false", dest="page", help="only /v1, /health, /ready and /metrics")
     _add_model(parser)
     parser.set_defaults(run=_serve)
 
 
-def _serve(model: str | None, device: str | None, dtype: str | None, **given: Any) -> None:
+def _serve(model: str | None, device: str | None, dtype: str | None, folder: Path | None, **given: Any) -> None:
     from dynrefer.predictor import Predictor
+    from dynrefer.project import Project
     from dynrefer.server import serve
 
-    serve(Predictor.from_pretrained(model, device, dtype), **given)
+    project = Project(folder) if folder else None
+    serve(Predictor.from_pretrained(model, device, dtype), project=project, **given)
 
 
 def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -126,6 +129,30 @@ def _train(**given: object) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("dynrefer").setLevel(logging.INFO)
     train(**given)  # type: ignore[arg-type]
+
+
+def _add_teach(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("teach", help="teach the model what a project's corrections say, see docs/project.md")
+    parser.add_argument("project", type=Path, help="folder worked through with app.py --folder, or a project file")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
+    parser.add_argument("--photos", type=Path, help="folder of the photographs (default: beside the project file)")
+    parser.add_argument(
+        "--check", type=Path, help="folder that `data build` wrote, of which nothing may be lost either"
+    )
+    parser.add_argument("--model", help="checkpoint to start from (default: DYNREFER_MODEL or dynrefer-mini)")
+    parser.set_defaults(run=_teach)
+
+
+def _teach(out: Path, **given: Any) -> None:
+    from dynrefer.teaching import teach
+
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("dynrefer").setLevel(logging.INFO)
+    taught = teach(out=out, **given)
+    print(taught.report)
+    if not taught.share:
+        raise InputError("Nothing was won, so no checkpoint was written; correct more regions and teach again.")
+    print(f"Use it with --model {out}, or on the page.")
 
 
 def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

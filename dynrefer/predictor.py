@@ -66,6 +66,14 @@ class Predictor:
         checkpoint.model.prepare_inference()
         return cls(checkpoint, choice.reason)
 
+    def use(self, checkpoint: Checkpoint) -> None:
+        """Answer with another checkpoint on the same device from now on; what is being answered is finished before."""
+        checkpoint.model.prepare_inference()
+        inference = Inference(checkpoint)
+        with self._turns:
+            self.checkpoint, self.model, self.vocabulary = checkpoint, checkpoint.model, checkpoint.vocabulary
+            self.inference = inference
+
     @property
     def model_name(self) -> str:
         """The checkpoint's name, for example "dynrefer-mini"."""

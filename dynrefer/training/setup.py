@@ -116,6 +116,22 @@ def prepare(
     return Setup(model, checkpoint.vocabulary, bank, dataset, collate, loading, validation, steps, identity, teacher)
 
 
+def open_validation(config: TrainConfig, samples: Sequence[Sample], checkpoint: Checkpoint, folder: Path) -> Validation:
+    """What scores a model on `samples` of the split "val", from features that are cached in `folder`."""
+    model = checkpoint.model
+    cache = _open_cache(config, samples, model, folder)
+    usable = cache.usable(samples)
+    texts: dict[str, int] = {}
+    regions = RegionTable.of(usable, checkpoint.vocabulary, texts, dict.fromkeys(SOURCES, 1.0))
+    return Validation(
+        regions,
+        _text_table(list(texts), model, config, folder),
+        _view_source(config, model.config, cache, regions, usable),
+        checkpoint.vocabulary.bank(_class_names(model)),
+        loader_arguments(config, next(model.parameters()).device, 1),
+    )
+
+
 def _corpus(file: Path) -> list[Sentence]:
     """Texts without a photograph."""
     if not file.exists():

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Any
 
 import gradio as gr
@@ -16,10 +15,11 @@ from . import panels
 from .album import Session, Ticket, thinned
 from .compute import in_words
 from .downloads import FORMATS, download
-from .handlers import Handlers, Values, told
+from .handlers import Handlers, Values
 from .layout import Updates
 from .panels import Panel
 from .proposals import describe_everything, fresh
+from .review import act
 
 BATCH = 4  # regions until the table is shown again; who asks meanwhile is let in by the Predictor
 SHOWN = gr.update(visible=True)
@@ -36,6 +36,7 @@ class RegionsTab:
 
     everything: gr.Button
     box_file: gr.UploadButton
+    again: gr.Button
     clear: gr.Button
     stop: gr.Button
     progress: Panel
@@ -52,6 +53,7 @@ def build_regions_tab(table: Panel) -> RegionsTab:
         box_file = gr.UploadButton(
             "Boxes from a file", size="sm", min_width=140, file_types=BOX_FILES, elem_id="box-file"
         )
+        again = gr.Button("Ask again", size="sm", min_width=100, elem_id="ask-again")
         clear = gr.Button("Clear all", size="sm", min_width=100, elem_id="clear-all")
         stop = gr.Button("Stop", size="sm", variant="stop", min_width=80, visible=False, elem_id="stop")
     progress = Panel(elem_id="progress")
@@ -65,7 +67,9 @@ def build_regions_tab(table: Panel) -> RegionsTab:
             label="Boxes: one a line as x1 y1 x2 y2, or JSON, or CSV", lines=3, max_lines=8, elem_id="pasted"
         )
         use_pasted = gr.Button("Describe these boxes", size="sm", elem_id="use-pasted")
-    return RegionsTab(everything, box_file, clear, stop, progress, pasted, use_pasted, saves, gr.JSON(visible=False))
+    return RegionsTab(
+        everything, box_file, again, clear, stop, progress, pasted, use_pasted, saves, gr.JSON(visible=False)
+    )
 
 
 class RegionHandlers:
@@ -86,15 +90,9 @@ class RegionHandlers:
 
     @in_words
     def press(self, values: Values, event: gr.EventData) -> Updates:
-        """Show a region of the table again, delete it, or bring back what was deleted."""
+        """Do what a button of table, answer or words says: show, delete, review, correct, take back."""
         session, photo = values[self.display.session], self.main.photo(values)
-        removed, selected = told(event, "remove"), told(event, "select")
-        if told(event, "undo") is not None:
-            session.undo()
-        elif removed is not None:
-            session.edit(lambda album: album.remove(removed))
-        else:
-            session.edit(lambda album: album.select(selected))
+        act(session, event, self.main.predictor.vocabulary)
         current = session.album.current
         box = list(current.result.box) if current else None
         return self.main.shown(session, photo, values[self.main.choices.tag_threshold], value=box)
@@ -133,18 +131,13 @@ class RegionHandlers:
         yield from self._describe(values, boxes)
 
     @in_words
-    def restore(self, values: Values) -> Iterator[Updates]:
-        """Ask again about the regions that the visitor's browser kept, each with its own question."""
+    def ask_again(self, values: Values) -> Iterator[Updates]:
+        """Describe the regions of the table anew; what was accepted, and what a person said, stays."""
         session: Session = values[self.display.session]
-        waiting = list(session.waiting)
-        if not waiting:
-            yield self.stop()
-            return
-        box, ticket = values[self.main.stage.picker], session.ticket()
-        shown = tuple(box) if box else None
-        for question, rows in groupby(waiting, key=lambda row: row[1]):
-            yield from self._ask(values, [row[0] for row in rows], question, ticket, shown)
-        yield self.stop()
+        boxes = [entry.answer.box for entry in session.album.entries if entry.status != "accepted"]
+        if not boxes:
+            raise InputError("there is no region to ask about again; accepted ones stay as they are")
+        yield from self._describe(values, boxes)
 
     def stop(self) -> Updates:
         """Show that nothing is under way."""
@@ -157,7 +150,8 @@ class RegionHandlers:
         def save(values: Values) -> dict[str, str]:
             session: Session = values[self.display.session]
             threshold = self.main.threshold(values[self.main.choices.tag_threshold])
-            results = [thinned(result, threshold) for result in session.album.results]
+            kept = [entry.result for entry in session.album.entries if entry.status != "rejected"]
+            results = [thinned(result, threshold) for result in kept]
             if not results:
                 raise InputError("there is nothing to save yet; draw a box first")
             return download(kind, results, session.name, self.main.photo(values))
@@ -198,9 +192,8 @@ class RegionHandlers:
         boxes: Sequence[Box],
         question: Question,
         ticket: Ticket,
-        selected: tuple[float, ...] | None = None,
     ) -> Iterator[Updates]:
-        """Describe `boxes` a few at a time, each time with the table as it is by then; the box `selected` is shown.
+        """Describe `boxes` a few at a time, each time with the table as it is by then.
 
         Ends where the table of `ticket` was cleared or its photograph has gone.
         """
@@ -211,7 +204,7 @@ class RegionHandlers:
             batch = list(boxes[start : start + BATCH])
             if session.ticket().table != ticket.table:
                 return
-            if not session.extend(ticket, self.main.ask(photo, batch, question), selected):
+            if not session.extend(ticket, self.main.ask(photo, batch, question)):
                 return
             done = start + len(batch)
             yield {
