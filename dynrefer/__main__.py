@@ -140,6 +140,7 @@ def _add_teach(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--check", type=Path, help="folder that `data build` wrote, of which nothing may be lost either"
     )
     parser.add_argument("--model", help="checkpoint to start from (default: DYNREFER_MODEL or dynrefer-mini)")
+    parser.add_argument("--names-only", action="store_true", help="train nothing: learn names by two or more examples")
     parser.set_defaults(run=_teach)
 
 
@@ -150,7 +151,7 @@ def _teach(out: Path, **given: Any) -> None:
     logging.getLogger("dynrefer").setLevel(logging.INFO)
     taught = teach(out=out, **given)
     print(taught.report)
-    if not taught.share:
+    if not taught.written:
         raise InputError("Nothing was won, so no checkpoint was written; correct more regions and teach again.")
     print(f"Use it with --model {out}, or on the page.")
 

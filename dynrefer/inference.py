@@ -66,7 +66,7 @@ class Inference:
         bank = self.vocabulary.bank().to(self.device)
         with torch.inference_mode():
             self._tags = self.model.tag_texts(bank.tags)
-            self._classes = self._prepared(bank.classes, self._plain_names(bank.tags))
+            self._classes = self._prepared(self.vocabulary.classes, bank.classes, self._plain_names(bank.tags))
             self._templates = self.model.contrast_texts(bank.attributes)
         self._template_of, self._num_attributes = bank.attribute_of, bank.num_attributes
         self._names = frozenset(self.vocabulary.classes)
@@ -106,8 +106,9 @@ class Inference:
         return [self._result(question, notes, *row) for row in rows]
 
     def class_embeddings(self, names: Sequence[str], give_way: GiveWay, progress: Progress | None = None) -> Tensor:
-        """[K, E] of the names in the class template."""
-        return self.texts.embed(self.vocabulary.class_texts(names), progress, give_way)
+        """[K, E] of the names in the class template; what was taught by examples is beside its prototype."""
+        texts = self.texts.embed(self.vocabulary.class_texts(names), progress, give_way)
+        return self.vocabulary.beside_prototypes(names, texts)
 
     def _class_queries(self, names: tuple[str, ...], give_way: GiveWay) -> ClassQueries:
         """Names as the decoders take them, kept for the next question with the same list."""
@@ -115,12 +116,12 @@ class Inference:
             texts = self.class_embeddings(names, give_way)
             words = [name.lower() for name in names]
             plain = self.texts.embed(words, None, give_way) if self.config.class_tag_weight else None
-            self._asked[names] = self._prepared(texts, plain)
+            self._asked[names] = self._prepared(names, texts, plain)
         return self._asked[names]
 
-    def _prepared(self, texts: Tensor, plain: Tensor | None) -> ClassQueries:
+    def _prepared(self, names: Sequence[str], texts: Tensor, plain: Tensor | None) -> ClassQueries:
         """Of embeddings [K, E] of the names in the class template, and of the names alone."""
-        tags = None if plain is None else self.model.tag_texts(plain)
+        tags = None if plain is None else self.model.tag_texts(self.vocabulary.beside_prototypes(names, plain))
         return ClassQueries(self.model.contrast_texts(texts), tags)
 
     def _class_logits(self, region: Representation, names: ClassQueries, give_way: GiveWay) -> Tensor:

@@ -6,7 +6,7 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -62,10 +62,10 @@ def read_lessons(project: Path, photos: Path | None, vocabulary: Vocabulary, thr
         if _teaches(region)
     ]
     if len(records) == 1:  # the regions of one photograph are all there is to hold out
-        parts = [("val" if number % HELD_OUT == HELD_OUT - 1 else "train") for number in range(len(samples))]
+        parts = ["val" if number % HELD_OUT == 2 else "train" for number in range(len(samples))]
     else:
         parts = ["val" if sample.photo in held_out else "train" for sample in samples]
-    split = [_of(sample, part) for sample, part in zip(samples, parts, strict=True)]
+    split = [replace(sample, split=part) for sample, part in zip(samples, parts, strict=True)]
     return Lessons([s for s in split if s.split == "train"], [s for s in split if s.split == "val"], new)
 
 
@@ -168,7 +168,3 @@ def _named(image: Path, sample_id: str, box: Iterable[float], name: str) -> Samp
     return Sample(
         image, image.name, None, corners, texts, sample_id, "val", class_name=name, name=name, photo=image.name
     )
-
-
-def _of(sample: Sample, split: str) -> Sample:
-    return Sample(**{**vars(sample), "split": split})

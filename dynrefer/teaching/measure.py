@@ -16,6 +16,7 @@ from dynrefer.model import DynRefer
 from dynrefer.training.config import TrainConfig
 from dynrefer.training.setup import open_validation
 from dynrefer.training.validation import Validation
+from dynrefer.vocabulary import Vocabulary
 
 POINT = 1.0
 TITLES = {
@@ -46,9 +47,11 @@ class Examination:
             }
         )
 
-    def __call__(self, model: DynRefer) -> dict[str, Figures]:
+    def __call__(self, model: DynRefer, vocabulary: Vocabulary) -> dict[str, Figures]:
         """The figures of each set."""
         device = next(model.parameters()).device
+        for validation in self.sets.values():
+            validation.bank = vocabulary.bank()
         plain = torch.autocast(device.type, enabled=False)
         with sdpa_kernel(SDPBackend.MATH):
             found = {name: validation(model, plain) for name, validation in self.sets.items()}

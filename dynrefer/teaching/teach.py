@@ -10,7 +10,7 @@ import copy
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,8 +24,10 @@ from dynrefer.errors import InputError
 from dynrefer.model import DynRefer
 from dynrefer.teaching.lessons import Lessons, checked, gallery, read_lessons
 from dynrefer.teaching.measure import Examination, Figures, gain, losses, table
+from dynrefer.teaching.prototypes import embed_regions, has_space, with_prototypes
 from dynrefer.training.config import AugmentConfig, CacheConfig, LossWeights, OptimiserConfig, TextConfig, TrainConfig
 from dynrefer.training.trainer import train
+from dynrefer.vocabulary import Vocabulary
 
 HELD_OUT, GALLERY, CHECK = "held-out regions of the project", "the gallery", "the data set to check with"
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of the way from the old weights to the trained ones
@@ -52,14 +54,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Taught:
-    """What became of it: the share of the way that was taken (0: nothing), and the report in Markdown."""
+    """Whether anything was won and written, and the report in Markdown."""
 
-    share: float
+    written: bool
     report: str
 
 
 def teach(
-    project: Path, out: Path, photos: Path | None = None, check: Path | None = None, model: str | None = None
+    project: Path,
+    out: Path,
+    photos: Path | None = None,
+    check: Path | None = None,
+    model: str | None = None,
+    names_only: bool = False,
 ) -> Taught:
     """Teach a checkpoint what the reviewed regions of a project say; a call that was cut off goes on where it was.
 
@@ -69,6 +76,7 @@ def teach(
         photos: the folder of photographs, where it does not lie beside the file.
         check: a folder that `data build` wrote, of whose split "val" nothing may be lost either.
         model: checkpoint folder or Hub id; the default one where None.
+        names_only: train nothing, and only keep prototypes of the names that have two examples or more.
 
     Raises InputError where there is too little to learn from, or a photograph is missing.
     """
@@ -80,19 +88,24 @@ def teach(
     work = out.with_name(f"{out.name}.work")
     logger.info("%d regions to learn from, %d held out", len(lessons.taught), len(lessons.held_out))
     examination = Examination.of(sets, checkpoint, CONFIG, work)
-    before = examination(checkpoint.model)
-    trained = _trained(checkpoint, lessons, work)
-    share, after = _as_far_as_it_holds(checkpoint.model, trained, examination, before)
+    before = examination(checkpoint.model, checkpoint.vocabulary)
+    share, after = 0.0, before
+    if not names_only:
+        trained = _trained(checkpoint, lessons, work)
+        share, after = _as_far_as_it_holds(checkpoint, trained, examination, before)
+    vocabulary, after = _with_examples(checkpoint, lessons, work, examination, (before, after))
+    taught = vocabulary.prototypes != checkpoint.vocabulary.prototypes
     counts = {name: len(samples) for name, samples in sets.items()}
-    report = _report(checkpoint, lessons, share, table(before, after, counts), losses(before, after), start)
-    if share:
+    outcome = _outcome(checkpoint, lessons, share, vocabulary.prototypes if taught else (), start)
+    report = f"# {checkpoint.name}, taught\n\n{outcome}\n\n{table(before, after, counts)}\n"
+    if share or taught:
         named = replace(checkpoint.model.config, name=f"{checkpoint.name.removesuffix('-taught')}-taught")
         checkpoint.model.config = named
-        save_checkpoint(out, checkpoint.model, checkpoint.vocabulary)
+        save_checkpoint(out, checkpoint.model, vocabulary)
         with written_whole(out / CARD) as draft:
             draft.write_text(report, encoding="utf-8")
     shutil.rmtree(work)
-    return Taught(share, report)
+    return Taught(bool(share or taught), report)
 
 
 def with_names(checkpoint: Checkpoint, names: tuple[str, ...]) -> Checkpoint:
@@ -119,22 +132,45 @@ def _trained(checkpoint: Checkpoint, lessons: Lessons, work: Path) -> DynRefer:
 
 
 def _as_far_as_it_holds(
-    model: DynRefer, trained: DynRefer, examination: Examination, before: Mapping[str, Figures]
+    checkpoint: Checkpoint, trained: DynRefer, examination: Examination, before: Mapping[str, Figures]
 ) -> tuple[float, dict[str, Figures]]:
-    """Move `model` towards `trained` by the share that gains most; 0 and nothing moved where none gains and holds."""
+    """Move the network towards `trained` by the share that gains most; 0 and not at all where none gains and holds."""
+    model = checkpoint.model
     old, new = copy.deepcopy(model.state_dict()), trained.state_dict()
-    best, kept, most = 0.0, dict(before), 0.0
+    best, kept = 0.0, dict(before)
     for share in SHARES:
         _mix(model, old, new, share)
-        after = examination(model)
-        won = gain(before[HELD_OUT], after[HELD_OUT])
-        logger.info("%.0f %% of the way: %+.1f points on the held-out regions", 100 * share, won)
-        for lost in losses(before, after):
-            logger.info("  loses %s", lost)
-        if won > most and not losses(before, after):
-            best, kept, most = share, after, won
+        after = examination(model, checkpoint.vocabulary)
+        if _holds(f"{100 * share:.0f} % of the way", before, kept, after):
+            best, kept = share, after
     _mix(model, old, new, best)
     return best, kept
+
+
+def _holds(what: str, before: Mapping[str, Figures], kept: Mapping[str, Figures], after: Mapping[str, Figures]) -> bool:
+    """Whether a change gains more than what is kept so far, and nothing is lost since `before`."""
+    won, lost = gain(before[HELD_OUT], after[HELD_OUT]), losses(before, after)
+    logger.info("%s: %+.1f points on the held-out regions%s", what, won, "".join(f"; loses {line}" for line in lost))
+    return won > gain(before[HELD_OUT], kept[HELD_OUT]) and not lost
+
+
+def _with_examples(
+    checkpoint: Checkpoint,
+    lessons: Lessons,
+    work: Path,
+    examination: Examination,
+    figures: tuple[Mapping[str, Figures], Mapping[str, Figures]],
+) -> tuple[Vocabulary, Mapping[str, Figures]]:
+    """The vocabulary with prototypes of the names taught, and the figures with it, where that gains and holds."""
+    before, kept = figures
+    if not has_space(checkpoint.model):
+        return checkpoint.vocabulary, kept
+    regions = embed_regions(lessons.taught, checkpoint, CONFIG, work / "examples")
+    vocabulary = with_prototypes(checkpoint.vocabulary, [sample.name for sample in lessons.taught], regions)
+    after = examination(checkpoint.model, vocabulary)
+    if _holds("names beside their examples", before, kept, after):
+        return vocabulary, after
+    return checkpoint.vocabulary, kept
 
 
 @torch.no_grad()
@@ -144,13 +180,17 @@ def _mix(model: DynRefer, old: Mapping[str, Tensor], new: Mapping[str, Tensor], 
             value.copy_(torch.lerp(old[name], new[name], share))
 
 
-def _report(checkpoint: Checkpoint, lessons: Lessons, share: float, figures: str, lost: list[str], start: float) -> str:
-    taken = f"{100 * share:.0f} % of the way from the old weights to the trained ones was taken"
-    outcome = taken if share else "nothing was won on the held-out regions without a loss elsewhere, so nothing changed"
-    names = f" New names: {', '.join(lessons.new_names)}." if lessons.new_names else ""
-    return (
-        f"# {checkpoint.name}, taught\n\n"
-        f"Taught {len(lessons.taught)} regions that a person reviewed in {time.monotonic() - start:.0f} s, "
-        f"{len(lessons.held_out)} were held out.{names} The result: {outcome}.\n\n{figures}\n\n"
-        + "".join(f"Lost more than a point: {line}.\n" for line in lost)
-    )
+def _outcome(checkpoint: Checkpoint, lessons: Lessons, share: float, prototypes: Sequence[str], start: float) -> str:
+    parts = [
+        f"{len(lessons.taught)} regions that a person reviewed taught it in {time.monotonic() - start:.0f} s; "
+        f"{len(lessons.held_out)} others were held out."
+    ]
+    if share:
+        parts.append(f"{100 * share:.0f} % of the way from the old weights to the trained ones was taken.")
+    if prototypes:
+        parts.append(f"Names beside their examples: {', '.join(prototypes)}.")
+    if lessons.new_names:
+        parts.append(f"New names: {', '.join(lessons.new_names)}.")
+    if not share and not prototypes:
+        parts.append("Nothing was won on them without a loss of more than a point elsewhere, so nothing was changed.")
+    return " ".join(parts)
