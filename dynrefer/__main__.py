@@ -145,7 +145,10 @@ def _add_teach(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _teach(out: Path, **given: Any) -> None:
-    from dynrefer.teaching import teach
+    try:
+        from dynrefer.teaching import teach
+    except ModuleNotFoundError as error:
+        raise InputError(f"Teaching needs the package {error.name}: pip install -r requirements-dev.txt.") from error
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("dynrefer").setLevel(logging.INFO)
