@@ -32,7 +32,7 @@ class EncoderConfig:
     """Image encoder: a view becomes `global_tokens` tokens, then row-major patch tokens for each side in `grids`."""
 
     __pydantic_config__ = STRICT
-    kind: Literal["efficientnet", "blip2", "clip"] = "efficientnet"  # timm with projections, or transformers
+    kind: Literal["efficientnet", "blip2", "clip"] = "efficientnet"  # EfficientNet with projections, or transformers
     name: Word = "tf_efficientnet_lite2"
     width: Count = 256
     grids: Annotated[tuple[Count, ...], Field(min_length=1)] = (7, 14)

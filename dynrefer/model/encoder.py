@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dynrefer.model.config import CLASSES, EncoderConfig
+from dynrefer.model.efficientnet import SCALES, EfficientNetLite
 
 
 class EfficientNetEncoder(nn.Module):
-    """timm's EfficientNet-Lite: stride-32 and stride-16 maps, projected to one width, and two global tokens.
+    """EfficientNet: stride-32 and stride-16 maps, projected to one width, and two global tokens.
 
     Global token 0 is the pooled feature; token 1 is what the ImageNet classifier believes, as the mean text embedding
     of its class names (`class_embeddings` [1000, text width]), so the names' meaning reaches the resampler.
@@ -28,11 +29,8 @@ class EfficientNetEncoder(nn.Module):
 
     def __init__(self, config: EncoderConfig, text_width: int) -> None:
         super().__init__()
-        import timm
-
-        self.backbone = cast(Any, timm.create_model(config.name, pretrained=False))
+        self.backbone, fine = _backbone(config.name)
         coarse = self.backbone.num_features
-        fine = self.backbone.feature_info[3]["num_chs"]
         self.project_coarse = nn.Linear(coarse, config.width)
         self.project_fine = nn.Linear(fine, config.width)
         self.project_pooled = nn.Linear(coarse, config.width)
@@ -113,6 +111,17 @@ class ViTEncoder(nn.Module):
         """pixels [N, 3, 224, 224], normalised -> tokens [N, 1 + 16 * 16, C], class token first."""
         tokens = self.vision(pixels).last_hidden_state
         return self.vision.post_layernorm(tokens) if self.kind == "clip" else tokens
+
+
+def _backbone(name: str) -> tuple[Any, int]:
+    """An EfficientNet, the Lite ones without timm, and the channels of its stride-16 map."""
+    if name in SCALES:
+        network = EfficientNetLite(name)
+        return network, network.stage_channels[EfficientNetEncoder.STRIDE_16_STAGE]
+    import timm
+
+    other = cast(Any, timm.create_model(name, pretrained=False))
+    return other, other.feature_info[3]["num_chs"]
 
 
 def build_encoder(config: EncoderConfig, text_width: int) -> nn.Module:

@@ -123,12 +123,12 @@ def test_the_table_shows_what_the_model_doubts_most_first_on_request(reviewer: V
 
 def test_a_rejected_region_is_left_out_of_what_is_saved(reviewer: Visitor) -> None:
     press(reviewer, review="rejected")
-    saved = reviewer.regions.saving("CSV")(reviewer.values())["url"].partition(",")[2]
+    saved = reviewer.regions.save(reviewer.values(save_as="csv"))["url"].partition(",")[2]
     assert len(base64.b64decode(saved).splitlines()) == 1 + 2
     press(reviewer, review="rejected")
     press(reviewer, review="rejected")
     with pytest.raises(gr.Error, match="nothing to save"):
-        reviewer.regions.saving("CSV")(reviewer.values())
+        reviewer.regions.save(reviewer.values(save_as="csv"))
 
 
 def test_what_the_browser_keeps_has_words_and_reviews(reviewer: Visitor) -> None:
