@@ -7,6 +7,7 @@ stands is put together when it is asked for. One schema serves the page, the bro
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -21,6 +22,7 @@ from filelock import FileLock, Timeout
 from dynrefer.atomic import written_whole
 from dynrefer.boxes import check_box
 from dynrefer.errors import InputError, shown
+from dynrefer.formats.record import Record
 from dynrefer.photo_files import PhotoFinder, photographs_in
 from dynrefer.question import Question
 from dynrefer.results import Attribute, Caption, RegionResult, Scored
@@ -248,7 +250,8 @@ class Project:
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:
-            os.truncate(self.file, size)
+            with contextlib.suppress(OSError):
+                os.truncate(self.file, size)
             raise InputError(f"{self.file} could not be written ({error.strerror}); free some disk") from error
 
 
@@ -270,11 +273,17 @@ def read_project(path: str | Path) -> list[PhotoRecord]:
     """
     file = project_file(path)
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"there is no project {file}; make one with app.py --folder") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{file.name} is not a project: it is not UTF-8") from error
+    return parse_project(text, file.name)
+
+
+def parse_project(text: str, name: str) -> list[PhotoRecord]:
+    """`read_project` of a text; `name` is what errors call it."""
+    lines = text.rstrip("\n").split("\n")
     records: dict[str, PhotoRecord] = {}
     for number, line in enumerate(lines, start=1):
         try:
@@ -286,13 +295,11 @@ def read_project(path: str | Path) -> list[PhotoRecord]:
             record = PhotoRecord.from_dict(content)
         except ValueError as error:  # an InputError is one, too
             if number == len(lines) > 1 and not isinstance(error, InputError):
-                logger.warning("the last line of %s was cut off and is left out", file.name)
+                logger.warning("the last line of %s was cut off and is left out", name)
                 continue
             told = str(error) if isinstance(error, InputError) else "it is not JSON"
-            raise InputError(f"line {number} of {file.name} cannot be read: {told}") from error
+            raise InputError(f"line {number} of {name} cannot be read: {told}") from error
         records[record.image] = record
-    if not lines:
-        raise InputError(f"{file.name} is empty, and no project")
     return list(records.values())
 
 
@@ -302,6 +309,42 @@ def write_project(path: Path, records: Iterable[PhotoRecord]) -> None:
         stream.write(json.dumps(HEAD) + "\n")
         for record in records:
             stream.write(_line(record))
+
+
+def export(photographs: Iterable[PhotoRecord], tag_threshold: float) -> list[Record]:
+    """What stands of all regions that were not rejected, for `dynrefer.formats`, with tags from a score on."""
+    return [
+        Record.of(result, photograph.image, photograph.size)
+        for photograph in photographs
+        for region in photograph.regions
+        if region.status != "rejected"
+        for result in [replace(region.result, tags=at_least(region.result.tags, tag_threshold))]
+    ]
+
+
+def words_in(record: Record) -> Words:
+    """What a file's region says that no model did: a person, or, in a file of no model, nobody in particular."""
+    of_model = record.said.get("by") == "model" or bool(record.said.get("model"))
+
+    def said(items: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        return [item for item in items if item.get("by", "model" if of_model else "person") == "person"]
+
+    captions = said([record.said["caption"]] if record.said.get("caption") else [])
+    names = said((record.said.get("classes") or ())[:1])
+    attributes = [item for item in said(record.said.get("attributes") or ()) if item.get("type")]
+    return Words.from_dict(
+        {
+            "caption": captions[0]["text"] if captions else None,
+            "name": names[0]["name"] if names else None,
+            "tags": {item["name"]: True for item in said(record.said.get("tags") or ())[:MOST_WORDS]},
+            "attributes": {f"{item['type']}:{item['name']}": True for item in attributes[:MOST_WORDS]},
+        }
+    )
+
+
+def at_least(tags: Iterable[Scored], threshold: float) -> tuple[Scored, ...]:
+    """The tags from a score on."""
+    return tuple(tag for tag in tags if tag.score >= threshold)
 
 
 def attribute_key(attribute: Attribute) -> str:
@@ -318,7 +361,7 @@ def clean_words(value: object, what: str = "text") -> str:
 
 
 def _line(record: PhotoRecord) -> str:
-    return json.dumps(record.to_dict(), ensure_ascii=False, separators=(",", ":")) + "\n"
+    return json.dumps(record.to_dict(), separators=(",", ":")) + "\n"  # in ASCII, whatever a file name holds
 
 
 def _said(value: Any, what: str) -> dict[str, bool]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from dynrefer.boxes import MAX_BOXES, Box
 from dynrefer.errors import InputError
-from dynrefer.project import Project, Region, Status, Words
+from dynrefer.project import Project, Region, Status, Words, at_least
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
 
@@ -31,7 +31,7 @@ def few_tags(result: RegionResult) -> RegionResult:
 
 def thinned(result: RegionResult, tag_threshold: float) -> RegionResult:
     """`result` with only the tags at or above the threshold."""
-    return replace(result, tags=tuple(tag for tag in result.tags if tag.score >= tag_threshold))
+    return replace(result, tags=at_least(result.tags, tag_threshold))
 
 
 def said(entry: Entry, person: Entry) -> Entry:

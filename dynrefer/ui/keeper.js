@@ -4,7 +4,8 @@
 // props: record (what to keep, see `links.record_of`; null while there is nothing), current (the key of the photograph
 // shown, null while there is none) and folder (see `links.folder_of`; null without one).
 // Events: "link_opened" with the link's query; "kept_opened" with value = { photo, record }, where `photo` is the
-// photograph uploaded again, null where it is an example; "moved" with `step` or `to`, a name, in the folder.
+// photograph uploaded again, null where it is an example; "moved" with `step` or `to`, a name, in the folder; and
+// "saving" with value = { lines }, the file of the browser's project (null with a folder).
 
 const KEPT = 6; // photographs that are in no project; older ones go
 const RECORDS = "records"; // key -> record, with the time when it was kept
@@ -200,13 +201,23 @@ async function showPlace() {
   on.disabled = (cursor ?? known.place) >= known.count - 1;
 }
 
-/** Gives all photographs of the project shown, with their regions, as a file. */
-async function saveProject() {
+/** The file of the project shown, see `dynrefer.project`. */
+async function projectFile() {
   const { records } = (await currentProject()) ?? { records: [] };
   const lines = records.map(({ image, width, height, questions, regions }) =>
     JSON.stringify({ image, width, height, questions, regions }),
   );
-  const url = URL.createObjectURL(new Blob([[FILE_HEAD, ...lines, ""].join("\n")], { type: "application/jsonl" }));
+  return [FILE_HEAD, ...lines, ""].join("\n");
+}
+
+/** Asks the page for the regions of all photographs in the chosen format. */
+async function saveAll() {
+  props.value = props.folder ? null : { lines: await projectFile() };
+  trigger("saving");
+}
+
+async function saveProject() {
+  const url = URL.createObjectURL(new Blob([await projectFile()], { type: "application/jsonl" }));
   const link = document.createElement("a");
   link.href = url;
   link.download = "photographs.dynrefer.jsonl";
@@ -276,6 +287,7 @@ element.addEventListener("click", ({ target }) => {
   if (button.matches("[data-forget]")) queued(() => drop(JSON.parse(keys)).then(offer));
   if (button.matches("[data-several]")) element.querySelector("input[type=file]").click();
   if (button.matches("[data-project]")) queued(saveProject);
+  if (button.matches("[data-all]")) queued(saveAll);
   if (step) queued(() => go(Number(step)));
 });
 element.addEventListener("change", ({ target }) => {

@@ -70,7 +70,8 @@ class Keeper(gr.HTML):
 
     Properties: `record` (of `record_of`, or None), `current` (what the photograph shown is kept under, or None) and
     `folder` (of `folder_of`, or None). Events: `link_opened` with `query`; `kept_opened`, by which the value holds
-    `photo` and `record`; and `moved` to another photograph of the folder, by `step` or `to` its name.
+    `photo` and `record`; `moved` to another photograph of the folder, by `step` or `to` its name; and `saving` all,
+    by which the value holds the `lines` of the browser's project.
 
     `gr.BrowserState` would not do: it
     sends all that is kept with every visit, holds no photograph of some megabytes, and says nothing when it is full.

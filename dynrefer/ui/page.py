@@ -183,7 +183,10 @@ def bind_regions(handlers: RegionHandlers) -> list[Any]:
         event.failure(handlers.stop, None, busy, **QUIET)
     tab.stop.click(handlers.stop, None, busy, cancels=running, **QUIET)
     saved = tab.save.click(handlers.save, {*main.inputs, tab.save_as}, tab.saved, **QUIET)
-    saved.success(None, tab.saved, None, js=SAVE_IN_BROWSER, **PRIVATE)
+    keeper = main.stage.keeper
+    saved_all = keeper.saving(handlers.save_all, {*main.inputs, tab.save_as, keeper}, tab.saved, **QUIET)
+    for event in (saved, saved_all):
+        event.success(None, tab.saved, None, js=SAVE_IN_BROWSER, **PRIVATE)
     return running
 
 

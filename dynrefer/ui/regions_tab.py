@@ -1,6 +1,6 @@
 """The tab of many regions: table, boxes from a file or proposed, downloads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,12 +10,13 @@ from dynrefer.box_files import BoxFile
 from dynrefer.boxes import Box, check_boxes, has_only_numbers, parse_boxes
 from dynrefer.errors import InputError
 from dynrefer.formats.file import ENDINGS
+from dynrefer.project import Words, export, parse_project, words_in
 from dynrefer.question import Question
 
 from . import panels
 from .album import Session, Ticket, thinned
 from .compute import in_words
-from .downloads import choices, download
+from .downloads import choices, download, download_all
 from .handlers import Handlers, Values
 from .layout import Updates
 from .panels import Panel
@@ -23,6 +24,7 @@ from .proposals import describe_everything, fresh
 from .review import act
 
 BATCH = 4  # regions until the table is shown again; who asks meanwhile is let in by the Predictor
+NO_WORDS: Mapping[Box, Words] = {}
 SHOWN = gr.update(visible=True)
 BOX_FILES = [*sorted(ENDINGS), ".zip"]
 SAVE_IN_BROWSER = (
@@ -158,6 +160,22 @@ class RegionHandlers:
         return file
 
     @in_words
+    def save_all(self, values: Values) -> dict[str, str]:
+        """What `save` gives, of all photographs: of the folder, or those that the browser sent."""
+        session: Session = values[self.display.session]
+        given = values[self.main.stage.keeper]
+        threshold = self.main.threshold(values[self.main.choices.tag_threshold])
+        if session.project is not None:
+            photographs, name = list(session.project.records.values()), session.project.folder.name
+        else:
+            lines = given.get("lines") if isinstance(given, dict) else None
+            photographs, name = parse_project(str(lines or ""), "what this browser kept"), "photographs"
+        file = download_all(str(values[self.tab.save_as]), export(photographs, threshold), name)
+        if file["note"]:
+            gr.Info(file["note"])
+        return file
+
+    @in_words
     def clear(self, values: Values) -> Updates:
         """Empty the table, which can be brought back once; what is being described for it ends."""
         session: Session = values[self.display.session]
@@ -174,23 +192,22 @@ class RegionHandlers:
             raise InputError(f"{file.name} has no box that can be used: {left_out[0]}")
         if left_out:
             gr.Warning(f"{len(left_out)} left out of {file.name}: {left_out[0]}", title="Please check")
-        yield from self._describe(values, [given.box for given in found])
+        words = {given.box: words_in(given) for given in found}
+        yield from self._describe(values, list(words), words)
 
-    def _describe(self, values: Values, boxes: Sequence[object]) -> Iterator[Updates]:
-        """Describe `boxes` with the page's choices."""
+    def _describe(
+        self, values: Values, boxes: Sequence[object], words: Mapping[Box, Words] = NO_WORDS
+    ) -> Iterator[Updates]:
+        """Describe `boxes` with the page's choices; `words` are what a person said of them already."""
         session: Session = values[self.display.session]
         question, valid = self.main.question(values), check_boxes(list(boxes), self.main.photo(values).size)
         session.check_room(valid)
         session.choices = question
-        yield from self._ask(values, valid, question, session.ticket())
+        yield from self._ask(values, valid, words, question, session.ticket())
         yield self.stop()
 
     def _ask(
-        self,
-        values: Values,
-        boxes: Sequence[Box],
-        question: Question,
-        ticket: Ticket,
+        self, values: Values, boxes: Sequence[Box], words: Mapping[Box, Words], question: Question, ticket: Ticket
     ) -> Iterator[Updates]:
         """Describe `boxes` a few at a time, each time with the table as it is by then.
 
@@ -203,7 +220,8 @@ class RegionHandlers:
             batch = list(boxes[start : start + BATCH])
             if session.ticket().table != ticket.table:
                 return
-            if not session.extend(ticket, self.main.ask(photo, batch, question)):
+            answers = self.main.ask(photo, batch, question)
+            if not session.extend(ticket, [replace(one, words=words.get(one.answer.box, Words())) for one in answers]):
                 return
             done = start + len(batch)
             yield {
