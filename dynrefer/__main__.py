@@ -22,7 +22,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare_streams()
     parser = argparse.ArgumentParser(prog="python -m dynrefer", description="Point at a region; read what it is.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_refer, _add_serve, _add_data, _add_train, _add_teach, _add_evaluate, _add_convert, _add_publish):
+    for add in (
+        _add_refer,
+        _add_serve,
+        _add_data,
+        _add_train,
+        _add_project,
+        _add_teach,
+        _add_evaluate,
+        _add_convert,
+        _add_publish,
+    ):
         add(commands)
     given = vars(parser.parse_args(arguments))
     given.pop("command")
@@ -129,6 +139,22 @@ def _train(**given: object) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("dynrefer").setLevel(logging.INFO)
     train(**given)  # type: ignore[arg-type]
+
+
+def _add_project(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("project", help="take regions of other tools into a folder's project, or write them")
+    parser.add_argument("folder", type=Path, help="folder of photographs, as for app.py --folder")
+    parser.add_argument("--import", type=Path, dest="take", metavar="FILE", help="file, folder or .zip of regions")
+    parser.add_argument("--export", type=Path, dest="give", metavar="FILE", help="file to write; see docs/files.md")
+    parser.add_argument("--format", default="json", help="of --export: coco, csv, cvat, json, yolo, ...")
+    parser.set_defaults(run=_project)
+
+
+def _project(**given: Any) -> int:
+    from dynrefer.cli_project import project
+
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    return project(**given)
 
 
 def _add_teach(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

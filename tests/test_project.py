@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from dynrefer.__main__ import main
 from dynrefer.errors import InputError
-from dynrefer.project import PhotoRecord, Project, Region, Words, project_file, read_project
+from dynrefer.formats import Record
+from dynrefer.formats.record import said
+from dynrefer.project import PhotoRecord, Project, Region, Words, project_file, read_project, words_in
 from dynrefer.question import Question
 from dynrefer.results import Attribute, Caption, RegionResult, Scored
 
@@ -149,3 +153,37 @@ def test_a_file_of_something_else_is_no_project(tmp_path: Path) -> None:
     (tmp_path / "answers.jsonl").write_text('{"box": [1, 2, 3, 4]}\n')
     with pytest.raises(InputError, match=r"answers\.jsonl cannot be read: It does not begin"):
         read_project(tmp_path / "answers.jsonl")
+
+
+def test_a_files_own_words_are_a_persons_and_a_models_stay_the_models() -> None:
+    annotated = Record("a.png", (1, 1, 9, 9), said=said("a wolf", "wolf", tags=["grey"], attributes={"color": "grey"}))
+    assert words_in(annotated) == Words("a wolf", "wolf", {"grey": True}, {"color:grey": True})
+    answered = Record.of(region(Words("my words")).result, "a.png")
+    assert words_in(replace(answered, said={**answered.said, "model": "dynrefer-mini"})) == Words("my words")
+
+
+def test_regions_of_another_tool_are_taken_in_and_written_out_again(folder: Path, tmp_path: Path) -> None:
+    boxes = [
+        {"image": "a.png", "box": [1, 1, 20, 20], "caption": "a wolf", "class": "wolf"},
+        {"image": "c.png", "box": [2, 2, 30, 30]},
+        {"image": "z.png", "box": [2, 2, 30, 30]},
+    ]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    assert main(["project", str(folder), "--import", str(tmp_path / "boxes.json")]) == 3
+    records = {record.image: record.regions for record in read_project(folder)}
+    assert records["a.png"][0].words == Words("a wolf", "wolf")
+    assert [found.answer.box for found in records["more/c.png"]] == [(2, 2, 30, 30)]
+    assert main(["project", str(folder), "--export", str(tmp_path / "out.json"), "--format", "coco"]) == 0
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert [image["file_name"] for image in written["images"]] == ["a.png", "more/c.png"]
+    assert written["annotations"][0]["caption"] == "a wolf"
+
+
+def test_taking_regions_in_again_leaves_a_persons_words(folder: Path, tmp_path: Path, project: Project) -> None:
+    project.keeping("a.png", (64, 48))([region(Words("mine"))])
+    project.close()
+    file = tmp_path / "boxes.json"
+    file.write_text(json.dumps([{"image": "a.png", "box": [1, 1, 11, 11], "caption": "theirs"}]))
+    assert main(["project", str(folder), "--import", str(file)]) == 0
+    (record,) = read_project(folder)
+    assert [found.words for found in record.regions] == [Words("mine")]
