@@ -28,11 +28,15 @@ LIKELY = 0.3  # from this score on a tag that nobody judged may be true
 
 @dataclass(frozen=True)
 class Lessons:
-    """Samples: `taught` are of the split "train", those `held_out` of "val"; `new_names` are those to learn as well."""
+    """Samples: `taught` are of the split "train", those `held_out` of "val".
+
+    `new_names` are those to learn as well, `rivals` what the model thought of the regions.
+    """
 
     taught: list[Sample]
     held_out: list[Sample]
     new_names: tuple[str, ...]
+    rivals: frozenset[str]
 
 
 def read_lessons(project: Path, photos: Path | None, vocabulary: Vocabulary, threshold: float) -> Lessons:
@@ -66,7 +70,9 @@ def read_lessons(project: Path, photos: Path | None, vocabulary: Vocabulary, thr
     else:
         parts = ["val" if sample.photo in held_out else "train" for sample in samples]
     split = [replace(sample, split=part) for sample, part in zip(samples, parts, strict=True)]
-    return Lessons([s for s in split if s.split == "train"], [s for s in split if s.split == "val"], new)
+    rivals = {entry.name for record in records for region in record.regions for entry in region.answer.classes}
+    taught, held = ([sample for sample in split if sample.split == part] for part in ("train", "val"))
+    return Lessons(taught, held, new, frozenset(rivals))
 
 
 def gallery(vocabulary: Vocabulary) -> list[Sample]:

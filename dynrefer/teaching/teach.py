@@ -31,14 +31,15 @@ from dynrefer.vocabulary import Vocabulary
 
 HELD_OUT, GALLERY, CHECK = "held-out regions of the project", "the gallery", "the data set to check with"
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of the way from the old weights to the trained ones
+OTHERS = 48  # class names beside those of the lessons
 CONFIG = TrainConfig(
-    batch_size=16,
-    steps=150,
-    max_tags=64,
+    batch_size=8,
+    steps=120,
+    max_tags=48,
     precision="fp32",
-    save_every=50,
-    validate_every=10,
-    patience=4,
+    save_every=60,
+    validate_every=15,
+    patience=3,
     log_every=10,
     weights=LossWeights(
         tag=0.1, contrast=0.25, attribute=4.0, category=0.5, sentence=1.0, class_caption=0.15, label_smoothing=0.05
@@ -123,12 +124,23 @@ def with_names(checkpoint: Checkpoint, names: tuple[str, ...]) -> Checkpoint:
 
 def _trained(checkpoint: Checkpoint, lessons: Lessons, work: Path) -> DynRefer:
     """The network after training, at the step that was best on the held-out regions."""
-    begin = save_checkpoint(work / "start", checkpoint.model, checkpoint.vocabulary)
+    begin = save_checkpoint(work / "start", checkpoint.model, _few_names(checkpoint.vocabulary, lessons))
     write_samples([*lessons.taught, *lessons.held_out], work / "samples.jsonl")
     best = train(CONFIG, work, work / "run", init=begin)
     if best is None:
         raise InputError("the teaching was stopped; the same command goes on from there")
     return load_checkpoint(best).model
+
+
+def _few_names(vocabulary: Vocabulary, lessons: Lessons) -> Vocabulary:
+    """The vocabulary with those classes alone that the lessons are about, and OTHERS by chance: each costs time."""
+    known = lessons.rivals | {sample.name for sample in (*lessons.taught, *lessons.held_out)}
+    order = torch.randperm(len(vocabulary.classes), generator=torch.Generator().manual_seed(0)).tolist()
+    others = [place for place in order if vocabulary.classes[place] not in known][:OTHERS]
+    places = [*(place for place, name in enumerate(vocabulary.classes) if name in known), *others]
+    embeddings = {**vocabulary.embeddings, "classes": vocabulary.embeddings["classes"][places]}
+    few = replace(vocabulary, classes=tuple(vocabulary.classes[place] for place in places))
+    return few.with_embeddings(embeddings)
 
 
 def _as_far_as_it_holds(
