@@ -16,6 +16,7 @@ from dynrefer.model.belief import ClassifierNames
 from dynrefer.model.config import CLASSES, ModelConfig
 from dynrefer.model.encoder import EfficientNetEncoder, build_encoder
 from dynrefer.model.language import LanguageDecoder
+from dynrefer.model.pointing import PointingHead
 from dynrefer.model.query_decoder import QueryDecoder, TextQueries
 from dynrefer.model.resampler import RegionSummary, Resampler
 from dynrefer.model.text_encoder import TextEncoder
@@ -52,6 +53,11 @@ class DynRefer(nn.Module):
         self.log_temperature = nn.Parameter(torch.tensor(math.log(10.0)))
         self.contrast_bias = nn.Parameter(torch.tensor(-10.0))
         self.language = LanguageDecoder(config.language, width, text, backbone=backbones)
+        self.pointing = (
+            PointingHead(config.pointing, self.encoder.level_channels)
+            if config.pointing is not None and isinstance(self.encoder, EfficientNetEncoder)
+            else None
+        )
         self._freeze()
 
     def _freeze(self) -> None:

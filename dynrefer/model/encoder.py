@@ -25,6 +25,7 @@ class EfficientNetEncoder(nn.Module):
     """
 
     STRIDE_16_STAGE = 4
+    LEVEL_STAGES = (2, 4, 6)  # the last ones of strides 8, 16 and 32
     class_embeddings: Tensor
 
     def __init__(self, config: EncoderConfig, text_width: int) -> None:
@@ -71,6 +72,21 @@ class EfficientNetEncoder(nn.Module):
             if stage == self.STRIDE_16_STAGE:
                 fine = x
         return self.backbone.bn2(self.backbone.conv_head(x)), fine
+
+    def levels(self, pixels: Tensor) -> list[Tensor]:
+        """Photographs [N, 3, H, W], normalised, sides multiples of 32 -> maps [N, C, H / s, W / s], s = 8, 16, 32."""
+        x = self.backbone.bn1(self.backbone.conv_stem(pixels.contiguous(memory_format=torch.channels_last)))
+        found: list[Tensor] = []
+        for stage, block in enumerate(self.backbone.blocks):
+            x = block(x)
+            if stage in self.LEVEL_STAGES:
+                found.append(x)
+        return found
+
+    @property
+    def level_channels(self) -> list[int]:
+        """Channels of the maps of `levels`."""
+        return [self.backbone.blocks[stage][-1].conv_pwl.out_channels for stage in self.LEVEL_STAGES]
 
     def class_probabilities(self, pooled: Tensor) -> Tensor:
         """Pooled features [N, 1280] -> probabilities of ImageNet's classes [N, 1000], float32."""
