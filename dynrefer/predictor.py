@@ -80,6 +80,7 @@ class Predictor:
         with self._turns:
             self.checkpoint, self.model, self.vocabulary = checkpoint, checkpoint.model, checkpoint.vocabulary
             self.inference = inference
+            self._surroundings.clear()
 
     @property
     def model_name(self) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal, Self
 
 from pydantic import TypeAdapter, ValidationError
@@ -122,10 +123,15 @@ class RegionResult:
     def from_dict(cls, record: object) -> Self:
         """What `to_dict` gave, read back; more entries may be there. Raises InputError where it is something else."""
         try:
-            return TypeAdapter(cls).validate_python(record)
+            return _adapter(cls).validate_python(record)
         except ValidationError as error:
             place = ".".join(map(str, error.errors()[0]["loc"]))
             raise InputError(f"this is no answer about a region: {place or 'it'} is missing or wrong") from error
+
+
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def _scored(item: Caption | Scored | Attribute) -> dict[str, Any]:

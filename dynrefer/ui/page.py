@@ -115,7 +115,8 @@ def bind_teaching(handlers: TeachHandlers) -> None:
 def bind_farewell(asking: list[Any], regions: RegionHandlers, looks: LooksHandlers) -> None:
     """What is being asked about a photograph ends when it goes, or its answer came under the next one."""
     stage = regions.main.stage
-    for event in (stage.photo.upload, stage.another.click, stage.examples.pressed):
+    leaving = (stage.photo.upload, stage.another.click, stage.examples.pressed)
+    for event in (*leaving, stage.keeper.moved, stage.keeper.kept_opened):
         event(None, cancels=asking, **QUIET)  # without a function it acts before the next photograph is asked about
         event(regions.stop, None, regions.busy, **QUIET)
         event(looks.forget, None, looks.outputs, **QUIET)
