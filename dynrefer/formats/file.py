@@ -71,9 +71,8 @@ class File:
             return fromstring(self.data)
         except ParseError as error:
             line, column = error.position
-            raise InputError(
-                f"{shown(self.name)} is damaged (line {line}, column {column}: {error.msg.partition(':')[0]})"
-            ) from error
+            why = f"line {line}, column {column}: {str(error).partition(':')[0]}"
+            raise InputError(f"{shown(self.name)} is damaged ({why})") from error
         except (DefusedXmlException, ValueError, LookupError) as error:
             raise InputError(f"{shown(self.name)} is not XML that can be read") from error
 

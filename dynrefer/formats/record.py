@@ -58,9 +58,7 @@ class Record:
     ) -> Record:
         """A result on the photograph `image` of `size` (width, height)."""
         answer = result.to_dict()
-        prompt = answer.get("prompt") or {}
-        outline = prompt.get("segmentation", prompt.get("mask")) if isinstance(prompt, Mapping) else None
-        outline = outline if isinstance(outline, list | Mapping) else None
+        outline = (answer.get("prompt") or {}).get("mask")
         box = answer.pop("box")
         return cls(image, tuple(box), size, id=id, segmentation=outline, said=answer)
 
