@@ -10,16 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.errors import InputError
-from dynrefer.output import close_stdout, prepare_streams
+from dynrefer.output import ended_politely, prepare_streams
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
     0: all was done. 3: some records were left out, which stderr names. 2: nothing could be done, for which stderr has
-    one sentence. 130: stopped by hand.
+    one sentence. 130: stopped by hand, or asked to stop by SIGTERM.
     """
     prepare_streams()
+    with ended_politely():
+        return _run(arguments)
+    return 0  # whoever read the answers has gone
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dynrefer", description="Point at a region; read what it is.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (
@@ -35,11 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        close_stdout()
     except KeyboardInterrupt:
         return 130
-    return 0
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or error.strerror is None:
+            raise
+        named = "" if error.filename is None else f"{error.filename}: "
+        print(InputError(f"{named}{error.strerror}"), file=sys.stderr)
+        return 2
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -253,7 +262,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def _evaluate(benchmark: str, runs: list[Path], data: Path | None, out: Path | None, **given: Any) -> int:
     from dynrefer.evaluation import BenchmarkOptions, report, run_benchmark
-    from dynrefer.tables import read_words
+    from dynrefer.word_lists import read_words
 
     if benchmark == "report":
         print(report(runs))

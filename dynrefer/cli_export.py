@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dynrefer import formats
 from dynrefer.box_files import BoxFile
-from dynrefer.errors import InputError
-from dynrefer.formats.record import LeftOut, Record, reason
+from dynrefer.errors import InputError, LeftOut, reason
+from dynrefer.formats.record import Record
 from dynrefer.photo_files import PhotoFinder, PhotoHeader
 
 

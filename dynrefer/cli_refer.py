@@ -12,16 +12,16 @@ from typing import Any
 
 from dynrefer.box_files import BoxFile, PhotoBoxes
 from dynrefer.boxes import MAX_BOXES, Box, parse_box
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats import format_of, own, write
-from dynrefer.formats.record import LeftOut, Record, reason
+from dynrefer.formats.record import Record
 from dynrefer.output import json_list, show
 from dynrefer.photo import Photo
 from dynrefer.photo_files import PhotoFinder
 from dynrefer.predictor import Predictor
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
-from dynrefer.tables import read_words, split_words
+from dynrefer.word_lists import read_words, split_words
 
 SHOWN_TAGS, SHOWN_ATTRIBUTES = 8, 8
 ALL_ANSWERED, SOME_LEFT_OUT = 0, 3  # and 2 where nothing could be done: an InputError

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError, LeftOut, shown
 from dynrefer.formats import coco, cvat, imagefolder, label_studio, labelme, own, table, voc, yolo
 from dynrefer.formats.file import File, packed, read_files, write_file, write_folder
-from dynrefer.formats.record import LeftOut, Record
+from dynrefer.formats.record import Record
 
 __all__ = ["FORMATS", "Format", "LeftOut", "Record", "encode", "format_of", "lost", "parse", "read", "write"]
 
@@ -40,8 +40,14 @@ def _each(read: Callable[[File], Found]) -> Callable[[Sequence[File]], Found]:
 
 def _of_file(found: Found, file: File, several: bool) -> Found:
     """With the file's name in the places, where there are several."""
+    name = f"{shown(file.name)}, "
     for item in found:
-        yield replace(item, where=f"{shown(file.name)}, {item.where}") if several else item
+        if not several:
+            yield item
+        elif isinstance(item, Record):
+            yield replace(item, where=name + item.where)
+        else:
+            yield replace(item, annotation=name + item.annotation)
 
 
 MASKS, OUTLINE, FRACTIONS, SCORES, WORDS = (
@@ -118,7 +124,7 @@ def _read(
     ((kind, chosen),) = found.items()
     records: list[Record] = []
     try:
-        items = [*refused, *FORMATS[kind].read(chosen)]
+        items = [*refused, *FORMATS[kind].read(chosen), *(left for file in chosen for left in file.unread)]
     except InputError as error:
         words = str(error.args[0])
         raise InputError(words if words.startswith(shown(chosen[0].name)) else f"{name}: {words}") from error

@@ -23,9 +23,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from dynrefer.boxes import check_box
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError, LeftOut, shown
 from dynrefer.formats.label_studio import Controls, photograph, prediction, regions
-from dynrefer.formats.record import LeftOut, Record
+from dynrefer.formats.record import Record
 from dynrefer.photo import Photo
 from dynrefer.photo_files import PhotoFinder
 from dynrefer.predictor import Predictor
