@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dynrefer.box_files import BoxFile, PhotoBoxes
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats import write
-from dynrefer.formats.record import LeftOut, Record, reason
+from dynrefer.formats.record import Record
 from dynrefer.photo_files import PhotoFinder, PhotoHeader
 from dynrefer.project import Project, Region, export, read_project, words_in
 from dynrefer.question import Question
