@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor
 from dynrefer.atomic import written_whole
 from dynrefer.checkpoint import CARD, Checkpoint, load_checkpoint, save_checkpoint
 from dynrefer.datasets.io import write_samples
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer
 from dynrefer.teaching.lessons import Lessons, checked, gallery, read_lessons
@@ -86,7 +88,7 @@ def teach(
     lessons = read_lessons(project, photos, checkpoint.vocabulary, checkpoint.model.config.tag_threshold)
     checkpoint = with_names(checkpoint, lessons.new_names)
     sets = {HELD_OUT: lessons.held_out, GALLERY: gallery(checkpoint.vocabulary), CHECK: checked(check) if check else []}
-    work = out.with_name(f"{out.name}.work")
+    work = _workplace(out, checkpoint, sets, lessons.taught)
     logger.info("%d regions to learn from, %d held out", len(lessons.taught), len(lessons.held_out))
     examination = Examination.of(sets, checkpoint, CONFIG, work)
     before = examination(checkpoint.model, checkpoint.vocabulary)
@@ -107,6 +109,22 @@ def teach(
             draft.write_text(report, encoding="utf-8")
     shutil.rmtree(work)
     return Taught(bool(share or taught), report)
+
+
+def _workplace(
+    out: Path, checkpoint: Checkpoint, sets: Mapping[str, Sequence[Sample]], taught: Sequence[Sample]
+) -> Path:
+    """The folder of the unfinished teaching, emptied where that was of other regions or of another checkpoint."""
+    work = out.with_name(f"{out.name}.work")
+    digest = sha256(checkpoint.fingerprint.encode())
+    for sample in (*taught, *(sample for samples in sets.values() for sample in samples)):
+        digest.update(repr(sample).encode())
+    identity = work / "identity"
+    if not identity.is_file() or identity.read_text() != digest.hexdigest():
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        identity.write_text(digest.hexdigest())
+    return work
 
 
 def with_names(checkpoint: Checkpoint, names: tuple[str, ...]) -> Checkpoint:
