@@ -15,7 +15,7 @@ from dynrefer.question import Question
 from dynrefer.shipped import shipped
 
 from .album import Session
-from .style import component_files
+from .style import component_files, read
 
 EXAMPLES = shipped("assets/examples")
 LONGEST_QUERY = 2000  # characters that every browser, proxy and mail program leaves whole
@@ -79,7 +79,8 @@ class Keeper(gr.HTML):
 
     def __init__(self, **kwargs: Any) -> None:
         defaults = {"record": None, "current": None, "folder": None, "apply_default_css": False}
-        super().__init__(**{**component_files("keeper"), **defaults, **kwargs})
+        files = component_files("keeper") | {"js_on_load": read("keeper_store.js") + read("keeper.js")}
+        super().__init__(**{**files, **defaults, **kwargs})
 
 
 def read_examples() -> list[Example]:
