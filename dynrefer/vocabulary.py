@@ -41,14 +41,13 @@ class TextBank:
 
     Attributes:
         tags: [N, E]. attributes: [M, E], one a template. attribute_of: [M], the template's attribute in 0..A-1.
-        classes: [K, E]. teacher: [1000, E], ImageNet's class names, or None without distillation.
+        classes: [K, E].
     """
 
     tags: Tensor
     attributes: Tensor
     attribute_of: Tensor
     classes: Tensor
-    teacher: Tensor | None = None
 
     @property
     def num_attributes(self) -> int:
@@ -125,11 +124,11 @@ class Vocabulary:
         moved_texts[places] = F.normalize(torch.lerp(F.normalize(texts[places], dim=-1), prototypes, weight), dim=-1)
         return moved_texts
 
-    def bank(self, teacher: Tensor | None = None) -> TextBank:
+    def bank(self) -> TextBank:
         """The embeddings as the network takes them."""
         e = self.embeddings
         classes = self.beside_prototypes(self.classes, e["classes"])
-        return TextBank(e["tags"], e["attributes"], self.attribute_of, classes, teacher)
+        return TextBank(e["tags"], e["attributes"], self.attribute_of, classes)
 
     def to_json(self) -> str:
         """Text of `vocabulary.json`."""
