@@ -51,6 +51,7 @@ class Stage:
     photo: PhotoInput
     work: gr.Column
     picker: BoxPicker
+    tools: gr.Row
     another: gr.Button
     corners: list[gr.Number]
     use_corners: gr.Button
@@ -161,8 +162,8 @@ def build_stage(project: Project | None = None) -> Stage:
     keeper = Keeper(folder=folder_of(Session(project)), elem_id="keeper")
     with gr.Column(visible=False, elem_id="work") as work:
         picker = BoxPicker(elem_id="picker")
-        with gr.Row(elem_id="tools"):
-            another = gr.Button("Another photograph", size="sm", scale=0, min_width=170, elem_id="another")
+        with gr.Row(elem_id="tools") as tools:
+            another = gr.Button("Another photograph", size="sm", scale=0, min_width=150, elem_id="another")
             with gr.Accordion("Type the box", open=False, elem_id="typed"):
                 with gr.Row():
                     corners = [
@@ -171,7 +172,7 @@ def build_stage(project: Project | None = None) -> Stage:
                     ]
                 use_corners = gr.Button("Use this box", size="sm", elem_id="use-corners")
     examples = Panel(panels.example_gallery(), elem_id="examples", render=False)
-    return Stage(upload, photo, work, picker, another, corners, use_corners, examples, keeper)
+    return Stage(upload, photo, work, picker, tools, another, corners, use_corners, examples, keeper)
 
 
 def build_choices(predictor: Predictor) -> Choices:

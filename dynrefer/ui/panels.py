@@ -176,7 +176,8 @@ def outlines(album: Album) -> list[dict[str, Any]]:
 def table(session: Session, predictor: Predictor) -> str:
     """The regions of the table, with buttons to show and delete them, and to bring back what was deleted last."""
     entries = session.album.entries
-    rows = [(place, entry, mode_of(entry.question, predictor)) for place, entry in enumerate(entries)]
+    modes = [MODE_NAMES[mode_of(entry.question, predictor)].partition(":")[0] for entry in entries]
+    rows = list(zip(range(len(entries)), entries, modes, strict=True))
     if session.least_sure_first:
         rows.sort(key=lambda row: -row[1].doubt)
     reviewed = sum(entry.reviewed for entry in entries)

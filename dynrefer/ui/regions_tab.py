@@ -20,7 +20,6 @@ from .downloads import choices, download, download_all
 from .handlers import Handlers, Values
 from .layout import Updates
 from .panels import Panel
-from .proposals import describe_everything, fresh
 from .review import act
 
 BATCH = 4  # regions until the table is shown again; who asks meanwhile is let in by the Predictor
@@ -37,7 +36,6 @@ SAVE_IN_BROWSER = (
 class RegionsTab:
     """The tab's components; the table itself is part of the display."""
 
-    everything: gr.Button
     box_file: gr.UploadButton
     again: gr.Button
     clear: gr.Button
@@ -53,7 +51,6 @@ class RegionsTab:
 def build_regions_tab(table: Panel) -> RegionsTab:
     """Lay the tab out around `table`."""
     with gr.Row(elem_classes="dr-buttons"):
-        everything = gr.Button("Describe everything", size="sm", min_width=140, elem_id="everything")
         box_file = gr.UploadButton(
             "Boxes from a file", size="sm", min_width=140, file_types=BOX_FILES, elem_id="box-file"
         )
@@ -71,7 +68,7 @@ def build_regions_tab(table: Panel) -> RegionsTab:
         )
         use_pasted = gr.Button("Describe these boxes", size="sm", elem_id="use-pasted")
     saved = gr.JSON(visible=False)
-    return RegionsTab(everything, box_file, again, clear, stop, progress, pasted, use_pasted, save_as, save, saved)
+    return RegionsTab(box_file, again, clear, stop, progress, pasted, use_pasted, save_as, save, saved)
 
 
 class RegionHandlers:
@@ -117,30 +114,13 @@ class RegionHandlers:
         yield from self._describe_source(values, file)
 
     @in_words
-    def describe_all(self, values: Values) -> Iterator[Updates]:
-        """Propose regions for the whole photograph and describe the most certain ones."""
-        photo, question = self.main.photo(values), self.main.question(values)
-        session: Session = values[self.display.session]
-        ticket = session.ticket()
-        boxes: list[Box] = []
-        for done, total, best in describe_everything(self.main.refer, photo, question):
-            if session.ticket().table != ticket.table:
-                yield self.stop()
-                return
-            boxes = fresh(best, [result.box for result in session.album.results])
-            yield {self.tab.progress: panels.progress(done, total, "places looked at"), self.tab.stop: SHOWN}
-        if not boxes:
-            raise InputError("nothing else stands out on this photograph; draw a box yourself")
-        yield from self._describe(values, boxes)
-
-    @in_words
     def ask_again(self, values: Values) -> Iterator[Updates]:
         """Describe the regions of the table anew; what was accepted, and what a person said, stays."""
         session: Session = values[self.display.session]
         boxes = [entry.answer.box for entry in session.album.entries if entry.status != "accepted"]
         if not boxes:
             raise InputError("there is no region to ask about again; accepted ones stay as they are")
-        yield from self._describe(values, boxes)
+        yield from self.describe(values, boxes)
 
     def stop(self) -> Updates:
         """Show that nothing is under way."""
@@ -194,21 +174,34 @@ class RegionHandlers:
         if left_out:
             gr.Warning(f"{len(left_out)} left out of {file.name}: {left_out[0]}", title="Please check")
         words = {given.box: words_in(given) for given in found}
-        yield from self._describe(values, list(words), words)
+        yield from self.describe(values, list(words), words=words)
 
-    def _describe(
-        self, values: Values, boxes: Sequence[object], words: Mapping[Box, Words] = NO_WORDS
+    def describe(
+        self,
+        values: Values,
+        boxes: Sequence[object],
+        at_once: int = BATCH,
+        words: Mapping[Box, Words] = NO_WORDS,
     ) -> Iterator[Updates]:
-        """Describe `boxes` with the page's choices; `words` are what a person said of them already."""
+        """Describe `boxes` with the page's choices, `at_once` of them until the table is shown again.
+
+        `words` are what a person said of them already.
+        """
         session: Session = values[self.display.session]
         question, valid = self.main.question(values), check_boxes(list(boxes), self.main.photo(values).size)
         session.check_room(valid)
         session.choices = question
-        yield from self._ask(values, valid, words, question, session.ticket())
+        yield from self._ask(values, valid, words, question, session.ticket(), at_once)
         yield self.stop()
 
     def _ask(
-        self, values: Values, boxes: Sequence[Box], words: Mapping[Box, Words], question: Question, ticket: Ticket
+        self,
+        values: Values,
+        boxes: Sequence[Box],
+        words: Mapping[Box, Words],
+        question: Question,
+        ticket: Ticket,
+        at_once: int,
     ) -> Iterator[Updates]:
         """Describe `boxes` a few at a time, each time with the table as it is by then.
 
@@ -217,8 +210,8 @@ class RegionHandlers:
         photo, session = self.main.photo(values), values[self.display.session]
         threshold = values[self.main.choices.tag_threshold]
         yield {self.tab.progress: panels.progress(0, len(boxes), "regions described"), self.tab.stop: SHOWN}
-        for start in range(0, len(boxes), BATCH):
-            batch = list(boxes[start : start + BATCH])
+        for start in range(0, len(boxes), at_once):
+            batch = list(boxes[start : start + at_once])
             if session.ticket().table != ticket.table:
                 return
             answers = self.main.ask(photo, batch, question)
