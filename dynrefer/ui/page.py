@@ -4,6 +4,7 @@ from typing import Any
 
 import gradio as gr
 
+from dynrefer.fetching import MAX_FILE_BYTES
 from dynrefer.predictor import Predictor
 from dynrefer.project import Project
 
@@ -19,7 +20,6 @@ from .pressing import PressHandlers
 from .regions_tab import SAVE_IN_BROWSER, RegionHandlers, build_regions_tab
 from .style import THEME, read
 from .teach_tab import TeachHandlers, build_teach_tab
-from .uploads import MAX_FILE_BYTES
 
 QUEUE_SIZE = 40
 
