@@ -40,6 +40,7 @@ element.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || !say || !event.target.value?.trim()) return;
   event.preventDefault();
   trigger("pressed", { say, so, value: event.target.value.trim() });
+  event.target.value = ""; // the field may stay where the rest of the panel is new
 });
 
 element.addEventListener("click", async (event) => {
