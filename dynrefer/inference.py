@@ -66,7 +66,7 @@ class Inference:
         bank = self.vocabulary.bank().to(self.device)
         with torch.inference_mode():
             self._tags = self.model.tag_texts(bank.tags)
-            self._classes = self._prepared(self.vocabulary.classes, bank.classes, self._plain_names(bank.tags))
+            self._classes = self._prepared(bank.classes, self._plain_names(bank.tags))
             self._templates = self.model.contrast_texts(bank.attributes)
         self._template_of, self._num_attributes = bank.attribute_of, bank.num_attributes
         self._names = frozenset(self.vocabulary.classes)
@@ -116,12 +116,13 @@ class Inference:
             texts = self.class_embeddings(names, give_way)
             words = [name.lower() for name in names]
             plain = self.texts.embed(words, None, give_way) if self.config.class_tag_weight else None
-            self._asked[names] = self._prepared(names, texts, plain)
+            plain = None if plain is None else self.vocabulary.beside_prototypes(names, plain)
+            self._asked[names] = self._prepared(texts, plain)
         return self._asked[names]
 
-    def _prepared(self, names: Sequence[str], texts: Tensor, plain: Tensor | None) -> ClassQueries:
+    def _prepared(self, texts: Tensor, plain: Tensor | None) -> ClassQueries:
         """Of embeddings [K, E] of the names in the class template, and of the names alone."""
-        tags = None if plain is None else self.model.tag_texts(self.vocabulary.beside_prototypes(names, plain))
+        tags = None if plain is None else self.model.tag_texts(plain)
         return ClassQueries(self.model.contrast_texts(texts), tags)
 
     def _class_logits(self, region: Representation, names: ClassQueries, give_way: GiveWay) -> Tensor:
@@ -139,7 +140,8 @@ class Inference:
         missing = [name for name in self.vocabulary.classes if name not in known]
         if missing:
             known |= dict(zip(missing, self.texts.embed(missing), strict=True))
-        return torch.stack([known[name] for name in self.vocabulary.classes])
+        names = self.vocabulary.classes
+        return self.vocabulary.beside_prototypes(names, torch.stack([known[name] for name in names]))
 
     @property
     def _view_size(self) -> int:
