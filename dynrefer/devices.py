@@ -62,6 +62,6 @@ def too_little_memory(device: torch.device) -> InputError:
 def _as_dtype(dtype: str | torch.dtype) -> torch.dtype:
     if isinstance(dtype, torch.dtype):
         return dtype
-    if dtype not in _DTYPES:
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
         raise InputError(f"There is no number format {dtype!r}; use {', '.join(_DTYPES)}.")
     return _DTYPES[dtype]

@@ -155,7 +155,7 @@ def test_a_request_too_many_is_told_that_the_queue_is_full(api: Api, photo: Path
 
 def test_endpoints_are_documented_and_nothing_else_is_public(api: Api) -> None:
     described = api.client.view_api(return_format="dict", print_info=False)
-    assert set(described["named_endpoints"]) == {"/refer", "/refer_many"}
+    assert set(described["named_endpoints"]) == {"/refer", "/refer_many", "/propose"}
     names = [parameter["parameter_name"] for parameter in described["named_endpoints"]["/refer"]["parameters"]]
     assert names == ["image", "boxes", "options"]
 
@@ -204,7 +204,7 @@ def test_a_bad_photograph_among_many_costs_itself_alone(api: Api, photo: Path, t
     assert "four numbers" in third["error"]
 
 
-def test_photographs_of_one_request_have_a_limit_together(
+def test_photographs_of_one_request_have_a_limit_together_that_headers_are_held_to(
     api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dynrefer.ui.api.MAX_REQUEST_MEGAPIXELS", 0.02)
@@ -212,6 +212,8 @@ def test_photographs_of_one_request_have_a_limit_together(
     for number in range(3):
         Image.new("RGB", (100, 90), (number, 0, 0)).save(tmp_path / f"{number}.png")
         files.append(handle_file(tmp_path / f"{number}.png"))
+    last = tmp_path / "2.png"
+    last.write_bytes(last.read_bytes()[:60])  # decoding it would say that it is damaged
     *answered, refused = api.client.predict(files, [[BOX]] * 3, api_name="/refer_many")
     assert [answer[0]["box"] for answer in answered] == [BOX, BOX]
     assert "megapixels together" in refused["error"]
