@@ -13,15 +13,22 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 @dataclass(frozen=True)
 class DeviceChoice:
-    """A device, a number format, and one sentence why."""
+    """A device, the number format of the weights and, where another is faster, of the arithmetic; and why.
+
+    Attributes:
+        arithmetic: of convolutions and linear layers; None for `dtype`.
+    """
 
     device: torch.device
     dtype: torch.dtype
     reason: str
+    arithmetic: torch.dtype | None = None
 
 
 def choose_device(device: str | torch.device | None = None, dtype: str | torch.dtype | None = None) -> DeviceChoice:
-    """What was asked for, else a GPU if there is one (bfloat16 where it computes in it), else the CPU in float32.
+    """What was asked for, else a GPU if there is one, else the CPU; in bfloat16 where either computes in it.
+
+    On a CPU weights stay float32, and so does all that is added up.
 
     Raises InputError when the device or format does not exist here.
     """
@@ -41,6 +48,9 @@ def choose_device(device: str | torch.device | None = None, dtype: str | torch.d
         raise InputError("The device 'meta' computes nothing; use cpu, or cuda on a machine with a GPU.")
     if dtype is not None:
         return DeviceChoice(chosen, _as_dtype(dtype), f"{chosen} because {reason}, {dtype} because it was asked for")
+    if chosen.type == "cpu" and _computes_in_bfloat16():
+        why = "float32 with products in bfloat16 because this processor computes in it"
+        return DeviceChoice(chosen, torch.float32, f"{chosen} because {reason}, {why}", torch.bfloat16)
     fast = torch.bfloat16 if chosen.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     why = "a GPU computes fast in it" if fast is torch.bfloat16 else "it is exact and fits"
     return DeviceChoice(chosen, fast, f"{chosen} because {reason}, {str(fast).removeprefix('torch.')} because {why}")
@@ -57,6 +67,12 @@ def too_little_memory(device: torch.device) -> InputError:
         f"The GPU's memory does not hold the model ({free:.1f} of {total:.1f} GiB are free); "
         "close other programs on it, or use --device cpu or a smaller model."
     )
+
+
+def _computes_in_bfloat16() -> bool:
+    """Whether the processor has instructions for it; a PyTorch that cannot tell (before 2.9) counts as one without."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def _as_dtype(dtype: str | torch.dtype) -> torch.dtype:

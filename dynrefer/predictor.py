@@ -63,7 +63,7 @@ class Predictor:
             checkpoint = load_checkpoint(source, choice.device, choice.dtype)
         except torch.OutOfMemoryError as error:
             raise too_little_memory(choice.device) from error
-        checkpoint.model.prepare_inference()
+        checkpoint.model.prepare_inference(choice.arithmetic)
         return cls(checkpoint, choice.reason)
 
     @property

@@ -72,7 +72,7 @@ class EfficientNetEncoder(nn.Module):
             x = block(x)
             if stage == self.STRIDE_16_STAGE:
                 fine = x
-        return self.backbone.bn2(self.backbone.conv_head(x)), fine
+        return self.backbone.bn2(self.backbone.conv_head(x)).to(pixels.dtype), fine.to(pixels.dtype)
 
     def class_probabilities(self, pooled: Tensor) -> Tensor:
         """Pooled features [N, 1280] -> probabilities of ImageNet's classes [N, 1000], float32."""

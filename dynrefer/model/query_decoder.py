@@ -84,7 +84,7 @@ class QueryDecoder(nn.Module):
 
     def prepare(self, texts: Tensor, votes: Tensor | None = None) -> TextQueries:
         """Text embeddings [T, E] -> what the decoder needs of them for any region."""
-        scaled = (texts * self.text_scale).to(self.text_proj.weight.dtype)
+        scaled = (texts * self.text_scale).to(next(self.parameters()).dtype)
         bilinear = self.summary_text_proj(scaled) if hasattr(self, "summary_text_proj") else None
         return TextQueries(self.text_norm(self.text_proj(scaled)), bilinear, votes)
 

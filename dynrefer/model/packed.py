@@ -1,0 +1,95 @@
+"""Convolutions and linear layers for inference on a processor: weights laid out once, and a convolution's padding and
+activation inside the same oneDNN call.
+
+PyTorch lays the weights out anew at every call, writes padded copies of the maps, and goes over the result once more
+for the activation; its compiler avoids that with the same operators, but takes half a minute to start.
+N views, C channels, D width.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+FORMATS = (torch.float32, torch.bfloat16)
+
+
+def can_pack(like: Tensor) -> bool:
+    """Whether a network with parameters like this one can be packed: on a processor, and with oneDNN in PyTorch."""
+    here = like.device.type == "cpu" and like.dtype in FORMATS
+    return here and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+
+
+def pack(network: nn.Module, dtype: torch.dtype) -> None:
+    """Replace, in place, every linear layer, and every convolution with the ReLU6 that is named behind it.
+
+    Batch norms have been folded before. Arithmetic is in `dtype`, with sums in float32; linear layers give the format
+    that they are given, convolutions `dtype`. The network can no longer be trained, saved or moved.
+    """
+    for module in list(network.modules()):
+        for (name, layer), (behind, act) in pairwise([*module.named_children(), ("", nn.Identity())]):
+            if isinstance(layer, nn.Linear):
+                setattr(module, name, PackedLinear(layer, dtype))
+            elif isinstance(layer, nn.Conv2d):
+                setattr(module, name, PackedConv2d(layer, isinstance(act, nn.ReLU6), dtype))
+                if isinstance(act, nn.ReLU6):
+                    setattr(module, behind, nn.Identity())
+
+
+class PackedLinear(nn.Module):
+    """A linear layer."""
+
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.in_features, self.out_features, self.dtype = linear.in_features, linear.out_features, dtype
+        self.bias = None if linear.bias is None else linear.bias.detach().to(dtype)
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach().to(dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [.., D] -> [.., D']."""
+        out = torch.ops.mkldnn._linear_pointwise(x.to(self.dtype), self.weight, self.bias, "none", [], "")
+        return out.to(x.dtype)
+
+
+class PackedConv2d(nn.Module):
+    """A convolution on channels-last maps, with ReLU6 behind it or nothing.
+
+    Args:
+        conv: other classes than `nn.Conv2d` are those of stride 2 and square kernels that pad as TensorFlow does.
+    """
+
+    def __init__(self, conv: nn.Conv2d, relu6: bool, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.same, self.dtype = type(conv) is not nn.Conv2d, dtype
+        self.padding, self.stride, self.dilation, self.groups = conv.padding, conv.stride, conv.dilation, conv.groups
+        self.weight = conv.weight.detach().to(dtype)
+        self.bias = None if conv.bias is None else conv.bias.detach().to(dtype)
+        self.behind = ("hardtanh", [0.0, 6.0], "") if relu6 else ("none", [], "")
+        self._laid_out: tuple[torch.Size, Tensor] | None = None  # a map's sides, and the weights as oneDNN wants them
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [N, C, H, W] -> [N, C', H', W']."""
+        x = x.to(self.dtype)
+        if self._laid_out is None or self._laid_out[0] != x.shape[2:]:
+            weight = self._padded(x.shape[2:]) if self.same else self.weight
+            self._laid_out = x.shape[2:], torch.ops.mkldnn._reorder_convolution_weight(weight, *self._shape, x.shape)
+        return torch.ops.mkldnn._convolution_pointwise(x, self._laid_out[1], self.bias, *self._shape, *self.behind)
+
+    @property
+    def _shape(self) -> tuple[Any, ...]:
+        return self.padding, self.stride, self.dilation, self.groups
+
+    def _padded(self, sides: torch.Size) -> Tensor:
+        """TensorFlow's padding by a kernel with zeros in front; sets the padding that goes with it.
+
+        Maps of even sides need k - 2 rows and columns, the smaller half first: a kernel of k + 1 and equal padding all
+        around do the same, and cost less than a padded copy of the maps.
+        """
+        kernel, odd = self.weight.shape[-1], {side % 2 for side in sides}
+        assert self.stride == (2, 2) and kernel % 2 and len(odd) == 1, "square maps, odd kernels, stride 2"
+        self.padding = (kernel // 2, kernel // 2)
+        return self.weight if odd == {1} else F.pad(self.weight, (1, 0, 1, 0))
