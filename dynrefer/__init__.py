@@ -6,11 +6,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dynrefer.errors import InputError
     from dynrefer.predictor import Predictor
+    from dynrefer.proposals import BoxGrid, Proposal
     from dynrefer.results import RegionResult
 
-__all__ = ["InputError", "Predictor", "RegionResult"]
+__all__ = ["BoxGrid", "InputError", "Predictor", "Proposal", "RegionResult"]
 
-_MODULES = {"InputError": "errors", "Predictor": "predictor", "RegionResult": "results"}
+_MODULES = {
+    "BoxGrid": "proposals",
+    "InputError": "errors",
+    "Predictor": "predictor",
+    "Proposal": "proposals",
+    "RegionResult": "results",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,12 +9,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from dynrefer.box_records import CORNERS, FileBox, LeftOut, read_records, reason
 from dynrefer.boxes import Box, check_box
 from dynrefer.coco_files import box_numbers
 from dynrefer.errors import InputError, shown
+from dynrefer.formats import parse, read
+from dynrefer.formats.own import CORNERS
+from dynrefer.formats.record import LeftOut, Record, reason
 from dynrefer.photo_files import Measured, best_names, fit_boxes
-from dynrefer.tables import read_text
 
 logger = logging.getLogger(__name__)
 
@@ -25,35 +26,38 @@ class PhotoBoxes:
 
     name: str | int
     stated_size: tuple[Any, Any] | None = None
-    boxes: list[FileBox] = field(default_factory=list)
+    boxes: list[Record] = field(default_factory=list)
     shares: bool = False
     """Whether the boxes are shares of the photograph, from 0 to 1, and not pixels."""
 
     @classmethod
     def typed(cls, boxes: Sequence[Sequence[float]]) -> PhotoBoxes:
         """Boxes that a person gave for one photograph. Raises InputError where one is not four finite numbers."""
-        given = [FileBox(f"box {number}", box_numbers(box, CORNERS)) for number, box in enumerate(boxes, start=1)]
+        given = [Record("", box_numbers(box, CORNERS), where=f"box {n}") for n, box in enumerate(boxes, start=1)]
         return cls("", boxes=given, shares=_are_shares(box.box for box in given))
 
-    def fit(self, photo: Measured, say: Callable[[str], None] = logger.warning) -> tuple[list[FileBox], list[LeftOut]]:
+    def fit(self, photo: Measured, say: Callable[[str], None] = logger.warning) -> tuple[list[Record], list[LeftOut]]:
         """The boxes in pixels of the upright photograph, checked and clipped, and those that cannot be used."""
         name = photo.name or str(self.name)
         boxes = [given.box for given in self.boxes]
         try:
             if self.shares:
-                say(f"{shown(name)} has boxes from 0 to 1; they are read as shares of the photograph")
+                if not all(given.shares for given in self.boxes):
+                    say(f"{shown(name)} has boxes from 0 to 1; they are read as shares of the photograph")
                 boxes = [_in_pixels(box, photo.size) for box in boxes]
             else:
                 boxes = fit_boxes(boxes, self.stated_size, photo, say)
         except InputError as error:
             return [], [LeftOut(name, given.where, reason(error)) for given in self.boxes]
-        fitted: list[FileBox] = []
+        fitted: list[Record] = []
         left_out: list[LeftOut] = []
         for given, box in zip(self.boxes, boxes, strict=True):
             try:
                 if not self.shares and set(given.box) <= {0, 1} and given.box[0] < given.box[2]:
                     raise InputError("it is one pixel, or the whole photograph in shares; give it in pixels")
-                fitted.append(replace(given, box=check_box(box, photo.size)))
+                outline = given.segmentation if box == given.box else None  # drawn on the photograph as it was
+                checked = check_box(box, photo.size)
+                fitted.append(replace(given, box=checked, size=photo.size, shares=False, segmentation=outline))
             except InputError as error:
                 left_out.append(LeftOut(name, given.where, reason(error)))
         return fitted, left_out
@@ -68,32 +72,29 @@ class BoxFile:
     left_out: list[LeftOut] = field(default_factory=list)
 
     @classmethod
-    def read(cls, path: str | PathLike[str]) -> BoxFile:
-        """Read JSON, JSON lines or a table, whatever the file's ending. Raises InputError where it has no box."""
-        return cls.parse(read_text(path), shown(Path(path).name))
+    def read(cls, path: str | PathLike[str], format: str | None = None) -> BoxFile:
+        """Read a file, a folder or an archive, see `dynrefer.formats.read`. Raises InputError where it has no box."""
+        left_out: list[LeftOut] = []
+        return cls._of(read(path, format, left_out.append), left_out, shown(Path(path).name))
 
     @classmethod
     def parse(cls, text: str, name: str) -> BoxFile:
         """`read` of a text; `name` is what errors call it."""
-        try:
-            records = read_records(text, name)
-        except InputError as error:
-            words = str(error.args[0])
-            raise InputError(words if words.startswith(name) else f"{name}: {words}") from error
-        found: dict[tuple[object, ...], PhotoBoxes] = {}
         left_out: list[LeftOut] = []
+        return cls._of(parse(text, name, left_out.append), left_out, name)
+
+    @classmethod
+    def _of(cls, records: Iterable[Record], left_out: list[LeftOut], name: str) -> BoxFile:
+        found: dict[tuple[object, ...], PhotoBoxes] = {}
         for record in records:
-            if isinstance(record, LeftOut):
-                left_out.append(record)
-                continue
-            photo, size, box = record
-            key = (photo, *map(str, size or ()))
-            found.setdefault(key, PhotoBoxes(photo, size)).boxes.append(box)
+            key = (record.image, record.shares, *map(str, record.size or ()))
+            known = found.setdefault(key, PhotoBoxes(record.image, record.size, shares=record.shares))
+            known.boxes.append(record)
         if not found:
             raise InputError(f"{name} has no box that can be used: {left_out[0]}" if left_out else f"{name}: no boxes")
         groups = list(found.values())
         shares = _are_shares(given.box for group in groups for given in group.boxes)
-        return cls(name, [replace(group, shares=shares) for group in groups], left_out)
+        return cls(name, [replace(group, shares=group.shares or shares) for group in groups], left_out)
 
     def of(self, photo: str | PathLike[str] | None) -> BoxFile:
         """The part about one photograph, by its path or file name; None where its name is not known.
@@ -114,7 +115,7 @@ class BoxFile:
         kept_texts = {str(name) for name in kept} | (set() if names else {""})
         return BoxFile(self.name, groups, [left for left in self.left_out if left.photo in kept_texts])
 
-    def fit(self, photo: Measured, say: Callable[[str], None] = logger.warning) -> tuple[list[FileBox], list[LeftOut]]:
+    def fit(self, photo: Measured, say: Callable[[str], None] = logger.warning) -> tuple[list[Record], list[LeftOut]]:
         """All boxes as boxes of one photograph, see `PhotoBoxes.fit`; what is left out includes what was not read."""
         parts = [group.fit(photo, say) for group in self.photographs]
         return [box for boxes, _ in parts for box in boxes], [

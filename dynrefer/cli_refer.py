@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.box_files import BoxFile, PhotoBoxes
-from dynrefer.box_records import FileBox, LeftOut, reason
 from dynrefer.boxes import MAX_BOXES, Box, parse_box
 from dynrefer.errors import InputError, shown
+from dynrefer.formats.record import LeftOut, Record, reason
 from dynrefer.output import json_list, show
 from dynrefer.photo import Photo
 from dynrefer.photo_files import PhotoFinder
@@ -130,9 +130,9 @@ class _Work:
             raise InputError(f"{file.name} has no box for a photograph in {shown(folder.name)}: {work.left_out[0]}")
         return replace(work, photographs=photographs)
 
-    def answered(self, predictor: Predictor, question: Question) -> Iterator[tuple[str, FileBox, RegionResult]]:
+    def answered(self, predictor: Predictor, question: Question) -> Iterator[tuple[str, Record, RegionResult]]:
         """Each box's answer under its photograph's name; what cannot be answered goes to `left_out`."""
-        asked: deque[tuple[str, list[FileBox]]] = deque()
+        asked: deque[tuple[str, list[Record]]] = deque()
         try:
             for results in predictor.refer_many(self._requests(asked), errors="return", question=question):
                 name, boxes = asked.popleft()
@@ -146,14 +146,14 @@ class _Work:
                 raise
             self.left_out.append(LeftOut("", "all after these", reason(error)))
 
-    def _requests(self, asked: deque[tuple[str, list[FileBox]]]) -> Iterator[tuple[Photo, list[Box]]]:
+    def _requests(self, asked: deque[tuple[str, list[Record]]]) -> Iterator[tuple[Photo, list[Box]]]:
         for name, (path, groups) in self.photographs.items():
             try:
                 photo = replace(Photo.read(path), name=name)
             except InputError as error:
                 self.left_out.append(LeftOut(name, "", reason(error)))
                 continue
-            boxes: list[FileBox] = []
+            boxes: list[Record] = []
             for group in groups:
                 fitted, left_out = group.fit(photo, self.remarks.append)
                 boxes += fitted
@@ -194,7 +194,7 @@ def as_text(name: str, result: RegionResult) -> str:
     return "\n".join(lines)
 
 
-def _places(boxes: Sequence[FileBox]) -> str:
+def _places(boxes: Sequence[Record]) -> str:
     """Where in a file boxes are: "annotation 7, annotation 9 and 3 more"."""
     more = f" and {len(boxes) - 3} more" if len(boxes) > 3 else ""
     return ", ".join(given.where for given in boxes[:3]) + more

@@ -74,6 +74,16 @@ def _number_if(key: str) -> str | int:
     return int(key) if key.isdecimal() else key
 
 
+def category_names(categories: Any) -> dict[str, str]:
+    """Names of the categories that have one, by their ids as text."""
+    listed = categories if isinstance(categories, list) else []
+    return {
+        id_key(category.get("id")): str(category["name"]).strip()
+        for category in listed
+        if isinstance(category, Mapping) and isinstance(category.get("name"), str) and category["name"].strip()
+    }
+
+
 def annotation_box(annotation: Mapping[str, Any]) -> Box:
     """x1, y1, x2, y2 of an annotation: from its `bbox` (x, y, width, height), or else round its `segmentation`.
 

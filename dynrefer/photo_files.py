@@ -89,7 +89,7 @@ class PhotoFinder:
         the file whose path agrees with the name in most parts from its end is meant.
         Raises InputError where there is none, or where several agree equally well.
         """
-        found = [self._best(parts) for parts in _readings(name)]
+        found = [self._best(parts) for parts in readings(name)]
         answers = [path for path in found if isinstance(path, Path)]
         if answers:
             return answers[0]
@@ -183,7 +183,7 @@ def best_names(names: Iterable[Name], path: str | Path) -> list[Name]:
     whole = Path(path).absolute().parts[1:]
     agreed: dict[Name, tuple[int, int, tuple[str, ...]]] = {}
     for name in names:
-        for parts in _readings(name):
+        for parts in readings(name):
             level = next((lvl for lvl in range(4) if _key(parts[-1], lvl) and _same(parts[-1], whole[-1], lvl)), None)
             if level is not None and not _leads_elsewhere(parts, Path(path)):
                 agreed[name] = (
@@ -211,7 +211,7 @@ def _leads_elsewhere(parts: tuple[str, ...], path: Path) -> bool:
     return not meant.samefile(path)
 
 
-def _readings(name: object) -> list[tuple[str, ...]]:
+def readings(name: object) -> list[tuple[str, ...]]:
     """The parts of a name's path, as it stands and as a web address; none where it is no name."""
     if isinstance(name, bool) or not isinstance(name, str | int | float):
         return []

@@ -11,12 +11,16 @@ from typing import Any, Literal, overload
 
 import numpy as np
 import torch
+from cachetools import LRUCache
 
+from dynrefer.boxes import Box
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
 from dynrefer.devices import choose_device, too_little_memory
 from dynrefer.errors import InputError, shown
 from dynrefer.inference import Clock, Inference
 from dynrefer.photo import ImageSource, Photo
+from dynrefer.pointing import Prompt, read_prompt
+from dynrefer.proposals import BoxGrid, Proposal, Surroundings, check_limit, check_words, look_around
 from dynrefer.question import Question
 from dynrefer.requests import BoxLike, Ready, Request, batches
 from dynrefer.results import RegionResult
@@ -24,6 +28,8 @@ from dynrefer.selection import Region, choose_regions
 from dynrefer.text_cache import Progress
 from dynrefer.turns import Turns
 
+NAMED_AMONG = 32  # proposals of a photograph that words are looked for among
+KEPT_SURROUNDINGS = 64  # photographs whose things are known
 TURN = {"cpu": 8, "cuda": 32}  # regions of one asker through the network before the next asker's
 
 
@@ -42,8 +48,10 @@ class Predictor:
         self.device_reason = device_reason
         parameter = next(self.model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
+        self.arithmetic = self.model.arithmetic or self.dtype
         self.inference = Inference(checkpoint)
         self._turns = Turns()
+        self._surroundings: LRUCache[bytes, Surroundings] = LRUCache(KEPT_SURROUNDINGS)
 
     @classmethod
     def from_pretrained(
@@ -110,36 +118,115 @@ class Predictor:
         **options: Any,
     ) -> list[RegionResult]: ...
 
+    @overload
+    def refer(
+        self,
+        image: ImageSource,
+        box: None = None,
+        boxes: None = None,
+        *,
+        question: Question | None = None,
+        generator: torch.Generator | None = None,
+        **options: Any,
+    ) -> RegionResult: ...
+
     def refer(
         self,
         image: ImageSource,
         box: BoxLike | None = None,
         boxes: Sequence[BoxLike] | np.ndarray | torch.Tensor | None = None,
         *,
+        point: object = None,
+        points: object = None,
+        scribble: object = None,
+        mask: object = None,
         question: Question | None = None,
         generator: torch.Generator | None = None,
         **options: Any,
     ) -> RegionResult | list[RegionResult]:
-        """Describe one region (`box`) or several (`boxes`, at most 256) of a photograph.
+        """Describe one region (a box, or what a prompt points at) or several (`boxes`, at most 256) of a photograph.
+
+        Exactly one of box, boxes, point, points, scribble and mask is given.
 
         Args:
             image: Photo, path, bytes of an image file, PIL image, or uint8 RGB array [H, W, 3].
             box, boxes: x1, y1, x2, y2 in pixels of the upright photograph.
+            point: x, y. points: [x, y] or [x, y, inside], where inside is false for a point beside the thing.
+            scribble: points along a line drawn over the thing.
+            mask: array [H, W], image file, polygon, or COCO's run-length encoding; the region is its bounds.
             question: options checked before; the keyword arguments win over it.
             generator: draws the views of mode "random".
             options: the fields of `Question`: classes, controls, coefficients, num_views, mode, tag_threshold ...
 
         Raises InputError, in one sentence, for anything that cannot be used.
         """
-        if (box is None) == (boxes is None):
-            raise InputError("Give either one box or a list of boxes.")
+        prompts = {"point": point, "points": points, "scribble": scribble, "mask": mask}
+        if sum(given is not None for given in (box, boxes, *prompts.values())) != 1:
+            raise InputError("Give either one box, a list of boxes, or one of point, points, scribble and mask.")
         checked = self._checked(question, options)
         start = time.perf_counter()
         photo = Photo.open(image)
-        asked = [box] if boxes is None else boxes
+        prompt = read_prompt(photo.size, **prompts)
+        asked = boxes if boxes is not None else [box if prompt is None else self._pointed_at(photo, prompt)]
         regions = choose_regions(photo, asked, checked, self.num_views, self.default_mode, generator)
         results = self._answer(regions, checked, 1000 * (time.perf_counter() - start))
-        return results[0] if boxes is None else results
+        if boxes is not None:
+            return results
+        return results[0] if prompt is None else replace(results[0], prompt=prompt.to_dict())
+
+    def propose(
+        self, image: ImageSource, point: object = None, points: object = None, words: object = None, limit: int = 20
+    ) -> list[Proposal]:
+        """Things on a photograph, best first: all of it, those at a place, or those that words name.
+
+        The first question about a photograph looks at the whole of it once; what was seen is kept with its content.
+
+        Args:
+            image: as of `refer`.
+            point, points: where to look, as of `refer`.
+            words: names; every proposal then has a score for each, by which the proposals are put in order.
+            limit: how many proposals at most, 1 to 100.
+
+        Raises InputError for what cannot be used, and where the model has no pointing head.
+        """
+        limit, names = check_limit(limit), check_words(words)
+        photo = Photo.open(image)
+        prompt = read_prompt(photo.size, point=point, points=points)
+        around = self._look_around(photo)
+        most = limit if names is None else max(limit, NAMED_AMONG)
+        found = around.everything(most) if prompt is None else around.around(*prompt.clicks, most)
+        return found[:limit] if names is None else self._named(photo, found, names)[:limit]
+
+    def box_grid(self, image: ImageSource) -> BoxGrid:
+        """For each place of a photograph, the box that a press there takes; kept as `propose` keeps it.
+
+        Raises InputError where the model has no pointing head.
+        """
+        return self._look_around(Photo.open(image)).grid
+
+    def _pointed_at(self, photo: Photo, prompt: Prompt) -> Box:
+        if prompt.bounds is not None:
+            return prompt.bounds
+        found = self._look_around(photo).around(*prompt.clicks, 1)
+        if not found:
+            raise InputError("there is nothing to be found at that place; draw a box around what you mean")
+        return found[0].box
+
+    def _look_around(self, photo: Photo) -> Surroundings:
+        with self._turns, torch.inference_mode():
+            if photo.digest not in self._surroundings:
+                self._surroundings[photo.digest] = look_around(self.model, photo)
+            return self._surroundings[photo.digest]
+
+    def _named(self, photo: Photo, found: Sequence[Proposal], names: Sequence[str]) -> list[Proposal]:
+        """The proposals with a score for each name, the best-named first."""
+        if not found:
+            return []
+        asked = Question.checked(classes=names, top_classes=None, coefficients=(0.0,), captions=False)
+        results = self.refer(photo, boxes=[proposal.box for proposal in found], question=asked)
+        scores = [{scored.name: scored.score for scored in result.classes} for result in results]
+        named = [replace(p, words=words, score=max(words.values())) for p, words in zip(found, scores, strict=True)]
+        return sorted(named, key=lambda proposal: -proposal.score)
 
     @overload
     def refer_many(

@@ -1,21 +1,11 @@
-"""What DynRefer says about a region, and that as JSON, CSV and COCO annotations."""
+"""What DynRefer says about a region."""
 
-import csv
-import io
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dynrefer.boxes import Box, area, xyxy_to_xywh
+from dynrefer.boxes import Box
 from dynrefer.selection import ViewChoice, taken
-
-CSV_COLUMNS = (
-    *("image", "x1", "y1", "x2", "y2", "caption", "caption_score", "class", "class_score", "none_of_these", "sure"),
-    *("tags", "model"),
-)
-# A cell that begins like this is run as a formula by spreadsheet programs.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,75 +109,6 @@ class RegionResult:
             "timing_ms": {step: round(float(time), 1) for step, time in self.timing_ms.items()},
             "model": self.model,
         }
-
-
-def to_json(results: Iterable[RegionResult], images: str | Sequence[str] | None = None) -> str:
-    """A JSON list of the results; with `images` (one name for all, or one a result) each says its "image" first."""
-    entries = [result.to_dict() for result in results]
-    if images is not None:
-        entries = [{"image": name, **entry} for name, entry in zip(_names(images, len(entries)), entries, strict=True)]
-    return json.dumps(entries, indent=2, ensure_ascii=False, allow_nan=False)
-
-
-def to_csv(results: Iterable[RegionResult], images: str | Sequence[str] = "") -> str:
-    """One row a result under the header CSV_COLUMNS, safe to open in a spreadsheet.
-
-    A text that a spreadsheet would run as a formula is preceded by an apostrophe. Save it as "utf-8-sig", by which
-    spreadsheet programs recognise the encoding.
-    """
-    results = list(results)
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(CSV_COLUMNS)
-    for name, result in zip(_names(images, len(results)), results, strict=True):
-        entry = result.to_dict()
-        caption = entry["caption"] or {"text": "", "score": ""}
-        best = entry["classes"][0] if entry["classes"] else {"name": "", "score": ""}
-        tags = " | ".join(tag["name"] for tag in entry["tags"])
-        named = [best["name"], best["score"], entry["none_of_these"], entry["sure"]]
-        row = [name, *entry["box"], caption["text"], caption["score"], *named, tags, result.model]
-        writer.writerow([_plain_cell(cell) if isinstance(cell, str) else cell for cell in row])
-    return text.getvalue()
-
-
-def to_coco(results: Iterable[RegionResult], image: str, image_size: tuple[int, int], image_id: int = 1) -> str:
-    """The results on one photograph as a COCO data set in JSON: images, categories, annotations.
-
-    `image` is its file name, `image_size` (width, height). The annotations (bbox = x, y, width, height) also carry the
-    caption, tags and score; they are themselves a list in COCO's results format.
-    """
-    results = list(results)
-    names = [result.classes[0].name if result.classes else "region" for result in results]
-    categories = {name: number for number, name in enumerate(sorted(set(names)), start=1)}
-    annotations = []
-    for number, (name, result) in enumerate(zip(names, results, strict=True), start=1):
-        annotation = {
-            "id": number,
-            "image_id": image_id,
-            "category_id": categories[name],
-            "bbox": _pixels(xyxy_to_xywh(result.box)),
-            "area": round(area(result.box), 3),
-            "iscrowd": 0,
-            "segmentation": [],
-            "score": _digits(result.classes[0].score) if result.classes else 1.0,
-            "caption": result.caption.text if result.caption else "",
-            "tags": [tag.name for tag in result.tags],
-        }
-        annotations.append(annotation)
-    data_set = {
-        "images": [{"id": image_id, "file_name": image, "width": image_size[0], "height": image_size[1]}],
-        "categories": [{"id": number, "name": name} for name, number in categories.items()],
-        "annotations": annotations,
-    }
-    return json.dumps(data_set, indent=2, ensure_ascii=False, allow_nan=False)
-
-
-def _plain_cell(text: str) -> str:
-    return "'" + text if text.startswith(FORMULA_STARTS) else text
-
-
-def _names(images: str | Sequence[str], count: int) -> Sequence[str]:
-    return [images] * count if isinstance(images, str) else images
 
 
 def _digits(value: float) -> float:

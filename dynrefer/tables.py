@@ -81,17 +81,20 @@ def read_text(path: str | PathLike[str]) -> str:
 
     Raises InputError, naming the file and the line, for anything else.
     """
+    return decode_text(read_bytes(path), shown(Path(path).name) or "the file")
+
+
+def read_bytes(path: str | PathLike[str]) -> bytes:
+    """The content of a file. Raises InputError, naming it, where there is none."""
     path = Path(path)
     name = shown(path.name) or "the file"
     try:
-        return decode_text(path.read_bytes(), name)
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise InputError(f"there is no file {name}") from error
     except IsADirectoryError as error:
         raise InputError(f"{name} is a folder; a file is needed") from error
     except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{name} cannot be read ({getattr(error, 'strerror', None) or 'no such path'})") from error
 
 

@@ -18,12 +18,29 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.overrides import TorchFunctionMode
 
 from dynrefer.errors import InputError
 
 WEIGHTS = "model.safetensors"
+POINTING = "pointing.safetensors"  # the pointing head, apart, because it is trained apart
+POINTING_PREFIX = "pointing."
 INDEX = "model.safetensors.index.json"
 SHARD_BYTES = 2 * 1024**3
+
+
+class _NoStart(TorchFunctionMode):
+    """Parameters without memory get no random numbers: torch would import its compiler for it, in seconds."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func.__name__ in ("normal_", "trunc_normal_", "uniform_"):
+            tensor = args[0] if args else kwargs["tensor"]
+            if tensor.is_meta:
+                return tensor
+        return func(*args, **kwargs)
 
 
 @contextmanager
@@ -35,7 +52,8 @@ def parameters_on_meta() -> Iterator[None]:
 
     handle = register_module_parameter_registration_hook(move)
     try:
-        yield
+        with _NoStart():
+            yield
     finally:
         handle.remove()
 
@@ -74,6 +92,8 @@ class _Files:
 def stored_tensors(folder: Path, weights: str = WEIGHTS) -> dict[str, StoredTensor]:
     """The tensors of a folder by name: of all shards where it has an index, otherwise of the file `weights`.
 
+    The model's own weights include the pointing head's, where the folder has one.
+
     Raises InputError that names the file that is missing or damaged.
     """
     tensors: dict[str, StoredTensor] = {}
@@ -89,12 +109,13 @@ def stored_tensors(folder: Path, weights: str = WEIGHTS) -> dict[str, StoredTens
 
 
 def shard_names(folder: Path, weights: str = WEIGHTS) -> list[str]:
-    """The weight files of a checkpoint folder, in order."""
+    """The weight files of a checkpoint folder, in order; the pointing head's comes last."""
     index = folder / f"{weights}.index.json"
+    head = [POINTING] if weights == WEIGHTS and (folder / POINTING).is_file() else []
     if not index.is_file():
-        return [weights]
+        return [weights, *head]
     try:
-        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        return [*sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())), *head]
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise InputError(f"{index.name} of the checkpoint {folder.name!r} is damaged; download it again.") from error
 
@@ -104,12 +125,20 @@ def write_tensors(
 ) -> None:
     """Write tensors into model.safetensors, or into shards with an index; never holds more than one shard.
 
+    Those of the pointing head go into a file of their own.
+
     Args:
         folder: exists.
         tensors: stored ones are read when their shard is written.
         dtypes: of every tensor as it is written.
     """
-    plan = {name: torch.empty(tensor.shape, dtype=dtypes[name], device="meta") for name, tensor in tensors.items()}
+    head = {
+        name: _read(tensor).to(dtypes[name]) for name, tensor in tensors.items() if name.startswith(POINTING_PREFIX)
+    }
+    if head:
+        _save({name: tensor.contiguous() for name, tensor in head.items()}, folder / POINTING)
+    others = {name: tensor for name, tensor in tensors.items() if name not in head}
+    plan = {name: torch.empty(tensor.shape, dtype=dtypes[name], device="meta") for name, tensor in others.items()}
     split = split_torch_state_dict_into_shards(plan, max_shard_size=SHARD_BYTES)
     for file, names in split.filename_to_tensors.items():
         shard = {name: _read(tensors[name]).to(dtypes[name]).contiguous() for name in names}

@@ -14,12 +14,14 @@ from pycocotools import mask as coco_mask
 from dynrefer.box_files import BoxFile, PhotoBoxes
 from dynrefer.coco_files import id_key, shape_box
 from dynrefer.errors import InputError
+from dynrefer.formats import FORMATS, Record
 from dynrefer.photo_files import PhotoHeader
-from dynrefer.results import Caption, RegionResult, to_coco, to_csv, to_json
+from dynrefer.results import Caption, RegionResult
 
 CAT, PUPPY = PhotoHeader("cat.jpg", (640, 426)), PhotoHeader("puppy.jpg", (1024, 683))
 CAT_BOX, PUPPY_BOX = (104, 0, 470, 358), (258, 148, 594, 658)
 RESULTS = [RegionResult(box, Caption("=a thing", 0.5), (), (), (), ()) for box in (CAT_BOX, (10.5, 20.25, 30, 400.75))]
+NAMED, UNNAMED = ([Record.of(result, name) for result in RESULTS] for name in ("cat.jpg", ""))
 IMAGES = [
     {"id": 1, "file_name": "cat.jpg", "width": 640, "height": 426},
     {"id": 2, "file_name": "puppy.jpg", "width": 1024, "height": 683},
@@ -49,15 +51,20 @@ def without(records: list[dict[str, Any]], *keys: str, **changed: Any) -> list[d
     return [{key: value for key, value in (record | changed).items() if key not in keys} for record in records]
 
 
+def saved(format: str, records: list[Record]) -> str:
+    (text,) = FORMATS[format].write(records).values()
+    return text
+
+
 @pytest.mark.parametrize(
     "content",
     [
-        to_json(RESULTS),
-        to_json(RESULTS, images="cat.jpg"),
-        to_coco(RESULTS, "cat.jpg", (640, 426)),
-        json.dumps(json.loads(to_coco(RESULTS, "cat.jpg", (640, 426)))["annotations"]),
-        to_csv(RESULTS),
-        to_csv(RESULTS, images="cat.jpg"),
+        saved("json", UNNAMED),
+        saved("json", NAMED),
+        saved("coco", NAMED),
+        json.dumps(json.loads(saved("coco", NAMED))["annotations"]),
+        saved("csv", UNNAMED),
+        saved("csv", NAMED),
         "\n".join(json.dumps(result.to_dict()) for result in RESULTS),
     ],
     ids=["json", "json-named", "coco", "coco-results", "csv", "csv-named", "json-lines"],

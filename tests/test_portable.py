@@ -48,3 +48,19 @@ def test_importing_the_package_imports_none_of_its_libraries() -> None:
     command = [sys.executable, "-c", program]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     assert subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_describing_a_photograph_imports_no_library_that_it_does_not_need() -> None:
+    heavy = "{'torch._dynamo', 'sympy', 'timm', 'torchvision', 'transformers', 'gradio', 'scipy', 'matplotlib'}"
+    photo = str(ROOT / "assets" / "examples" / "puppy.jpg")
+    command = ["refer", photo, "--box", "258", "148", "594", "658", "--json", "-"]
+    program = f"""
+import sys
+from dynrefer.__main__ import main
+main({command})
+sys.stderr.write(str({heavy} & sys.modules.keys()))
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout)[0]["classes"][0]["name"] == "dog"
+    assert done.stderr == "set()"

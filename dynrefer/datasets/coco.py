@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dynrefer.boxes import Box, share_inside
-from dynrefer.coco_files import annotation_box, id_key
-from dynrefer.datasets.coco_format import category_names, read_coco_file
+from dynrefer.coco_files import annotation_box, category_names, id_key
+from dynrefer.datasets.coco_format import read_coco_file
 from dynrefer.datasets.described import whole_image
 from dynrefer.datasets.io import Problems, read_splits, records
 from dynrefer.datasets.photographs import Photograph, Photographs

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dynrefer.boxes import Box
-from dynrefer.coco_files import annotation_box, id_key
+from dynrefer.coco_files import annotation_box, category_names, id_key
 from dynrefer.datasets.io import Problems, entry, records, texts_of
 from dynrefer.datasets.photographs import Photograph, Photographs, fitted, stated_size
 from dynrefer.tables import read_json
@@ -76,16 +76,6 @@ def read_coco_file(
         if annotation:
             image.annotations.append(annotation)
     return CocoFile({image.photograph.image_id: image for image in found.values()}, len(images) + len(annotations))
-
-
-def category_names(categories: Any) -> dict[str, str]:
-    """Names of the categories that have one, by their ids as text."""
-    listed = categories if isinstance(categories, list) else []
-    return {
-        id_key(category.get("id")): str(category["name"]).strip()
-        for category in listed
-        if isinstance(category, Mapping) and isinstance(category.get("name"), str) and category["name"].strip()
-    }
 
 
 def _images(

@@ -203,7 +203,7 @@ def run(benchmark: Benchmark, predictor: Predictor, asking: Asking, out: Path, p
     }
     inference: dict[str, Any] = speed | {
         "device": str(predictor.device),
-        "dtype": str(predictor.dtype).removeprefix("torch."),
+        "dtype": str(predictor.arithmetic).removeprefix("torch."),
     }
     inference |= {"processor": _processor(predictor.device), "versions": versions()}
     return _write_metrics(benchmark, out, inference, plots)

@@ -9,13 +9,44 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import roi_align
 
 from dynrefer.model.config import CLASSES, AlignConfig, EncoderConfig
 
 KERNEL_POINTS = 9
 CLOSEST = 2  # views whose belief counts
+SAMPLES = 2  # points a cell and axis of RoIAlign
 PADDED_TO = 8  # the released checkpoint pads the offset layer's outputs to a multiple of 8
+
+
+def roi_align(maps: Tensor, boxes: Tensor, size: int, scale: float, aligned: bool) -> Tensor:
+    """RoIAlign (He et al., ICCV 2017) of one box a map, as torchvision's with 2 x 2 samples a cell.
+
+    Bilinear samples on a regular grid are separable: each axis is a matrix from the map's cells to the region's.
+
+    Args:
+        maps: [N, H, W, C], float32.
+        boxes: [N, 4] in units of which `scale` make a cell of the map.
+        size: cells a side of the result.
+        aligned: cells have their values at their centres, half a cell from the corner.
+
+    Returns:
+        [N, size, size, C].
+    """
+    boxes = boxes.float() * scale - (0.5 if aligned else 0.0)
+    lengths = boxes[:, 2:] - boxes[:, :2]
+    if not aligned:
+        lengths = lengths.clamp(min=1)
+    steps = (torch.arange(size * SAMPLES, device=boxes.device) + 0.5) / (size * SAMPLES)
+
+    def axis(which: int, cells: int) -> Tensor:
+        """[N, size, cells]: what each cell of the map counts in each cell of the region."""
+        places = (boxes[:, which, None] + lengths[:, which, None] * steps)[..., None]  # [N, size * SAMPLES, 1]
+        near = 1 - (places.clamp(0, cells - 1) - torch.arange(cells, device=boxes.device)).abs()
+        outside = (places < -1) | (places > cells)
+        return near.clamp(min=0).masked_fill(outside, 0).unflatten(1, (size, SAMPLES)).mean(2)
+
+    rows = torch.einsum("nyh,nhwc->nywc", axis(1, maps.shape[1]), maps)
+    return torch.einsum("nxw,nywc->nyxc", axis(0, maps.shape[2]), rows)
 
 
 def deformable_sample(value: Tensor, offsets_and_mask: Tensor, groups: int) -> Tensor:
@@ -114,21 +145,13 @@ class RegionAlign(nn.Module):
         """RoIAlign on every grid, summed: tokens [N, T, C], boxes [N, 4] in view pixels -> [N, G + B + g * g, C]."""
         start = self.encoder.global_tokens + self.encoder.belief_tokens
         whole = tokens[:, :start]
-        index = torch.arange(len(boxes), device=boxes.device, dtype=torch.float32)[:, None]
-        rois = torch.cat([index, boxes.float()], 1)  # half precision cannot count past 2,048
-        region = torch.zeros((), device=tokens.device)
+        size, image, aligned = self.config.output_size, self.encoder.image_size, self.config.roi_aligned
+        regions = []
         for side in self.encoder.grids:
-            grid = tokens[:, start : start + side * side].transpose(1, 2).unflatten(2, (side, side))
-            region = region + roi_align(
-                grid.float(),
-                rois,
-                self.config.output_size,
-                spatial_scale=side / self.encoder.image_size,
-                sampling_ratio=2,
-                aligned=self.config.roi_aligned,
-            )
+            grid = tokens[:, start : start + side * side].unflatten(1, (side, side)).float()
+            regions.append(roi_align(grid, boxes, size, side / image, aligned))
             start += side * side
-        patches = region.flatten(2).transpose(1, 2).to(tokens.dtype)
+        patches = torch.stack(regions).sum(0).flatten(1, 2).to(tokens.dtype)
         return torch.cat([whole, patches], 1)
 
     def belief(self, cuts: Tensor) -> Tensor | None:

@@ -32,7 +32,7 @@ class EncoderConfig:
     """Image encoder: a view becomes `global_tokens` tokens, then row-major patch tokens for each side in `grids`."""
 
     __pydantic_config__ = STRICT
-    kind: Literal["efficientnet", "blip2", "clip"] = "efficientnet"  # timm with projections, or transformers
+    kind: Literal["efficientnet", "blip2", "clip"] = "efficientnet"  # EfficientNet with projections, or transformers
     name: Word = "tf_efficientnet_lite2"
     width: Count = 256
     grids: Annotated[tuple[Count, ...], Field(min_length=1)] = (7, 14)
@@ -151,6 +151,16 @@ class LanguageConfig:
 
 
 @dataclass(frozen=True)
+class PointingConfig:
+    """The pointing head: channels of its levels of strides 8, 16 and 32, and blocks of each before its answers."""
+
+    __pydantic_config__ = STRICT
+    widths: tuple[Count, Count, Count] = (64, 128, 128)
+    blocks: Annotated[int, Field(ge=0, le=64)] = 2
+    longest: Annotated[int, Field(ge=32, le=4096)] = 384  # pixels of the longer side of the photograph it looks at
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """The whole network. `trainable` names the parts that training changes ("t5" is apart from "language").
 
@@ -166,6 +176,7 @@ class ModelConfig:
     resampler: ResamplerConfig = ResamplerConfig()
     decoder: QueryDecoderConfig = QueryDecoderConfig()
     language: LanguageConfig = LanguageConfig()
+    pointing: PointingConfig | None = None  # of the head in pointing.safetensors, where the checkpoint has one
     trainable: tuple[Part, ...] = ("align", "resampler", "summary", "tagging", "contrast", "language", "t5")
     default_mode: Literal["dynamic", "prior:caption", "prior:attributes", "random"] = "dynamic"
     tag_threshold: Chance = 0.7
@@ -176,7 +187,9 @@ class ModelConfig:
     class_template: Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")] = "the {}"
 
     def __post_init__(self) -> None:
-        """Widths are split evenly."""
+        """Widths are split evenly; only the small encoder has maps to point on."""
+        if self.pointing is not None and self.encoder.kind != "efficientnet":
+            raise InputError("config.json asks for a pointing head, which needs an encoder of the kind efficientnet.")
         for what, width, among, parts in (
             ("encoder.width", self.encoder.width, "align.groups", self.align.groups),
             ("resampler.width", self.resampler.width, "resampler.heads", self.resampler.heads),

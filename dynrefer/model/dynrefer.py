@@ -17,6 +17,7 @@ from dynrefer.model.config import CLASSES, ModelConfig
 from dynrefer.model.encoder import EfficientNetEncoder, build_encoder
 from dynrefer.model.language import LanguageDecoder
 from dynrefer.model.packed import can_pack, pack
+from dynrefer.model.pointing import PointingHead
 from dynrefer.model.query_decoder import QueryDecoder, TextQueries
 from dynrefer.model.resampler import RegionSummary, Resampler
 from dynrefer.model.text_encoder import TextEncoder
@@ -34,6 +35,7 @@ class DynRefer(nn.Module):
     def __init__(self, config: ModelConfig, backbones: bool = True) -> None:
         super().__init__()
         self.config = config
+        self.arithmetic: torch.dtype | None = None  # number format of products where it is not the parameters' own
         width, text = config.resampler.width, config.text_encoder.width
         self.encoder = build_encoder(config.encoder, text) if backbones else None
         self.text_encoder = TextEncoder(config.text_encoder) if backbones else None
@@ -53,6 +55,11 @@ class DynRefer(nn.Module):
         self.log_temperature = nn.Parameter(torch.tensor(math.log(10.0)))
         self.contrast_bias = nn.Parameter(torch.tensor(-10.0))
         self.language = LanguageDecoder(config.language, width, text, backbone=backbones)
+        self.pointing = (
+            PointingHead(config.pointing, self.encoder.level_channels)
+            if config.pointing is not None and isinstance(self.encoder, EfficientNetEncoder)
+            else None
+        )
         self._freeze()
 
     def _freeze(self) -> None:
@@ -77,10 +84,11 @@ class DynRefer(nn.Module):
             self.encoder.fold_batch_norm()
             self.encoder.to(memory_format=torch.channels_last)
         if can_pack(self.log_temperature):
-            library = (self.text_encoder, None if isinstance(self.encoder, EfficientNetEncoder) else self.encoder)
-            for part in self.children():
-                if part not in library:
-                    pack(part, arithmetic or self.log_temperature.dtype)
+            encoder = self.encoder if isinstance(self.encoder, EfficientNetEncoder) else None
+            own = (encoder, self.align, self.resampler, self.summary, self.tagging, self.contrast, self.language)
+            for part in filter(None, own):
+                pack(part, arithmetic or self.log_temperature.dtype)
+            self.arithmetic = arithmetic
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Normalised views [N, 3, 224, 224] -> tokens [N, T, C]."""

@@ -14,25 +14,24 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dynrefer.model.config import CLASSES, EncoderConfig
+from dynrefer.model.efficientnet import SCALES, EfficientNetLite
 
 
 class EfficientNetEncoder(nn.Module):
-    """timm's EfficientNet-Lite: stride-32 and stride-16 maps, projected to one width, and two global tokens.
+    """EfficientNet: stride-32 and stride-16 maps, projected to one width, and two global tokens.
 
     Global token 0 is the pooled feature; token 1 is what the ImageNet classifier believes, as the mean text embedding
     of its class names (`class_embeddings` [1000, text width]), so the names' meaning reaches the resampler.
     """
 
     STRIDE_16_STAGE = 4
+    LEVEL_STAGES = (2, 4, 6)  # the last ones of strides 8, 16 and 32
     class_embeddings: Tensor
 
     def __init__(self, config: EncoderConfig, text_width: int) -> None:
         super().__init__()
-        import timm
-
-        self.backbone = cast(Any, timm.create_model(config.name, pretrained=False))
+        self.backbone, fine = _backbone(config.name)
         coarse = self.backbone.num_features
-        fine = self.backbone.feature_info[3]["num_chs"]
         self.project_coarse = nn.Linear(coarse, config.width)
         self.project_fine = nn.Linear(fine, config.width)
         self.project_pooled = nn.Linear(coarse, config.width)
@@ -74,6 +73,21 @@ class EfficientNetEncoder(nn.Module):
                 fine = x
         return self.backbone.bn2(self.backbone.conv_head(x)).to(pixels.dtype), fine.to(pixels.dtype)
 
+    def levels(self, pixels: Tensor) -> list[Tensor]:
+        """Photographs [N, 3, H, W], normalised, sides multiples of 32 -> maps [N, C, H / s, W / s], s = 8, 16, 32."""
+        x = self.backbone.bn1(self.backbone.conv_stem(pixels.contiguous(memory_format=torch.channels_last)))
+        found: list[Tensor] = []
+        for stage, block in enumerate(self.backbone.blocks):
+            x = block(x)
+            if stage in self.LEVEL_STAGES:
+                found.append(x.to(pixels.dtype))
+        return found
+
+    @property
+    def level_channels(self) -> list[int]:
+        """Channels of the maps of `levels`."""
+        return [self.backbone.blocks[stage][-1].conv_pwl.out_channels for stage in self.LEVEL_STAGES]
+
     def class_probabilities(self, pooled: Tensor) -> Tensor:
         """Pooled features [N, 1280] -> probabilities of ImageNet's classes [N, 1000], float32."""
         return self.backbone.classifier(pooled).float().softmax(-1)
@@ -113,6 +127,17 @@ class ViTEncoder(nn.Module):
         """pixels [N, 3, 224, 224], normalised -> tokens [N, 1 + 16 * 16, C], class token first."""
         tokens = self.vision(pixels).last_hidden_state
         return self.vision.post_layernorm(tokens) if self.kind == "clip" else tokens
+
+
+def _backbone(name: str) -> tuple[Any, int]:
+    """An EfficientNet, the Lite ones without timm, and the channels of its stride-16 map."""
+    if name in SCALES:
+        network = EfficientNetLite(name)
+        return network, network.stage_channels[EfficientNetEncoder.STRIDE_16_STAGE]
+    import timm
+
+    other = cast(Any, timm.create_model(name, pretrained=False))
+    return other, other.feature_info[3]["num_chs"]
 
 
 def build_encoder(config: EncoderConfig, text_width: int) -> nn.Module:

@@ -59,37 +59,38 @@ class PackedConv2d(nn.Module):
     """A convolution on channels-last maps, with ReLU6 behind it or nothing.
 
     Args:
-        conv: other classes than `nn.Conv2d` are those of stride 2 and square kernels that pad as TensorFlow does.
+        conv: other classes than `nn.Conv2d` are those of stride 2 and odd kernels that pad as TensorFlow does; they
+            take maps whose sides are both even or both odd.
     """
 
     def __init__(self, conv: nn.Conv2d, relu6: bool, dtype: torch.dtype) -> None:
         super().__init__()
         self.same, self.dtype = type(conv) is not nn.Conv2d, dtype
-        self.padding, self.stride, self.dilation, self.groups = conv.padding, conv.stride, conv.dilation, conv.groups
+        assert not self.same or (conv.stride == (2, 2) and conv.kernel_size[0] % 2)
+        self.stride, self.dilation, self.groups = conv.stride, conv.dilation, conv.groups
+        self.padding = tuple(side // 2 for side in conv.kernel_size) if self.same else conv.padding
         self.weight = conv.weight.detach().to(dtype)
         self.bias = None if conv.bias is None else conv.bias.detach().to(dtype)
         self.behind = ("hardtanh", [0.0, 6.0], "") if relu6 else ("none", [], "")
-        self._laid_out: tuple[torch.Size, Tensor] | None = None  # a map's sides, and the weights as oneDNN wants them
+        self._laid_out: dict[bool, Tensor] = {}  # weights as oneDNN wants them, for maps of even sides and of odd ones
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, C, H, W] -> [N, C', H', W']."""
         x = x.to(self.dtype)
-        if self._laid_out is None or self._laid_out[0] != x.shape[2:]:
-            weight = self._padded(x.shape[2:]) if self.same else self.weight
-            self._laid_out = x.shape[2:], torch.ops.mkldnn._reorder_convolution_weight(weight, *self._shape, x.shape)
-        return torch.ops.mkldnn._convolution_pointwise(x, self._laid_out[1], self.bias, *self._shape, *self.behind)
+        odd = self.same and bool(x.shape[-1] % 2)
+        if odd not in self._laid_out:
+            weight = self._padded(odd) if self.same else self.weight
+            self._laid_out[odd] = torch.ops.mkldnn._reorder_convolution_weight(weight, *self._shape, x.shape)
+        return torch.ops.mkldnn._convolution_pointwise(x, self._laid_out[odd], self.bias, *self._shape, *self.behind)
 
     @property
     def _shape(self) -> tuple[Any, ...]:
         return self.padding, self.stride, self.dilation, self.groups
 
-    def _padded(self, sides: torch.Size) -> Tensor:
-        """TensorFlow's padding by a kernel with zeros in front; sets the padding that goes with it.
+    def _padded(self, odd: bool) -> Tensor:
+        """TensorFlow's padding as a kernel that goes with equal padding all around.
 
-        Maps of even sides need k - 2 rows and columns, the smaller half first: a kernel of k + 1 and equal padding all
-        around do the same, and cost less than a padded copy of the maps.
+        Maps of even sides need k - 2 rows and columns, the smaller half first. A kernel of k + 1, with zeros in front,
+        does that, and costs less than a padded copy of the maps.
         """
-        kernel, odd = self.weight.shape[-1], {side % 2 for side in sides}
-        assert self.stride == (2, 2) and kernel % 2 and len(odd) == 1, "square maps, odd kernels, stride 2"
-        self.padding = (kernel // 2, kernel // 2)
-        return self.weight if odd == {1} else F.pad(self.weight, (1, 0, 1, 0))
+        return self.weight if odd else F.pad(self.weight, (1, 0, 1, 0))

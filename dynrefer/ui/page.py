@@ -165,9 +165,8 @@ def bind_regions(handlers: RegionHandlers) -> list[Any]:
     for event in running:
         event.failure(handlers.stop, None, busy, **QUIET)
     tab.stop.click(handlers.stop, None, busy, cancels=running, **QUIET)
-    for name, button in tab.saves.items():
-        saved = button.click(handlers.saving(name), main.inputs, tab.saved, **QUIET)
-        saved.success(None, tab.saved, None, js=SAVE_IN_BROWSER, **PRIVATE)
+    saved = tab.save.click(handlers.save, {*main.inputs, tab.save_as}, tab.saved, **QUIET)
+    saved.success(None, tab.saved, None, js=SAVE_IN_BROWSER, **PRIVATE)
     return running
 
 

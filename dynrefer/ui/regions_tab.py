@@ -1,6 +1,6 @@
 """The tab of many regions: table, boxes from a file or proposed, downloads."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -10,12 +10,13 @@ import gradio as gr
 from dynrefer.box_files import BoxFile
 from dynrefer.boxes import Box, check_boxes, has_only_numbers, parse_boxes
 from dynrefer.errors import InputError
+from dynrefer.formats.file import ENDINGS
 from dynrefer.question import Question
 
 from . import panels
 from .album import Session, Ticket, thinned
 from .compute import in_words
-from .downloads import FORMATS, download
+from .downloads import choices, download
 from .handlers import Handlers, Values, told
 from .layout import Updates
 from .panels import Panel
@@ -23,7 +24,7 @@ from .proposals import describe_everything, fresh
 
 BATCH = 4  # regions until the table is shown again; who asks meanwhile is let in by the Predictor
 SHOWN = gr.update(visible=True)
-BOX_FILES = [".json", ".jsonl", ".csv", ".tsv", ".txt"]
+BOX_FILES = [*sorted(ENDINGS), ".zip"]
 SAVE_IN_BROWSER = (
     "(file) => { const link = document.createElement('a');"
     " link.href = file.url; link.download = file.name; link.click(); }"
@@ -41,7 +42,8 @@ class RegionsTab:
     progress: Panel
     pasted: gr.Textbox
     use_pasted: gr.Button
-    saves: dict[str, gr.Button]
+    save_as: gr.Dropdown
+    save: gr.Button
     saved: gr.JSON
 
 
@@ -57,15 +59,15 @@ def build_regions_tab(table: Panel) -> RegionsTab:
     progress = Panel(elem_id="progress")
     table.render()
     with gr.Row(elem_classes="dr-buttons"):
-        saves = {
-            name: gr.Button(f"Save {name}", size="sm", min_width=80, elem_id=f"save-{name.lower()}") for name in FORMATS
-        }
+        save_as = gr.Dropdown(choices(), value="json", label="Save as", min_width=180, elem_id="save-as")
+        save = gr.Button("Save", size="sm", min_width=80, elem_id="save")
     with gr.Accordion("Paste boxes", open=False, elem_id="paste"):
         pasted = gr.Textbox(
             label="Boxes: one a line as x1 y1 x2 y2, or JSON, or CSV", lines=3, max_lines=8, elem_id="pasted"
         )
         use_pasted = gr.Button("Describe these boxes", size="sm", elem_id="use-pasted")
-    return RegionsTab(everything, box_file, clear, stop, progress, pasted, use_pasted, saves, gr.JSON(visible=False))
+    saved = gr.JSON(visible=False)
+    return RegionsTab(everything, box_file, clear, stop, progress, pasted, use_pasted, save_as, save, saved)
 
 
 class RegionHandlers:
@@ -150,19 +152,18 @@ class RegionHandlers:
         """Show that nothing is under way."""
         return {self.tab.progress: "", self.tab.stop: gr.update(visible=False)}
 
-    def saving(self, kind: str) -> Callable[[Values], dict[str, str]]:
-        """The handler that gives the regions as a file of one kind: its name, and its content as a data URL."""
-
-        @in_words
-        def save(values: Values) -> dict[str, str]:
-            session: Session = values[self.display.session]
-            threshold = self.main.threshold(values[self.main.choices.tag_threshold])
-            results = [thinned(result, threshold) for result in session.album.results]
-            if not results:
-                raise InputError("there is nothing to save yet; draw a box first")
-            return download(kind, results, session.name, self.main.photo(values))
-
-        return save
+    @in_words
+    def save(self, values: Values) -> dict[str, str]:
+        """The regions as a file of the chosen kind, for SAVE_IN_BROWSER; says what that kind cannot hold."""
+        session: Session = values[self.display.session]
+        threshold = self.main.threshold(values[self.main.choices.tag_threshold])
+        results = [thinned(result, threshold) for result in session.album.results]
+        if not results:
+            raise InputError("there is nothing to save yet; draw a box first")
+        file = download(str(values[self.tab.save_as]), results, session.name, self.main.photo(values))
+        if file["note"]:
+            gr.Info(file["note"])
+        return file
 
     @in_words
     def clear(self, values: Values) -> Updates:

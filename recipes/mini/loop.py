@@ -84,11 +84,12 @@ def train(
     out: Path,
     check: Callable[[], Any],
     init: Path | None = None,
+    first: int = 0,
 ) -> None:
     """Take the steps, each on the sum of `losses(step)`, and write the averaged weights to `out` now and then.
 
     `check` says how the averaged weights do; it is asked every few minutes and at the end. `init` is a former `out`
-    to go on from.
+    to go on from, `first` the number of steps that it took.
     """
     if init is not None:
         load_average(module, init)
@@ -98,7 +99,7 @@ def train(
     recent: dict[str, list[float]] = defaultdict(list)
     start = last_check = time.monotonic()
     module.train()
-    for step in range(schedule.steps):
+    for step in range(first, schedule.steps):
         for group in optimiser.param_groups:
             group["lr"] = schedule.rate_at(step)
         found = losses(step)
@@ -111,7 +112,7 @@ def train(
             recent[name].append(loss.item())
         if (step + 1) % LINE_EVERY == 0:
             means = {name: round(sum(values) / len(values), 3) for name, values in recent.items()}
-            print(step + 1, f"{(time.monotonic() - start) / (step + 1):.2f} s a step", means, flush=True)
+            print(step + 1, f"{(time.monotonic() - start) / (step + 1 - first):.2f} s a step", means, flush=True)
             recent.clear()
         if time.monotonic() - last_check > CHECK_SECONDS or step + 1 == schedule.steps:
             with average.applied(module):

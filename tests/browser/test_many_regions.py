@@ -72,7 +72,7 @@ def test_a_table_cleared_while_boxes_are_described_stays_clear(regions: Page, ap
 
 def test_what_is_downloaded_reads_back_in(regions: Page, app: App, tmp_path: Path) -> None:
     with regions.expect_download() as waiting:
-        regions.click("#save-json")
+        regions.click("#save")
     assert waiting.value.suggested_filename == "marked.regions.json"
     waiting.value.save_as(tmp_path / "saved.json")
     regions.click("#clear-all")

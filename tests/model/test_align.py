@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torchvision import ops
 
-from dynrefer.model.align import RegionAlign, deformable_sample
+from dynrefer.model.align import RegionAlign, deformable_sample, roi_align
 from tests.tiny import TINY
 
 FACTS = Path(__file__).parents[1] / "official" / "facts"
@@ -39,6 +40,20 @@ def slow_sample(value: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
                         share = (1 - abs(px - cx)) * (1 - abs(py - cy))
                         out[y, x] += float(weights[y, x, k]) * share * value[cy, cx]
     return out
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+@given(
+    seed=st.integers(0, 2**20),
+    corners=st.tuples(*[st.sampled_from([-20.0, -1.0, 0.0, 3.3, 17.0, 40.0]) for _ in range(4)]),
+)
+def test_regions_are_cut_as_torchvision_cuts_them(seed: int, corners: tuple[float, ...], aligned: bool) -> None:
+    maps = torch.randn(2, 5, 6, 3, generator=torch.Generator().manual_seed(seed))
+    (x, y), (width, height) = corners[:2], corners[2:]
+    boxes = torch.tensor([[x, y, x + abs(width), y + abs(height)], [1.0, 2.0, 9.0, 7.0]])
+    theirs = ops.roi_align(maps.permute(0, 3, 1, 2), list(boxes[:, None]), 4, 0.25, sampling_ratio=2, aligned=aligned)
+    ours = roi_align(maps, boxes, 4, 0.25, aligned)
+    torch.testing.assert_close(ours, theirs.permute(0, 2, 3, 1), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("case", ["small_0.5", "small_3.0"])

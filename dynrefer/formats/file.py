@@ -1,0 +1,137 @@
+"""The files of a data set: one, a folder or an archive of them, each by its name there; written whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path, PurePosixPath
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from dynrefer.atomic import written_whole
+from dynrefer.errors import InputError, shown
+from dynrefer.tables import decode_text, parse_json, read_bytes
+
+ENDINGS = frozenset(".json .jsonl .ndjson .csv .tsv .txt .xml .yaml .yml .names".split())
+MAX_MEGABYTES = 1024  # of an archive, unpacked: one that holds more is no file of annotations
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same content makes the same archive
+
+
+@dataclass(frozen=True)
+class File:
+    """A file's name, with its folders where it is one of several, and its content."""
+
+    name: str
+    data: bytes
+
+    @property
+    def path(self) -> PurePosixPath:
+        """Its name as a path."""
+        return PurePosixPath(self.name)
+
+    @cached_property
+    def text(self) -> str:
+        """Its text. Raises InputError where it is none, see `dynrefer.tables.read_text`."""
+        return decode_text(self.data, shown(self.name))
+
+    @cached_property
+    def json(self) -> Any:
+        """Its JSON, or a list of the objects of its lines; None where it does not begin like JSON.
+
+        Raises InputError, naming the line, where it is damaged.
+        """
+        if self.text.lstrip()[:1] not in ("[", "{"):
+            return None
+        try:
+            return parse_json(self.text, shown(self.name))
+        except InputError:
+            try:  # an object a line
+                lines = [json.loads(line) for line in self.text.splitlines() if line.strip()]
+            except (ValueError, RecursionError):
+                lines = []
+            if len(lines) < 2:
+                raise
+            return lines
+
+    @cached_property
+    def xml(self) -> Element | None:
+        """Its XML; None where it does not begin like it. Raises InputError, naming the line, where it is damaged."""
+        if not re.match(rb"(\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[\s\0]*<", self.data[:200]):
+            return None
+        try:
+            return fromstring(self.data)
+        except ParseError as error:
+            line, column = error.position
+            raise InputError(
+                f"{shown(self.name)} is damaged (line {line}, column {column}: {error.msg.partition(':')[0]})"
+            ) from error
+        except (DefusedXmlException, ValueError, LookupError) as error:
+            raise InputError(f"{shown(self.name)} is not XML that can be read") from error
+
+
+def read_files(path: str | PathLike[str]) -> list[File]:
+    """The file at `path`, or all files of annotations in a folder, at any depth, or in a .zip, in order of their names.
+
+    Raises InputError where there is none, or where it cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        found = sorted(file for file in path.rglob("*") if _is_wanted(file.relative_to(path)) and file.is_file())
+        files = [File(file.relative_to(path).as_posix(), read_bytes(file)) for file in found]
+    else:
+        data = read_bytes(path)
+        files = _unpacked(data, path.name) if zipfile.is_zipfile(io.BytesIO(data)) else [File(path.name, data)]
+    if not files:
+        raise InputError(f"{shown(path.name)} holds no file of annotations ({', '.join(sorted(ENDINGS))})")
+    return files
+
+
+def _unpacked(data: bytes, name: str) -> list[File]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = [entry for entry in archive.infolist() if _is_wanted(PurePosixPath(entry.filename))]
+            if sum(entry.file_size for entry in entries) > MAX_MEGABYTES * 2**20:
+                raise InputError(
+                    f"{shown(name)} holds more than {MAX_MEGABYTES} MB of annotations; unpack it into a folder"
+                )
+            return [File(entry.filename, archive.read(entry)) for entry in sorted(entries, key=lambda e: e.filename)]
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as error:
+        raise InputError(f"{shown(name)} is a damaged or locked archive; unpack it into a folder") from error
+
+
+def _is_wanted(path: Path | PurePosixPath) -> bool:
+    return path.suffix.lower() in ENDINGS and not any(part.startswith((".", "__MACOSX")) for part in path.parts)
+
+
+def packed(files: Mapping[str, str]) -> bytes:
+    """The files as a .zip."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name, ZIP_TIME), text.encode(), zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write one file. Raises InputError, leaving what was there, where that fails."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file")
+    with written_whole(path.resolve()) as aside:
+        aside.write_bytes(data)
+
+
+def write_folder(folder: Path, files: Mapping[str, str]) -> None:
+    """Write files into a folder, which is made; others that it holds stay. Raises InputError where that fails."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; name a folder, or a .zip")
+    for name, text in files.items():
+        write_file(folder / name, text.encode())

@@ -1,0 +1,80 @@
+"""What files of one photograph each have in common: which photograph that is, and how large."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from dynrefer.boxes import Box
+from dynrefer.errors import InputError, shown
+from dynrefer.formats.file import File
+from dynrefer.formats.record import Record
+from dynrefer.photo_files import readings
+
+FOLDERS = frozenset("annotations annotation labels xml xmls json jsons ann anns labelme".split())
+
+
+@dataclass(frozen=True)
+class Page:
+    """A photograph's name and path in a data set, its (width, height) if that is known, and its regions, to write."""
+
+    name: str
+    path: PurePosixPath
+    size: tuple[int, int] | None
+    records: Sequence[Record]
+
+    def sized(self, format: str) -> tuple[int, int]:
+        """(width, height). Raises InputError where it is not known."""
+        if self.size is None:
+            raise InputError(
+                f"{format} needs the size of {shown(self.name) or 'the photograph'}: say where it is (--photos FOLDER)"
+            )
+        return self.size
+
+    def box(self, record: Record) -> Box:
+        """A record's box in pixels."""
+        if not record.shares:
+            return record.box
+        width, height = self.sized("a box from 0 to 1")
+        x1, y1, x2, y2 = record.box
+        return x1 * width, y1 * height, x2 * width, y2 * height
+
+
+def pages(records: Iterable[Record]) -> list[Page]:
+    """The records by photograph, in their order."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(str(record.image), []).append(record)
+    return [
+        Page(name, _path(name), next((r.pixel_size for r in group if r.pixel_size), None), group)
+        for name, group in groups.items()
+    ]
+
+
+def _path(name: str) -> PurePosixPath:
+    """A photograph's name as a path that stays inside a folder."""
+    parts = (readings(name) or [("photograph",)])[-1]
+    return PurePosixPath(*(part.replace(":", "") or "_" for part in parts))
+
+
+def side_names(photographs: Sequence[Page], ending: str) -> list[str]:
+    """For each photograph the name of the file beside it, `cat.xml`, or `cat.png.xml` where another has its stem."""
+    stems = [photograph.path.with_suffix("").as_posix().casefold() for photograph in photographs]
+    return [
+        f"{photograph.path.as_posix() if stems.count(stem) > 1 else photograph.path.with_suffix('').as_posix()}{ending}"
+        for photograph, stem in zip(photographs, stems, strict=True)
+    ]
+
+
+def beside(file: File, name: str) -> str:
+    """The photograph that one of several files calls `name`, from its own place: `labels/a/1.txt` is about `a/1`."""
+    folders = list(file.path.parent.parts)
+    kept = next((place + 1 for place, part in enumerate(folders) if part.casefold() in FOLDERS), 0)
+    name = name.replace("\\", "/")
+    if name.startswith("/") or ":" in name.partition("/")[0]:  # from another machine: its own folders say more
+        return name
+    parts = folders if "/.." in f"/{name}" else folders[kept:]
+    for part in PurePosixPath(name).parts:
+        parts = parts[:-1] if part == ".." else [*parts, part]
+    return "/".join(parts)

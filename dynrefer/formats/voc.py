@@ -1,0 +1,90 @@
+"""Pascal VOC's XML: a file a photograph, boxes in whole pixels counted from 1, the last one included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from xml.etree.ElementTree import Element
+
+from dynrefer.errors import InputError, shown
+from dynrefer.formats import words, xml
+from dynrefer.formats.file import File
+from dynrefer.formats.grouping import Page, beside, pages, side_names
+from dynrefer.formats.record import LeftOut, Record, reason
+
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+def knows(file: File) -> bool:
+    """Whether a file's root is that of VOC."""
+    return file.xml is not None and file.xml.tag == "annotation"
+
+
+def read(files: Sequence[File]) -> Iterator[Record | LeftOut]:
+    """The objects. Tools that count from 0 or write fractions of a pixel are known by that, and read as they mean."""
+    first = 1 if all(map(_counts_from_one, files)) else 0
+    for file in files:
+        assert file.xml is not None
+        name = (file.xml.findtext("filename") or file.xml.findtext("path") or file.path.stem).strip()
+        image = beside(file, name)
+        size = file.xml.findtext("size/width"), file.xml.findtext("size/height")
+        for number, element in enumerate(file.xml.iterfind("object"), start=1):
+            where = f"{shown(file.name)}, object {number}"
+            try:
+                x1, y1, x2, y2 = xml.numbers(element.find("bndbox"), CORNERS)
+                box = (x1 - first, y1 - first, x2, y2)
+                yield Record(image, box, size if all(size) else None, where, said=_said(element))
+            except InputError as error:
+                label = element.findtext("name")
+                yield LeftOut(image, f'{where} ("{shown(label)}")' if label else where, reason(error))
+
+
+def _counts_from_one(file: File) -> bool:
+    found = (
+        [(corner.text or "").strip() for box in file.xml.iter("bndbox") for corner in box]
+        if file.xml is not None
+        else []
+    )
+    return all(text.isdecimal() and int(text) > 0 for text in found)
+
+
+def _said(element: Element) -> dict[str, object]:
+    named = [
+        (pair.findtext("name") or "", pair.findtext("value") or "") for pair in element.iterfind("attributes/attribute")
+    ]
+    return words.unnamed(element.findtext("name"), named)
+
+
+def write(records: Sequence[Record]) -> dict[str, str]:
+    """A file a photograph. Caption, tags and attributes stand where CVAT puts attributes, which others pass over."""
+    photographs = pages(records)
+    return {
+        name: xml.written(_annotation(photograph))
+        for photograph, name in zip(photographs, side_names(photographs, ".xml"), strict=True)
+    }
+
+
+def _annotation(photograph: Page) -> Element:
+    root = Element("annotation")
+    xml.add(root, "folder", photograph.path.parent.name)
+    xml.add(root, "filename", photograph.path.name)
+    size, sides = xml.add(root, "size"), photograph.sized("Pascal VOC")
+    for tag, side in zip(("width", "height", "depth"), (*sides, 3), strict=True):
+        xml.add(size, tag, side)
+    xml.add(root, "segmented", 0)
+    for record in photograph.records:
+        found = xml.add(root, "object")
+        xml.add(found, "name", record.label or words.UNNAMED)
+        xml.add(found, "pose", "Unspecified")
+        for tag in ("truncated", "difficult"):
+            xml.add(found, tag, 0)
+        x1, y1, x2, y2 = (round(value) for value in photograph.box(record))
+        place = xml.add(found, "bndbox")
+        for tag, value in zip(CORNERS, (x1 + 1, y1 + 1, max(x2, x1 + 1), max(y2, y1 + 1)), strict=True):
+            xml.add(place, tag, value)
+        named = words.named(record)
+        listed = xml.add(found, "attributes") if named else None
+        for name, value in named if listed is not None else ():
+            pair = xml.add(listed, "attribute")
+            xml.add(pair, "name", name)
+            xml.add(pair, "value", value)
+    return root

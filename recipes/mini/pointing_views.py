@@ -1,0 +1,307 @@
+"""What the pointing head learns from: photographs as the frozen encoder sees them whole, and the boxes on them.
+
+    python -m recipes.mini.pointing_views RUN --start CHECKPOINT --coco DIR --flickr DIR --things DIR
+        [--engine openvino] [--part 0 --parts 2]
+
+Writes RUN/views.jsonl, one line a view (a photograph scaled, perhaps cut or mirrored), and RUN/<H>x<W>.s<stride>.npy,
+the encoder's maps (float16 [N, H / stride, W / stride, C]) of all views on a canvas of that shape. Goes on where it
+stopped; several processes share the work.
+"""
+
+import argparse
+import importlib
+import json
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from dynrefer.atomic import written_whole
+from dynrefer.boxes import Box, clip, iou, xywh_to_xyxy
+from dynrefer.checkpoint import load_checkpoint
+from dynrefer.datasets.io import Problems
+from dynrefer.model import DynRefer
+from dynrefer.model.encoder import EfficientNetEncoder
+from dynrefer.photo import Photo
+from dynrefer.tables import read_json, read_jsonl
+from recipes.mini.descriptions import SAME, read_descriptions
+
+LONGEST = 384
+CANVASES = ((256, 384), (288, 384), (384, 384), (384, 288), (384, 256))  # height, width
+STRIDES = (8, 16, 32)
+HELD = 200  # photographs of COCO's train part on which rules are chosen, never trained on
+THING, PART, CROWD = 0, 1, 2
+LEAST_SIDE, LEAST_LEFT = 8.0, 0.6  # a cut box needs so many pixels a side and so much of what it was
+BRIGHTNESS = (0.75, 1.25)
+DESCRIPTIONS = Path(__file__).with_name("descriptions.jsonl")
+
+Encode = Callable[[np.ndarray], list[Tensor]]  # uint8 [N, H, W, 3] -> maps [N, C, H / s, W / s]
+
+
+@dataclass(frozen=True)
+class View:
+    """A photograph, or a cut-out of it, scaled onto a canvas from its upper left corner on.
+
+    `boxes` are pixels of the canvas, `kinds` THING, PART or CROWD; where `complete`, what is in no box is no thing.
+    """
+
+    image: str
+    cut: Box
+    size: tuple[int, int]  # width, height of what the canvas shows
+    mirrored: bool
+    brightness: float
+    canvas: tuple[int, int]
+    row: int
+    boxes: list[Box]
+    kinds: list[int]
+    complete: bool
+    held: bool
+    source: str
+
+
+def main() -> None:
+    """Read the arguments, plan the views and cache their maps."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--start", type=Path, required=True, help="checkpoint whose encoder stays frozen")
+    for name in ("coco", "flickr", "things"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--engine", choices=("torch", "openvino"), default="torch")
+    parser.add_argument("--part", type=int, default=0)
+    parser.add_argument("--parts", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    args.run.mkdir(parents=True, exist_ok=True)
+    with FileLock(args.run / "lock"):
+        if not (args.run / "views.jsonl").exists():
+            views = list(plan(args.coco, args.flickr, args.things))
+            with written_whole(args.run / "views.jsonl") as draft:
+                draft.write_text("".join(json.dumps(asdict(view)) + "\n" for view in views), encoding="utf-8")
+    fill(args.run, load_checkpoint(args.start).model, args)
+
+
+def read_views(run: Path) -> list[View]:
+    """The views of a run, in the order in which they are cached."""
+    records = (record for _, record in read_jsonl(run / "views.jsonl", "image", "canvas", "boxes"))
+    return [View(**record | {"canvas": tuple(record["canvas"])}) for record in records]
+
+
+def maps(run: Path, canvas: tuple[int, int], stride: int, mode: str = "r") -> np.ndarray:
+    """The cached maps of a canvas at a stride: float16 [N, H / stride, W / stride, C]."""
+    return np.load(run / f"{canvas[0]}x{canvas[1]}.s{stride}.npy", mmap_mode=mode)
+
+
+def plan(coco: Path, flickr: Path, things: Path) -> Iterator[View]:
+    """All views, in the order of their use: COCO's photographs plain and mirrored first, then the others, shuffled."""
+    rng, rows = random.Random(3), Counter[tuple[int, int]]()
+    photographs = [*_coco(coco), *_flickr(flickr), *_things(things)]
+    first = [(record, plain) for record in photographs if record["source"] == "coco" for plain in ("plain", "mirrored")]
+    more = [(record, way) for record in photographs if record["source"] == "coco" for way in ("cut", "scaled")]
+    more += [(record, "scaled") for record in photographs if record["source"] != "coco"]
+    more += [(record, "cut") for record in photographs if record["source"] == "flickr"]
+    rng.shuffle(first)
+    rng.shuffle(more)
+    for record, way in first + more:
+        if not record["held"] or way == "plain":
+            yield _view(record, way, rng, rows)
+
+
+def _view(record: dict[str, Any], way: str, rng: random.Random, rows: Counter[tuple[int, int]]) -> View:
+    width, height = record["size"]
+    cut = (0.0, 0.0, float(width), float(height))
+    longest = LONGEST if way in ("plain", "mirrored", "cut") else rng.randint(LONGEST // 2, LONGEST)
+    if way == "cut":
+        share = rng.uniform(0.5, 0.9)
+        x, y = (rng.uniform(0, side * (1 - share)) for side in (width, height))
+        cut = (x, y, x + share * width, y + share * height)
+    scale = longest / max(cut[2] - cut[0], cut[3] - cut[1])
+    size = max(1, round((cut[2] - cut[0]) * scale)), max(1, round((cut[3] - cut[1]) * scale))
+    mirrored = way == "mirrored" or (way != "plain" and rng.random() < 0.5)
+    canvas = min((c for c in CANVASES if c[0] >= size[1] and c[1] >= size[0]), key=lambda c: c[0] * c[1])
+    boxes, kinds = [], []
+    for box, kind in zip(record["boxes"], record["kinds"], strict=True):
+        seen = clip(tuple((side - cut[k % 2]) * scale for k, side in enumerate(box)), size)  # type: ignore[arg-type]
+        if seen is None:
+            continue
+        whole = (box[2] - box[0]) * (box[3] - box[1]) * scale**2
+        left = (seen[2] - seen[0]) * (seen[3] - seen[1]) / whole
+        if min(seen[2] - seen[0], seen[3] - seen[1]) < LEAST_SIDE / 2:
+            continue
+        small = min(seen[2] - seen[0], seen[3] - seen[1]) < LEAST_SIDE or left < LEAST_LEFT
+        boxes.append((size[0] - seen[2], seen[1], size[0] - seen[0], seen[3]) if mirrored else seen)
+        kinds.append(CROWD if small else kind)
+    rows[canvas] += 1
+    brightness = 1.0 if way == "plain" else rng.uniform(*BRIGHTNESS)
+    return View(
+        *(record["image"], cut, size, mirrored, brightness, canvas, rows[canvas] - 1, boxes, kinds),
+        *(record["complete"], record["held"], record["source"]),
+    )
+
+
+def _coco(root: Path) -> Iterator[dict[str, Any]]:
+    """COCO's boxes, and regions that were described and are no box of COCO's."""
+    content = read_json(root / "annotations" / "instances.json", "images", "annotations")
+    train = set(read_json(root / "annotations" / "splits.json", "train")["train"])
+    described = read_descriptions(DESCRIPTIONS, Problems())
+    annotations = defaultdict(list)
+    for annotation in content["annotations"]:
+        annotations[annotation["image_id"]].append(annotation)
+    held = HELD
+    for image in sorted(content["images"], key=lambda image: random.Random(image["id"]).random()):
+        if image["id"] not in train:
+            continue
+        size, complete = (image["width"], image["height"]), image.get("boxes_complete_80", True)
+        found = [(xywh_to_xyxy(a["bbox"], size), CROWD if a["iscrowd"] else THING) for a in annotations[image["id"]]]
+        known = [(box, kind) for box, kind in found if box is not None]
+        for text in described.get(str(image["id"]), ()):
+            box = text.pixels(size)
+            if all(iou(box, other) < SAME for other, _ in known):
+                known.append((box, PART))
+        held -= complete and held > 0
+        path = str(root / "images" / image["file_name"])
+        yield _record(path, size, known, "coco", complete=complete, held=complete and held > 0)
+
+
+def _flickr(root: Path) -> Iterator[dict[str, Any]]:
+    content = read_json(root / "annotations" / "regions.json", "images", "regions", "groups")
+    train = set(read_json(root / "annotations" / "splits.json", "train")["train"])
+    found = defaultdict(set)
+    for region in content["regions"]:
+        found[region["image_id"]].add((tuple(region["bbox"]), PART if region["type"] in LOOSE else THING))
+    for group in content["groups"]:
+        found[group["image_id"]] |= {(tuple(box), PART if group["type"] in LOOSE else THING) for box in group["bboxes"]}
+    for image in content["images"]:
+        if image["id"] in train and found[image["id"]]:
+            size = image["width"], image["height"]
+            boxes = [(xywh_to_xyxy(list(box), size), kind) for box, kind in sorted(found[image["id"]])]
+            path = str(root / "images" / image["file_name"])
+            yield _record(path, size, [(box, kind) for box, kind in boxes if box is not None], "flickr")
+
+
+LOOSE = ("clothing", "bodyparts", "scene")  # Flickr's types of regions that are parts or grounds, not things
+
+
+def _things(root: Path) -> Iterator[dict[str, Any]]:
+    for record in read_json(root / "annotations.json"):
+        size = record["width"], record["height"]
+        box = xywh_to_xyxy(record["box"], size)
+        if box is not None:
+            yield _record(str(root / "images" / record["file_name"]), size, [(box, THING)], "things")
+
+
+def _record(
+    path: str,
+    size: tuple[int, int],
+    boxes: list[tuple[Box, int]],
+    source: str,
+    *,
+    complete: bool = False,
+    held: bool = False,
+) -> dict[str, Any]:
+    return {
+        "image": path,
+        "size": size,
+        "boxes": [box for box, _ in boxes],
+        "kinds": [kind for _, kind in boxes],
+        "source": source,
+        "complete": complete,
+        "held": held,
+    }
+
+
+def fill(run: Path, model: DynRefer, args: argparse.Namespace) -> None:
+    """Cache the maps of this process's share of the views that are missing."""
+    views = read_views(run)
+    assert isinstance(model.encoder, EfficientNetEncoder)
+    model.prepare_inference()
+    engine = _Openvino(model) if args.engine == "openvino" else _torch_encoder(model)
+    arrays, done = _arrays(run, views, model.encoder)
+    for number in tqdm(range(args.part, len(views), args.parts), unit="view", mininterval=10):
+        if not done[number]:
+            view = views[number]
+            for stride, level in zip(STRIDES, engine(render(view)[None]), strict=True):
+                arrays[view.canvas, stride][view.row] = level[0].permute(1, 2, 0).half().numpy()
+            done[number] = 1
+
+
+def render(view: View) -> np.ndarray:
+    """The canvas, uint8 [H, W, 3]; grey where there is no photograph."""
+    x1, y1, x2, y2 = (round(side) for side in view.cut)
+    cut = Photo.read(view.image).pixels[y1:y2, x1:x2]
+    how = cv2.INTER_AREA if view.size[0] < cut.shape[1] else cv2.INTER_LINEAR
+    shown = cv2.resize(np.ascontiguousarray(cut), view.size, interpolation=how)
+    shown = shown[:, ::-1] if view.mirrored else shown
+    canvas = np.full((*view.canvas, 3), 127, np.uint8)
+    canvas[: view.size[1], : view.size[0]] = np.clip(shown * view.brightness, 0, 255)
+    return canvas
+
+
+def _arrays(
+    run: Path, views: list[View], encoder: EfficientNetEncoder
+) -> tuple[dict[tuple[tuple[int, int], int], np.ndarray], np.ndarray]:
+    """The mapped arrays by canvas and stride, and which views are done, made empty where they are missing."""
+    counts = Counter(view.canvas for view in views)
+    with FileLock(run / "lock"):
+        if not (run / "done.npy").exists():
+            for (height, width), count in counts.items():
+                for stride, depth in zip(STRIDES, encoder.level_channels, strict=True):
+                    shape = (count, height // stride, width // stride, depth)
+                    np.lib.format.open_memmap(run / f"{height}x{width}.s{stride}.npy", "w+", np.float16, shape).flush()
+            np.lib.format.open_memmap(run / "done.npy", "w+", np.uint8, (len(views),)).flush()
+    arrays = {(c, s): maps(run, c, s, "r+") for c in counts for s in STRIDES}  # type: ignore[arg-type]
+    return arrays, np.load(run / "done.npy", mmap_mode="r+")  # type: ignore[return-value]
+
+
+class _Levels(nn.Module):
+    """Pixels uint8 [N, H, W, 3] -> the encoder's maps, as one graph."""
+
+    def __init__(self, model: DynRefer) -> None:
+        super().__init__()
+        self.encoder = model.encoder
+        self.register_buffer("mean", torch.tensor(model.config.encoder.mean))
+        self.register_buffer("std", torch.tensor(model.config.encoder.std))
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        assert isinstance(self.encoder, EfficientNetEncoder)
+        return self.encoder.levels(((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2))
+
+
+def _torch_encoder(model: DynRefer) -> Encode:
+    levels = _Levels(model).eval()
+
+    def encode(pixels: np.ndarray) -> list[Tensor]:
+        with torch.inference_mode():
+            return levels(torch.from_numpy(pixels))
+
+    return encode
+
+
+class _Openvino:
+    """The same in OpenVINO on one thread, compiled for each shape."""
+
+    def __init__(self, model: DynRefer) -> None:
+        self.openvino = importlib.import_module("openvino")  # optional, so that no list of requirements names it
+        self.levels, self.compiled = _Levels(model).eval(), {}  # type: ignore[var-annotated]
+
+    def __call__(self, pixels: np.ndarray) -> list[Tensor]:
+        if pixels.shape not in self.compiled:
+            with torch.no_grad():
+                example = torch.zeros(pixels.shape, dtype=torch.uint8)
+                graph = self.openvino.convert_model(self.levels, example_input=example, input=[list(pixels.shape)])
+            options = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "bf16", "ENABLE_CPU_PINNING": False}
+            self.compiled[pixels.shape] = self.openvino.Core().compile_model(graph, "CPU", options)
+        found = self.compiled[pixels.shape](pixels)
+        return [torch.from_numpy(found[k]) for k in range(len(STRIDES))]
+
+
+if __name__ == "__main__":
+    main()

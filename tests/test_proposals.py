@@ -1,0 +1,123 @@
+"""Things on a photograph, all of it, at a place or by name."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dynrefer import InputError, Predictor
+from dynrefer.boxes import check_box
+from dynrefer.checkpoint import Checkpoint
+from dynrefer.model import DynRefer
+from dynrefer.proposals import Surroundings
+from tests.tiny import TINY
+
+SIZE = (256, 192)
+
+
+def surroundings(*things: tuple[tuple[float, float, float, float], float]) -> Surroundings:
+    """A photograph of 256 x 192 on whose finest places inside a thing the head says its box; the smaller wins."""
+    rows, columns = 24, 32
+    count = rows * columns * 21 // 16
+    boxes, scores = np.zeros((count, 4), np.float32), np.zeros(count, np.float32)
+    for (x1, y1, x2, y2), score in things:
+        for place in range(rows * columns):
+            x, y = place % columns * 8 + 4, place // columns * 8 + 4
+            if x1 <= x <= x2 and y1 <= y <= y2:
+                boxes[place], scores[place] = (x1, y1, x2, y2), score
+    return Surroundings(boxes, scores, (192, 256), 1.0, SIZE)
+
+
+LEFT, RIGHT = (16.0, 16.0, 96.0, 160.0), (144.0, 48.0, 240.0, 176.0)
+
+
+def test_a_press_takes_the_thing_that_it_lies_in() -> None:
+    found = surroundings((LEFT, 0.9), (RIGHT, 0.7))
+    boxes, scores = found.at(np.array([[50.0, 90.0], [200.0, 100.0]]))
+    np.testing.assert_allclose(boxes, [LEFT, RIGHT], atol=1e-3)
+    np.testing.assert_allclose(scores, [0.9, 0.7])
+
+
+def test_the_grid_holds_what_a_press_at_each_centre_takes() -> None:
+    found = surroundings((LEFT, 0.9), (RIGHT, 0.7))
+    grid = found.grid
+    assert grid.boxes.shape == (24, 32, 4) and grid.boxes.dtype == np.float32
+    box, score = found.at(np.array([[25 * 8 + 4.0, 10 * 8 + 4.0]]))
+    np.testing.assert_allclose(grid.boxes[10, 25], box[0])
+    assert grid.scores[10, 25] == score[0]
+
+
+def test_everything_is_each_thing_once_and_the_surest_first() -> None:
+    found = surroundings((LEFT, 0.6), (RIGHT, 0.8)).everything(20)
+    np.testing.assert_allclose([proposal.box for proposal in found], [RIGHT, LEFT], atol=1e-3)
+
+
+def test_two_points_on_two_things_take_both_together() -> None:
+    found = surroundings((LEFT, 0.9), (RIGHT, 0.7))
+    best = found.around(np.array([[50.0, 90.0], [200.0, 100.0]]), np.array([True, True]), 5)[0]
+    np.testing.assert_allclose(best.box, (16, 16, 240, 176), atol=1e-3)
+
+
+def test_a_point_outside_leaves_the_larger_thing_out() -> None:
+    inner, outer = (64.0, 64.0, 128.0, 128.0), (16.0, 16.0, 240.0, 176.0)
+    found = surroundings((outer, 0.9), (inner, 0.5))
+    points, inside = np.array([[68.0, 96.0], [40.0, 40.0]]), np.array([True, False])
+    assert found.around(points[:1], inside[:1], 5)[0].box == pytest.approx(outer, abs=1e-3)
+    assert found.around(points, inside, 5)[0].box == pytest.approx(inner, abs=1e-3)
+
+
+def test_proposals_are_boxes_of_the_photograph_best_first(tiny_predictor: Predictor, photo: np.ndarray) -> None:
+    found = tiny_predictor.propose(photo, limit=7)
+    assert 1 <= len(found) <= 7
+    assert [p.score for p in found] == sorted((p.score for p in found), reverse=True)
+    for proposal in found:
+        assert check_box(proposal.box, (120, 90)) == pytest.approx(proposal.box, abs=1e-3)
+
+
+def test_a_proposal_at_a_point_holds_it(tiny_predictor: Predictor, photo: np.ndarray) -> None:
+    x1, y1, x2, y2 = tiny_predictor.propose(photo, point=(60, 45))[0].box
+    assert x1 <= 60 <= x2 and y1 <= 45 <= y2
+
+
+def test_words_have_a_score_each_and_the_best_named_comes_first(tiny_predictor: Predictor, photo: np.ndarray) -> None:
+    found = tiny_predictor.propose(photo, words=["dog", "cup"], limit=5)
+    assert all(set(p.words) == {"dog", "cup"} and p.score == max(p.words.values()) for p in found)
+    assert [p.score for p in found] == sorted((p.score for p in found), reverse=True)
+
+
+def test_a_photograph_is_looked_at_once(
+    predictor: Predictor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor.propose(photo)
+    monkeypatch.setattr("dynrefer.predictor.look_around", lambda *_: pytest.fail("looked again"))
+    predictor.box_grid(photo)
+    predictor.propose(photo, point=(10, 10))
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"limit": 0}, "number of proposals must be a whole number from 1 to 100"),
+        ({"limit": 2.5}, "number of proposals must be"),
+        ({"words": []}, "no word to look for"),
+        ({"words": " , "}, "no word to look for"),
+        ({"words": [3]}, "none"),
+        ({"point": (500, 5)}, "point lies outside the 120 x 90 image"),
+        ({"point": (1, 2), "points": [(1, 2)]}, "one of point, points"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_in_one_sentence(
+    tiny_predictor: Predictor, photo: np.ndarray, asked: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        tiny_predictor.propose(photo, **asked)  # type: ignore[arg-type]
+
+
+def test_a_model_without_a_head_says_that_it_cannot_point(tiny_predictor: Predictor, photo: np.ndarray) -> None:
+    known = tiny_predictor.checkpoint
+    model = DynRefer(replace(TINY, pointing=None))
+    model.load_state_dict(known.model.state_dict(), strict=False)
+    assert model.text_encoder is not None and known.model.text_encoder is not None
+    model.text_encoder.tokenizer = known.model.text_encoder.tokenizer
+    with pytest.raises(InputError, match="cannot point"):
+        Predictor(Checkpoint(model.eval(), known.vocabulary, known.folder)).propose(photo)
