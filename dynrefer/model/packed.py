@@ -81,6 +81,8 @@ class PackedConv2d(nn.Module):
         if odd not in self._laid_out:
             weight = self._padded(odd) if self.same else self.weight
             self._laid_out[odd] = torch.ops.mkldnn._reorder_convolution_weight(weight, *self._shape, x.shape)
+            if not self.same:
+                del self.weight
         return torch.ops.mkldnn._convolution_pointwise(x, self._laid_out[odd], self.bias, *self._shape, *self.behind)
 
     @property
