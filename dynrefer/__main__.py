@@ -10,19 +10,28 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.errors import InputError
-from dynrefer.output import close_stdout, prepare_streams
+from dynrefer.output import ended_politely, prepare_streams
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
     0: all was done. 3: some records were left out, which stderr names. 2: nothing could be done, for which stderr has
-    one sentence. 130: stopped by hand.
+    one sentence. 130: stopped by hand, or asked to stop by SIGTERM.
     """
     prepare_streams()
+    with ended_politely():
+        return _run(arguments)
+    return 0  # whoever read the answers has gone
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dynrefer", description="Point at a region; read what it is.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_refer, _add_serve, _add_data, _add_train, _add_evaluate, _add_convert, _add_publish):
+    for add in (
+        *(_add_refer, _add_export, _add_serve, _add_label_studio, _add_data, _add_train, _add_evaluate),
+        *(_add_convert, _add_publish),
+    ):
         add(commands)
     given = vars(parser.parse_args(arguments))
     given.pop("command")
@@ -32,11 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        close_stdout()
     except KeyboardInterrupt:
         return 130
-    return 0
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or error.strerror is None:
+            raise
+        named = "" if error.filename is None else f"{error.filename}: "
+        print(InputError(f"{named}{error.strerror}"), file=sys.stderr)
+        return 2
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +66,9 @@ def _add_refer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("photo", type=Path, help="photograph, or with --boxes a folder with photographs at any depth")
     parser.add_argument("--box", nargs="+", action="append", default=[], metavar="X", help="X1 Y1 X2 Y2 in pixels")
-    parser.add_argument("--boxes", type=Path, help="box file: COCO, JSON or CSV")
+    parser.add_argument("--boxes", type=Path, help="file, folder or .zip of boxes in any format of docs/files.md")
+    parser.add_argument("--out", type=Path, help="write the answers in another format, see --format")
+    parser.add_argument("--format", help="of --out: coco, yolo, voc, ... (default: by its ending); see docs/files.md")
     parser.add_argument("--classes", help="class names to choose from, between commas, or a text file of them")
     parser.add_argument("--controls", help="words the caption should mention, separated by commas")
     parser.add_argument("--coefficients", help="manual views, separated by commas, for example 0,0.2,0.5")
@@ -81,6 +95,46 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--no-page", action="store_false", dest="page", help="only /v1, /health, /ready and /metrics")
     _add_model(parser)
     parser.set_defaults(run=_serve)
+
+
+def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("export", help="turn answers or annotations into another tool's format")
+    parser.add_argument("source", type=Path, help="file, folder or .zip in any format of docs/files.md")
+    parser.add_argument("--out", type=Path, required=True, help="file, folder or .zip to write")
+    parser.add_argument("--format", help="coco, yolo, voc, labelme, label-studio, cvat, imagefolder, json or csv")
+    parser.add_argument("--photos", type=Path, help="folder of the photographs, for formats that need their sizes")
+    parser.set_defaults(run=_export)
+
+
+def _export(**given: Any) -> int:
+    from dynrefer.cli_export import export
+
+    return export(**given)
+
+
+def _add_label_studio(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("label-studio", help="be a model backend of Label Studio, see docs/label-studio.md")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
+    parser.add_argument("--port", type=int, default=9090)
+    parser.add_argument("--server", help="address of Label Studio (default: LABEL_STUDIO_URL or http://localhost:8080)")
+    parser.add_argument("--photos", type=Path, help="folder of the photographs, where they lie on this machine")
+    _add_model(parser)
+    parser.set_defaults(run=_label_studio)
+
+
+def _label_studio(
+    model: str | None, device: str | None, dtype: str | None, server: str | None, photos: Path | None, **given: Any
+) -> None:
+    import os
+
+    from dynrefer.predictor import Predictor
+    from dynrefer.server.label_studio import SERVER, Backend, serve_label_studio
+
+    if photos is not None and not photos.is_dir():
+        raise InputError(f"there is no folder {photos}")
+    server = server or os.environ.get("LABEL_STUDIO_URL") or SERVER
+    token = os.environ.get("LABEL_STUDIO_API_KEY", "")
+    serve_label_studio(Backend(Predictor.from_pretrained(model, device, dtype), server, token, photos), **given)
 
 
 def _serve(model: str | None, device: str | None, dtype: str | None, **given: Any) -> None:
@@ -161,7 +215,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def _evaluate(benchmark: str, runs: list[Path], data: Path | None, out: Path | None, **given: Any) -> int:
     from dynrefer.evaluation import BenchmarkOptions, report, run_benchmark
-    from dynrefer.tables import read_words
+    from dynrefer.word_lists import read_words
 
     if benchmark == "report":
         print(report(runs))

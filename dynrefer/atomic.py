@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
+import hashlib
 import os
 import secrets
 import shutil
@@ -14,6 +16,7 @@ from pathlib import Path
 
 from dynrefer.errors import InputError
 
+LONGEST_NAME = 220  # bytes; most systems allow 255 together with what is put round it
 STALE_SECONDS = 24 * 3600  # a temporary file of that age belongs to a program that was killed
 FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 
@@ -33,7 +36,7 @@ def written_whole(path: str | Path, folder: bool = False) -> Iterator[Path]:
         InputError: one sentence when it cannot be written, for example because the disk is full.
     """
     path = Path(path)
-    temporary = path.parent / f".{path.name}.new-{secrets.token_hex(4)}"
+    temporary = _aside(path, f"new-{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         restored(path)
@@ -80,14 +83,22 @@ def _replace_folder(temporary: Path, path: Path) -> None:
 
 def _former(path: Path) -> Path:
     """Where a folder waits while its successor takes its place."""
-    return path.parent / f".{path.name}.old"
+    return _aside(path, "old")
+
+
+def _aside(path: Path, ending: str) -> Path:
+    """A hidden name beside `path`, no longer than systems allow however long its own is."""
+    name = path.name
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    return path.parent / f".{name}.{ending}"
 
 
 def _remove_stale(path: Path) -> None:
     """Remove what killed programs left beside `path`."""
     if path.exists():
         _remove(_former(path))
-    for temporary in path.parent.glob(f".{path.name}.new-*"):
+    for temporary in path.parent.glob(glob.escape(_aside(path, "new-").name) + "*"):
         with contextlib.suppress(OSError):
             if time.time() - temporary.stat().st_mtime > STALE_SECONDS:
                 _remove(temporary)
@@ -116,6 +127,29 @@ def _sync(path: Path) -> None:
             raise
     finally:
         os.close(number)
+
+
+def claim(folder: Path) -> Path:
+    """The folder, made where it is missing, and seen to be writable before any work is done for it.
+
+    Raises InputError where it is not.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = _aside(folder / "draft", f"new-{secrets.token_hex(4)}")
+        draft.write_text(" ", encoding="utf-8")
+        draft.unlink()
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    return folder
+
+
+def unwritable(path: Path, error: OSError) -> InputError:
+    """What to say of a run's folder, or of a file in it, that cannot be written."""
+    kind = "folder" if path.is_dir() or not path.suffix else "file"
+    return InputError(
+        f"The {kind} {path} cannot be written ({error.strerror}): make room there or choose another --out."
+    )
 
 
 def _sentence(path: Path, error: OSError) -> str:

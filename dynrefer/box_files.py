@@ -9,12 +9,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from dynrefer.boxes import Box, check_box
+from dynrefer.boxes import are_shares, check_box, in_pixels, reach_out
 from dynrefer.coco_files import box_numbers
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats import parse, read
 from dynrefer.formats.own import CORNERS
-from dynrefer.formats.record import LeftOut, Record, reason
+from dynrefer.formats.record import Record
 from dynrefer.photo_files import Measured, best_names, fit_boxes
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class PhotoBoxes:
     def typed(cls, boxes: Sequence[Sequence[float]]) -> PhotoBoxes:
         """Boxes that a person gave for one photograph. Raises InputError where one is not four finite numbers."""
         given = [Record("", box_numbers(box, CORNERS), where=f"box {n}") for n, box in enumerate(boxes, start=1)]
-        return cls("", boxes=given, shares=_are_shares(box.box for box in given))
+        return cls("", boxes=given, shares=are_shares(box.box for box in given))
 
     def fit(self, photo: Measured, say: Callable[[str], None] = logger.warning) -> tuple[list[Record], list[LeftOut]]:
         """The boxes in pixels of the upright photograph, checked and clipped, and those that cannot be used."""
@@ -44,22 +44,29 @@ class PhotoBoxes:
             if self.shares:
                 if not all(given.shares for given in self.boxes):
                     say(f"{shown(name)} has boxes from 0 to 1; they are read as shares of the photograph")
-                boxes = [_in_pixels(box, photo.size) for box in boxes]
+                boxes = [in_pixels(box, photo.size) for box in boxes]
             else:
                 boxes = fit_boxes(boxes, self.stated_size, photo, say)
         except InputError as error:
             return [], [LeftOut(name, given.where, reason(error)) for given in self.boxes]
         fitted: list[Record] = []
         left_out: list[LeftOut] = []
+        cut: dict[str, float] = {}
         for given, box in zip(self.boxes, boxes, strict=True):
             try:
-                if not self.shares and set(given.box) <= {0, 1} and given.box[0] < given.box[2]:
-                    raise InputError("it is one pixel, or the whole photograph in shares; give it in pixels")
                 outline = given.segmentation if box == given.box else None  # drawn on the photograph as it was
                 checked = check_box(box, photo.size)
                 fitted.append(replace(given, box=checked, size=photo.size, shares=False, segmentation=outline))
+                if out := reach_out(box, photo.size):
+                    cut[given.where] = out
             except InputError as error:
                 left_out.append(LeftOut(name, given.where, reason(error)))
+        if cut:
+            where, out = next(iter(cut.items()))
+            more = f" and {len(cut) - 1} more" if len(cut) > 1 else ""
+            say(
+                f"{shown(name)}, {where}{more}: the box reaches {out:.0f} pixels out of the photograph; it is cut to it"
+            )
         return fitted, left_out
 
 
@@ -93,7 +100,7 @@ class BoxFile:
         if not found:
             raise InputError(f"{name} has no box that can be used: {left_out[0]}" if left_out else f"{name}: no boxes")
         groups = list(found.values())
-        shares = _are_shares(given.box for group in groups for given in group.boxes)
+        shares = are_shares(given.box for group in groups for given in group.boxes)
         return cls(name, [replace(group, shares=group.shares or shares) for group in groups], left_out)
 
     def of(self, photo: str | PathLike[str] | None) -> BoxFile:
@@ -112,8 +119,8 @@ class BoxFile:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             listed = ", ".join(shown(name) for name in names[:3])
             raise InputError(f"{self.name} has no boxes for {called}; it is about {listed}{more}")
-        kept_texts = {str(name) for name in kept} | (set() if names else {""})
-        return BoxFile(self.name, groups, [left for left in self.left_out if left.photo in kept_texts])
+        kept_texts = {str(name) for name in kept} | {""}  # a record of which one cannot tell may be about this one
+        return BoxFile(self.name, groups, [left for left in self.left_out if left.photograph in kept_texts])
 
     def fit(self, photo: Measured, say: Callable[[str], None] = logger.warning) -> tuple[list[Record], list[LeftOut]]:
         """All boxes as boxes of one photograph, see `PhotoBoxes.fit`; what is left out includes what was not read."""
@@ -122,17 +129,6 @@ class BoxFile:
             *self.left_out,
             *(left for _, lefts in parts for left in lefts),
         ]
-
-
-def _are_shares(boxes: Iterable[Box]) -> bool:
-    """Whether all boxes lie from 0 to 1 and not all on whole numbers: as pixels none would have an area."""
-    numbers = [number for box in boxes for number in box]
-    return all(0 <= number <= 1 for number in numbers) and any(0 < number < 1 for number in numbers)
-
-
-def _in_pixels(box: Box, size: tuple[int, int]) -> Box:
-    x1, y1, x2, y2 = box
-    return x1 * size[0], y1 * size[1], x2 * size[0], y2 * size[1]
 
 
 def _only_number(names: Sequence[str | int], photo: Path) -> list[str | int]:

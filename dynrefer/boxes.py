@@ -7,7 +7,7 @@ import math
 import numbers
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,13 +34,15 @@ def parse_box(text: str) -> list[float]:
 
 
 def parse_boxes(text: str) -> list[list[float]]:
-    """Read boxes typed or pasted: one a line, or each in brackets, for example `(1, 2, 3, 4), (5, 6, 7, 8)`.
+    """Read boxes typed or pasted: one a line, each in brackets, or several on a line with another sign between them.
+
+    For example `(1, 2, 3, 4), (5, 6, 7, 8)`, `1 2 3 4; 5 6 7 8` or `1,2,3,4 5,6,7,8`.
 
     Raises InputError that names the box at fault by its place.
     """
     text = unicodedata.normalize("NFKC", text)
     rest = _BETWEEN.sub("", _GROUP.sub("", text))
-    found = _GROUP.findall(text) if not rest else text.splitlines()
+    found = _GROUP.findall(text) if not rest else [part for line in text.splitlines() for part in _boxes_of_line(line)]
     lines = [line for line in found if _BETWEEN.sub("", line)]
     if not lines:
         raise InputError("there are no boxes yet; write one a line as x1 y1 x2 y2")
@@ -49,6 +51,15 @@ def parse_boxes(text: str) -> list[list[float]]:
         if len(box) != 4:
             raise InputError(f"box {place} of {len(boxes)} has {len(box)} numbers; a box is four, x1 y1 x2 y2")
     return boxes
+
+
+def _boxes_of_line(line: str) -> list[str]:
+    """The boxes on a line: parted by that sign between which there are four numbers each time."""
+    for between in (";", r"\|", r"\t", r"\s\s+", r"\s", ","):
+        parts = [part for part in re.split(between, line.strip()) if _BETWEEN.sub("", part)]
+        if len(parts) > 1 and all(len([word for word in _BETWEEN.split(part) if word]) == 4 for part in parts):
+            return parts
+    return [line]
 
 
 def has_only_numbers(text: str) -> bool:
@@ -75,12 +86,12 @@ def check_box(box: object, image_size: tuple[int, int]) -> Box:
     if right <= 0 or bottom <= 0 or left >= width or top >= height:
         raise InputError(f"the box lies outside the {width} x {height} image")
     x1, y1, x2, y2 = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
+    if all(0 <= corner <= 1 for corner in corners) and width * height > 1:  # at most one pixel, in a corner
+        raise InputError(
+            f"boxes are in pixels of the {width} x {height} image, and {shown(corners)} looks like shares of it; "
+            "multiply them by its width and height"
+        )
     if min(x2 - x1, y2 - y1) < 1 - SUB_PIXEL:
-        if all(0 <= corner <= 1 for corner in corners):
-            raise InputError(
-                f"boxes are in pixels of the {width} x {height} image, and {shown(corners)} looks like shares of it; "
-                "multiply them by its width and height"
-            )
         raise InputError(f"the box covers less than one pixel of the {width} x {height} image; draw it larger")
     return x1, y1, x2, y2
 
@@ -108,6 +119,29 @@ def clip(box: Box, image_size: tuple[int, int]) -> Box | None:
     x1, y1 = max(box[0], 0.0), max(box[1], 0.0)
     x2, y2 = min(box[2], float(image_size[0])), min(box[3], float(image_size[1]))
     return (x1, y1, x2, y2) if x2 > x1 and y2 > y1 else None
+
+
+def reach_out(box: Box, image_size: tuple[int, int]) -> float:
+    """By how many pixels a box reaches out of the photograph; 0 up to a hundredth of the longer side."""
+    x1, y1, x2, y2 = box
+    out = max(-min(x1, x2), -min(y1, y2), max(x1, x2) - image_size[0], max(y1, y2) - image_size[1])
+    return out if out > max(image_size) / 100 else 0.0
+
+
+def are_shares(boxes: Iterable[Box]) -> bool:
+    """Whether all boxes lie from 0 to 1 and not all on whole numbers: as pixels none would have an area."""
+    between = False
+    for box in boxes:
+        if not all(0 <= number <= 1 + SUB_PIXEL for number in box):
+            return False
+        between = between or any(0 < number < 1 for number in box)
+    return between
+
+
+def in_pixels(box: Box, image_size: tuple[int, int]) -> Box:
+    """A box in shares of the photograph, in its pixels."""
+    (x1, y1, x2, y2), (width, height) = box, image_size
+    return x1 * width, y1 * height, x2 * width, y2 * height
 
 
 def xywh_to_xyxy(box: Any, image_size: tuple[int, int]) -> Box | None:

@@ -12,15 +12,16 @@ from typing import Any
 
 from dynrefer.box_files import BoxFile, PhotoBoxes
 from dynrefer.boxes import MAX_BOXES, Box, parse_box
-from dynrefer.errors import InputError, shown
-from dynrefer.formats.record import LeftOut, Record, reason
+from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.formats import format_of, own, write
+from dynrefer.formats.record import Record
 from dynrefer.output import json_list, show
 from dynrefer.photo import Photo
 from dynrefer.photo_files import PhotoFinder
 from dynrefer.predictor import Predictor
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
-from dynrefer.tables import read_words, split_words
+from dynrefer.word_lists import read_words, split_words
 
 SHOWN_TAGS, SHOWN_ATTRIBUTES = 8, 8
 ALL_ANSWERED, SOME_LEFT_OUT = 0, 3  # and 2 where nothing could be done: an InputError
@@ -31,6 +32,8 @@ def refer(
     box: Sequence[Sequence[str]] = (),
     boxes: Path | None = None,
     json_out: str | None = None,
+    out: Path | None = None,
+    format: str | None = None,
     model: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
@@ -46,12 +49,14 @@ def refer(
         box: boxes as typed, each a list of words.
         boxes: a COCO, JSON or CSV file.
         json_out: file for the JSON list, "-" for the screen, None to print text.
+        out, format: file or folder for the answers in a format of `dynrefer.formats`.
         classes: names between commas, or a file of them; controls, coefficients: between commas.
         options: of `Predictor.refer`.
 
     Returns the exit code: 0 where every box was answered, 3 where some were left out; these are named on stderr.
     Raises InputError where none could be answered, before the model is loaded if that can be told.
     """
+    format = None if out is None else format_of(out, format)
     work = _Work.gathered(photo, [parse_box(" ".join(words)) for words in box], boxes)
     options |= {
         "classes": None if classes is None else read_words(classes),
@@ -61,20 +66,25 @@ def refer(
     question = Question.checked({name: value for name, value in options.items() if value is not None})
     work.remarks += question.notes
     stopped = False
+    records: list[Record] = []
     with json_list(json_out) as written:
         predictor = Predictor.from_pretrained(model, device, dtype)
         try:
             for name, given, result in work.answered(predictor, question):
+                record = Record.of(result, name, given.pixel_size, given.id)
                 if json_out != "-":
-                    show(as_text(name, result), needed=written is None)
+                    show(as_text(name, result), needed=written is None and out is None)
                 if written is not None:
-                    label = {} if given.id is None else {"annotation": given.id}
-                    written.add({"image": name} | label | result.to_dict())
+                    written.add(own.entry(record))
+                if out is not None:
+                    records.append(record)
         except KeyboardInterrupt:
             stopped = True  # what was answered is kept
         work.sum_up()
         if not work.answers:  # the file stays as it was
             raise KeyboardInterrupt if stopped else InputError("No box could be answered.")
+    if out is not None and format is not None and (note := write(records, out, format)):
+        print(note, file=sys.stderr)
     if stopped:
         raise KeyboardInterrupt
     return SOME_LEFT_OUT if work.left_out else ALL_ANSWERED

@@ -12,7 +12,8 @@ from typing import Any
 from dynrefer.boxes import Box
 from dynrefer.errors import InputError, shown
 
-NAMES = ("file_name", "filename", "path", "name", "coco_url", "url")
+XYXY, XYWH = 0, 1  # Detectron2's names of the two
+NAMES = ("file_name", "filename", "path", "image", "name", "coco_url", "url")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class CocoImages:
     def _add(self, record: Mapping[str, Any]) -> None:
         key = id_key(record.get("id"))
         name = next((record[word] for word in NAMES if isinstance(record.get(word), str) and record[word].strip()), "")
-        image = CocoImage(name or _number_if(key), (record.get("width"), record.get("height")))
+        image = CocoImage(name or number_if(key), (record.get("width"), record.get("height")))
         known = self._by_id.setdefault(key, image)
         if known.name != image.name and key:
             self._doubles[key] = f'"{shown(known.name)}" and "{shown(image.name)}"'
@@ -48,17 +49,17 @@ class CocoImages:
         """The photograph that an annotation is about. Raises InputError where the file does not tell."""
         given = annotation.get("image_id")
         key = id_key(given)
-        known = {*self._by_id.values(), *self._by_name.values()}
+        known = {image.name: image for image in (*self._by_id.values(), *self._by_name.values())}
         if not key:
             if len(known) == 1:
-                return known.pop()
+                return next(iter(known.values()))
             raise InputError("it has no image_id")
         if key in self._doubles:
             raise InputError(f"its image_id {shown(given)} belongs to {self._doubles[key]}")
         image = self._by_id.get(key) or self._by_name.get(str(given))
         if image is None and known:
             raise InputError(f'its image_id "{shown(given)}" is not among the images of the file')
-        return image or CocoImage(given if isinstance(given, str) else _number_if(key))
+        return image or CocoImage(given if isinstance(given, str) else number_if(key))
 
 
 def id_key(value: object) -> str:
@@ -70,7 +71,8 @@ def id_key(value: object) -> str:
     return str(int(number[1])) if number else text
 
 
-def _number_if(key: str) -> str | int:
+def number_if(key: str) -> str | int:
+    """An id as text, as a number where it is one."""
     return int(key) if key.isdecimal() else key
 
 
@@ -87,12 +89,19 @@ def category_names(categories: Any) -> dict[str, str]:
 def annotation_box(annotation: Mapping[str, Any]) -> Box:
     """x1, y1, x2, y2 of an annotation: from its `bbox` (x, y, width, height), or else round its `segmentation`.
 
+    A `bbox_mode`, as Detectron2 writes it, may say that the four are corners instead.
+
     Raises InputError in words that go on after "annotation 7:".
     """
     bbox = annotation.get("bbox")
     if bbox is None or bbox in ([], "", {}):
         return shape_box(annotation.get("segmentation"))
     numbers = box_numbers(bbox, ("x", "y", "width", "height"))
+    mode = annotation.get("bbox_mode", XYWH)
+    if mode == XYXY:
+        return numbers
+    if mode != XYWH:
+        raise InputError(f'its bbox_mode "{shown(mode)}" is neither {XYXY} (corners) nor {XYWH} (x, y, width, height)')
     return corners(*numbers)
 
 

@@ -1,11 +1,12 @@
-"""Image files to upright RGB pixels: formats, limits, EXIF, 16-bit, CMYK, transparency."""
+"""Image files to upright RGB pixels: formats, limits, EXIF, colour profiles, 16-bit, transparency, animations."""
 
 import io
 import threading
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from pillow_heif import register_heif_opener
 
 from dynrefer.errors import InputError
 
@@ -13,11 +14,25 @@ MAX_MEGAPIXELS = 64
 MAX_FILE_MEGABYTES = 512  # 64 megapixels of 16-bit colour without compression
 DECODED_TOGETHER = 2  # bounds what photographs that come at the same moment need while they are decoded
 # Named, so that no plugin runs that starts another program (EPS) or follows references to other files.
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "AVIF")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "AVIF", "HEIF")
+ANIMATED = frozenset(("GIF", "PNG", "WEBP", "AVIF"))  # other formats hold pages, or the same scene more than once
 ORIENTATION = 0x0112  # EXIF
 
-Upright = tuple[np.ndarray, int]
-"""uint8 RGB pixels [H, W, 3], upright and writeable, and the EXIF orientation that the file had, 1 to 8."""
+FIRST_FRAME = "The photograph is an animation; this is about its first frame."
+
+register_heif_opener(thumbnails=False)
+
+
+class Upright(NamedTuple):
+    """A decoded photograph."""
+
+    pixels: np.ndarray
+    """uint8 sRGB [H, W, 3], upright and writeable."""
+    orientation: int
+    """EXIF's, as the file had it, 1 to 8."""
+    notes: tuple[str, ...]
+    """What its owner should know of how it was read, in sentences."""
+
 
 _decoding = threading.BoundedSemaphore(DECODED_TOGETHER)
 
@@ -33,7 +48,9 @@ def decode_file(file: IO[bytes], called: str) -> Upright:
     try:
         image = Image.open(file, formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise InputError(f"{called} is not an image that can be read; use JPEG, PNG, WebP, GIF, TIFF or BMP") from error
+        raise InputError(
+            f"{called} is not an image that can be read; use JPEG, PNG, WebP, HEIC, AVIF, GIF, TIFF or BMP"
+        ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(called) from error
     except Exception as error:  # a broken header can raise almost anything inside a decoder
@@ -47,11 +64,30 @@ def decode_image(image: Image.Image, called: str) -> Upright:
     _check_size(*image.size, called)
     try:
         orientation = image.getexif().get(ORIENTATION, 1)
+        notes = (FIRST_FRAME,) if getattr(image, "is_animated", False) and image.format in ANIMATED else ()
         with _decoding:
-            pixels = _rgb(ImageOps.exif_transpose(image))
+            pixels = _rgb(_in_srgb(ImageOps.exif_transpose(image)))
     except Exception as error:  # broken data can raise almost anything inside a decoder
         raise _damaged(called) from error
-    return pixels, orientation if orientation in range(1, 9) else 1
+    return Upright(pixels, orientation if orientation in range(1, 9) else 1, notes)
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """The image with the colours that its own profile means; one that is damaged or of no use is passed over."""
+    profile = image.info.get("icc_profile")
+    if not profile:
+        return image
+    if image.mode in ("P", "PA"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "srgb" in ImageCms.getProfileDescription(source).lower():
+            return image
+        target = "RGBA" if image.mode == "RGBA" else "RGB"
+        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=target)
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image
+    return image if converted is None else converted
 
 
 def _rgb(image: Image.Image) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""The one error that a user is meant to read."""
+"""What a user is meant to read: the one error, and what was left out of a long piece of work."""
+
+from dataclasses import dataclass
 
 
 class InputError(ValueError):
@@ -10,6 +12,27 @@ class InputError(ValueError):
         if text.partition(" ")[0].isalpha():
             text = text[0].upper() + text[1:]
         return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A record that could not be used: its photograph as the file calls it, where in the file it stands, and why.
+
+    `annotation` is its place: "annotation 7 of val.json", "line 3", "box 2"; empty for a photograph as a whole.
+    """
+
+    photograph: str
+    annotation: str
+    reason: str
+
+    def __str__(self) -> str:
+        place = ", ".join(part for part in (shown(self.photograph), self.annotation) if part)
+        return f"{place}: {self.reason}" if place else self.reason
+
+
+def reason(error: InputError) -> str:
+    """An error's words, to go on after a colon."""
+    return str(error.args[0]).removesuffix(".")
 
 
 def shown(text: object, length: int = 60) -> str:

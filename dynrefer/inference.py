@@ -277,7 +277,7 @@ class Inference:
             model=self.name,
             none_of_these=1 - float(classes.max().sigmoid()),
             sure=surest >= self.config.sure_threshold,
-            notes=notes,
+            notes=(*region.photo.notes, *notes),
         )
 
 

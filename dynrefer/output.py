@@ -5,7 +5,9 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -21,6 +23,29 @@ def prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def ended_politely() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does, so that what was done is kept, and stdout be closed by its reader.
+
+    What still waits for stdout is written before the end, where a reader that has gone is no error.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    former = signal.signal(signal.SIGTERM, _interrupt) if is_main else None
+    try:
+        yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        close_stdout()
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, former)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def show(text: str, needed: bool = True, end: str = "\n") -> None:
@@ -42,7 +67,8 @@ def show(text: str, needed: bool = True, end: str = "\n") -> None:
 
 def close_stdout() -> None:
     """Send all further output nowhere, so that the end of the program does not fail on it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:  # it is where the program was started without one
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class JsonList:
@@ -51,17 +77,22 @@ class JsonList:
     def __init__(self, write: Callable[[str], object], ascii_only: bool = False) -> None:
         self._write = write
         self._ascii_only = ascii_only
-        self._count = 0
+        self._before = "["
+
+    def begin(self) -> None:
+        """Write the beginning before there is a record, so that a full disk is found before any work."""
+        self._write(self._before)
+        self._before = ""
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Write one record."""
         text = json.dumps(record, indent=2, ensure_ascii=self._ascii_only, allow_nan=False)
-        self._write(("[\n" if not self._count else ",\n") + text)
-        self._count += 1
+        self._write(f"{self._before}\n{text}")
+        self._before = ","
 
     def end(self) -> None:
         """Write the end of the list."""
-        self._write("\n]\n" if self._count else "[]\n")
+        self._write("\n]\n" if self._before == "," else f"{self._before}]\n")
 
 
 @contextmanager
@@ -88,18 +119,24 @@ def _json_file(path: Path) -> Iterator[JsonList]:
         raise InputError(f"the JSON cannot be written to {path}: it is protected")
     if path.exists() and not path.is_file():  # a device or a pipe: nothing can take its place
         try:
-            with path.open("w", encoding="utf-8", errors="backslashreplace") as stream:
-                written = JsonList(stream.write)
-                yield written
-                written.end()
+            yield from _written_to(path)
         except OSError as error:
             raise InputError(f"the JSON cannot be written to {path}: {error.strerror or error}") from error
         return
-    with (
-        written_whole(path.resolve()) as aside,
-        aside.open("w", encoding="utf-8", errors="backslashreplace") as stream,
-    ):
-        written = JsonList(stream.write)
+    with written_whole(path.resolve()) as aside:
+        yield from _written_to(aside)
+
+
+def _written_to(path: Path) -> Iterator[JsonList]:
+    """A list in a file, in which each record is as soon as it is added."""
+    with path.open("w", encoding="utf-8", errors="backslashreplace") as stream:
+
+        def write(text: str) -> None:
+            stream.write(text)
+            stream.flush()
+
+        written = JsonList(write)
+        written.begin()
         yield written
         written.end()
 
@@ -107,5 +144,5 @@ def _json_file(path: Path) -> Iterator[JsonList]:
 def _holds_all_letters(stream: TextIO) -> bool:
     try:
         return codecs.lookup(stream.encoding or "").name.startswith("utf-")
-    except LookupError:
+    except (LookupError, AttributeError):  # AttributeError: there is no stream
         return False

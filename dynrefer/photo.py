@@ -79,6 +79,8 @@ class Photo:
     """File name; "" where there was no file."""
     orientation: int = 1
     """EXIF orientation of the file, 1 to 8; the pixels are upright already."""
+    notes: tuple[str, ...] = ()
+    """What its owner should know of how it was read, in sentences."""
 
     @classmethod
     def open(cls, source: ImageSource) -> Photo:
@@ -190,8 +192,7 @@ def _kept(key: Hashable, load: Callable[[], Photo]) -> Photo:
 
 
 def _photo(upright: Upright, name: str, digest: bytes | None = None) -> Photo:
-    pixels, orientation = upright
-    return Photo(Prepared(pixels, digest), name, orientation)
+    return Photo(Prepared(upright.pixels, digest), name, upright.orientation, upright.notes)
 
 
 def _kept_file(file: IO[bytes], digest: bytes, name: str) -> Photo:

@@ -73,7 +73,8 @@ class PhotoHeader:
         except FileNotFoundError as error:
             raise InputError(f"there is no photograph {shown(path.name)}") from error
         except Exception as error:  # a broken header can raise almost anything inside a decoder
-            raise InputError(f"{shown(path.name)} is not a photograph that can be opened") from error
+            why = "is empty (0 bytes)" if _is_empty(path) else "is not a photograph that can be opened"
+            raise InputError(f"{shown(path.name)} {why}") from error
 
 
 class PhotoFinder:
@@ -107,7 +108,7 @@ class PhotoFinder:
                 found[name] = error
         for path, rivals in claims.items():
             if len(rivals) > 1:
-                kept = best_names(rivals, path)
+                kept = {*best_names(rivals, path), *(name for name in rivals if self._is_path(name, path))}
                 found |= {name: _missing(name, self.root) for name in rivals if name not in kept}
         return found
 
@@ -115,6 +116,10 @@ class PhotoFinder:
         """What a photograph is known by in predictions and exports: its path relative to the folder, with slashes."""
         relative = path.relative_to(self.root) if path.is_relative_to(self.root) else path
         return unicodedata.normalize("NFC", relative.as_posix())
+
+    def _is_path(self, name: object, path: Path) -> bool:
+        """Whether a name is the photograph's very path in the folder."""
+        return any(self.root.joinpath(*parts) == path for parts in readings(name))
 
     def _best(self, parts: tuple[str, ...]) -> Path | InputError | None:
         direct = self.root.joinpath(*parts)
@@ -162,15 +167,19 @@ class PhotoFinder:
 
 def photographs_in(root: Path) -> Iterator[Path]:
     """The image files of a folder and all its folders, in order; links to folders are followed, but not in circles."""
+
+    def closed(error: OSError) -> None:
+        logger.warning("The folder %s cannot be looked into (%s).", error.filename, error.strerror)
+
     seen: set[str] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
+    for folder, folders, files in os.walk(root, onerror=closed, followlinks=True):
         real = os.path.realpath(folder)
         folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
         if real not in seen:
             yield from (
                 Path(folder, name)
                 for name in sorted(files)
-                if Path(name).suffix.lower() in PHOTO_ENDINGS and not name.startswith(".")
+                if Path(name.strip()).suffix.lower() in PHOTO_ENDINGS and not name.startswith(".")
             )
         seen.add(real)
 
@@ -215,8 +224,9 @@ def readings(name: object) -> list[tuple[str, ...]]:
     """The parts of a name's path, as it stands and as a web address; none where it is no name."""
     if isinstance(name, bool) or not isinstance(name, str | int | float):
         return []
-    text = str(int(name)) if isinstance(name, float) and name.is_integer() else str(name).strip().strip("\"'")
-    readings = [text]
+    whole = str(int(name)) if isinstance(name, float) and name.is_integer() else str(name)
+    text = whole.strip().strip("\"'")
+    readings = list(dict.fromkeys((whole, text)))
     if re.match(r"[A-Za-z][\w+.-]+://", text):
         readings.append(unquote(re.split(r"[?#]", text)[0].partition("://")[2]))
     elif "%" in text:
@@ -262,8 +272,18 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except OSError:
+        return False
+
+
 def _missing(name: object, root: Path) -> InputError:
-    return InputError(f'the photograph "{shown(name)}" is not in the folder {shown(root.absolute().name)}')
+    folder = shown(root.absolute().name)
+    if isinstance(name, int | float) and not isinstance(name, bool):
+        return InputError(f"its file gives no file_name, and no photograph in the folder {folder} is called {name}")
+    return InputError(f'the photograph "{shown(name)}" is not in the folder {folder}')
 
 
 def fit_boxes(
@@ -275,11 +295,14 @@ def fit_boxes(
     """Boxes x1, y1, x2, y2 of the upright photograph, from boxes of a photograph of the size that a file states.
 
     The same size: as they are; width and height changed places and EXIF turns the photograph: turned; the same shape
-    to a pixel: scaled. `say` hears of the latter two, once a photograph. Without a stated size they stay as they are.
+    to a pixel: scaled. `say` hears of the latter two, once a photograph, and of a turn that the size does not show.
+    Without a stated size they stay as they are.
     Raises InputError, naming the photograph, where the sizes belong to different pictures.
     """
     stated = _whole_size(stated_size)
     if stated is None or stated == photo.size:
+        if stated and photo.orientation > 1 and (photo.orientation < 5 or stated[0] == stated[1]):
+            say(f"{shown(photo.name)} is turned by EXIF, which no size shows; its boxes are read as of the upright one")
         return list(boxes)
     turned = photo.orientation >= 5
     scales, scales_stored = _same_shape(stated, photo.size), turned and _same_shape(stated, photo.stored_size)
@@ -298,7 +321,7 @@ def _whole_size(stated: tuple[object, object] | None) -> tuple[float, float] | N
     """A stated (width, height) as numbers, also written as text; None where a side is missing."""
     try:
         width, height = (float(side) for side in stated or ())  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return (width, height) if 0 < width < float("inf") and 0 < height < float("inf") else None
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import numbers
-import re
 import unicodedata
 from collections.abc import Mapping
 from functools import cached_property
@@ -17,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from dynrefer.errors import InputError, shown
 from dynrefer.views import CANDIDATES, validate_coefficients
+from dynrefer.word_lists import split_words
 
 Mode = Literal["dynamic", "prior:caption", "prior:attributes", "manual", "random"]
 HashMethod = Literal["dct_mean", "imagehash"]
@@ -30,7 +30,6 @@ MAX_TAGS = 20_000
 MAX_BEAMS, MAX_NEW_TOKENS = 10, 64
 DEFAULT_TOP_CLASSES = 5
 
-SEPARATORS = re.compile(r"[,;\n，、；،؛]")
 # How an error calls each option, and what it says beside the limits.
 _CALLED = {
     "classes": "the class list",
@@ -76,10 +75,10 @@ def _steps(value: object) -> tuple[float, ...] | None:
 
 
 def _words(value: object, info: ValidationInfo) -> tuple[str, ...] | None:
-    """Words from a list, or from text parted by separators: trimmed, no empty ones, no doubles, in their order."""
+    """Words from a list, or from a text as `split_words` reads it: trimmed, no empty ones, no doubles, in order."""
     called = _CALLED[str(info.field_name)]
     if isinstance(value, str):
-        value = SEPARATORS.split(value)
+        value = split_words(value)
     elif hasattr(value, "tolist"):
         value = value.tolist()
     if value is None:

@@ -1,4 +1,4 @@
-"""Text, tables, JSON and word lists as programs of any maker, language and machine write them."""
+"""Text, tables and JSON as programs of any maker, language and machine write them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+CONTAINERS = {
+    b"PK\x03\x04": "is a workbook or an archive, not text; save it as CSV in UTF-8",
+    b"\xd0\xcf\x11\xe0": "is an old workbook, not text; save it as CSV in UTF-8",
+    b"\x1f\x8b": "is compressed; unpack it first",
+}
 STRUCTURE = frozenset('\n\r\t ,;:[]{}"')  # read in the wrong byte order, none of these is a common character
-COLUMN_SEPARATORS = ",;\t|，；、،"
+COLUMN_SEPARATORS = ",;\t|，；、، "  # blanks last: they stand inside names too
+LINE_ENDS = re.compile(r"\r\n|[\r\n]")
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # a spreadsheet's own first line
-# Commas and semicolons of the world's scripts, the bar, the tab and the ends of lines.
-WORD_SEPARATORS = re.compile(r"[,;|\t\r\n\v\f\x85\u2028\u2029，；、｜､﹐﹑﹔︐︑︔،؛፣፤߸᠂᠈꓾꘍꛵⸲⸴⸵⹁⹌⹎]+")
-INVISIBLE = " \t\u200b\u200e\u200f\u2060\ufeff"
-LIST_ENDINGS = {".txt", ".csv", ".tsv", ".json", ".names", ".list", ".lst"}
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "image": (
@@ -100,6 +102,8 @@ def read_bytes(path: str | PathLike[str]) -> bytes:
 
 def decode_text(data: bytes, name: str) -> str:
     """`read_text` of bytes already read; `name` is what an error calls them."""
+    if (container := next((words for start, words in CONTAINERS.items() if data.startswith(start)), None)) is not None:
+        raise InputError(f"{name} {container}")
     encoding, start = next(
         ((found, len(mark)) for mark, found in BYTE_ORDER_MARKS if data.startswith(mark)), (_unmarked(data), 0)
     )
@@ -153,12 +157,31 @@ def read_json(path: str | PathLike[str], *keys: str) -> Any:
 def parse_json(text: str, name: str) -> Any:
     """The content of a JSON text; InputError names the line where it is not JSON, and `name`."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_once_each)
     except json.JSONDecodeError as error:
         where = "it is empty" if not text.strip() else f"line {error.lineno}, column {error.colno}: {error.msg}"
         raise InputError(f"{name} is not JSON ({where})") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{name} is not JSON that can be read ({shown(error)})") from error
+        raise InputError(f"{name} is not JSON that can be read ({shown(error, 200)})") from error
+
+
+def json_text(content: Any, **options: Any) -> str:
+    """JSON for a file in UTF-8: letters as they are; names of files that are no text (other systems') in codes."""
+    text = json.dumps(content, ensure_ascii=False, **options)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(content, **options)
+    return text
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of which no entry is lost because another one of its name follows. Raises ValueError otherwise."""
+    content = dict(pairs)
+    twice = [key for key, value in pairs if content[key] is not value and content[key] != value]
+    if twice:
+        raise ValueError(f'"{shown(twice[0])}" stands twice in one object, with different values')
+    return content
 
 
 def read_jsonl(
@@ -168,12 +191,18 @@ def read_jsonl(
 
     A line that is something else raises InputError, or goes to `on_bad` as a sentence and is left out.
     """
-    name = shown(Path(path).name)
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    return parse_jsonl(read_text(path), shown(Path(path).name), keys, on_bad)
+
+
+def parse_jsonl(
+    text: str, name: str, keys: Sequence[str] = (), on_bad: Callable[[str], None] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """`read_jsonl` of a text already read; lines may end in a comma, as those of a list do."""
+    for number, line in enumerate(LINE_ENDS.split(text), start=1):
         if not line.strip():
             continue
         try:
-            yield number, _object(line, keys, f"line {number} of {name}")
+            yield number, _object(line.strip().removesuffix(","), keys, f"line {number} of {name}")
         except InputError as error:
             if on_bad is None:
                 raise
@@ -182,9 +211,9 @@ def read_jsonl(
 
 def _object(line: str, keys: Sequence[str], name: str) -> dict[str, Any]:
     try:
-        content = json.loads(line)
+        content = json.loads(line, object_pairs_hook=_once_each)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{name} is not JSON ({shown(getattr(error, 'msg', error))})") from error
+        raise InputError(f"{name} is not JSON ({shown(getattr(error, 'msg', error), 200)})") from error
     if not isinstance(content, dict):
         raise InputError(f'{name} is not a JSON object but "{shown(line)}"')
     missing = next((key for key in keys if key not in content), None)
@@ -224,33 +253,48 @@ def parse_table(
 ) -> list[Row]:
     """`read_table` of a text already read."""
     separator = _separator(text, aliases)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     rows: list[Row] = []
     columns: list[str] | None = None
-    try:
-        for cells in reader:
-            cells = [cell.strip() for cell in cells]
-            if not any(cells):
-                continue
-            if columns is None and SEPARATOR_LINE.fullmatch(separator.join(cells)):
-                continue
-            if columns is None:
-                columns = _named(cells, aliases)
-                _check_columns(columns, cells, needed)
-                continue
-            if any(cells[len(columns) :]):
-                words = f"line {reader.line_num} has {len(cells)} cells where the first line names {len(columns)}"
-                if on_bad is None:
-                    raise InputError(words)
-                on_bad(words)
-                continue
+
+    def refuse(words: str) -> None:
+        if on_bad is None or columns is None:
+            raise InputError(words)
+        on_bad(words)
+
+    for line, cells in _lines_of_cells(text, separator):
+        if isinstance(cells, csv.Error):
+            refuse(f"line {line} has no cells that can be read ({cells})")
+        elif not any(cells) or (columns is None and SEPARATOR_LINE.fullmatch(separator.join(cells))):
+            continue
+        elif columns is None:
+            columns = _named(cells, aliases)
+            _check_columns(columns, cells, needed)
+        elif any(cells[len(columns) :]):
+            refuse(f"line {line} has {len(cells)} cells where the first line names {len(columns)}")
+        else:
             cells += [""] * (len(columns) - len(cells))
-            rows.append(Row(dict(zip(columns, cells, strict=False)), reader.line_num, separator))
-    except csv.Error as error:
-        raise InputError(f"the table cannot be read (line {reader.line_num}: {error})") from error
+            rows.append(Row(dict(zip(columns, cells, strict=False)), line, separator))
     if columns is None:
         raise InputError(f"the table is empty; its first line must name the columns {', '.join(needed)}".rstrip())
     return rows
+
+
+def _lines_of_cells(text: str, separator: str) -> Iterator[tuple[int, list[str] | csv.Error]]:
+    """The last line and the cells of each row; a line whose quotes or length are wrong is an error by itself."""
+    lines = list(io.StringIO(text, newline=""))
+    start = 0  # lines that were read
+    while start < len(lines):
+        left = (lines[place] for place in range(start, len(lines)))
+        reader = csv.reader(left, delimiter=separator, skipinitialspace=True, strict=True)
+        done = 0
+        try:
+            for cells in reader:
+                done = reader.line_num
+                yield start + done, [cell.strip() for cell in cells]
+            return
+        except csv.Error as error:
+            start += done + 1
+            yield start, error
 
 
 def column_key(name: str) -> str:
@@ -296,50 +340,3 @@ def _check_columns(columns: Sequence[str], cells: Sequence[str], needed: Sequenc
             f"the first line must name the columns {', '.join(needed)}; {', '.join(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} not among {shown(', '.join(cell for cell in cells if cell), 100)}"
         )
-
-
-def read_words(source: str | PathLike[str]) -> list[str]:
-    """Words or names parted by lines, commas or semicolons of any script, bars or tabs; blanks and doubles dropped.
-
-    `source` is the path of a text file that exists, else the words themselves. A JSON list of texts is read too.
-    Raises InputError for a path without a file.
-    """
-    text = str(source)
-    if _is_file(text):
-        return split_words(read_text(text))
-    is_path = not isinstance(source, str) or (
-        not WORD_SEPARATORS.search(text) and Path(text).suffix.lower() in LIST_ENDINGS
-    )
-    if is_path:
-        raise InputError(f"there is no file {shown(Path(text).name)}")
-    return split_words(text)
-
-
-def split_words(text: str) -> list[str]:
-    """`read_words` of a text."""
-    if text.lstrip().startswith("["):
-        try:
-            listed = json.loads(text)
-        except ValueError:
-            listed = None
-        if isinstance(listed, list) and all(isinstance(word, str) for word in listed):
-            return _tidy(listed)
-    return _tidy(WORD_SEPARATORS.split("\n".join(line for line in text.splitlines() if not line.startswith("# "))))
-
-
-def _tidy(words: Sequence[str]) -> list[str]:
-    kept: dict[str, str] = {}
-    for word in words:
-        word = " ".join(word.strip(INVISIBLE).split()).strip(INVISIBLE)
-        if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'":
-            word = word[1:-1].strip()
-        if word:
-            kept.setdefault(unicodedata.normalize("NFC", word), word)
-    return list(kept.values())
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):  # longer than any path, or with a zero in it: words
-        return False

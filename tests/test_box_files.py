@@ -135,16 +135,15 @@ def test_shares_of_the_photograph_are_read_where_that_is_certain() -> None:
 
 
 def test_a_box_that_is_one_pixel_or_the_whole_photograph_is_refused() -> None:
-    assert fitted([[0, 0, 1, 1]]) == (
-        [],
-        ["cat.jpg, box 1: it is one pixel, or the whole photograph in shares; give it in pixels"],
-    )
+    good, (left,) = fitted([[0, 0, 1, 1]])
+    assert good == []
+    assert left.startswith("cat.jpg, box 1: boxes are in pixels of the 640 x 426 image, and [0.0, 0.0, 1.0, 1.0] looks")
 
 
 def test_typed_boxes_are_checked_like_those_of_files() -> None:
     good, left_out = PhotoBoxes.typed([CAT_BOX, (5, 5, 5, 9)]).fit(CAT)
     assert [box.box for box in good] == [CAT_BOX]
-    assert [left.where for left in left_out] == ["box 2"]
+    assert [left.annotation for left in left_out] == ["box 2"]
 
 
 @pytest.mark.parametrize(

@@ -195,8 +195,14 @@ def test_shares_of_the_photograph_are_told_that_boxes_are_pixels(box: object) ->
         check_box(box, SIZE)
 
 
-def test_the_first_pixel_of_a_large_photograph_is_a_box() -> None:
-    assert check_box([0, 0, 1, 1], SIZE) == (0, 0, 1, 1)
+def test_the_first_pixel_may_be_the_whole_in_shares_and_is_refused() -> None:
+    with pytest.raises(InputError, match="looks like shares of it"):
+        check_box([0, 0, 1, 1], SIZE)
+    assert check_box([0, 0, 1, 1], (1, 1)) == (0, 0, 1, 1)
+
+
+def test_any_other_pixel_is_a_box() -> None:
+    assert check_box([1, 0, 2, 1], SIZE) == (1, 0, 2, 1)
 
 
 def test_half_a_pixel_elsewhere_is_no_share() -> None:

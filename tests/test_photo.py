@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 from dynrefer import photo
-from dynrefer.decoding import MAX_FILE_MEGABYTES, MAX_MEGAPIXELS, Upright
+from dynrefer.decoding import FIRST_FRAME, MAX_FILE_MEGABYTES, MAX_MEGAPIXELS, Upright
 from dynrefer.errors import InputError
 from dynrefer.photo import DISPLAY_SIZE, STORE, Photo
 from dynrefer.views import crop_views
+from tests.icc import display_p3, press
 
 QUADRANTS = ((220, 30, 30), (30, 180, 30), (30, 30, 220), (230, 220, 40))  # top left, top right, bottom left, right
 CLOSE = 12  # lossy formats and subsampled colour stay within this, measured in the middle of a quadrant
@@ -52,7 +53,7 @@ def png_header(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("suffix", "mode"),
     [
-        *[(suffix, "RGB") for suffix in ("jpg", "png", "webp", "tiff", "bmp", "ppm", "avif")],
+        *[(suffix, "RGB") for suffix in ("jpg", "png", "webp", "tiff", "bmp", "ppm", "avif", "heic", "heif")],
         ("gif", "P"),
         ("png", "P"),
         ("jpg", "CMYK"),
@@ -163,10 +164,54 @@ def test_a_transparent_palette_colour_shows_white(tmp_path: Path) -> None:
     assert middles(Photo.read(tmp_path / "clear.gif").pixels)[0].tolist() == [255] * 3
 
 
-def test_of_an_animation_the_first_frame_is_taken(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("suffix", "notes"), [("gif", (FIRST_FRAME,)), ("webp", (FIRST_FRAME,)), ("tiff", ())])
+def test_of_an_animation_the_first_frame_is_taken_and_that_is_said(
+    tmp_path: Path, suffix: str, notes: tuple[str, ...]
+) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
-    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
-    assert Photo.read(tmp_path / "moving.gif").pixels[4, 4].tolist() == [255, 0, 0]
+    frames[0].save(tmp_path / f"moving.{suffix}", save_all=True, append_images=frames[1:])
+    opened = Photo.read(tmp_path / f"moving.{suffix}")
+    assert np.abs(opened.pixels[4, 4].astype(int) - [255, 0, 0]).max() <= 2
+    assert opened.notes == notes
+
+
+@pytest.mark.parametrize("suffix", ["png", "heic", "tiff"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_colours_of_a_wide_gamut_are_those_of_their_profile(tmp_path: Path, suffix: str, mode: str) -> None:
+    path = tmp_path / f"phone.{suffix}"
+    Image.new("RGB", (16, 16), (200, 100, 50)).convert(mode).save(path, icc_profile=display_p3())
+    assert np.abs(Photo.read(path).pixels[8, 8].astype(int) - [216, 93, 24]).max() <= 2
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "tiff"])
+def test_inks_are_the_colours_of_their_profile(tmp_path: Path, suffix: str) -> None:
+    olive = (50, 0, 60)  # Lab
+    Image.new("CMYK", (16, 16), (255, 0, 0, 0)).save(tmp_path / f"print.{suffix}", icc_profile=press(olive))
+    assert np.abs(Photo.read(tmp_path / f"print.{suffix}").pixels[8, 8].astype(int) - [137, 117, 0]).max() <= 3
+
+
+def test_a_damaged_profile_is_passed_over(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8), (200, 100, 50)).save(tmp_path / "odd.png", icc_profile=b"no profile")
+    assert Photo.read(tmp_path / "odd.png").pixels[4, 4].tolist() == [200, 100, 50]
+
+
+def test_where_tags_say_different_turns_exif_is_believed(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="3"/></x:xmpmeta>'
+    quadrants().transpose(Image.Transpose.ROTATE_90).save(tmp_path / "phone.jpg", exif=exif, xmp=xmp, quality=95)
+    opened = Photo.read(tmp_path / "phone.jpg")
+    assert (opened.orientation, opened.size) == (6, (64, 48))
+    assert np.abs(middles(opened.pixels) - np.array(QUADRANTS)).max() <= CLOSE
+
+
+def test_a_heic_photograph_lies_as_its_container_says_whatever_its_exif(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    quadrants().save(tmp_path / "phone.heic", exif=exif, quality=95)
+    opened = Photo.read(tmp_path / "phone.heic")
+    assert (opened.orientation, opened.size) == (1, (64, 48))
+    assert np.abs(middles(opened.pixels) - np.array(QUADRANTS)).max() <= CLOSE
 
 
 def test_a_single_pixel_opens(tmp_path: Path) -> None:

@@ -14,16 +14,14 @@ from hypothesis import strategies as st
 from dynrefer.errors import InputError
 from dynrefer.tables import (
     ALIASES,
-    WORD_SEPARATORS,
     decode_text,
     parse_table,
     read_json,
     read_jsonl,
     read_table,
     read_text,
-    read_words,
-    split_words,
 )
+from dynrefer.word_lists import WORD_SEPARATORS, read_words, split_words
 
 MARKED = ("utf-8-sig", "utf-16", "utf-32")
 MARKS = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff", "utf-32-le": b"\xff\xfe\0\0", "utf-32-be": b"\0\0\xfe\xff"}
@@ -121,7 +119,9 @@ def test_words_that_are_no_path_are_the_words() -> None:
     assert read_words("dog," * 5000) == ["dog"]
 
 
-@pytest.mark.parametrize("source", ["no_such_classes.txt", Path("no_such")])
+@pytest.mark.parametrize(
+    "source", ["no_such_classes.txt", "./no_such", "/far/no_such", "C:\\far\\no_such", Path("no_such")]
+)
 def test_a_path_without_a_file_is_no_word(source: str | Path) -> None:
     with pytest.raises(InputError, match="no file no_such"):
         read_words(source)
@@ -203,7 +203,7 @@ def test_what_spreadsheets_put_around_a_table_is_passed_over(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "is empty"), ('x1,y1\n"1,2\n3', "cannot be read"), ("x1\n" + "1" * 200_000, "cannot be read")],
+    [("", "is empty"), ('x1,y1\n"1,2\n3', "Line 2 .*can be read"), ("x1\n" + "1" * 200_000, "Line 2 .*can be read")],
     ids=["empty", "open quote", "huge cell"],
 )
 def test_what_is_no_table_is_refused(text: str, words: str) -> None:
@@ -247,3 +247,59 @@ def test_a_bad_line_of_json_lines_is_named_and_can_be_left_out(tmp_path: Path) -
     ]
     with pytest.raises(InputError, match=r'Line 3 of data.jsonl has no "a"'):
         list(read_jsonl(tmp_path / "data.jsonl", "a"))
+
+
+def test_a_row_with_wrong_quotes_costs_itself_alone() -> None:
+    text = 'image,caption\ncat.jpg,"a "big" cat"\ndog.jpg,"two\nlines"\ncow.jpg,"open\npig.jpg,a pig\n'
+    told: list[str] = []
+    rows = parse_table(text, on_bad=told.append)
+    assert [(row["image"], row["caption"], row.line) for row in rows] == [
+        ("dog.jpg", "two\nlines", 4),
+        ("pig.jpg", "a pig", 6),
+    ]
+    assert [words.partition(" has")[0] for words in told] == ["line 2", "line 5"]
+
+
+def test_an_entry_that_would_hide_another_one_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "boxes.json").write_text('{"cat.jpg": [1],\n "cat.jpg": [2]}')
+    with pytest.raises(InputError, match=r'boxes.json .*"cat.jpg" stands twice in one object'):
+        read_json(tmp_path / "boxes.json")
+    (tmp_path / "boxes.json").write_text('{"cat.jpg": [1],\n "cat.jpg": [1]}')
+    assert read_json(tmp_path / "boxes.json") == {"cat.jpg": [1]}
+
+
+@pytest.mark.parametrize(("start", "words"), [(b"PK\x03\x04", "is a workbook"), (b"\x1f\x8b", "is compressed")])
+def test_what_holds_text_but_is_none_says_what_it_is(tmp_path: Path, start: bytes, words: str) -> None:
+    (tmp_path / "boxes.csv").write_bytes(start + bytes(range(40)))
+    with pytest.raises(InputError, match=f"boxes.csv {words}"):
+        read_text(tmp_path / "boxes.csv")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"0": "cat", "1": "dog"}',
+        '{"cat": 0, "dog": 1}',
+        '{"names": ["cat", "dog"]}',
+        '{"names": {"0": "cat", "1": "dog"}}',
+        '{"categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]}',
+        '[{"name": "cat"}, {"name": "dog"}]',
+        "[cat, dog]",
+        "id,name\n1,cat\n2,dog\n",
+        "label;index\ncat;0\ndog;1\n",
+        "supercategory\tname\nanimal\tcat\nanimal\tdog",
+        "0: cat\n1: dog\n",
+        "1. cat\n2. dog\n",
+    ],
+    ids=range(12),
+)
+def test_names_are_read_from_what_lists_them(text: str) -> None:
+    assert split_words(text) == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    "text", ['{"images": [], "annotations": []}', '{"categories": [{"id": 1}]}', '["cat", 1]', '{"a']
+)
+def test_json_that_lists_no_names_is_no_list_of_words(text: str) -> None:
+    with pytest.raises(InputError, match="list of words"):
+        split_words(text)

@@ -1,17 +1,18 @@
 """`python -m dynrefer data build`: a data set's own files -> samples and statistics."""
 
-import json
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from dynrefer.atomic import claim, written_whole
 from dynrefer.datasets import coco, flickr_entities, flickr_regions, named_things, own, refcocog, visual_genome
 from dynrefer.datasets.io import Problems, too_many, write_samples
 from dynrefer.datasets.sample import DESCRIBED, SOURCES, Sample
 from dynrefer.datasets.words import is_english_script
 from dynrefer.errors import InputError
+from dynrefer.tables import json_text
 
 Reader = Callable[[Path, Problems], Iterator[Sample]]
 READERS: dict[str, Reader] = {
@@ -32,27 +33,25 @@ def build(
     """Reads a data set and writes samples.jsonl and stats.json into `out`.
 
     Statistics, `examples` texts of each source and what was left out go to `say`; the statistics are returned.
-    Raises InputError on missing or wrong files, or when more than 1 % of the records are bad.
+    Raises InputError where `out` cannot be written, on missing or wrong files, or when more than 1 % of the records are
+    bad.
     """
     if dataset not in READERS:
         raise InputError(f"no data set is called '{dataset}': take one of {', '.join(READERS)}.")
     problems, summary = Problems(), Summary(examples)
-    samples = READERS[dataset](Path(root), problems)
-    folder = made(Path(out))
+    is_new = not Path(out).exists()
+    folder = claim(Path(out))
+    try:
+        samples = READERS[dataset](Path(root), problems)
+    except InputError:
+        if is_new:
+            folder.rmdir()
+        raise
     write_samples(summary.watch(samples), folder / "samples.jsonl")
     if not summary.total:
         (folder / "samples.jsonl").unlink()
         raise InputError(f"{root} gave no sample: is it the folder of the data set '{dataset}'?")
     return finish(folder, {"dataset": dataset} | summary.statistics(), summary, problems, say)
-
-
-def made(folder: Path) -> Path:
-    """The folder, made where it is not there yet. Raises InputError where it cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"The folder {folder} cannot be made ({error.strerror}): name another --out.") from error
-    return folder
 
 
 def finish(
@@ -74,7 +73,8 @@ def finish(
 
 def write_json(file: Path, content: Any) -> None:
     """JSON with a line an entry, for people to read."""
-    file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with written_whole(file) as aside:
+        aside.write_text(json_text(content, indent=1) + "\n", encoding="utf-8")
 
 
 class Summary:

@@ -18,7 +18,7 @@ from dynrefer.datasets.io import Problems, read_splits, records
 from dynrefer.datasets.photographs import Photograph, Photographs
 from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.datasets.words import class_text, said_tags
-from dynrefer.errors import InputError
+from dynrefer.errors import InputError, reason
 from dynrefer.tables import read_json
 
 CLASS_NAMES: tuple[str, ...] = tuple(
@@ -99,10 +99,11 @@ def read_images(root: Path, problems: Problems) -> CocoData:
             regions = [CocoRegion(a.id, a.class_name, a.box, a.crowd) for a in image.annotations if a.class_name]
             images[key] = CocoImage(image.photograph, complete, regions)
         if part.captions.exists():
-            _add_captions(images, part.captions, problems)
+            total += _add_captions(images, part.captions, problems)
     names: tuple[str, ...] = ()
     for file in sorted((root / "annotations").glob("ovad*.json")):
-        names = _add_attributes(images, file, problems)
+        names, count = _add_attributes(images, file, problems)
+        total += count
     problems.check(total)
     return CocoData(images, names)
 
@@ -174,17 +175,23 @@ def _split_file(root: Path) -> Path:
     return file
 
 
-def _add_captions(images: Mapping[str, CocoImage], file: Path, problems: Problems) -> None:
-    for place, record in enumerate(records(read_json(file, "annotations"), file, "annotations"), start=1):
+def _add_captions(images: Mapping[str, CocoImage], file: Path, problems: Problems) -> int:
+    """Gives the photographs their captions; how many records the file has."""
+    listed = records(read_json(file, "annotations"), file, "annotations")
+    for place, record in enumerate(listed, start=1):
         caption = record.get("caption") if isinstance(record, Mapping) else None
         if not isinstance(caption, str):
             problems.skip("captions that are no text", f"number {place} of {file.name}")
         elif (image := images.get(id_key(record.get("image_id")))) is not None:
             image.captions.append(caption)
+    return len(listed)
 
 
-def _add_attributes(images: Mapping[str, CocoImage], file: Path, problems: Problems) -> tuple[str, ...]:
-    """Attaches OVAD's vectors to the boxes they belong to, by instance id or else by place; the attributes' names."""
+def _add_attributes(images: Mapping[str, CocoImage], file: Path, problems: Problems) -> tuple[tuple[str, ...], int]:
+    """Attaches OVAD's vectors to the boxes they belong to, by instance id or else by place.
+
+    Returns the attributes' names, and how many vectors the file has.
+    """
     ovad = read_json(file, "attributes", "annotations", "categories")
     try:
         listed = sorted(records(ovad, file, "attributes"), key=lambda attribute: attribute["id"])
@@ -192,7 +199,8 @@ def _add_attributes(images: Mapping[str, CocoImage], file: Path, problems: Probl
     except (KeyError, TypeError) as error:
         raise InputError(f"{file} does not list its attributes with id and name: take OVAD's own file.") from error
     classes = category_names(ovad["categories"])
-    for place, record in enumerate(records(ovad, file, "annotations"), start=1):
+    vectors = records(ovad, file, "annotations")
+    for place, record in enumerate(vectors, start=1):
         image = images.get(id_key(record.get("image_id"))) if isinstance(record, Mapping) else None
         if image is None:
             continue  # OVAD has more photographs than the folder may have
@@ -201,13 +209,12 @@ def _add_attributes(images: Mapping[str, CocoImage], file: Path, problems: Probl
             if len(values) != len(names):
                 raise InputError("attribute vectors of another length")
             class_name, box = classes[id_key(record["category_id"])], image.photograph.fit(annotation_box(record))
-        except InputError as error:
-            problems.skip(str(error.args[0]), f"number {place} of {file.name}")
-        except (KeyError, TypeError, ValueError):
-            problems.skip("attribute vectors that cannot be read", f"number {place} of {file.name}")
+        except (KeyError, TypeError, ValueError) as error:
+            kind = reason(error) if isinstance(error, InputError) else "attribute vectors that cannot be read"
+            problems.skip(kind, f"number {place} of {file.name}", image.photograph.name)
         else:
             _region_for(image, record, class_name, box).attributes = values
-    return names
+    return names, len(vectors)
 
 
 def _region_for(image: CocoImage, record: Mapping[str, Any], class_name: str, box: Box) -> CocoRegion:

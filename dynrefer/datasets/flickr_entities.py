@@ -18,7 +18,7 @@ from dynrefer.datasets.described import DescribedRegion, described_samples, whol
 from dynrefer.datasets.io import Problems
 from dynrefer.datasets.photographs import Photograph, Photographs, fitted
 from dynrefer.datasets.sample import Sample
-from dynrefer.errors import InputError
+from dynrefer.errors import InputError, reason
 from dynrefer.tables import read_text
 
 SPLITS = ("train", "val", "test")
@@ -48,17 +48,19 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
     photographs = Photographs(root, problems)
     files = sorted((root / "Annotations").glob("*.xml"))
     found: list[tuple[Photograph, list[DescribedRegion], list[str]]] = []
+    things = 0
     for file in files:
         try:
             boxes = _boxes(file)
+            things += len(boxes.things)
             sentences = read_text(root / "Sentences" / f"{file.stem}.txt").splitlines()
         except InputError as error:
-            problems.skip("annotations that cannot be read", f"{file.name}: {str(error).rstrip('.')}")
+            problems.skip("annotations that cannot be read", file.name, why=reason(error))
             continue
         photograph = photographs.open(f"{file.stem}.jpg", file.stem, splits.get(file.stem, "none"), boxes.size)
         if photograph is not None:
             found.append((photograph, _regions(photograph, boxes, sentences, problems), sentences))
-    problems.check(len(files))
+    problems.check(len(files) + things)
     return (sample for photograph, regions, said in found for sample in _samples(photograph, regions, said))
 
 

@@ -54,7 +54,7 @@ def _region(
     if photograph is None:
         problems.skip("regions of photographs that are missing", what)
     elif not phrases and not sentences:
-        problems.skip("regions without words", what)
+        problems.skip("regions without words", what, photograph.name)
     else:
         box = fitted(lambda: annotation_box(record), photograph, problems, what)
         if box is not None:

@@ -10,8 +10,8 @@ from typing import Any
 from dynrefer.atomic import written_whole
 from dynrefer.coco_files import id_key
 from dynrefer.datasets.sample import Sample
-from dynrefer.errors import InputError
-from dynrefer.tables import read_json
+from dynrefer.errors import InputError, LeftOut
+from dynrefer.tables import json_text, read_json
 
 MAX_BAD_SHARE = 0.01
 _EXAMPLES = 5
@@ -24,21 +24,23 @@ def too_many(bad: int, total: int) -> bool:
 
 @dataclass
 class Problems:
-    """Skipped records of one data set, by reason, with the first few of each named; `noted` ones were mended."""
+    """Records of one data set that were left out, or `noted` as mended, by kind, with the first few of each named."""
 
+    left_out: list[LeftOut] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     noted: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
-    def skip(self, reason: str, what: str) -> None:
-        """Counts a record that is left out; `what` names it (photograph, annotation, file)."""
-        self.counts[reason] += 1
-        self._name(reason, what)
+    def skip(self, kind: str, annotation: str = "", photograph: str = "", why: str = "") -> None:
+        """Counts a record that is left out, see `LeftOut`; `kind` is the reason where `why` does not say more."""
+        self.left_out.append(LeftOut(photograph, annotation, why or kind))
+        self.counts[kind] += 1
+        self._name(kind, annotation, photograph, why)
 
-    def note(self, reason: str, what: str) -> None:
+    def note(self, kind: str, annotation: str = "", photograph: str = "", why: str = "") -> None:
         """Counts a record that could be mended, and is used."""
-        self.noted[reason] += 1
-        self._name(reason, what)
+        self.noted[kind] += 1
+        self._name(kind, annotation, photograph, why)
 
     def check(self, total: int) -> None:
         """Raises InputError when more than 1 % of `total` records (and more than one) were left out."""
@@ -58,10 +60,10 @@ class Problems:
             for reason, count in counts.most_common()
         ]
 
-    def _name(self, reason: str, what: str) -> None:
-        named = self.examples.setdefault(reason, [])
+    def _name(self, kind: str, annotation: str, photograph: str, why: str) -> None:
+        named = self.examples.setdefault(kind, [])
         if len(named) < _EXAMPLES:
-            named.append(what)
+            named.append(str(LeftOut(photograph, annotation, why)).removesuffix(": "))
 
 
 def records(content: Any, file: Path, name: str = "") -> list[Any]:
@@ -94,7 +96,7 @@ def write_samples(samples: Iterable[Sample], file: Path) -> None:
     """Writes one sample a line; the file is whole or as it was before. Raises InputError where it cannot be written."""
     with written_whole(file) as draft, draft.open("w", encoding="utf-8") as stream:
         for sample in samples:
-            stream.write(json.dumps(sample.to_dict(), ensure_ascii=False, separators=(",", ":")) + "\n")
+            stream.write(json_text(sample.to_dict(), separators=(",", ":")) + "\n")
 
 
 def iter_samples(file: Path) -> Iterator[Sample]:
@@ -103,7 +105,7 @@ def iter_samples(file: Path) -> Iterator[Sample]:
     Raises InputError, naming the line, where the file is missing or a line is not a sample.
     """
     try:
-        with file.open(encoding="utf-8") as stream:
+        with file.open(encoding="utf-8-sig") as stream:  # an editor may have set a mark
             for number, line in enumerate(stream, start=1):
                 try:
                     yield Sample.from_dict(json.loads(line))

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dynrefer.boxes import Box, clip
+from dynrefer.boxes import Box, clip, in_pixels, reach_out
 from dynrefer.coco_files import box_numbers, corners
 from dynrefer.datasets.io import Problems, entry
-from dynrefer.errors import InputError
+from dynrefer.errors import InputError, reason
 from dynrefer.photo_files import PhotoFinder, PhotoHeader, fit_boxes
+
+OTHER_SIZES = "photographs turned or of another size than the file says"
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class Photograph:
     """A photograph of a data set: its file, id there, (width, height) upright, and split.
 
     `name` is its path relative to the data set; `stated` the size that the data set says, `header` the file's own.
+    `shares` where boxes are shares of it, from 0 to 1, and not pixels.
     """
 
     path: Path
@@ -25,21 +28,26 @@ class Photograph:
     header: PhotoHeader
     split: str = "train"
     stated: tuple[Any, Any] | None = None
+    shares: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the upright photograph in pixels."""
         return self.header.size
 
-    def fit(self, box: Box) -> Box:
-        """A box of the size that the data set states, turned or scaled to the file, and clipped to it.
-
-        Raises InputError with the reason where nothing of it is left.
-        """
-        x1, y1, x2, y2 = fit_boxes([box], self.stated, self.header, say=_silent)[0]
+    def placed(self, box: Box) -> Box:
+        """A box of the size that the data set states, turned or scaled to the file. Raises InputError without area."""
+        if self.shares:
+            x1, y1, x2, y2 = in_pixels(box, self.size)
+        else:
+            x1, y1, x2, y2 = fit_boxes([box], self.stated, self.header, say=_silent)[0]
         if not (x1 < x2 and y1 < y2):
             raise InputError("boxes without area")
-        inside = clip((x1, y1, x2, y2), self.size)
+        return x1, y1, x2, y2
+
+    def fit(self, box: Box) -> Box:
+        """`placed`, and clipped to the photograph. Raises InputError with the reason where nothing of it is left."""
+        inside = clip(self.placed(box), self.size)
         if inside is None:
             raise InputError("boxes outside their photograph")
         return inside
@@ -61,16 +69,14 @@ class Photographs:
         try:
             path = self._find(name)
         except InputError as error:
-            self.problems.skip("photographs that are missing", str(error).rstrip("."))
+            self.problems.skip("photographs that are missing", "", str(name), reason(error))
             return None
         where = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
         try:
             header = PhotoHeader.read(path)
-            fit_boxes(
-                [], stated, header, say=lambda words: self.problems.note("sizes that differ from the file's", words)
-            )
+            fit_boxes([], stated, header, say=lambda why: self.problems.note(OTHER_SIZES, "", where, why))
         except InputError as error:
-            self.problems.skip("photographs that cannot be used", f"{where}: {str(error).rstrip('.')}")
+            self.problems.skip("photographs that cannot be used", "", where, reason(error))
             return None
         return Photograph(path, where, str(image_id), header, split, stated)
 
@@ -92,13 +98,16 @@ def fitted(read: Callable[[], Box], photograph: Photograph, problems: Problems, 
     try:
         box = read()
     except InputError as error:
-        problems.skip("boxes that cannot be read", f"{what}: {str(error.args[0]).rstrip('.')}")
+        problems.skip("boxes that cannot be read", what, photograph.name, reason(error))
         return None
     try:
-        return photograph.fit(box)
+        inside = photograph.fit(box)
     except InputError as error:
-        problems.skip(str(error.args[0]), what)
+        problems.skip(reason(error), what, photograph.name)
         return None
+    if out := reach_out(photograph.placed(box), photograph.size):
+        problems.note("boxes that reach out of their photograph, cut to it", what, photograph.name, f"{out:.0f} pixels")
+    return inside
 
 
 def sized_box(values: Any) -> Box:

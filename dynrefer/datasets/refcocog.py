@@ -37,7 +37,9 @@ def read_plain_pickle(file: Path) -> Any:
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error.strerror}).") from error
     except Exception as error:  # a damaged pickle raises nearly anything
-        raise InputError(f"{file} is not a pickle of plain lists and texts ({error}): download it again.") from error
+        raise InputError(
+            f"{file} is not a pickle of plain lists and texts ({error}): save the same list as refs.json."
+        ) from error
 
 
 def read(root: Path, problems: Problems) -> Iterator[Sample]:
@@ -51,9 +53,9 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
         image = content.images.get(id_key(ref["image_id"]))
         region = _region(ref, image, place) if image else None
         if image is None:
-            problems.skip("photographs that are missing", f"image {ref['image_id']} of {what}")
+            problems.skip("photographs that are missing", what, f"image {ref['image_id']}")
         elif region is None:
-            problems.skip("references without an annotation or a sentence", what)
+            problems.skip("references without an annotation or a sentence", what, image.photograph.name)
         else:
             photograph = replace(image.photograph, split=str(ref["split"]))
             grouped.setdefault(f"{photograph.split}/{photograph.name}", (photograph, []))[1].append(region)

@@ -52,7 +52,7 @@ def read_texts(folder: Path, problems: Problems, exclude: Iterable[str] = ()) ->
             kept.setdefault(text, sentence._replace(text=text))
     if not total:
         raise InputError(f"{folder} holds no texts: put things/*.jsonl or one of {', '.join(FILES)} there.")
-    problems.check(total)
+    problems.check(total + problems.counts.total())
     return list(kept.values())
 
 

@@ -33,8 +33,9 @@ def _read(root: Path, problems: Problems, coco_only: bool) -> Iterator[Sample]:
     splits = _splits(root, coco_only)
     photographs = Photographs(root, problems)
     pairs: list[tuple[Photograph, list[DescribedRegion]]] = []
-    total = 0
+    total = len(images)
     for listed in _read_list(root / "region_descriptions.json", problems):
+        total += 1
         image_id = _id(listed, "image_id")
         record = images.get(image_id)
         if record is None:
@@ -42,7 +43,7 @@ def _read(root: Path, problems: Problems, coco_only: bool) -> Iterator[Sample]:
         elif image_id in splits and (record.get("coco_id") is not None or not coco_only):
             regions = [region for region in listed.get("regions") or () if isinstance(region, Mapping)]
             photograph = photographs.open(f"{image_id}.jpg", image_id, splits[image_id], stated_size(record))
-            total += len(regions) + 1
+            total += len(regions)
             if photograph is not None:
                 pairs.append((photograph, _regions(regions, photograph, problems)))
     problems.check(total)
@@ -79,7 +80,7 @@ def _regions(listed: list[Mapping[str, Any]], photograph: Photograph, problems: 
         if box is None:
             continue
         if not isinstance(phrase, str) or not phrase.strip():
-            problems.skip("empty descriptions", what)
+            problems.skip("empty descriptions", what, photograph.name)
         else:
             name = region_id or f"{photograph.image_id}-{len(regions)}"
             regions.append(DescribedRegion(f"vg-{name}", box, (phrase,)))

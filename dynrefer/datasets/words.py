@@ -8,7 +8,8 @@ import unicodedata
 from functools import lru_cache
 from itertools import pairwise
 
-_MARKS = re.compile(r"[.!?\"“”„()\[\]{}*#:;~«»。！？，、；：]+")
+_MARKS = re.compile(r"[.!?\"“”„()\[\]{}*#:;~«»。！？，、；：…¡¿؟،؛।]+")
+_JOINERS = "\u200c\u200d"  # part them or join them, as the spelling of Persian, Hindi and others does
 _WORD = re.compile(r"[^\s,/&+]+")
 _FUNCTION_WORDS = frozenset(
     "a an the and or but of on in at by to from with without into onto over under up down off out near next inside "
@@ -17,6 +18,10 @@ _FUNCTION_WORDS = frozenset(
     "which what while when where some any all both each other another one very too so than then not no".split()
 )
 _AS_THEY_ARE = frozenset("glasses sunglasses pants jeans shorts clothes goggles scissors skis bus gas lens".split())
+# Articles and prepositions of its neighbours that English does not have: an s at the end of other words is no plural.
+_NOT_ENGLISH = re.compile(
+    r"\b(?:une|les|des|dans|sur|avec|aux|der|das|ein|eine|einen|und|una|unos|unas|il|gli|uma|het|een|och)\b"
+)
 _NO_ARTICLE = _AS_THEY_ARE - {"bus", "gas", "lens"} | {"broccoli", "grass", "water", "sand", "snow", "furniture"}
 _VOWEL_SOUND = re.compile(
     r"(?!one(?:\b|-)|once\b|u(?:ni(?![nmd])|s[aeiu]|ten|til|top|k[eru]|r[aio]n|biq)|eu|ewe)[aeiou]"
@@ -30,9 +35,17 @@ def clean_caption(text: str) -> str:
 
     Letters of every script stay as they are ("Un café près de la fenêtre." -> "un café près de la fenêtre").
     """
-    text = "".join(" " if unicodedata.category(c) in ("Cc", "Cf") else c for c in unicodedata.normalize("NFC", text))
+    text = "".join(map(_visible, unicodedata.normalize("NFC", text)))
     words = (word.strip("'`,-–—") for word in _MARKS.sub(" ", text.lower().replace("’", "'")).split())
     return " ".join(word for word in words if word)
+
+
+def _visible(c: str) -> str:
+    """A character as it is kept: without marks of direction and hyphenation; controls, broken letters: a blank."""
+    kind = unicodedata.category(c)
+    if kind in ("Cc", "Cs") or c == "\u200b":
+        return " "
+    return "" if kind == "Cf" and c not in _JOINERS else c
 
 
 def has_letters(text: str) -> bool:
@@ -47,8 +60,17 @@ def is_english_script(text: str) -> bool:
 
 @lru_cache(maxsize=65536)
 def singular(word: str) -> str:
-    """A regular English plural without its ending ("dogs" -> "dog", "cherries" -> "cherry"); other words stay."""
-    if word in _AS_THEY_ARE or len(word) < 4 or not word.endswith("s") or word.endswith(("ss", "us", "is", "'s")):
+    """A regular English plural without its ending ("dogs" -> "dog", "cherries" -> "cherry"); other words stay.
+
+    So do words with a letter that English does not have ("près").
+    """
+    if (
+        not word.isascii()
+        or word in _AS_THEY_ARE
+        or len(word) < 4
+        or not word.endswith("s")
+        or word.endswith(("ss", "us", "is", "'s"))
+    ):
         return word
     if word.endswith("ies"):
         return word[:-3] + "y"
@@ -57,15 +79,21 @@ def singular(word: str) -> str:
 
 def content_words(text: str) -> tuple[str, ...]:
     """The words of a caption that can be control words: without function words, plurals as singulars, each once."""
-    words = (word for word in _WORD.findall(clean_caption(text)) if word not in _FUNCTION_WORDS and has_letters(word))
-    return tuple(dict.fromkeys(singular(word) for word in words))
+    return tuple(dict.fromkeys(word for word in _words(text) if word not in _FUNCTION_WORDS and has_letters(word)))
 
 
 def said_tags(text: str) -> set[str]:
     """What a text says as possible tags: its content words, and neighbours as one ("tennis racket", "red ball")."""
-    words = [singular(word) for word in _WORD.findall(clean_caption(text))]
+    words = _words(text)
     single = {word for word in words if word not in _FUNCTION_WORDS and has_letters(word)}
     return single | {f"{one} {other}" for one, other in pairwise(words) if one in single and other in single}
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text, plurals as singulars where it may be English."""
+    text = clean_caption(text)
+    words = _WORD.findall(text)
+    return words if _NOT_ENGLISH.search(text) else [singular(word) for word in words]
 
 
 def fix_articles(text: str) -> str:

@@ -1,9 +1,10 @@
 """How a benchmark is asked: views, batches of photographs opened as they are needed, and what cannot be asked."""
 
 import hashlib
+import logging
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -13,8 +14,9 @@ import torch
 from tqdm import tqdm
 
 from dynrefer.boxes import MAX_BOXES, Box, check_box
-from dynrefer.errors import InputError
-from dynrefer.evaluation.benchmark import Benchmark, LeftOut, Region
+from dynrefer.datasets.photographs import OTHER_SIZES
+from dynrefer.errors import InputError, LeftOut, reason
+from dynrefer.evaluation.benchmark import Benchmark, Region
 from dynrefer.evaluation.store import PredictionStore
 from dynrefer.photo import Photo
 from dynrefer.photo_files import fit_boxes
@@ -22,6 +24,8 @@ from dynrefer.predictor import Predictor
 from dynrefer.question import MODES, Question
 from dynrefer.results import RegionResult
 from dynrefer.views import CANDIDATES
+
+logger = logging.getLogger(__name__)
 
 _VIEW_WORDS = re.compile(rf"(?P<mode>{'|'.join(map(re.escape, MODES))})?[ ,]*(?:(?P<num_views>\d+)(?: views?)?)?")
 
@@ -81,10 +85,11 @@ def ask(
     if tuple(options.get("classes") or ()) == predictor.vocabulary.classes:
         options["classes"] = None  # the stored embeddings that the page uses
     left_out: list[LeftOut] = []
+    fitted: set[str] = set()
     before = time.perf_counter()
     with tqdm(total=len(regions), initial=len(regions) - len(pending), unit="region", desc=benchmark.name) as bar:
         for chosen, alike in by_views(pending, views, asking.seed):
-            for batch in _batches(alike, asking.batch_size, left_out):
+            for batch in _batches(alike, asking.batch_size, left_out, fitted.add):
                 answers, failed = _answers(predictor, batch, options | chosen)
                 left_out += [_left_out(region, error) for region, error in failed]
                 kept = {
@@ -95,6 +100,8 @@ def ask(
                 store.add(kept, {region.key: _bytes(region.image) for region, _ in answers}, now - before)
                 bar.update(len(answers) + len(failed))
                 before = now
+    if fitted:
+        logger.warning("mended %d: %s, for example %s", len(fitted), OTHER_SIZES, min(fitted))
     if regions and not store.sizes:
         raise InputError(f"Nothing could be measured; the first of {len(left_out)} reasons: {left_out[0]}")
     return left_out
@@ -130,12 +137,17 @@ class _Request:
     boxes: list[Box]
 
 
-def _batches(regions: Sequence[Region], most: int, left_out: list[LeftOut]) -> Iterator[list[_Request]]:
-    """Photographs, opened as they are needed, with `most` regions together; what cannot be asked goes to `left_out`."""
+def _batches(
+    regions: Sequence[Region], most: int, left_out: list[LeftOut], say: Callable[[str], None]
+) -> Iterator[list[_Request]]:
+    """Photographs, opened as they are needed, with `most` regions together; what cannot be asked goes to `left_out`.
+
+    `say` hears of boxes that were made to fit.
+    """
     waiting: list[_Request] = []
     most = min(most, MAX_BOXES)
     for _, group in groupby(regions, key=lambda region: region.image):
-        request = _request(list(group), left_out)
+        request = _request(list(group), left_out, say)
         if request is None:
             continue
         for start in range(0, len(request.regions), most):
@@ -148,11 +160,11 @@ def _batches(regions: Sequence[Region], most: int, left_out: list[LeftOut]) -> I
         yield waiting
 
 
-def _request(regions: list[Region], left_out: list[LeftOut]) -> _Request | None:
+def _request(regions: list[Region], left_out: list[LeftOut], say: Callable[[str], None]) -> _Request | None:
     """The regions of one photograph with their boxes as the photograph really is; None where it cannot be used."""
     try:
         photo = Photo.read(regions[0].image)
-        boxes = fit_boxes([region.box for region in regions], regions[0].stated_size, photo)
+        boxes = fit_boxes([region.box for region in regions], regions[0].stated_size, photo, say)
     except InputError as error:
         left_out += [_left_out(region, error) for region in regions]
         return None
@@ -184,7 +196,7 @@ def _answers(
 
 
 def _left_out(region: Region, error: InputError) -> LeftOut:
-    return LeftOut(region.name, region.annotation, str(error))
+    return LeftOut(region.name, region.annotation, reason(error))
 
 
 def _is_open(region: Region, store: PredictionStore) -> bool:

@@ -11,10 +11,10 @@ from typing import Any, Protocol, Self
 from dynrefer.datasets.build import READERS
 from dynrefer.datasets.io import Problems, read_samples
 from dynrefer.datasets.sample import Sample
-from dynrefer.errors import InputError
+from dynrefer.errors import InputError, LeftOut
 from dynrefer.evaluation.store import Prediction
 from dynrefer.results import RegionResult
-from dynrefer.tables import read_json
+from dynrefer.tables import read_json, read_text
 
 logger = logging.getLogger(__name__)
 
@@ -49,18 +49,6 @@ class Region:
     def key(self) -> str:
         """The photograph within its data set and the box to a hundredth of a pixel."""
         return f"{self.name} {' '.join(f'{value:.2f}' for value in self.box)}"
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A record that was not measured, and why."""
-
-    photograph: str
-    annotation: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{': '.join(part for part in (self.photograph, self.annotation) if part)}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -175,16 +163,8 @@ def rounded(scores: Iterable[float]) -> list[float]:
     return [float(f"{score:.6g}") for score in scores]
 
 
-class _Named(Problems):
-    """Every record that a reader skips, by name; an evaluation goes on with the others, however many they are."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.left_out: list[LeftOut] = []
-
-    def skip(self, reason: str, what: str) -> None:
-        super().skip(reason, what)
-        self.left_out.append(LeftOut("", what, reason))
+class _Noted(Problems):
+    """Names every record that a reader skips; an evaluation goes on with the others, however many they are."""
 
     def check(self, total: int) -> None:
         """Says nothing: the report counts what was left out, and the exit code tells."""
@@ -198,7 +178,7 @@ def load_data(folder: Path, split: str | None = None) -> EvaluationData:
     """
     if not folder.is_dir():
         raise InputError(f"There is no data folder {folder}: give --data the folder of the data set.")
-    problems = _Named()
+    problems = _Noted()
     if (folder / "samples.jsonl").exists():
         stats = folder / "stats.json"
         dataset = str(read_json(stats).get("dataset", "")) if stats.exists() else ""
@@ -211,8 +191,10 @@ def load_data(folder: Path, split: str | None = None) -> EvaluationData:
     split = split or ("test" if dataset.startswith("vg") else "val")
     chosen = [sample for sample in samples if sample.split == split]
     if not chosen:
-        found = ", ".join(sorted({sample.split for sample in samples})) or "nothing"
+        found = ", ".join(sorted({sample.split for sample in samples}))
         why = f" (left out: {problems.left_out[0]})" if problems.left_out else ""
+        if not found:
+            raise InputError(f"The data set in {folder} has no sample that can be used{why}.")
         raise InputError(f"The data set in {folder} has no '{split}' part, only {found}: choose with --split{why}.")
     return EvaluationData(_title(dataset, folder, split), folder, chosen, problems.left_out)
 
@@ -235,6 +217,6 @@ def _title(dataset: str, folder: Path, split: str) -> str:
     if (folder / "samples.jsonl").exists() or dataset not in ("vg", *_OFFICIAL):
         return f"{name} {split}"
     if dataset == "vg":
-        with (folder / "image_data.json").open(encoding="utf-8") as file:
-            return f"Visual Genome v{'1.2' if 'image_id' in file.read(1000) else '1.0'} {split}"
+        start = read_text(folder / "image_data.json")[:1000]
+        return f"Visual Genome v{'1.2' if 'image_id' in start else '1.0'} {split}"
     return f"{_OFFICIAL[dataset]} {split}"

@@ -16,9 +16,9 @@ from torchvision.ops import box_iou
 
 from dynrefer.boxes import xywh_to_xyxy
 from dynrefer.datasets.sample import Sample
-from dynrefer.errors import InputError
+from dynrefer.errors import InputError, LeftOut, reason
 from dynrefer.evaluation import metrics
-from dynrefer.evaluation.benchmark import EvaluationData, Figure, LeftOut, Region, Scores, region_of
+from dynrefer.evaluation.benchmark import EvaluationData, Figure, Region, Scores, region_of
 from dynrefer.evaluation.captions import keep_caption
 from dynrefer.evaluation.meteor import Meteor, plain_scores
 from dynrefer.evaluation.store import Prediction
@@ -235,7 +235,7 @@ def _read_detections(file: Path, data: EvaluationData, wanted: set[str]) -> dict
                 raise InputError(f"the data set has no photograph with the image id {entry['image_id']}")
             region, score = _detection(entry, sample, what)
         except InputError as error:
-            data.left_out.append(LeftOut(sample.photo_id if sample else "", what, str(error)))
+            data.left_out.append(LeftOut(sample.photo_id if sample else "", what, reason(error)))
             continue
         if sample.photo_id in wanted:
             found[sample.photo_id][region] = max(score, found[sample.photo_id].get(region, score))

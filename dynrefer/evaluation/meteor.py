@@ -22,6 +22,7 @@ _LAST_WORDS = 5  # lines of what a process complained about that are shown
 # METEOR writes its numbers in the language of its surroundings: "0,5" where the locale is German.
 _ENGLISH = ("-Duser.language=en", "-Duser.country=US", "-Dfile.encoding=UTF-8")
 _MEMORY = "-Xmx2G"
+KILLED = (-9, 137)  # exit codes of a process that was ended, as systems do that have no memory left
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,10 @@ class Meteor:
             assert self._process is not None
             code = _exit_code(self._process)
             self.close()
+            words = self._last_words()
+            memory = " It takes 2 GB of memory." if code in KILLED or "memory" in words.lower() else ""
             raise InputError(
-                f"METEOR's Java process stopped (exit code {code}){self._last_words()}. It takes 2 GB of memory. "
+                f"METEOR's Java process stopped (exit code {code}){words}.{memory} "
                 "The predictions are kept: run again with --rescore."
             )
         return answer

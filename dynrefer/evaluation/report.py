@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dynrefer.errors import InputError
-from dynrefer.evaluation.benchmark import Figure, LeftOut
+from dynrefer.errors import InputError, LeftOut
+from dynrefer.evaluation.benchmark import Figure
 from dynrefer.evaluation.store import write_whole
 
 _COLUMNS = ("Run", "Protocol", "Measured on", "Metric", "Ours", "Paper")
 _DETECTOR_COLUMNS = ("Ours, detected boxes", "Paper, detected boxes")
-_NAMED_LEFT_OUT = 20
+NAMED_LEFT_OUT = 20
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _left_out(records: Sequence[Mapping[str, str]]) -> list[str]:
     """How many records were left out, and the first of them by name."""
     if not records:
         return []
-    named = [f"- {LeftOut(**record)}" for record in records[:_NAMED_LEFT_OUT]]
+    named = [f"- {LeftOut(**record)}" for record in records[:NAMED_LEFT_OUT]]
     more = [f"- and {len(records) - len(named)} more, in metrics.json"] if len(records) > len(named) else []
     return [f"## Left out: {len(records)}", "\n".join([*named, *more])]
 

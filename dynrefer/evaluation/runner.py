@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from dynrefer.atomic import claim
 from dynrefer.checkpoint import find_checkpoint, fingerprint_of
 from dynrefer.errors import InputError
 from dynrefer.evaluation.asking import Asking, ask, parse_views, views_in_words
@@ -23,11 +24,10 @@ from dynrefer.evaluation.captions import Captions
 from dynrefer.evaluation.dense_captions import DenseCaptions
 from dynrefer.evaluation.meteor import Meteor, require_java
 from dynrefer.evaluation.recognition import Recognition
-from dynrefer.evaluation.report import write_report
+from dynrefer.evaluation.report import NAMED_LEFT_OUT, write_report
 from dynrefer.evaluation.store import (
     Prediction,
     PredictionStore,
-    claim,
     read_left_out,
     read_predictions,
     write_whole,
@@ -194,8 +194,10 @@ def run(benchmark: Benchmark, predictor: Predictor, asking: Asking, out: Path, p
         left_out = [*benchmark.data.left_out, *ask(benchmark, predictor, views, asking, store)]
     finally:
         store.close()
-    for record in left_out:
+    for record in left_out[:NAMED_LEFT_OUT]:
         logger.warning("Left out: %s", record)
+    if len(left_out) > NAMED_LEFT_OUT:
+        logger.warning("Left out: %d in all, each named in metrics.json", len(left_out))
     store.finish([asdict(record) for record in left_out])
     speed = {
         "seconds": round(store.seconds, 2),

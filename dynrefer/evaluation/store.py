@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dynrefer.atomic import written_whole
+from dynrefer.atomic import claim, unwritable, written_whole
 from dynrefer.errors import InputError
 
 Prediction = dict[str, Any]
@@ -36,7 +36,7 @@ class PredictionStore:
             self._start()
             self._file = self.partial.open("a", encoding="utf-8")
         except OSError as error:
-            raise _unwritable(folder, error) from error
+            raise unwritable(folder, error) from error
 
     def _start(self) -> None:
         """Leave a partial file of our identity that holds all that is known, and no broken last line."""
@@ -71,7 +71,7 @@ class PredictionStore:
             self._file.write("".join(json.dumps(record) + "\n" for record in records))
             self._file.flush()
         except OSError as error:
-            raise _unwritable(self.partial, error) from error
+            raise unwritable(self.partial, error) from error
         self.sizes |= sizes
         self.seconds += seconds
 
@@ -80,7 +80,7 @@ class PredictionStore:
         try:
             self._file.close()
         except OSError as error:
-            raise _unwritable(self.partial, error) from error
+            raise unwritable(self.partial, error) from error
 
     def finish(self, left_out: Sequence[Mapping[str, str]] = ()) -> None:
         """Turn the lines into `predictions.json` in one step; `left_out` are the records that have no prediction."""
@@ -118,21 +118,6 @@ def read_left_out(path: Path) -> list[dict[str, str]]:
     return json.loads(path.read_text(encoding="utf-8")).get("left_out", [])
 
 
-def claim(folder: Path) -> None:
-    """Make a folder and see that it can be written, before any work is done for it.
-
-    Raises:
-        InputError: it cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / ".draft"
-        draft.write_text("", encoding="utf-8")
-        draft.unlink()
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-
-
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a whole file or none of it, UTF-8 where it is text.
 
@@ -141,13 +126,6 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     with written_whole(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-
-
-def _unwritable(path: Path, error: OSError) -> InputError:
-    kind = "folder" if path.is_dir() or not path.suffix else "file"
-    return InputError(
-        f"The {kind} {path} cannot be written ({error.strerror}): make room there or choose another --out."
-    )
 
 
 def _digest(identity: Mapping[str, Any]) -> str:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError, LeftOut, shown
 from dynrefer.formats import coco, cvat, imagefolder, label_studio, labelme, own, table, voc, yolo
 from dynrefer.formats.file import File, packed, read_files, write_file, write_folder
-from dynrefer.formats.record import LeftOut, Record
+from dynrefer.formats.record import Record
 
-__all__ = ["FORMATS", "Format", "LeftOut", "Record", "encode", "lost", "parse", "read", "write"]
+__all__ = ["FORMATS", "Format", "LeftOut", "Record", "encode", "format_of", "lost", "parse", "read", "write"]
 
 logger = logging.getLogger(__name__)
 Found = Iterator[Record | LeftOut]
@@ -40,28 +40,41 @@ def _each(read: Callable[[File], Found]) -> Callable[[Sequence[File]], Found]:
 
 def _of_file(found: Found, file: File, several: bool) -> Found:
     """With the file's name in the places, where there are several."""
+    name = f"{shown(file.name)}, "
     for item in found:
-        yield replace(item, where=f"{shown(file.name)}, {item.where}") if several else item
+        if not several:
+            yield item
+        elif isinstance(item, Record):
+            yield replace(item, where=name + item.where)
+        else:
+            yield replace(item, annotation=name + item.annotation)
 
 
-OUTLINE, FRACTIONS, SCORES, WORDS = "outlines", "fractions of a pixel", "scores", "captions, tags and attributes"
+MASKS, OUTLINE, FRACTIONS, SCORES, WORDS = (
+    "outlines of several parts",
+    "outlines",
+    "fractions of a pixel",
+    "scores",
+    "captions, tags and attributes",
+)
 FORMATS: dict[str, Format] = {
     # In the order in which a file is asked whose it is.
     "label-studio": Format(
         "Label Studio", ".json", label_studio.knows, _each(label_studio.read), label_studio.write, (OUTLINE,)
     ),
-    "labelme": Format("LabelMe", ".zip", labelme.knows, _each(labelme.read), labelme.write, (SCORES,)),
+    "labelme": Format("LabelMe", ".zip", labelme.knows, _each(labelme.read), labelme.write, (SCORES, MASKS)),
     "coco": Format("COCO", ".json", coco.knows, _each(coco.read), coco.write),
     "imagefolder": Format(
         "Hugging Face imagefolder", ".jsonl", imagefolder.knows, _each(imagefolder.read), imagefolder.write, (OUTLINE,)
     ),
     "voc": Format("Pascal VOC", ".zip", voc.knows, voc.read, voc.write, (SCORES, FRACTIONS, OUTLINE)),
-    "cvat": Format("CVAT", ".xml", cvat.knows, _each(cvat.read), cvat.write, (SCORES,)),
+    "cvat": Format("CVAT", ".xml", cvat.knows, _each(cvat.read), cvat.write, (SCORES, MASKS)),
     "yolo": Format("YOLO", ".zip", yolo.knows, yolo.read, yolo.write, (SCORES, WORDS, OUTLINE)),
     "json": Format("JSON", ".json", own.knows, _each(own.read), own.write),
     "csv": Format("CSV", ".csv", table.knows, _each(table.read), table.write, (OUTLINE,)),
 }
 _HAS: dict[str, Callable[[Record], bool]] = {
+    MASKS: lambda record: bool(record.segmentation) and len(record.polygons) != 1,
     OUTLINE: lambda record: bool(record.segmentation),
     FRACTIONS: lambda record: any(value != round(value) for value in record.box),
     SCORES: lambda record: record.score is not None or "score" in (record.said.get("caption") or {}),
@@ -111,7 +124,7 @@ def _read(
     ((kind, chosen),) = found.items()
     records: list[Record] = []
     try:
-        items = [*refused, *FORMATS[kind].read(chosen)]
+        items = [*refused, *FORMATS[kind].read(chosen), *(left for file in chosen for left in file.unread)]
     except InputError as error:
         words = str(error.args[0])
         raise InputError(words if words.startswith(shown(chosen[0].name)) else f"{name}: {words}") from error
@@ -146,6 +159,20 @@ def _checked(format: str) -> Format:
     if format not in FORMATS:
         raise InputError(f'there is no format "{shown(format)}"; the formats are {", ".join(sorted(FORMATS))}')
     return FORMATS[format]
+
+
+def format_of(path: str | PathLike[str], format: str | None = None) -> str:
+    """The format in which `path` is meant to be written: the one named, or by its ending.
+
+    Raises InputError where there is no such format, or where the ending does not tell.
+    """
+    ending = Path(path).suffix.lower()
+    by_ending = {".xml": "cvat", ".jsonl": "imagefolder", ".csv": "csv", ".json": "json"}
+    if format is None and ending not in by_ending:
+        raise InputError(f"say which format {shown(Path(path).name)} is to have: {', '.join(sorted(FORMATS))}")
+    format = format or by_ending[ending]
+    _checked(format)
+    return format
 
 
 def write(records: Iterable[Record], path: str | PathLike[str], format: str = "json") -> str:

@@ -8,10 +8,10 @@ from typing import Any
 
 from dynrefer.boxes import Box, area, xyxy_to_xywh
 from dynrefer.coco_files import CocoImages, annotation_box, category_names, id_key
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import pages
-from dynrefer.formats.record import LeftOut, Record, reason, said
+from dynrefer.formats.record import Record, said
 from dynrefer.formats.words import UNNAMED
 
 

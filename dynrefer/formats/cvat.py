@@ -8,11 +8,11 @@ from xml.etree.ElementTree import Element
 
 from dynrefer.boxes import Box
 from dynrefer.coco_files import shape_box
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats import words, xml
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import pages
-from dynrefer.formats.record import MODEL, PERSON, LeftOut, Record, reason
+from dynrefer.formats.record import MODEL, PERSON, Record
 
 CORNERS = ("xtl", "ytl", "xbr", "ybr")
 SHAPES = ("box", "polygon", "polyline", "ellipse", "mask", "points", "cuboid", "skeleton")

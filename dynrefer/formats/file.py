@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import zipfile
 from collections.abc import Mapping
@@ -18,10 +17,12 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from dynrefer.atomic import written_whole
-from dynrefer.errors import InputError, shown
-from dynrefer.tables import decode_text, parse_json, read_bytes
+from dynrefer.errors import InputError, LeftOut, shown
+from dynrefer.tables import decode_text, parse_json, parse_jsonl, read_bytes
 
 ENDINGS = frozenset(".json .jsonl .ndjson .csv .tsv .txt .xml .yaml .yml .names".split())
+BEGINNING = rb"(?:\xef\xbb\xbf|\xff\xfe|\0\0\xfe\xff|\xfe\xff)?[\s\0]*"  # marks and blanks of any encoding
+OFFICE = {"[Content_Types].xml", "mimetype"}  # in the archives that office programs write
 MAX_MEGABYTES = 1024  # of an archive, unpacked: one that holds more is no file of annotations
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same content makes the same archive
 
@@ -49,31 +50,43 @@ class File:
 
         Raises InputError, naming the line, where it is damaged.
         """
-        if self.text.lstrip()[:1] not in ("[", "{"):
-            return None
+        return self._json[0]
+
+    @property
+    def unread(self) -> list[LeftOut]:
+        """The lines that are no objects, where the others are: a list that is cut short costs what is cut off."""
+        return self._json[1]
+
+    @cached_property
+    def _json(self) -> tuple[Any, list[LeftOut]]:
+        if not re.match(BEGINNING + rb"[\[{]", self.data[:200]):
+            return None, []
         try:
-            return parse_json(self.text, shown(self.name))
+            return parse_json(self.text, shown(self.name)), []
         except InputError:
-            try:  # an object a line
-                lines = [json.loads(line) for line in self.text.splitlines() if line.strip()]
-            except (ValueError, RecursionError):
-                lines = []
-            if len(lines) < 2:
+            bad: list[LeftOut] = []
+            lines = re.sub(r"^(\s*)\[|\]\s*$", r"\1", self.text)
+            read = list(
+                parse_jsonl(
+                    lines, shown(self.name), on_bad=lambda words: bad.append(LeftOut("", "", words.removesuffix(".")))
+                )
+            )
+            first = self.text.partition("{")[0].count("\n") + 1
+            if not read or read[0][0] > first:  # its first line is no object: these are no lines of objects
                 raise
-            return lines
+            return [line for _, line in read], bad
 
     @cached_property
     def xml(self) -> Element | None:
         """Its XML; None where it does not begin like it. Raises InputError, naming the line, where it is damaged."""
-        if not re.match(rb"(\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[\s\0]*<", self.data[:200]):
+        if not re.match(BEGINNING + rb"<", self.data[:200]):
             return None
         try:
             return fromstring(self.data)
         except ParseError as error:
             line, column = error.position
-            raise InputError(
-                f"{shown(self.name)} is damaged (line {line}, column {column}: {error.msg.partition(':')[0]})"
-            ) from error
+            why = f"line {line}, column {column}: {str(error).partition(':')[0]}"
+            raise InputError(f"{shown(self.name)} is damaged ({why})") from error
         except (DefusedXmlException, ValueError, LookupError) as error:
             raise InputError(f"{shown(self.name)} is not XML that can be read") from error
 
@@ -98,6 +111,8 @@ def read_files(path: str | PathLike[str]) -> list[File]:
 def _unpacked(data: bytes, name: str) -> list[File]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if OFFICE & set(archive.namelist()):
+                raise InputError(f"{shown(name)} is a workbook, not text; save it as CSV in UTF-8")
             entries = [entry for entry in archive.infolist() if _is_wanted(PurePosixPath(entry.filename))]
             if sum(entry.file_size for entry in entries) > MAX_MEGABYTES * 2**20:
                 raise InputError(

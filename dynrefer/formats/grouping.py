@@ -12,7 +12,7 @@ from dynrefer.formats.file import File
 from dynrefer.formats.record import Record
 from dynrefer.photo_files import readings
 
-FOLDERS = frozenset("annotations annotation labels xml xmls json jsons ann anns labelme".split())
+FOLDERS = frozenset("annotations annotation labels xml xmls json jsons ann anns labelme obj_train_data".split())
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,9 @@ def beside(file: File, name: str) -> str:
     if name.startswith("/") or ":" in name.partition("/")[0]:  # from another machine: its own folders say more
         return name
     parts = folders if "/.." in f"/{name}" else folders[kept:]
-    for part in PurePosixPath(name).parts:
+    named = PurePosixPath(name).parts
+    if len(named) > 1 and tuple(parts[1 - len(named) :]) == named[:-1]:
+        return "/".join([*parts, named[-1]])  # it names its folders itself
+    for part in named:
         parts = parts[:-1] if part == ".." else [*parts, part]
     return "/".join(parts)

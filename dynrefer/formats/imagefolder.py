@@ -8,10 +8,10 @@ from typing import Any
 
 from dynrefer.boxes import area, xyxy_to_xywh
 from dynrefer.coco_files import box_numbers, corners
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import beside, pages
-from dynrefer.formats.record import LeftOut, Record, reason, said, typed
+from dynrefer.formats.record import Record, said, typed
 
 BOXES = ("bbox", "bboxes", "box", "boxes")
 LABELS = ("category", "categories", "label", "labels", "name", "names")

@@ -12,10 +12,10 @@ from urllib.parse import unquote
 
 from dynrefer.boxes import Box
 from dynrefer.coco_files import box_numbers, corners, shape_box
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import pages
-from dynrefer.formats.record import MODEL, PERSON, LeftOut, Record, reason, said
+from dynrefer.formats.record import MODEL, PERSON, Record, said
 from dynrefer.formats.words import UNNAMED
 from dynrefer.photo_files import PHOTO_ENDINGS
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from dynrefer.boxes import Box
 from dynrefer.coco_files import box_numbers, shape_box
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import Page, beside, pages, side_names
-from dynrefer.formats.record import LeftOut, Record, reason, said, typed
+from dynrefer.formats.record import Record, said, typed
 from dynrefer.formats.words import UNNAMED
 
 VERSION = "5.5.0"  # of the form that is written; later ones read it

@@ -8,9 +8,9 @@ from typing import Any
 
 from dynrefer.boxes import Box
 from dynrefer.coco_files import box_numbers, corners
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats.file import File
-from dynrefer.formats.record import LeftOut, Record, reason, said
+from dynrefer.formats.record import Record, said
 from dynrefer.tables import ALIASES, column_key
 
 CORNERS = ("x1", "y1", "x2", "y2")

@@ -9,23 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dynrefer.boxes import Box
-from dynrefer.errors import InputError, shown
 from dynrefer.results import RegionResult
 
 LIKELY = 0.5  # attributes that the model holds for less likely than this are in DynRefer's JSON alone
 PERSON, MODEL = "person", "model"
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """What could not be used: the photograph as its file calls it, where in the file, and why."""
-
-    photo: str
-    where: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{', '.join(part for part in (shown(self.photo), self.where) if part)}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -58,9 +45,7 @@ class Record:
     ) -> Record:
         """A result on the photograph `image` of `size` (width, height)."""
         answer = result.to_dict()
-        prompt = answer.get("prompt") or {}
-        outline = prompt.get("segmentation", prompt.get("mask")) if isinstance(prompt, Mapping) else None
-        outline = outline if isinstance(outline, list | Mapping) else None
+        outline = (answer.get("prompt") or {}).get("mask")
         box = answer.pop("box")
         return cls(image, tuple(box), size, id=id, segmentation=outline, said=answer)
 
@@ -191,8 +176,3 @@ def _score(value: object) -> float | None:
 def _certainty(item: Mapping[str, Any]) -> float:
     score = _score(item.get("score"))
     return 1.0 if score is None else score
-
-
-def reason(error: InputError) -> str:
-    """An error's words, to go on after a colon."""
-    return str(error.args[0]).removesuffix(".")

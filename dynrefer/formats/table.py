@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.boxes import Box
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import pages
 from dynrefer.formats.own import CAPTIONS, CORNERS, from_shape, shape_of
-from dynrefer.formats.record import LeftOut, Record, reason, said, typed
+from dynrefer.formats.record import Record, said, typed
 from dynrefer.photo_files import PHOTO_ENDINGS
 from dynrefer.tables import ALIASES, Row, parse_table
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element
 
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats import words, xml
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import Page, beside, pages, side_names
-from dynrefer.formats.record import LeftOut, Record, reason
+from dynrefer.formats.record import Record
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 

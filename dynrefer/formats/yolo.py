@@ -11,10 +11,10 @@ import yaml
 
 from dynrefer.boxes import Box
 from dynrefer.coco_files import box_numbers, corners, shape_box
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import beside, pages, side_names
-from dynrefer.formats.record import LeftOut, Record, reason, said
+from dynrefer.formats.record import Record, said
 from dynrefer.formats.words import UNNAMED
 
 ROOM = 0.01  # by which rounding may lead outside the photograph

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from dynrefer.box_files import BoxFile
+from dynrefer.box_files import BoxFile, PhotoBoxes
 from dynrefer.boxes import Box, check_boxes, has_only_numbers, parse_boxes
 from dynrefer.errors import InputError
 from dynrefer.formats.file import ENDINGS
@@ -113,9 +113,10 @@ class RegionHandlers:
         """Describe pasted boxes: lines of four numbers, JSON or CSV."""
         text = str(values[self.tab.pasted] or "").strip()
         if not text or has_only_numbers(text):
-            yield from self._describe(values, parse_boxes(text))
-            return
-        yield from self._describe_source(values, BoxFile.parse(text, "the pasted text"))
+            file = BoxFile("the pasted text", [PhotoBoxes.typed(parse_boxes(text))])
+        else:
+            file = BoxFile.parse(text, "the pasted text")
+        yield from self._describe_source(values, file)
 
     @in_words
     def describe_all(self, values: Values) -> Iterator[Updates]:

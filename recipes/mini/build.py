@@ -15,8 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dynrefer.atomic import claim
 from dynrefer.datasets import flickr_regions, named_things
-from dynrefer.datasets.build import Summary, finish, made, write_json
+from dynrefer.datasets.build import Summary, finish, write_json
 from dynrefer.datasets.io import Problems, iter_samples, write_samples
 from dynrefer.datasets.sample import DESCRIBED, Sample
 from dynrefer.datasets.texts import read_texts, write_texts
@@ -63,7 +64,7 @@ def build(
     Raises InputError on missing or wrong files, or when more than 1 % of the records are bad.
     """
     problems, summary = Problems(), Summary(examples)
-    folder = made(out)
+    folder = claim(out)
     everything = folder / "all-tags.jsonl"
     write_samples(summary.watch(_samples(coco, flickr, named, descriptions, problems)), everything)
     if not summary.total:

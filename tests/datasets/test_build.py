@@ -97,7 +97,8 @@ def test_what_was_left_out_is_summed_up_at_the_end(coco_root: Path, tmp_path: Pa
     stats = build("coco", coco_root, tmp_path / "out", say=said.append)
 
     assert stats["skipped"] == {"boxes outside their photograph": 1}
-    assert said[-1] == "left out 1: boxes outside their photograph; for example annotation 99 of instances.json"
+    named = "images/1.png, annotation 99 of instances.json"
+    assert said[-1] == f"left out 1: boxes outside their photograph; for example {named}"
 
 
 @pytest.mark.parametrize(("bad", "total", "stops"), [(1, 1, False), (2, 5, True), (3, 300, False), (4, 300, True)])
@@ -118,3 +119,16 @@ def test_captions_in_another_script_are_kept_and_the_writers_language_is_said(tm
     kept = [sample.texts[0].text for sample in read_samples(tmp_path / "out" / "samples.jsonl")]
     assert kept == captions
     assert "3 of 3 descriptions are not in English letters" in said[-1] and "only reads and writes English" in said[-1]
+
+
+def test_a_photographs_name_that_is_no_text_comes_back_as_it_is(tmp_path: Path) -> None:
+    name = "caf\udce9.png"  # a byte that is no UTF-8, as Python reads it
+    content = coco_content([1], [(1, 18, [0, 0, 50, 50])], {18: "dog"})
+    content["images"][0]["file_name"] = name
+    write_photograph(tmp_path / "images" / "1.png")
+    (tmp_path / "images" / "1.png").rename(tmp_path / "images" / name)
+    write_json(tmp_path / "train.json", content)
+    build("own", tmp_path, tmp_path / "out", say=lambda _: None)
+    (sample,) = read_samples(tmp_path / "out" / "samples.jsonl")
+    assert sample.image == tmp_path / "images" / name
+    assert sample.image.exists()

@@ -86,7 +86,9 @@ def test_one_bad_annotation_in_many_is_skipped_and_named(coco_root: Path, change
 
     assert "coco-999" not in ids and "coco-10" in ids
     assert problems.counts == {reason: 1}
-    assert problems.examples[reason][0].startswith("annotation 999 of instances.json")
+    (left,) = problems.left_out
+    assert left.photograph == ("image 77" if "image_id" in change else "images/2.png")
+    assert left.annotation == "annotation 999 of instances.json"
 
 
 def test_more_than_one_percent_bad_stops_with_the_worst_named(coco_root: Path) -> None:

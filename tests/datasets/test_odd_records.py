@@ -147,7 +147,7 @@ def test_boxes_of_a_resized_photograph_are_scaled_and_that_is_said(tmp_path: Pat
     [sample] = read(tmp_path, content, problems)
 
     assert sample.box == (5, 10, 20, 30)
-    assert problems.noted == {"sizes that differ from the file's": 1}
+    assert problems.noted == {"photographs turned or of another size than the file says": 1}
 
 
 def test_boxes_of_stored_pixels_are_turned_with_the_photograph(tmp_path: Path) -> None:

@@ -51,3 +51,18 @@ def test_articles_fit_the_sound_of_the_next_word(right: str) -> None:
 )
 def test_a_class_is_told_with_its_article(name: str, text: str) -> None:
     assert class_text(name) == text
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("A dog\ud83d on the grass", "a dog on the grass"),
+        ("می‌خواهم", "می‌خواهم"),
+        ("\u202eun\u00adbreakable\u200b cups", "unbreakable cups"),
+        ("¿Un perro? ¡Sí!", "un perro sí"),
+        ("कुत्ता।", "कुत्ता"),
+    ],
+    ids=["cut emoji", "persian", "marks", "spanish", "hindi"],
+)
+def test_what_cannot_be_seen_is_no_letter_and_letters_stay(raw: str, clean: str) -> None:
+    assert clean_caption(raw) == clean

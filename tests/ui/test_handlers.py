@@ -166,6 +166,10 @@ def test_a_full_table_refuses_more_instead_of_dropping_the_oldest(visitor: Visit
         ("[1,2,100,120]", [(1, 2, 100, 120)]),
         ("1 2 100 120\n\n5;6;100;110", [(1, 2, 100, 120), (5, 6, 100, 110)]),
         ("(1, 2, 100, 120), (5, 6, 100, 110)", [(1, 2, 100, 120), (5, 6, 100, 110)]),
+        ("1 2 100 120; 5 6 100 110", [(1, 2, 100, 120), (5, 6, 100, 110)]),
+        ("1,2,100,120 5,6,100,110", [(1, 2, 100, 120), (5, 6, 100, 110)]),
+        ("0 0 .5 .5\n.5 .5 1 1", [(0, 0, 100, 75), (100, 75, 200, 150)]),
+        ("1 2 100 120\n5 6 5 110\n500 6 510 110", [(1, 2, 100, 120)]),
         ("x1,y1,x2,y2\n1,2,100,120", [(1, 2, 100, 120)]),
         ('{"box": [1, 2, 100, 120]}', [(1, 2, 100, 120)]),
     ],
@@ -179,6 +183,30 @@ def test_boxes_of_another_photograph_are_refused(visitor: Visitor) -> None:
     text = "image,x1,y1,x2,y2\nother.png,1,2,100,120"
     with pytest.raises(gr.Error, match=r"has no boxes for photo\.png; it is about other\.png"):
         list(visitor.regions.describe_pasted(visitor.values(pasted=text)))
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "boxes"),
+    [
+        ("\ufeffimage;x1;y1;x2;y2\r\nother.png;1;2;9;9\r\nphoto.png;1,5;2;100;120\r\n", "utf-8", [(1.5, 2, 100, 120)]),
+        ("File Name\tX Min\tY Min\tX Max\tY Max\nphoto.png\t1\t2\t100\t120\n", "utf-16", [(1, 2, 100, 120)]),
+        ('{"image": "photo.png", "box": [1, 2, 100, 120]},\n{"image": "photo.png", "bo', "utf-8", [(1, 2, 100, 120)]),
+        (
+            '{"images": [{"id": 1, "file_name": "set/photo.png", "width": 400, "height": 300}],'
+            ' "annotations": [{"image_id": 1, "bbox": [2, 4, 100, 120]}, {"image_id": 1, "bbox": [5, 5, 5, 0]}]}',
+            "utf-8",
+            [(1, 2, 51, 62)],
+        ),
+    ],
+    ids=["csv", "utf16", "lines", "resized"],
+)
+def test_a_file_of_boxes_is_read_as_on_the_command_line(
+    visitor: Visitor, tmp_path: Path, content: str, encoding: str, boxes: list[Any]
+) -> None:
+    file = tmp_path / "boxes.txt"
+    file.write_bytes(content.encode(encoding))
+    list(visitor.regions.describe_file(visitor.values(box_file=str(file))))
+    assert visitor.boxes == boxes
 
 
 def test_an_upload_without_a_photograph_in_it_leaves_the_page_empty(visitor: Visitor, tmp_path: Path) -> None:
