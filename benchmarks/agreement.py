@@ -1,11 +1,12 @@
 """Two number formats on the same regions, in turn: what they cost, and whether they answer alike.
 
-`python -m benchmarks.agreement DATA --first float32 --second bfloat16 --regions 300`: DATA is a data set that
-`dynrefer evaluate` reads; "auto" is what a user gets who asks for nothing. Processor time counts beside wall time,
-since the latter says little while others use the machine. Views that one format encoded are not used by the other.
+`python -m benchmarks.agreement DATA --first float32 --second auto --regions 300`: DATA is a data set that `dynrefer
+evaluate` reads; "auto" is what a user gets who asks for nothing. Ctrl-C ends early. The processor's time counts beside
+the wall's, which says little while others use the machine. Views that one format encoded are not used by the other.
 """
 
 import argparse
+import contextlib
 import statistics
 import time
 from collections.abc import Sequence
@@ -103,12 +104,14 @@ def main() -> None:
     print(
         f"{one.device_reason}\n{two.device_reason}\n{processor()}, {arguments.threads} threads, {len(samples)} regions"
     )
-    pairs = []
-    for number, sample in enumerate(samples):
-        order = (one, two) if number % 2 else (two, one)
-        answers = {id(p): asked(p, sample, not arguments.no_captions) for p in order}
-        pairs.append((answers[id(one)], answers[id(two)]))
-    for name, value in report(samples, pairs):
+    pairs: list[tuple[Answer, Answer]] = []
+    with contextlib.suppress(KeyboardInterrupt):  # what was asked until then counts
+        for number, sample in enumerate(samples):
+            order = (one, two) if number % 2 else (two, one)
+            answers = {id(p): asked(p, sample, not arguments.no_captions) for p in order}
+            pairs.append((answers[id(one)], answers[id(two)]))
+    print(f"{len(pairs)} asked")
+    for name, value in report(samples[: len(pairs)], pairs):
         print(f"{name:32} {value}")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -67,6 +69,12 @@ def too_little_memory(device: torch.device) -> InputError:
         f"The GPU's memory does not hold the model ({free:.1f} of {total:.1f} GiB are free); "
         "close other programs on it, or use --device cpu or a smaller model."
     )
+
+
+def return_freed_memory() -> None:
+    """Let the system have what loading a model freed; glibc keeps it otherwise, other C libraries do not."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
 
 
 def _computes_in_bfloat16() -> bool:

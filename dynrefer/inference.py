@@ -28,7 +28,7 @@ from dynrefer.text_cache import Progress, TextCache
 from dynrefer.views import pixel_boxes
 from dynrefer.vocabulary import best_of_groups
 
-KEPT_VIEWS, KEPT_LISTS = 512, 4
+KEPT_VIEWS, KEPT_LISTS = 256, 4  # a view of the small model takes a third of a megabyte
 ALTERNATIVES = 8  # names among which one that is said may be
 ENCODED_TOGETHER = {"cpu": 3, "cuda": 32}  # views between two moments at which others may come in
 PAIRS_TOGETHER = 32_768  # of region and text; bounds the memory of long class lists

@@ -15,7 +15,7 @@ from cachetools import LRUCache
 
 from dynrefer.boxes import Box
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
-from dynrefer.devices import choose_device, too_little_memory
+from dynrefer.devices import choose_device, return_freed_memory, too_little_memory
 from dynrefer.errors import InputError, shown
 from dynrefer.inference import Clock, Inference
 from dynrefer.photo import ImageSource, Photo
@@ -72,7 +72,9 @@ class Predictor:
         except torch.OutOfMemoryError as error:
             raise too_little_memory(choice.device) from error
         checkpoint.model.prepare_inference(choice.arithmetic)
-        return cls(checkpoint, choice.reason)
+        predictor = cls(checkpoint, choice.reason)
+        return_freed_memory()
+        return predictor
 
     @property
     def model_name(self) -> str:
