@@ -1,8 +1,8 @@
 """Two number formats on the same regions, in turn: what they cost, and whether they answer alike.
 
-`python -m benchmarks.agreement DATA --first float32 --second auto --regions 300`: DATA is a data set that `dynrefer
-evaluate` reads; "auto" is what a user gets who asks for nothing. Ctrl-C ends early. The processor's time counts beside
-the wall's, which says little while others use the machine. Views that one format encoded are not used by the other.
+`python -m benchmarks.agreement DATA [--first float32] [--second bfloat16]`: DATA is a data set that `dynrefer evaluate`
+reads; Ctrl-C ends early. The processor's time counts beside the wall's, which says little while others use the machine.
+Views that one format encoded are not used by the other.
 """
 
 import argparse
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--split", default="val")
     parser.add_argument("--first", default="float32")
-    parser.add_argument("--second", default="auto")
+    parser.add_argument("--second", default="bfloat16")
     parser.add_argument("--regions", type=int, default=300)
     parser.add_argument("--no-captions", action="store_true")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -99,8 +99,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     samples = [s for s in load_data(arguments.data, arguments.split).samples if s.class_name in CLASS_NAMES]
     samples = samples[:: max(1, len(samples) // arguments.regions)][: arguments.regions]
-    formats = [None if name == "auto" else name for name in (arguments.first, arguments.second)]
-    one, two = (Predictor.from_pretrained(dtype=name) for name in formats)
+    one, two = (Predictor.from_pretrained(dtype=name) for name in (arguments.first, arguments.second))
     print(
         f"{one.device_reason}\n{two.device_reason}\n{processor()}, {arguments.threads} threads, {len(samples)} regions"
     )

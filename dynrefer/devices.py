@@ -28,9 +28,10 @@ class DeviceChoice:
 
 
 def choose_device(device: str | torch.device | None = None, dtype: str | torch.dtype | None = None) -> DeviceChoice:
-    """What was asked for, else a GPU if there is one, else the CPU; in bfloat16 where either computes in it.
+    """What was asked for, else a GPU if there is one (bfloat16 where it computes in it), else the CPU in float32.
 
-    On a CPU weights stay float32, and so does all that is added up.
+    A CPU that is asked for bfloat16 and has instructions for it multiplies in that format; weights stay float32, and so
+    does all that is added up.
 
     Raises InputError when the device or format does not exist here.
     """
@@ -49,10 +50,10 @@ def choose_device(device: str | torch.device | None = None, dtype: str | torch.d
     if chosen.type == "meta":
         raise InputError("The device 'meta' computes nothing; use cpu, or cuda on a machine with a GPU.")
     if dtype is not None:
-        return DeviceChoice(chosen, _as_dtype(dtype), f"{chosen} because {reason}, {dtype} because it was asked for")
-    if chosen.type == "cpu" and _computes_in_bfloat16():
-        why = "float32 with products in bfloat16 because this processor computes in it"
-        return DeviceChoice(chosen, torch.float32, f"{chosen} because {reason}, {why}", torch.bfloat16)
+        why, asked = f"{chosen} because {reason}, {dtype} because it was asked for", _as_dtype(dtype)
+        if chosen.type == "cpu" and asked == torch.bfloat16 and _computes_in_bfloat16():
+            return DeviceChoice(chosen, torch.float32, why, torch.bfloat16)
+        return DeviceChoice(chosen, asked, why)
     fast = torch.bfloat16 if chosen.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     why = "a GPU computes fast in it" if fast is torch.bfloat16 else "it is exact and fits"
     return DeviceChoice(chosen, fast, f"{chosen} because {reason}, {str(fast).removeprefix('torch.')} because {why}")

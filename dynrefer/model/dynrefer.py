@@ -76,8 +76,8 @@ class DynRefer(nn.Module):
         """Make the loaded network faster; it can then neither be trained nor saved.
 
         Args:
-            arithmetic: number format of convolutions and linear layers on a processor (float32 or bfloat16); None for
-                the network's own, which changes nothing in the answers.
+            arithmetic: number format of convolutions and linear layers on a processor, torch.bfloat16 or None for
+                float32, which changes nothing in the answers.
         """
         self.eval().requires_grad_(False)
         if isinstance(self.encoder, EfficientNetEncoder):
@@ -87,7 +87,7 @@ class DynRefer(nn.Module):
             encoder = self.encoder if isinstance(self.encoder, EfficientNetEncoder) else None
             own = (encoder, self.align, self.resampler, self.summary, self.tagging, self.contrast, self.language)
             for part in filter(None, own):
-                pack(part, arithmetic or self.log_temperature.dtype)
+                pack(part, arithmetic or torch.float32)
             self.arithmetic = arithmetic
 
     def encode(self, pixels: Tensor) -> Tensor:

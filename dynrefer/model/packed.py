@@ -2,7 +2,7 @@
 activation inside the same oneDNN call.
 
 PyTorch lays the weights out anew at every call, writes padded copies of the maps, and goes over the result once more
-for the activation; its compiler avoids that with the same operators, but takes half a minute to start.
+for the activation; its compiler avoids that with the same operators, but takes too long to start.
 N views, C channels, D width.
 """
 
@@ -15,12 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-FORMATS = (torch.float32, torch.bfloat16)
-
 
 def can_pack(like: Tensor) -> bool:
-    """Whether a network with parameters like this one can be packed: on a processor, and with oneDNN in PyTorch."""
-    here = like.device.type == "cpu" and like.dtype in FORMATS
+    """Whether a network with parameters like this one can be packed: float32, on a processor, by PyTorch's oneDNN."""
+    here = like.device.type == "cpu" and like.dtype == torch.float32
     return here and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
 
