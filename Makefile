@@ -5,6 +5,9 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,
 	$(shell $(python) -c 'import sys; print("$(python)" if sys.version_info >= (3, 11) else "")' 2>/dev/null)))
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Test files are dealt out to two processes of one thread each; browser tests stay last, as tests/browser asks for.
+WORKERS ?= 2
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-fast lint clean
 
@@ -12,10 +15,10 @@ demo: $(VENV)/app.installed
 	$(BIN)/python app.py
 
 test: $(VENV)/dev.installed
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: $(VENV)/dev.installed
-	$(BIN)/python -m pytest -m "not browser and not slow"
+	$(PYTEST) -m "not browser and not slow"
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .

@@ -28,6 +28,7 @@ from benchmarks.page import Box, examples, gibibytes, photographs, serving
 BATCH = 80
 SINGLES = 6
 SHARE_LEAVING = 0.1
+SECONDS_TO_LEAVE = 1.0  # at most: some are in the queue then, some under way
 PAUSE_AFTER_REFUSAL = 1.0
 
 
@@ -152,7 +153,9 @@ def keep_asking(
         start = time.monotonic()
         try:
             if chance.random() < SHARE_LEAVING:
-                client.submit(*question.data, api_name=question.endpoint).cancel()
+                left = client.submit(*question.data, api_name=question.endpoint)
+                time.sleep(chance.uniform(0, SECONDS_TO_LEAVE))
+                left.cancel()
                 outcomes.note("left")
                 client = Client(address, verbose=False)
                 continue

@@ -17,13 +17,11 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from dynrefer.atomic import restored, written_whole
-from dynrefer.errors import InputError
+from dynrefer.errors import InputError, shown
 from dynrefer.model.config import ModelConfig
 from dynrefer.model.dynrefer import DynRefer
 from dynrefer.shipped import shipped
@@ -83,12 +81,25 @@ def find_checkpoint(source: str | Path | None = None) -> Path:
 
     Raises InputError when there is no such folder and the Hub has none or cannot be reached.
     """
-    source = source or os.environ.get("DYNREFER_MODEL") or DEFAULT_CHECKPOINT
-    folder = restored(Path(source).expanduser())
+    source = os.environ.get("DYNREFER_MODEL") or DEFAULT_CHECKPOINT if source is None or source == "" else source
+    if not isinstance(source, (str, Path)):
+        raise InputError(f'a model is a checkpoint folder or a Hub id such as user/name, not "{shown(source)}"')
+    try:
+        folder = restored(Path(source).expanduser())
+    except (RuntimeError, ValueError):  # a user without a home, a name that no file can have
+        folder = Path(source)
     if folder.is_dir():
         return folder
     if isinstance(source, Path) or source.count("/") != 1 or source.startswith((".", "~", "/")):
         raise InputError(f"There is no checkpoint folder {str(source)!r}; give a folder or a Hub id such as user/name.")
+    return _from_hub(source)
+
+
+def _from_hub(source: str) -> Path:
+    """The folder that a Hub id is downloaded to, once. Imports the Hub's client only here: most start without it."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
     try:
         return Path(snapshot_download(source, allow_patterns=["*.json", "*.safetensors", "*.md"]))
     except LocalEntryNotFoundError as error:

@@ -80,7 +80,7 @@ def category_names(categories: Any) -> dict[str, str]:
     """Names of the categories that have one, by their ids as text."""
     listed = categories if isinstance(categories, list) else []
     return {
-        id_key(category.get("id")): str(category["name"]).strip()
+        id_key(category.get("id")): " ".join(category["name"].split())
         for category in listed
         if isinstance(category, Mapping) and isinstance(category.get("name"), str) and category["name"].strip()
     }

@@ -2,6 +2,7 @@
 
 import io
 import threading
+from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
@@ -57,6 +58,16 @@ def decode_file(file: IO[bytes], called: str) -> Upright:
         raise _damaged(called) from error
     with image:
         return decode_image(image, called)
+
+
+def megapixels(source: Path | bytes) -> float:
+    """Of an image file or its content, by its header alone; 0 where opening it will be refused anyway."""
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+            size = image.width * image.height / 1e6
+    except Exception:  # a broken header can raise almost anything
+        return 0
+    return size if size <= MAX_MEGAPIXELS else 0
 
 
 def decode_image(image: Image.Image, called: str) -> Upright:

@@ -87,6 +87,6 @@ def _computes_in_bfloat16() -> bool:
 def _as_dtype(dtype: str | torch.dtype) -> torch.dtype:
     if isinstance(dtype, torch.dtype):
         return dtype
-    if dtype not in _DTYPES:
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
         raise InputError(f"There is no number format {dtype!r}; use {', '.join(_DTYPES)}.")
     return _DTYPES[dtype]

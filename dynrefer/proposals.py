@@ -13,7 +13,6 @@ from functools import cached_property
 import cv2
 import numpy as np
 import torch
-from torchvision.ops import nms
 
 from dynrefer.boxes import Box
 from dynrefer.errors import InputError, shown
@@ -120,7 +119,9 @@ class Surroundings:
     def _best(self, boxes: np.ndarray, order: np.ndarray, scores: np.ndarray, limit: int) -> list[Proposal]:
         large = (boxes[:, 2:] - boxes[:, :2] >= 1).all(1) & (order > 0)
         boxes, order, scores = boxes[large], order[large], scores[large]
-        kept = nms(torch.from_numpy(boxes).float(), torch.from_numpy(order).float(), APART)[:limit].numpy()
+        sized = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
+        # Not torchvision's: importing that takes seconds.
+        kept = np.array(cv2.dnn.NMSBoxes(sized.tolist(), order.tolist(), 0.0, APART), dtype=np.int64)[:limit]
         found = _averaged(boxes[None, kept], boxes[None], scores[None])[0]
         return [Proposal(tuple(box), score) for box, score in zip(found.tolist(), scores[kept].tolist(), strict=True)]
 

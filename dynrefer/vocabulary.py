@@ -39,14 +39,13 @@ class TextBank:
 
     Attributes:
         tags: [N, E]. attributes: [M, E], one a template. attribute_of: [M], the template's attribute in 0..A-1.
-        classes: [K, E]. teacher: [1000, E], ImageNet's class names, or None without distillation.
+        classes: [K, E].
     """
 
     tags: Tensor
     attributes: Tensor
     attribute_of: Tensor
     classes: Tensor
-    teacher: Tensor | None = None
 
     @property
     def num_attributes(self) -> int:
@@ -107,10 +106,10 @@ class Vocabulary:
                 raise InputError(f"The checkpoint's text embeddings do not fit its {name} in vocabulary.json.")
         return Vocabulary(self.tags, self.attributes, self.classes, self.class_template, dict(embeddings))
 
-    def bank(self, teacher: Tensor | None = None) -> TextBank:
+    def bank(self) -> TextBank:
         """The embeddings as the network takes them."""
         e = self.embeddings
-        return TextBank(e["tags"], e["attributes"], self.attribute_of, e["classes"], teacher)
+        return TextBank(e["tags"], e["attributes"], self.attribute_of, e["classes"])
 
     def to_json(self) -> str:
         """Text of `vocabulary.json`."""

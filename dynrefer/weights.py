@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -132,6 +131,8 @@ def write_tensors(
         tensors: stored ones are read when their shard is written.
         dtypes: of every tensor as it is written.
     """
+    from huggingface_hub import split_torch_state_dict_into_shards  # takes long to import, and reading needs it not
+
     head = {
         name: _read(tensor).to(dtypes[name]) for name, tensor in tensors.items() if name.startswith(POINTING_PREFIX)
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from hypothesis import settings
 from dynrefer import Predictor
 from dynrefer.checkpoint import save_checkpoint
 from tests.tiny import tiny_model, tiny_vocabulary
+
+# Gradio looks for a free port from here on: every process of `pytest -n` in a range of its own.
+os.environ.setdefault("GRADIO_SERVER_PORT", str(7860 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])))
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import resource
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub.constants
 import pytest
 import torch
 
-from dynrefer import InputError
+from dynrefer import InputError, Predictor
 from dynrefer.checkpoint import find_checkpoint, fingerprint_of, load_checkpoint, save_checkpoint, unshared
 from tests.hub import local_hub
 
@@ -88,3 +89,15 @@ def test_offline_a_model_that_was_never_fetched_gets_a_sentence(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(InputError, match="not on this machine"):
         find_checkpoint("nobody/nothing")
+
+
+@pytest.mark.parametrize("source", [5, 0, True, ["a"], b"model", Path("a\0b"), "~nobody-of-that-name/model"])
+def test_what_is_no_model_gets_a_sentence(source: object) -> None:
+    with pytest.raises(InputError, match="checkpoint folder"):
+        Predictor.from_pretrained(source)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("options", [{"dtype": ["float32"]}, {"dtype": 5}, {"device": 5}, {"device": ["cpu"]}])
+def test_what_is_no_device_or_number_format_gets_a_sentence(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"is not available here|no number format"):
+        Predictor.from_pretrained(**options)

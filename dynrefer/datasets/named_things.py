@@ -12,6 +12,7 @@ from dynrefer.datasets.described import DescribedRegion, described_samples
 from dynrefer.datasets.io import Problems, entry, records
 from dynrefer.datasets.photographs import Photograph, Photographs, fitted, sized_box, stated_size, whole
 from dynrefer.datasets.sample import Sample
+from dynrefer.datasets.words import one_line
 from dynrefer.tables import read_json
 
 
@@ -36,7 +37,7 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
 
 
 def _region(record: Mapping[str, Any], photograph: Photograph, problems: Problems) -> DescribedRegion | None:
-    name, description = record["name"].strip(), record.get("description")
+    name, description = one_line(record["name"]), record.get("description")
     texts = (description,) if isinstance(description, str) else ()
     given = record.get("box")
     box = fitted(lambda: sized_box(given), photograph, problems, photograph.name) if given else whole(photograph.size)

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
+from dynrefer.datasets.words import one_line
+
 Source = Literal["human", "phrase", "described", "grounded", "attributes", "class", "whole"]
 SOURCES: tuple[Source, ...] = get_args(Source)
 DESCRIBED = frozenset({"human", "phrase", "described", "grounded"})  # texts that say more of a region than a label
@@ -71,6 +73,7 @@ class Sample:
         if not (x1 < x2 and y1 < y2):
             raise ValueError(f"the box {fields['box']} has no area")
         size, attributes = fields.get("image_size"), fields.get("attributes")
+        fields |= {k: one_line(name) for k in ("class_name", "name") if isinstance(name := fields.get(k), str)}
         return cls(
             **fields
             | {

@@ -24,10 +24,16 @@ _NOT_ENGLISH = re.compile(
 )
 _NO_ARTICLE = _AS_THEY_ARE - {"bus", "gas", "lens"} | {"broccoli", "grass", "water", "sand", "snow", "furniture"}
 _VOWEL_SOUND = re.compile(
-    r"(?!one(?:\b|-)|once\b|u(?:ni(?![nmd])|s[aeiu]|ten|til|top|k[eru]|r[aio]n|biq)|eu|ewe)[aeiou]"
+    r"(?!one(?:\b|-)|once\b|u(?:-|\b|sb|fo|ni(?![nmd])|s[aeiu]|ten|til|top|k[eru]|r[aio]n|biq)|eu|ewe)[aeiou]"
     r"|hou?r\b|hours?\b|hourglass|honest|honou?r|heir|herbs?\b|herbal"
-    r"|[fhlmnrsx](?:-|\b)|(?:suv|mri|mp3?|hdtv?|lcd|nfl|nba|nhl|rv|fm)s?\b|8|11\b|18\b|11th|18th"
+    r"|(?!mrs?\b|ms\b|st\b)[fhlmnrsx][b-df-hj-np-tv-xz0-9]*(?:-|\b)"  # spelt letter by letter: lcd, mp3, x-ray
+    r"|(?:suv|mri|hdmi|nba|fbi|mba)s?\b|8|11\b|18\b|11th|18th"
 )
+
+
+def one_line(name: str) -> str:
+    """A name as it is known everywhere: without blanks around it, one between its words."""
+    return " ".join(name.split())
 
 
 def clean_caption(text: str) -> str:

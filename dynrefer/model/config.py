@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from dynrefer.errors import InputError
+from dynrefer.model.t5 import T5Config
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +27,42 @@ Small = Annotated[float, Field(gt=0, lt=1)]
 Word = Annotated[str, Field(min_length=1)]
 Calibration = tuple[Annotated[float, Field(gt=0)], float]  # scale and bias: probability = sigmoid(scale * logit + bias)
 Part = Literal["encoder", "text_encoder", "align", "resampler", "summary", "tagging", "contrast", "language", "t5"]
+
+
+def _arguments_of(kind: type) -> AfterValidator:
+    """Says that a dictionary holds arguments of a dataclass, each of its kind and within its limits."""
+
+    def check(values: dict[str, Any]) -> dict[str, Any]:
+        TypeAdapter(kind).validate_json(json.dumps(values))
+        return values
+
+    return AfterValidator(check)
+
+
+@dataclass(frozen=True)
+class TransformerOptions:
+    """Arguments of BERT's and of `transformers`' configurations that an encoder may have; None leaves the default."""
+
+    __pydantic_config__ = STRICT
+    hidden_size: Count | None = None
+    intermediate_size: Count | None = None
+    num_hidden_layers: Count | None = None
+    num_attention_heads: Count | None = None
+    patch_size: Count | None = None
+    projection_dim: Count | None = None
+    vocab_size: Count | None = None
+    max_position_embeddings: Count | None = None
+    type_vocab_size: Count | None = None
+    hidden_act: Literal["gelu", "quick_gelu", "relu"] | None = None
+    layer_norm_eps: Small | None = None
+    attention_dropout: Chance | None = None
+    qkv_bias: bool | None = None
+    bos_token_id: Annotated[int, Field(ge=0)] | None = None
+    eos_token_id: Annotated[int, Field(ge=0)] | None = None
+    pad_token_id: Annotated[int, Field(ge=0)] | None = None
+
+
+Options = Annotated[dict[str, Any], _arguments_of(TransformerOptions)]
 
 
 @dataclass(frozen=True)
@@ -45,7 +83,7 @@ class EncoderConfig:
         128.0,
     )
     belief: bool = False  # the classifier's probabilities travel with the tokens, to the decoders
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)  # of the vision transformers
 
     @property
     def belief_tokens(self) -> int:
@@ -61,7 +99,7 @@ class TextEncoderConfig:
     kind: Literal["bert", "clip", "clip-pooled"] = "bert"
     width: Count = 384
     max_length: Count = 64
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -124,18 +162,13 @@ class Generation:
     repetition_penalty: Annotated[float, Field(gt=0, le=10)] = 1.1
 
 
-def _arguments_of_generation(values: dict[str, Any]) -> dict[str, Any]:
-    TypeAdapter(Generation).validate_json(json.dumps(values))
-    return values
-
-
 @dataclass(frozen=True)
 class LanguageConfig:
     """T5 that writes the caption; `styles` and `sentence_slot` are for the small model, which starts from scratch.
 
     `predicted_controls` is how many predicted words (the surest name and tags) the caption is told; `generation` are
     arguments of `Generation`;
-    `options` are arguments of `transformers.T5Config`.
+    `options` are arguments of `T5Config`.
     """
 
     __pydantic_config__ = STRICT
@@ -143,11 +176,11 @@ class LanguageConfig:
     sentence_slot: bool = True
     max_control_tokens: Count = 48
     predicted_controls: Annotated[int, Field(ge=0, le=10_000)] = 0
-    generation: Annotated[dict[str, Any], AfterValidator(_arguments_of_generation)] = field(default_factory=dict)
+    generation: Annotated[dict[str, Any], _arguments_of(Generation)] = field(default_factory=dict)
     subject_threshold: Chance = 1.0  # from this probability on, the best class name is told and has to be said
     copy_controls: bool = False  # a gate makes control words likelier where the caption needs one
     end_controls: bool = False  # close the controls with T5's end token, as the released checkpoint was trained
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Annotated[dict[str, Any], _arguments_of(T5Config)] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -187,8 +220,11 @@ class ModelConfig:
     class_template: Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")] = "the {}"
 
     def __post_init__(self) -> None:
-        """Widths are split evenly; only the small encoder has maps to point on."""
-        if self.pointing is not None and self.encoder.kind != "efficientnet":
+        """Widths are split evenly, only transformers have options, only the small encoder has maps to point on."""
+        small = self.encoder.kind == "efficientnet"
+        if small and self.encoder.options:
+            raise InputError("encoder.options are for the kinds blip2 and clip; efficientnet has none.")
+        if self.pointing is not None and not small:
             raise InputError("config.json asks for a pointing head, which needs an encoder of the kind efficientnet.")
         for what, width, among, parts in (
             ("encoder.width", self.encoder.width, "align.groups", self.align.groups),
@@ -222,6 +258,10 @@ class ModelConfig:
         except ValidationError as error:
             raise InputError(_sentence(error)) from error
 
+    def changed(self, changes: Mapping[str, Any]) -> ModelConfig:
+        """A copy with other settings, for example {"align": {"enabled": False}}. Raises InputError as `from_dict`."""
+        return self.from_dict(_merged(self.to_dict(), changes))
+
     @classmethod
     def preset(cls, name: str) -> ModelConfig:
         """A named size, see `dynrefer.model.presets`. Raises InputError that lists the names."""
@@ -230,6 +270,25 @@ class ModelConfig:
         if name not in PRESETS:
             raise InputError(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
         return PRESETS[name]
+
+
+def check_changes(changes: dict[str, Any]) -> dict[str, Any]:
+    """The changes, if each could be made to some configuration; whether they fit the others only that one can tell.
+
+    Raises InputError that names a setting which is unknown, of another kind or out of range.
+    """
+    try:
+        TypeAdapter(ModelConfig).validate_json(json.dumps(_merged(ModelConfig().to_dict(), changes)))
+    except ValidationError as error:
+        if any(found["loc"] for found in error.errors()):
+            raise InputError(_sentence(error, "it")) from error
+    return changes
+
+
+def _merged(values: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+    kept = values if isinstance(values, dict) else {}
+    nested = {name: _merged(kept.get(name), new) for name, new in changes.items() if isinstance(new, Mapping)}
+    return kept | dict(changes) | nested
 
 
 def _current(values: Any) -> Any:
@@ -241,13 +300,13 @@ def _current(values: Any) -> Any:
     return values | {"language": {name: value for name, value in language.items() if name not in RETIRED}}
 
 
-def _sentence(error: ValidationError) -> str:
+def _sentence(error: ValidationError, file: str = "config.json") -> str:
     """What is wrong first, in one sentence."""
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "unexpected_keyword_argument":
-        return f"config.json has a setting {place} that this version does not know."
+        return f"{file} has a setting {place} that this version does not know."
     reason = str(first.get("ctx", {}).get("error", first["msg"])).replace("Input should", "it should", 1)
     if not place:
-        return f"config.json is not a DynRefer configuration: {reason.rstrip('.')}."
-    return f"config.json says {place} {json.dumps(first['input'])[:60]}: {reason[0].lower()}{reason[1:]}."
+        return f"{file} is not a DynRefer configuration: {reason.rstrip('.')}."
+    return f"{file} says {place} {json.dumps(first['input'])[:60]}: {reason[0].lower()}{reason[1:]}."

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 class T5Config:
     """The arguments of `transformers.T5Config` that make a difference here."""
 
+    __pydantic_config__ = {"extra": "forbid", "strict": True}  # noqa: RUF012 - read by pydantic, where config.json is
+
     vocab_size: int = 32128
     d_model: int = 512
     d_kv: int = 64

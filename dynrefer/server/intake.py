@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import io
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,13 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
-from PIL import Image
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from dynrefer.decoding import FORMATS, MAX_MEGAPIXELS
+from dynrefer.decoding import MAX_MEGAPIXELS, megapixels
 from dynrefer.errors import InputError, shown
 from dynrefer.ui.uploads import MAX_FILE_BYTES, MAX_FILE_MEGABYTES, TOO_LARGE, fetch, read_data_url
 
@@ -106,8 +104,8 @@ async def read_body(request: Request, limit: int) -> bytes:
 class Room:
     """Bounds the pixels of photographs that are open at the same time; others wait, holding their files only."""
 
-    def __init__(self, megapixels: float = MEGAPIXELS_AT_ONCE) -> None:
-        self._free = megapixels
+    def __init__(self, room: float = MEGAPIXELS_AT_ONCE) -> None:
+        self._free = room
         self._changed = asyncio.Condition()
 
     @asynccontextmanager
@@ -123,16 +121,6 @@ class Room:
             self._free += needed
             async with self._changed:
                 self._changed.notify_all()
-
-
-def megapixels(content: bytes) -> float:
-    """Of an image file, by its header; 0 where opening it will be refused anyway."""
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            size = image.width * image.height / 1e6
-    except Exception:  # a broken header can raise almost anything
-        return 0
-    return size if size <= MAX_MEGAPIXELS else 0
 
 
 def _from_json(body: bytes) -> dict[str, Any]:

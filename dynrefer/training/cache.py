@@ -1,7 +1,7 @@
 """Frozen features computed once: with them two CPU cores train everything behind the image encoder.
 
 N samples, A variants of each (0 is plain, the others are mirrored, jittered and coloured anew), V views,
-T = G + B + g * g tokens of width C (see `RegionAlign.cut`), K teacher classes.
+T = G + B + g * g tokens of width C (see `RegionAlign.cut`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import json
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from dynrefer.boxes import Box, geometry
@@ -42,10 +43,8 @@ from dynrefer.training.transforms import (
 )
 from dynrefer.views import boxes_in_views, crop_views, pixel_boxes, view_boxes
 
-ARRAYS = ("features", "coefficients", "geometry", "teacher", "teacher_index", "state")
+ARRAYS = ("features", "coefficients", "geometry", "state")
 PENDING, DONE, BAD = 0, 1, 2
-TEACHER_VIEW = 0.1
-Teacher = Callable[[], nn.Module]
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,6 @@ class CacheSettings:
     Attributes:
         drawn: for training drawn anew for every sample and variant; other splits take the first of `fixed`.
         variants: odd ones are mirrored; all but 0 have the box jittered by `jitter` and the colours by `colour`.
-        teacher_classes: K, the likeliest ImageNet classes whose probabilities are kept.
     """
 
     drawn: int = 2
@@ -63,7 +61,6 @@ class CacheSettings:
     variants: int = 2
     jitter: float = 0.06
     colour: float = 0.2
-    teacher_classes: int = 32
     seed: int = 0
 
     @property
@@ -80,7 +77,7 @@ class FeatureCache:
 
     Attributes:
         features: float16 [N, A, V, T, C]. coefficients: float32 [N, A, V]. geometry: float32 [N, A, 6].
-        teacher: float16 [N, K], teacher_index: int16 [N, K]. state: uint8 [N, A], PENDING, DONE or BAD.
+        state: uint8 [N, A], PENDING, DONE or BAD.
     """
 
     def __init__(self, folder: Path, mode: str = "r") -> None:
@@ -91,27 +88,29 @@ class FeatureCache:
         except (OSError, ValueError) as error:
             raise InputError(f"There is no complete feature cache in {folder.name!r}: build it first.") from error
         self.features, self.coefficients, self.geometry = (arrays[n] for n in ("features", "coefficients", "geometry"))
-        self.teacher, self.teacher_index, self.state = (arrays[n] for n in ("teacher", "teacher_index", "state"))
+        self.state = arrays["state"]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process maps the files itself."""
         return FeatureCache, (self.folder, self.mode)
 
-    def rows(self, samples: Sequence[Sample]) -> np.ndarray:
-        """The cache's row of every sample [S]. Raises InputError where one was never cached."""
-        row_of = {name: row for row, name in enumerate(self.info["samples"])}
-        missing = [s.sample_id for s in samples if sample_key(s) not in row_of]
-        if missing:
-            raise InputError(
-                f"{len(missing)} samples are not in the feature cache {self.folder.name!r}, the first is {missing[0]}: "
-                "it caches other samples, so delete it or name another folder with --cache."
-            )
-        return np.array([row_of[sample_key(s)] for s in samples], dtype=np.int64)
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.info["samples"])}
 
-    def usable(self, samples: Sequence[Sample]) -> list[Sample]:
-        """Those of the samples whose plain variant is there."""
-        ready = np.asarray(self.state[:, 0])[self.rows(samples)] == DONE
-        return [sample for sample, done in zip(samples, ready.tolist(), strict=True) if done]
+    def row(self, sample: Sample) -> int:
+        """The cache's row of a sample. Raises InputError where it was never cached."""
+        try:
+            return self._row_of[sample_key(sample)]
+        except KeyError as error:
+            raise InputError(
+                f"The sample {sample.sample_id} is not in the feature cache {self.folder.name!r}: it caches other "
+                "samples, so delete it or name another folder with --cache."
+            ) from error
+
+    def is_usable(self, row: int) -> bool:
+        """Whether the plain variant of a row is there."""
+        return bool(self.state[row, 0] == DONE)
 
     @property
     def bad(self) -> np.ndarray:
@@ -124,7 +123,6 @@ def build_cache(
     model: DynRefer,
     folder: Path,
     settings: CacheSettings = DEFAULTS,
-    teacher: Teacher | None = None,
     dtype: torch.dtype = torch.bfloat16,
     shard: tuple[int, int] = (0, 1),
 ) -> FeatureCache:
@@ -135,7 +133,6 @@ def build_cache(
     Args:
         model: with its frozen encoder, on any device; `dtype` is the autocast type (bfloat16 is 3-5 times faster on a
             CPU with AMX and changes the features less than neighbouring views differ).
-        teacher: gives a classifier of normalised views with ImageNet's 1,000 classes; asked where something is encoded.
         shard: (k, n) does every n-th photograph, starting with the k-th: n processes with `OMP_NUM_THREADS=1` share a
             folder, and are much faster than one process with n threads where others use the processor too.
 
@@ -144,13 +141,13 @@ def build_cache(
             photographs cannot be read.
     """
     cache = _open(samples, model, folder, settings)
-    rows = cache.rows(samples)
+    rows = np.array([cache.row(sample) for sample in samples], dtype=np.int64)
     own = _own_photographs(samples, shard)
     wanted = np.asarray(cache.state)[rows] != DONE
     pending = int(wanted[own].sum())
     if not pending:
         return FeatureCache(folder)
-    encode = _Encoder(model, teacher() if teacher else None, dtype)
+    encode = _Encoder(model, dtype)
     total = int(own.sum()) * settings.variants
     away: dict[Path, str] = {}
     with tqdm(total=total, initial=total - pending, unit="region", desc="features", smoothing=0.05) as bar:
@@ -214,12 +211,10 @@ def _check_same(cache: FeatureCache, info: dict[str, Any]) -> None:
 
 
 def _make(samples: Sequence[Sample], model: DynRefer, folder: Path, settings: CacheSettings) -> None:
-    n, a, v, k = len(samples), settings.variants, settings.num_views, settings.teacher_classes
+    n, a, v = len(samples), settings.variants, settings.num_views
     _reserve(folder / "features.npy", (n, a, v, model.align.cut_tokens, model.config.encoder.width), np.float16)
     _reserve(folder / "coefficients.npy", (n, a, v), np.float32)
     _reserve(folder / "geometry.npy", (n, a, 6), np.float32)
-    _reserve(folder / "teacher.npy", (n, k), np.float16)
-    _reserve(folder / "teacher_index.npy", (n, k), np.int16)
     _reserve(folder / "state.npy", (n, a), np.uint8)
 
 
@@ -261,7 +256,7 @@ class _Encoder:
 
     BATCH = 32
 
-    def __init__(self, model: DynRefer, teacher: nn.Module | None, dtype: torch.dtype) -> None:
+    def __init__(self, model: DynRefer, dtype: torch.dtype) -> None:
         assert model.encoder is not None
         self.model, self.dtype, self.view_size = model, dtype, model.config.encoder.image_size
         self.device = next(model.parameters()).device
@@ -269,26 +264,19 @@ class _Encoder:
         if isinstance(self.encoder, EfficientNetEncoder):
             self.encoder.fold_batch_norm()
         self.encoder = self.encoder.to(memory_format=torch.channels_last)
-        self.classifier = teacher.eval().to(self.device).to(memory_format=torch.channels_last) if teacher else None
 
     @torch.inference_mode()
     def cuts(self, crops: np.ndarray, inverse: np.ndarray, boxes: np.ndarray) -> Tensor:
         """crops uint8 [U, s, s, 3]; row n looks at crop inverse[n] with the region at boxes[n] -> [N, T, C] float16."""
-        tokens = torch.cat([self._run(self.encoder, part) for part in _parts(crops, self.BATCH)])
+        tokens = torch.cat([self._run(part) for part in _parts(crops, self.BATCH)])
         rows = zip(_parts(inverse, 4 * self.BATCH), _parts(boxes, 4 * self.BATCH), strict=True)
         cut = [self.model.align.cut(tokens[i], torch.from_numpy(b).to(self.device)).half() for i, b in rows]
         return torch.cat(cut).cpu()
 
-    @torch.inference_mode()
-    def probabilities(self, crops: np.ndarray) -> Tensor:
-        """crops uint8 [N, s, s, 3] -> ImageNet probabilities [N, 1000]."""
-        assert self.classifier is not None
-        return torch.cat([self._run(self.classifier, part) for part in _parts(crops, self.BATCH)]).softmax(-1).cpu()
-
-    def _run(self, network: nn.Module, crops: np.ndarray) -> Tensor:
+    def _run(self, crops: np.ndarray) -> Tensor:
         pixels = self.model.normalize(torch.from_numpy(crops)).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            return network(pixels).float()
+            return self.encoder(pixels).float()
 
 
 def _own_photographs(samples: Sequence[Sample], shard: tuple[int, int]) -> np.ndarray:
@@ -316,10 +304,6 @@ def _cache_photograph(
     photo = Photo.read(path)
     rows, samples = [row for row, _ in here], [sample for _, sample in here]
     boxes = [region_box(sample.box, sample.image_size, photo.size) for sample in samples]
-    if variant == 0 and encode.classifier is not None:
-        near = [crop_views(photo.pixels, view_boxes(b, photo.size, [TEACHER_VIEW]), encode.view_size) for b in boxes]
-        best = encode.probabilities(np.concatenate(near)).topk(settings.teacher_classes)
-        cache.teacher[rows], cache.teacher_index[rows] = best.values.half().numpy(), best.indices.numpy()
     plans = [_plan(s, box, photo.size, variant, settings) for s, box in zip(samples, boxes, strict=True)]
     cache.features[rows, variant] = _features(photo.pixels, plans, encode)
     cache.coefficients[rows, variant] = [_coefficients(sample, variant, settings) for sample in samples]

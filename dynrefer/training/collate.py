@@ -86,8 +86,6 @@ class Collate:
             category=regions.category(samples),
             names=regions.names(samples) if weights.name else None,
             names_class=torch.tensor([item.source == "class" for item in items]),
-            teacher=dataset.probabilities(samples),
-            teacher_classes=draw.teacher_classes,
             **self._sentences(draw, items[0], dataset.config.batch_size // len(items)),
         )
 

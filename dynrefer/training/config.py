@@ -7,12 +7,13 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from dynrefer.datasets.sample import SOURCES, Source
 from dynrefer.datasets.texts import KINDS, Kind
 from dynrefer.errors import InputError
+from dynrefer.model.config import check_changes
 from dynrefer.tables import read_text
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -30,7 +31,6 @@ class LossWeights:
         attribute: binary cross-entropy on known attribute labels, through the contrast head.
         name: binary cross-entropy on what the region is called and what not, through the contrast head.
         category: cross-entropy over the class list, through the contrast head.
-        distill: cross-entropy to the ImageNet classifier's belief, through the contrast head.
         sentence: 1 - cosine of the predicted and the true sentence embedding.
         text_only: caption cross-entropy on text without a photograph.
         class_caption: factor on the caption loss of texts that only name the class.
@@ -42,7 +42,6 @@ class LossWeights:
     attribute: Weight = 0.0
     name: Weight = 0.0
     category: Weight = 0.0
-    distill: Weight = 0.0
     sentence: Weight = 0.0
     text_only: Weight = 0.0
     class_caption: Weight = 1.0
@@ -117,15 +116,12 @@ class TextConfig:
 class AugmentConfig:
     """Changes of the photograph: chance to mirror, share of the box's size by which edges move, colour range.
 
-    `erase` is the chance of each view that a rectangle of it is blanked (random erasing, Zhong et al., AAAI 2020).
-
     A cache holds one such variant of every sample, which is used half of the time.
     """
 
     mirror: Chance = 0.0
     jitter: Chance = 0.0
     colour: Chance = 0.0
-    erase: Chance = 0.0
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -168,19 +164,17 @@ class TrainConfig:
         accumulate: parts that a step is computed in.
         epochs: passes over the samples, when `steps` is None.
         max_tags: tags scored a step: those of the batch, filled up by chance; None scores all.
-        teacher_classes: ImageNet classes a step in the distillation, the batch's likeliest and 40 by chance.
         workers: processes that prepare batches; None takes what fits the machine, 0 prepares them in the run itself.
         save_every, validate_every, log_every: in steps.
     """
 
     init: str | None = None
-    model: dict[str, Any] = field(default_factory=dict)
+    model: Annotated[dict[str, Any], AfterValidator(check_changes)] = field(default_factory=dict)
     batch_size: Positive = 512
     accumulate: Positive = 1
     epochs: Annotated[float, Field(gt=0)] = 5.0
     steps: Positive | None = None
     max_tags: Positive | None = None
-    teacher_classes: Annotated[int, Field(ge=41, le=1000)] = 140
     precision: Literal["bf16", "fp32"] = "bf16"
     workers: Count | None = None
     seed: Count = 0
@@ -236,7 +230,8 @@ def _sentence(error: ValidationError, file: str) -> str:
     if kind == "json_invalid":
         return f"The configuration {file} is not JSON ({first['ctx']['error']})."
     if kind == "value_error":
-        return f"In {file}, {first['ctx']['error']}."
+        reason = first["ctx"]["error"].args[0].rstrip(".")
+        return f"In {file}, {f'{setting!r} cannot be used: ' if place else ''}{reason}."
     if not place:
         return f"{file} must be a JSON object, not {str(given)[:40]!r}."
     if kind == "unexpected_keyword_argument":

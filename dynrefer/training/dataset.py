@@ -25,7 +25,6 @@ from dynrefer.training.texts import TextTable, draw_controls
 from dynrefer.training.transforms import Rng, ViewTransform, region_box, repeat_first
 from dynrefer.views import CANDIDATES
 
-RANDOM_TEACHER_CLASSES = 40
 TRIES = 100  # other regions that are drawn where photographs cannot be read
 _STEP, _ORDER, _TEXT, _VIEWS, _SENTENCE, _OTHER = range(1, 7)  # streams of chance
 Views = dict[str, np.ndarray]
@@ -50,7 +49,7 @@ class ViewSource(Protocol):
 class Draw:
     """What a step trains on: `samples`, `texts` and `sources` [B], and `sentences` without a photograph.
 
-    `tags` and `teacher_classes` are indices into the whole vocabularies, None for all or for no distillation.
+    `tags` are indices into the whole vocabulary, None for all.
     """
 
     samples: Tensor
@@ -58,7 +57,6 @@ class Draw:
     sources: tuple[str, ...]
     sentences: Tensor
     tags: Tensor | None = None
-    teacher_classes: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,6 @@ class RegionDataset(Dataset[Item]):
     Args:
         weights: chance of each region, or None to pass over all of them once an epoch.
         sentences: numbers of the texts without a photograph, and the chance of each.
-        teacher: ImageNet's likeliest classes and their probabilities, [S, K] each, or None.
     """
 
     def __init__(
@@ -95,9 +92,8 @@ class RegionDataset(Dataset[Item]):
         views: ViewSource,
         weights: np.ndarray | None = None,
         sentences: tuple[np.ndarray, np.ndarray] | None = None,
-        teacher: tuple[Tensor, Tensor] | None = None,
     ) -> None:
-        self.config, self.regions, self.texts, self.views, self.teacher = config, regions, texts, views, teacher
+        self.config, self.regions, self.texts, self.views = config, regions, texts, views
         self._ends = None if weights is None else np.cumsum(weights)
         self._sentences = sentences
         self._drawn: tuple[int, Draw] | None = None
@@ -140,13 +136,6 @@ class RegionDataset(Dataset[Item]):
         """A generator that follows from the seed and the numbers."""
         return np.random.default_rng((self.config.seed, *stream))
 
-    def probabilities(self, samples: Tensor) -> Tensor | None:
-        """What the teacher believes of samples [B] -> [B, 1000], where its beliefs are cached."""
-        if self.teacher is None or not self.config.weights.distill:
-            return None
-        index, probability = (part[samples] for part in self.teacher)
-        return torch.zeros(len(samples), 1000).scatter_(1, index.long(), probability.float())
-
     def _draw(self, step: int) -> Draw:
         rng = self.rng(_STEP, step)
         chosen = self._choose(step, rng)
@@ -158,7 +147,6 @@ class RegionDataset(Dataset[Item]):
             tuple(source for _, source in picked),
             self._choose_sentences(rng),
             self._choose_tags(samples, rng),
-            self._choose_teacher_classes(samples, rng),
         )
 
     def _choose(self, step: int, rng: Rng) -> np.ndarray:
@@ -187,14 +175,6 @@ class RegionDataset(Dataset[Item]):
         present = (self.regions.tags(samples) == 1).any(0).numpy()
         order = np.argsort(rng.random(count) + present, kind="stable")[::-1][:limit]
         return torch.from_numpy(np.sort(order))
-
-    def _choose_teacher_classes(self, samples: Tensor, rng: Rng) -> Tensor | None:
-        probabilities = self.probabilities(samples)
-        if probabilities is None:
-            return None
-        likely = probabilities.mean(0).topk(self.config.teacher_classes - RANDOM_TEACHER_CLASSES).indices
-        random = torch.from_numpy(rng.choice(probabilities.shape[1], RANDOM_TEACHER_CLASSES, replace=False))
-        return torch.cat([likely, random]).unique()
 
 
 class StepSampler(Sampler[list[tuple[int, int]]]):

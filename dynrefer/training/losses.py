@@ -59,13 +59,3 @@ def name_loss(logits: Tensor, labels: Tensor) -> Tensor:
     known = labels != UNKNOWN
     each = F.binary_cross_entropy_with_logits(logits.float(), (labels == 1).float(), reduction="none")
     return (each * known).sum() / known.any(1).sum().clamp(min=1)
-
-
-def distillation_loss(logits: Tensor, teacher: Tensor) -> Tensor:
-    """Cross-entropy to the teacher on a sample of its classes: logits [S, T], probabilities [S, T] -> scalar.
-
-    Each region counts as much as the mass that the teacher gives to the sampled classes.
-    """
-    mass = teacher.sum(1, keepdim=True)
-    target = teacher / mass.clamp(min=1e-4)
-    return (-(target * F.log_softmax(logits.float(), -1)).sum(1) * mass[:, 0]).mean()

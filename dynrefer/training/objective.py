@@ -16,7 +16,6 @@ from dynrefer.training.config import LossWeights
 from dynrefer.training.losses import (
     asymmetric_loss,
     attribute_loss,
-    distillation_loss,
     name_loss,
     pairwise_sigmoid_loss,
 )
@@ -35,7 +34,6 @@ class Batch:
         text: [S, E] embedding of the region's text; text_id: [S], equal where two texts are the same.
         tags: [S, N], attributes: [S, A] and names: [S, K], 1 / 0 / -1 (unknown). category: [S], -1 = unknown.
         names_class: [S] bool, the text only names the class.
-        teacher: [S, 1000] probabilities; teacher_classes: the sampled ImageNet classes.
         extra_captions, extra_text, extra_controls, extra_controls_mask, extra_style: B sentences without a photograph.
     """
 
@@ -54,8 +52,6 @@ class Batch:
     category: Tensor | None = None
     names: Tensor | None = None
     names_class: Tensor | None = None
-    teacher: Tensor | None = None
-    teacher_classes: Tensor | None = None
     extra_captions: Tensor | None = None
     extra_text: Tensor | None = None
     extra_controls: Tensor | None = None
@@ -163,7 +159,7 @@ def _contrast_losses(
     texts: GlobalTexts,
     region: tuple[Tensor, Tensor | None, Tensor | None],
 ) -> dict[str, Tensor]:
-    """What goes through the contrast head: captions, and where weighted, names, classes, distillation, attributes."""
+    """What goes through the contrast head: captions, and where weighted, names, classes, attributes."""
     queries, summary, belief = region
     losses: dict[str, Tensor] = {}
     parts: dict[str, Tensor] = {}
@@ -171,8 +167,6 @@ def _contrast_losses(
         parts["text"] = texts.text
     if weights.category or weights.name:
         parts["classes"] = bank.classes
-    if weights.distill and batch.teacher_classes is not None and bank.teacher is not None:
-        parts["distill"] = bank.teacher[batch.teacher_classes]
     split: dict[str, Tensor] = {}
     if parts:
         logits = model.contrast_logits(queries, torch.cat(list(parts.values())), summary, belief)
@@ -188,10 +182,6 @@ def _contrast_losses(
         )
     if weights.name and batch.names is not None:
         losses["name"] = weights.name * name_loss(split["classes"], batch.names)
-    if "distill" in split and batch.teacher is not None:
-        losses["distill"] = weights.distill * distillation_loss(
-            split["distill"], batch.teacher[:, batch.teacher_classes]
-        )
     if weights.attribute and batch.attributes is not None and (known := (batch.attributes >= 0).any(1)).any():
         own_summary = summary[known] if summary is not None else None
         templates = model.contrast_logits(queries[known], bank.attributes, own_summary)

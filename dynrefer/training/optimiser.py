@@ -29,7 +29,7 @@ def rate_of(name: str, rates: Mapping[str, float]) -> float:
 
 def freeze_unused(model: DynRefer, weights: LossWeights, rates: Mapping[str, float], cached: bool) -> None:
     """Freeze decoders whose losses have no weight, what has the rate 0, and an encoder whose features are cached."""
-    contrast = weights.attribute or weights.name or weights.category or weights.distill
+    contrast = weights.attribute or weights.name or weights.category
     off = {
         "encoder": cached,
         "language": not (weights.caption or weights.text_only),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 
 import numpy as np
@@ -55,28 +55,31 @@ def area(sample: Sample) -> float:
     return (x2 - x1) * (y2 - y1) / (sample.image_size[0] * sample.image_size[1])
 
 
-def choose_samples(samples: Iterable[Sample], config: SamplingConfig) -> Iterator[Sample]:
-    """The samples worth training on, in their order; the choice among equals depends on their ids alone.
+def choose_samples(read: Callable[[], Iterable[Sample]], config: SamplingConfig) -> Iterator[Sample]:
+    """The samples worth training on, in their order, one by one; the choice among equals depends on their ids alone.
 
-    Where the configuration leaves nothing out they pass one by one; otherwise all are held in memory.
+    Args:
+        read: goes through all samples anew; called twice where the configuration leaves some out.
     """
     if not config.min_area and config.max_class_only is None:
-        return iter(samples)
-    every = list(samples)
-    dropped = _dropped(every, config)
-    return (sample for sample in every if sample.sample_id not in dropped)
+        return iter(read())
+    dropped = _dropped(read(), config)
+    return (sample for sample in read() if sample.sample_id not in dropped)
 
 
-def _dropped(samples: Sequence[Sample], config: SamplingConfig) -> set[str]:
-    plain: dict[tuple[str, str | None], list[Sample]] = defaultdict(list)
+def _dropped(samples: Iterable[Sample], config: SamplingConfig) -> set[str]:
+    """Ids of samples that carry nothing but a class name and are too small, or too many."""
+    plain: dict[tuple[str, str | None], list[str]] = defaultdict(list)
+    dropped: set[str] = set()
     for sample in samples:
         if sources(sample) <= {"class"} and sample.attributes is None:
-            plain[sample.split, sample.class_name].append(sample)
-    dropped: set[str] = set()
-    for members in plain.values():
-        order = sorted(members, key=lambda s: (area(s) < config.min_area, sha256(s.sample_id.encode()).digest()))
-        kept = [s for s in order if area(s) >= config.min_area][: config.max_class_only]
-        dropped |= {s.sample_id for s in members} - {s.sample_id for s in kept}
+            if area(sample) < config.min_area:
+                dropped.add(sample.sample_id)
+            else:
+                plain[sample.split, sample.class_name].append(sample.sample_id)
+    if config.max_class_only is not None:
+        for ids in plain.values():
+            dropped.update(sorted(ids, key=lambda name: sha256(name.encode()).digest())[config.max_class_only :])
     return dropped
 
 

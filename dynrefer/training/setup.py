@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
 from dynrefer.datasets.io import iter_samples, too_many
@@ -21,12 +21,10 @@ from dynrefer.datasets.sample import SOURCES, Sample
 from dynrefer.datasets.texts import Sentence, load_texts
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer, ModelConfig
-from dynrefer.model.encoder import EfficientNetEncoder
 from dynrefer.training.cache import CacheSettings, FeatureCache, build_cache
 from dynrefer.training.collate import Collate, loader_arguments
 from dynrefer.training.config import TrainConfig
 from dynrefer.training.dataset import CachedViews, PhotographViews, RegionDataset, ViewSource
-from dynrefer.training.imagenet import imagenet_teacher
 from dynrefer.training.optimiser import freeze_unused
 from dynrefer.training.regions import RegionTable
 from dynrefer.training.sampling import choose_samples, sample_weights
@@ -43,7 +41,7 @@ class Setup:
     """The parts of a run.
 
     `loading` is how a DataLoader prepares batches. `identity` names configuration, samples and start: a state belongs
-    to one of them. `teacher` is the ImageNet classifier that looks at every batch, where its beliefs are not cached.
+    to one of them.
     """
 
     model: DynRefer
@@ -55,7 +53,6 @@ class Setup:
     validation: Validation | None
     steps: int
     identity: str
-    teacher: nn.Module | None = None
 
 
 def prepare(
@@ -73,15 +70,13 @@ def prepare(
     init = init or config.init
     if init is None:
         raise InputError("Say what to start from: --init CHECKPOINT, or 'init' in the configuration.")
-    samples: Iterable[Sample] = choose_samples(iter_samples(data / "samples.jsonl"), config.sampling)
+    chosen = partial(choose_samples, partial(iter_samples, data / "samples.jsonl"), config.sampling)
     checkpoint = load_checkpoint(init, device)
     features = None
     if config.cache.enabled:
-        every = [sample for sample in samples if sample.split in ("train", "val")]
-        features = _open_cache(config, every, checkpoint.model, cache or data / "features")
-        samples = _cached(every, features)
+        features = _open_cache(config, chosen(), checkpoint.model, cache or data / "features")
     corpus = _corpus(data / "corpus.jsonl") if config.texts.extra else []
-    regions = _Regions(config, checkpoint.vocabulary, samples, keep=features is not None)
+    regions = _Regions(config, checkpoint.vocabulary, chosen(), features)
     if not len(regions.train):
         raise InputError(f"{data} has no sample of the split 'train' to train on.")
     sentences = regions.add_corpus(corpus)
@@ -90,30 +85,26 @@ def prepare(
     freeze_unused(model, config.weights, config.optimiser.rates, config.cache.enabled)
     loading = loader_arguments(config, device, processes)
     views = partial(_view_source, config, model.config, features)
-    bank = checkpoint.vocabulary.bank(_class_names(model))
+    bank = checkpoint.vocabulary.bank()
     dataset = RegionDataset(
         config,
         regions.train,
         texts,
-        views(regions.train, regions.kept["train"]),
+        views(regions.train, regions.train_rows),
         _weights(regions.train, config),
         _sentence_chances(sentences, config),
-        _teacher_beliefs(features, regions.kept["train"]),
     )
     collate = Collate(dataset, model.language.tokenize, model.config.language.styles, sentences)
     validation = None
     if len(regions.val):
-        validation = Validation(regions.val, texts, views(regions.val, regions.kept["val"]), bank, loading)
+        validation = Validation(regions.val, texts, views(regions.val, regions.val_rows), bank, loading)
     logger.info(
         "%d samples train, %d validate; %d texts, %d of them alone",
         *(len(part) for part in (regions.train, regions.val, texts.texts, corpus)),
     )
-    teacher = None
-    if config.weights.distill and features is None and isinstance(model.encoder, EfficientNetEncoder):
-        teacher = imagenet_teacher(model.config.encoder.name).to(device).to(memory_format=torch.channels_last)
     identity = _identity(config, regions.digest, checkpoint)
     steps = config.steps_for(len(regions.train))
-    return Setup(model, checkpoint.vocabulary, bank, dataset, collate, loading, validation, steps, identity, teacher)
+    return Setup(model, checkpoint.vocabulary, bank, dataset, collate, loading, validation, steps, identity)
 
 
 def _corpus(file: Path) -> list[Sentence]:
@@ -124,24 +115,33 @@ def _corpus(file: Path) -> list[Sentence]:
 
 
 class _Regions:
-    """The samples of a run as two tables of one list of texts; `kept` holds the samples where a cache needs them."""
+    """The samples of a run as two tables of one list of texts; with a cache those that it has, and their rows in it."""
 
-    def __init__(self, config: TrainConfig, vocabulary: Vocabulary, samples: Iterable[Sample], keep: bool) -> None:
+    def __init__(
+        self, config: TrainConfig, vocabulary: Vocabulary, samples: Iterable[Sample], cache: FeatureCache | None
+    ) -> None:
         self.texts: dict[str, int] = {}
         self.train = RegionTable(vocabulary, self.texts, config.texts.sources)
         self.val = RegionTable(vocabulary, self.texts, dict.fromkeys(SOURCES, 1.0))
-        self.kept: dict[str, list[Sample]] = {"train": [], "val": []}
+        self.train_rows, self.val_rows = array("q"), array("q")
+        left_out = 0
         digest = sha256()
         for sample in samples:
-            table = {"train": self.train, "val": self.val}.get(sample.split)
-            if table is None:
+            if sample.split not in ("train", "val"):
                 continue
+            table, rows = (self.train, self.train_rows) if sample.split == "train" else (self.val, self.val_rows)
+            if cache is not None:
+                row = cache.row(sample)
+                if not cache.is_usable(row):
+                    left_out += 1
+                    continue
+                rows.append(row)
             table.add(sample)
-            if keep:
-                self.kept[sample.split].append(sample)
             if sample.split == "train":
                 digest.update(f"{sample.sample_id}{sample.box}{[text.text for text in sample.texts]}".encode())
         self.digest = digest.hexdigest()
+        if left_out:
+            logger.warning("%d samples on photographs that cannot be read are left out", left_out)
 
     def add_corpus(self, corpus: Iterable[Sentence]) -> dict[int, str]:
         """Add sentences without a photograph: the kind of each by its number."""
@@ -150,7 +150,7 @@ class _Regions:
 
 def adapt(model: DynRefer, config: TrainConfig) -> DynRefer:
     """The model with the configuration's changes: what still fits keeps its weights, the rest is random."""
-    changed = ModelConfig.from_dict(_merged(model.config.to_dict(), config.model))
+    changed = model.config.changed(config.model)
     if changed == model.config:
         return model
     with torch.random.fork_rng(devices=[]):
@@ -166,12 +166,7 @@ def adapt(model: DynRefer, config: TrainConfig) -> DynRefer:
     return new
 
 
-def _merged(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    nested = {k: _merged(values.get(k, {}), v) for k, v in changes.items() if isinstance(v, Mapping)}
-    return values | dict(changes) | nested
-
-
-def _open_cache(config: TrainConfig, samples: Sequence[Sample], model: DynRefer, folder: Path) -> FeatureCache:
+def _open_cache(config: TrainConfig, samples: Iterable[Sample], model: DynRefer, folder: Path) -> FeatureCache:
     """The cache in `folder`, built or finished first where anything is missing."""
     logger.info("cached features are in %s; what is missing is made once, and goes on where it stopped", folder)
     settings = CacheSettings(
@@ -180,24 +175,16 @@ def _open_cache(config: TrainConfig, samples: Sequence[Sample], model: DynRefer,
         jitter=config.augment.jitter,
         colour=config.augment.colour,
     )
-    teacher = partial(imagenet_teacher, model.config.encoder.name) if config.weights.distill else None
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
-    return build_cache(samples, model, folder, settings, teacher, dtype)
-
-
-def _cached(samples: Sequence[Sample], cache: FeatureCache) -> list[Sample]:
-    """The samples whose features can be used."""
-    kept = cache.usable(samples)
-    if len(kept) < len(samples):
-        logger.warning("%d samples on photographs that cannot be read are left out", len(samples) - len(kept))
-    return kept
+    every = [sample for sample in samples if sample.split in ("train", "val")]
+    return build_cache(every, model, folder, settings, dtype)
 
 
 def _view_source(
-    config: TrainConfig, model: ModelConfig, cache: FeatureCache | None, regions: RegionTable, kept: Sequence[Sample]
+    config: TrainConfig, model: ModelConfig, cache: FeatureCache | None, regions: RegionTable, rows: array[int]
 ) -> ViewSource:
     if cache is not None:
-        return CachedViews(cache, cache.rows(kept), model.num_views, config.views)
+        return CachedViews(cache, np.array(rows), model.num_views, config.views)
     return PhotographViews(
         regions, ViewTransform(model.num_views, model.encoder.image_size, config.views, config.augment)
     )
@@ -238,21 +225,6 @@ def _sentence_chances(sentences: Mapping[int, str], config: TrainConfig) -> tupl
             "No text of corpus.jsonl is of a kind that 'texts.extra_sources' draws from: set 'extra' to 0."
         )
     return np.fromiter(sentences, dtype=np.int64), chances / chances.sum()
-
-
-def _class_names(model: DynRefer) -> Tensor | None:
-    """Embeddings of ImageNet's class names [1000, E], where the encoder has them."""
-    return (
-        model.encoder.get_buffer("class_embeddings").cpu() if isinstance(model.encoder, EfficientNetEncoder) else None
-    )
-
-
-def _teacher_beliefs(cache: FeatureCache | None, samples: Sequence[Sample]) -> tuple[Tensor, Tensor] | None:
-    if cache is None:
-        return None
-    rows = cache.rows(samples)
-    probability = torch.from_numpy(np.array(cache.teacher[rows]))
-    return (torch.from_numpy(np.array(cache.teacher_index[rows])), probability) if probability.any() else None
 
 
 def _identity(config: TrainConfig, samples: str, checkpoint: Checkpoint) -> str:

@@ -25,7 +25,7 @@ from dynrefer.model import DynRefer
 from dynrefer.training.collate import StepPart
 from dynrefer.training.config import TrainConfig
 from dynrefer.training.dataset import StepSampler
-from dynrefer.training.objective import Batch, Objective
+from dynrefer.training.objective import Objective
 from dynrefer.training.optimiser import AveragedWeights, build_optimiser, rate_factor
 from dynrefer.training.run_log import RunLog
 from dynrefer.training.setup import Setup, prepare
@@ -149,7 +149,7 @@ class Trainer:
                 with nullcontext() if last else self.accelerator.no_sync(self.network):
                     with self.autocast():
                         assert part.batch is not None
-                        own = self._taught(with_pixels(part.batch.to(device), self.model))
+                        own = with_pixels(part.batch.to(device), self.model)
                         losses = self.network(own, self._bank(part), self.config.weights, everything)
                     self.accelerator.backward(losses["total"] / len(parts))
                 for name, value in losses.items():
@@ -193,16 +193,6 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(self.model, step)
-
-    @torch.no_grad()
-    def _taught(self, batch: Batch) -> Batch:
-        """With what the teacher sees in the first view, on those ImageNet classes that it sees most in this batch."""
-        if self.setup.teacher is None or batch.pixels is None:
-            return batch
-        beliefs = self.setup.teacher(batch.pixels[:: self.model.config.num_views]).float().softmax(-1)
-        return replace(
-            batch, teacher=beliefs, teacher_classes=beliefs.mean(0).topk(self.config.teacher_classes).indices
-        )
 
     def autocast(self) -> torch.autocast:
         """Mixed precision, where the configuration asks for it."""

@@ -1,4 +1,4 @@
-"""Chance in training and what it does to a photograph: which views are drawn, jittered, mirrored, coloured and erased.
+"""Chance in training and what it does to a photograph: which views are drawn, jittered, mirrored and coloured.
 
 Views are cut here alone, for batches from photographs and for the feature cache. V views, s their side in pixels.
 """
@@ -18,8 +18,6 @@ from dynrefer.training.config import AugmentConfig, ViewsConfig
 from dynrefer.views import CANDIDATES, boxes_in_views, crop_views, view_boxes
 
 Rng = np.random.Generator
-BLANK = 127  # what erased pixels become: 0 after normalisation
-ERASED_SIDE = (0.15, 0.5)  # of an erased rectangle, as a share of the view's
 
 
 @dataclass(frozen=True)
@@ -29,28 +27,24 @@ class ViewPlan:
     Attributes:
         box: jittered, in pixels of the photograph after it was mirrored, as are `views` [V, 4].
         size: (width, height) of the photograph.
-        erased: rectangles [V, 4] in pixels of the resized views that are blanked, of no area where nothing is.
         colours: factors of brightness, contrast and saturation.
     """
 
     box: Box
     views: np.ndarray
     size: tuple[int, int]
-    erased: np.ndarray | None = None
     mirror: bool = False
     colours: tuple[float, ...] | None = None
 
     def cut(self, pixels: np.ndarray, side: int) -> dict[str, np.ndarray]:
         """Views of a photograph uint8 [H, W, 3]: pixels uint8 [V, s, s, 3], boxes [V, 4] and geometry [6], float32."""
         crops = crop_views(changed(pixels, self.colours, self.mirror), self.views, side)
-        for crop, (x1, y1, x2, y2) in zip(crops, self.erased if self.erased is not None else (), strict=False):
-            crop[y1:y2, x1:x2] = BLANK
         inside = boxes_in_views(self.box, self.views, self.size, side)
         return {"pixels": crops, "boxes": inside, "geometry": geometry(self.box, self.size)}
 
 
 class ViewTransform:
-    """Draws how views are cut: boxes, mirror, colours and erasure by chance, or the same every time."""
+    """Draws how views are cut: boxes, mirror and colours by chance, or the same every time."""
 
     def __init__(self, num_views: int, view_size: int, views: ViewsConfig, augment: AugmentConfig) -> None:
         self.num_views, self.view_size, self.views, self.augment = num_views, view_size, views, augment
@@ -67,8 +61,7 @@ class ViewTransform:
         views = view_boxes(box, size, steps)
         if not self.views.nested:
             views = move_views(views, box, size, rng)
-        erased = draw_erasures(len(views), self.view_size, self.augment.erase, rng)
-        return ViewPlan(box, views, size, erased, mirror, colours)
+        return ViewPlan(box, views, size, mirror, colours)
 
     def plain(self, box: Box, size: tuple[int, int]) -> ViewPlan:
         """For validation: t = 0 and evenly spread candidates, nothing changed."""
@@ -133,13 +126,6 @@ def move_views(views: np.ndarray, box: Box, image_size: tuple[int, int], rng: Rn
 def draw_colours(amount: float, rng: Rng) -> tuple[float, ...]:
     """Factors of brightness, contrast and saturation, each within 1 +- `amount`."""
     return tuple(rng.uniform(1 - amount, 1 + amount, 3).tolist())
-
-
-def draw_erasures(count: int, size: int, chance: float, rng: Rng) -> np.ndarray:
-    """A rectangle [count, 4] in each of `count` square views, of no area where it is not erased (1 - `chance`)."""
-    sides = size * rng.uniform(*ERASED_SIDE, (count, 2)) * (rng.random((count, 1)) < chance)
-    starts = rng.random((count, 2)) * (size - sides)
-    return np.concatenate([starts, starts + sides], 1).astype(int)
 
 
 def changed(pixels: np.ndarray, colours: Sequence[float] | None, mirror: bool) -> np.ndarray:

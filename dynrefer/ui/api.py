@@ -1,21 +1,21 @@
 """The named endpoints for programs: the same questions as on the page, answered with the JSON of `RegionResult`."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio import processing_utils
 
+from dynrefer.decoding import megapixels
 from dynrefer.errors import InputError
 from dynrefer.photo import ImageSource, Photo
 from dynrefer.predictor import Predictor
 from dynrefer.question import Question
 
 from .compute import in_words, on_gpu
-from .handlers import open_upload
-from .layout import Upload
 from .links import MOST_NAMES
-from .uploads import download
+from .uploads import download, within_limit
 
 MAX_IMAGES = 16
 MAX_REQUEST_MEGAPIXELS = 128
@@ -37,9 +37,11 @@ class Programs:
         return self._answer(photo, boxes, self._question(options))
 
     def answer_many(
-        self, images: Any, boxes: Any, options: Any, open_image: Callable[[Any], Photo]
+        self, images: Any, boxes: Any, options: Any, file_of: Callable[[Any], Path | bytes]
     ) -> list[Answers | dict[str, str]]:
         """What `answer` gives for every photograph, one after another; where one fails, {"error": its sentence}.
+
+        `file_of` finds the file that an image of the request means, or raises InputError.
 
         Raises InputError where the request as a whole makes no sense.
         """
@@ -49,17 +51,17 @@ class Programs:
             raise InputError(f"boxes must hold one list of boxes a photograph, so {len(images)} lists")
         question = self._question(options)
         answers: list[Answers | dict[str, str]] = []
-        pixels = 0
+        size = 0.0
         for image, own in zip(images, boxes, strict=True):
             try:
-                photo = open_image(image)
-                pixels += photo.width * photo.height
-                if pixels > MAX_REQUEST_MEGAPIXELS * 1_000_000:
+                file = file_of(image)
+                size += megapixels(file)  # known before anything is decoded
+                if size > MAX_REQUEST_MEGAPIXELS:
                     raise InputError(
                         f"the photographs of one request may have {MAX_REQUEST_MEGAPIXELS} megapixels together; "
                         "ask about this one in a request of its own"
                     )
-                answers.append(self._answer(photo, own, question))
+                answers.append(self._answer(Photo.open(file), own, question))
             except InputError as error:
                 answers.append({"error": str(error)})
         return answers
@@ -125,9 +127,9 @@ async def _download(url: str, cache_dir: str) -> str:
         raise gr.Error(str(error), title="Please check", print_exception=False) from None
 
 
-def _uploaded(image: Any) -> Photo:
-    """The photograph that a client uploaded; Gradio has checked that its path lies in the upload folder."""
+def _uploaded(image: Any) -> Path:
+    """The file that a client uploaded; Gradio has checked that its path lies in the upload folder."""
     path = image.get("path") if isinstance(image, dict) else None
     if not isinstance(path, str) or image.get("meta") != {"_type": "gradio.FileData"}:
         raise InputError("an image must be a file that was uploaded, or a URL, as gradio_client's handle_file gives it")
-    return open_upload(Upload(path, ""))
+    return within_limit(Path(path))

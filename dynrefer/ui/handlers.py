@@ -18,7 +18,7 @@ from .compute import in_words, on_gpu
 from .layout import Choices, Display, Stage, Updates, Upload, usual_search
 from .links import EXAMPLES, MOST_NAMES, Example, file_url, find_example, name_of, read_link, read_record
 from .pictures import display_url, thumbnails
-from .uploads import MAX_FILE_BYTES, TOO_LARGE
+from .uploads import within_limit
 
 Values = dict[Any, Any]
 MOST_OWN_CLASSES = 12
@@ -218,10 +218,7 @@ class Handlers:
 
 def open_upload(upload: Upload) -> Photo:
     """The photograph of an uploaded file; InputError where there is none to be had."""
-    path = Path(upload.path)
-    if path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
-        raise InputError(TOO_LARGE)
-    return Photo.open(path)
+    return Photo.open(within_limit(Path(upload.path)))
 
 
 def told(event: gr.EventData, name: str) -> Any:

@@ -12,7 +12,6 @@ from typing import Any
 import anyio
 
 from dynrefer.errors import InputError
-from dynrefer.photo import Photo
 from dynrefer.question import Question
 
 from .api import MAX_IMAGES, Programs
@@ -110,7 +109,7 @@ async def _answer(programs: Programs, name: str, given: dict[str, Any], limiter:
     if name == "refer":
         content = await _fetched(given.get("image"))
         return await anyio.to_thread.run_sync(
-            lambda: programs.answer(_opened(content), boxes, options), limiter=limiter
+            lambda: programs.answer(_content(content), boxes, options), limiter=limiter
         )
     images = given.get("images")
     contents: list[bytes | InputError] = []
@@ -118,7 +117,9 @@ async def _answer(programs: Programs, name: str, given: dict[str, Any], limiter:
         room = MAX_REQUEST_BYTES - sum(len(content) for content in contents if isinstance(content, bytes))
         contents.append(await _fetched(image) if room >= MAX_FILE_BYTES else InputError(TOO_LARGE))
     asked = contents if isinstance(images, list) and len(images) <= MAX_IMAGES else images
-    return await anyio.to_thread.run_sync(lambda: programs.answer_many(asked, boxes, options, _opened), limiter=limiter)
+    return await anyio.to_thread.run_sync(
+        lambda: programs.answer_many(asked, boxes, options, _content), limiter=limiter
+    )
 
 
 async def _fetched(image: Any) -> bytes | InputError:
@@ -133,7 +134,7 @@ async def _fetched(image: Any) -> bytes | InputError:
         return error
 
 
-def _opened(content: bytes | InputError) -> Photo:
-    if isinstance(content, InputError):
-        raise content
-    return Photo.open(content)
+def _content(found: bytes | InputError) -> bytes:
+    if isinstance(found, InputError):
+        raise found
+    return found

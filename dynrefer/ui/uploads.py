@@ -54,6 +54,13 @@ def _user() -> str:
         return str(getattr(os, "getuid", lambda: "user")())
 
 
+def within_limit(path: Path) -> Path:
+    """The path of an uploaded file. Raises InputError where it is too large."""
+    if path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
+        raise InputError(TOO_LARGE)
+    return path
+
+
 def read_data_url(url: str) -> bytes:
     """The content of a base64 data URL; InputError where it is none or too large."""
     head, _, content = url.partition(",")

@@ -38,7 +38,8 @@ def test_neighbours_are_tags_of_two_words() -> None:
 @pytest.mark.parametrize(
     "right",
     "an unidentified man;a ukulele;an heirloom;an hour;an umbrella;a uniform;an 8 year old;an x-ray;an mri;a european;"
-    "an herb;a one-way sign;an SUV;an orange cat;a university;an 18 wheeler;a utensil;a unicorn".split(";"),
+    "an herb;a one-way sign;an SUV;an orange cat;a university;an 18 wheeler;a utensil;a unicorn;a u-turn;a usb stick;"
+    "a ufo;an hdmi cable;an lcd screen;an mp3 player;a mr smith;a lamp;a rhythm".split(";"),
 )
 def test_articles_fit_the_sound_of_the_next_word(right: str) -> None:
     article, rest = right.split(" ", 1)

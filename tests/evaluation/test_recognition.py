@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from dynrefer.datasets.sample import Sample
+from dynrefer.datasets.io import read_samples, write_samples
+from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.evaluation.benchmark import EvaluationData, Scores
 from dynrefer.evaluation.recognition import Recognition
+from dynrefer.question import Question
 
 
 def box_of(class_name: str, box: tuple[float, float, float, float], number: int) -> Sample:
@@ -84,6 +86,15 @@ def test_boxes_of_other_classes_than_the_list_are_left_out_and_counted(data: Eva
     benchmark = Recognition.load(data, classes=["dog", "cat"])
     assert [sample.class_name for sample in benchmark.samples] == ["dog", "cat"]
     assert benchmark.left_out == 1
+
+
+def test_a_class_written_with_double_blanks_is_the_class_that_is_answered(tmp_path: Path) -> None:
+    written = box_of("tennis  racket ", (0, 0, 50, 50), 1)
+    write_samples([replace(written, texts=(RegionText("a racket", "class"),))], tmp_path / "samples.jsonl")
+    benchmark = Recognition.load(EvaluationData("mine", tmp_path, read_samples(tmp_path / "samples.jsonl")))
+    asked = Question.checked(benchmark.question)
+    assert asked.classes == benchmark.classes == ("tennis racket",)
+    assert benchmark.labels.tolist() == [0]
 
 
 def test_cocos_eighty_classes_are_the_default_where_they_hold_all_boxes(data: EvaluationData) -> None:

@@ -63,11 +63,21 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
         ({"weights": 5}, "'weights'"),
         ({"cache": {"enabled": True}, "views": {"stochastic": False}}, "cut from photographs"),
         ([], "JSON object"),
+        ({"model": {"num_view": 2}}, "In run.json, 'model' cannot be used: it has a setting num_view that"),
+        ({"model": {"align": {"enabled": "no"}}}, r"it says align\.enabled"),
+        ({"model": {"encoder": {"image_size": 0}}}, r"encoder\.image_size 0"),
+        ({"model": {"encoder": 5}}, "it says encoder 5"),
+        ({"model": 5}, "'model' in run.json cannot be 5"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, values: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         TrainConfig.from_json(write(tmp_path, values))
+
+
+def test_changes_of_the_model_that_fit_some_checkpoint_are_not_refused_for_another(tmp_path: Path) -> None:
+    changes = {"align": {"groups": 11}, "encoder": {"options": {"num_hidden_layers": 2}}}
+    assert TrainConfig.from_json(write(tmp_path, {"model": changes})).model == changes
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from dynrefer.training.objective import Batch
 from dynrefer.training.regions import RegionTable
 from dynrefer.training.setup import Setup, prepare
 from dynrefer.training.texts import TextTable, draw_controls
-from dynrefer.training.transforms import BLANK, ViewTransform
+from dynrefer.training.transforms import ViewTransform
 from dynrefer.vocabulary import Vocabulary
 from tests.tiny import tiny_vocabulary, word_tokenizer
 
@@ -174,13 +174,6 @@ def test_where_no_photograph_can_be_read_there_is_no_batch(samples: list[Sample]
     dataset = RegionDataset(TrainConfig(batch_size=1), regions, table_of(texts), views)
     part = Collate(dataset, lambda rows: (torch.zeros(0), torch.zeros(0)), [], {})([dataset[0, 0]])
     assert part.batch is None and list(part.unreadable) == [str(tmp_path / "broken.png")]
-
-
-def test_erased_rectangles_are_blank(samples: list[Sample]) -> None:
-    regions = RegionTable.of(samples[:1], tiny_vocabulary(), {}, EVERY)
-    views = PhotographViews(regions, ViewTransform(3, 32, ViewsConfig(), AugmentConfig(erase=1.0)))
-    share = (views.draw(0, False, np.random.default_rng(0))["pixels"] == BLANK).all(-1).mean((1, 2))
-    assert (share > 0.01).all() and (share < 0.3).all()
 
 
 def test_a_photograph_of_another_size_than_annotated_is_not_used(samples: list[Sample]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from weakref import ref
 
 import pytest
 
@@ -21,14 +23,14 @@ def plain(samples: list[Sample], number: int, **changes: object) -> Sample:
 def test_small_boxes_with_nothing_but_a_class_are_left_out(samples: list[Sample]) -> None:
     tiny = plain(samples, 1, box=(0.0, 0.0, 2.0, 2.0))
     told = replace(tiny, sample_id="told", texts=samples[1].texts)
-    assert list(choose_samples([tiny, told], SamplingConfig(min_area=0.01))) == [told]
+    assert list(choose_samples(lambda: [tiny, told], SamplingConfig(min_area=0.01))) == [told]
 
 
 def test_classes_are_capped_the_same_way_every_time(samples: list[Sample]) -> None:
     many = [plain(samples, n) for n in range(20)]
-    chosen = list(choose_samples(many, SamplingConfig(max_class_only=5)))
+    chosen = list(choose_samples(lambda: many, SamplingConfig(max_class_only=5)))
     assert len(chosen) == 5
-    assert chosen == list(choose_samples(many[::-1], SamplingConfig(max_class_only=5)))[::-1]
+    assert chosen == list(choose_samples(lambda: many[::-1], SamplingConfig(max_class_only=5)))[::-1]
 
 
 def test_rare_classes_are_drawn_more_often(samples: list[Sample]) -> None:
@@ -54,6 +56,11 @@ def test_regions_without_a_class_get_their_share_beside_whole_images(samples: li
     assert weights[-2] == pytest.approx(0.8 * 0.25)
 
 
-def test_samples_pass_one_by_one_where_none_is_left_out(samples: list[Sample]) -> None:
-    passing = choose_samples(iter(samples), SamplingConfig())
-    assert next(iter(passing)) is samples[0]
+@pytest.mark.parametrize("config", [SamplingConfig(), SamplingConfig(min_area=0.01, max_class_only=5)])
+def test_samples_pass_one_by_one_and_are_not_held(samples: list[Sample], config: SamplingConfig) -> None:
+    def read() -> Iterator[Sample]:
+        return (plain(samples, number) for number in range(50))
+
+    alive = [ref(sample) for sample in choose_samples(read, config)]
+    assert len(alive) >= 5
+    assert [sample for sample in alive[:-1] if sample() is not None] == []

@@ -14,7 +14,7 @@ from functools import cache
 from importlib import import_module
 from itertools import count
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -293,24 +293,6 @@ def test_views_and_alignment_can_be_changed(
     model = load_checkpoint(tmp_path / "run" / "last").model
     assert model.config.num_views == changes.get("num_views", 3)
     assert (model.align.deform is None) == ("align" in changes or changes.get("num_views") == 1)
-
-
-def test_without_a_cache_the_teacher_looks_at_the_first_views(
-    write: Write, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Teacher(torch.nn.Module):
-        seen: ClassVar[list[tuple[int, ...]]] = []
-
-        def forward(self, pixels: Tensor) -> Tensor:
-            self.seen.append(tuple(pixels.shape))
-            return torch.eye(1000)[: len(pixels)] * 20
-
-    monkeypatch.setattr("dynrefer.training.setup.imagenet_teacher", lambda name: Teacher())
-    config = write(
-        cache={}, steps=2, workers=0, batch_size=2, validate_every=9, weights={"distill": 1.0}, teacher_classes=60
-    )
-    train(config, data, tmp_path / "run", max_steps=1)
-    assert Teacher.seen == [(2, 3, 224, 224)]
 
 
 @pytest.mark.parametrize(

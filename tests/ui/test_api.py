@@ -204,7 +204,7 @@ def test_a_bad_photograph_among_many_costs_itself_alone(api: Api, photo: Path, t
     assert "four numbers" in third["error"]
 
 
-def test_photographs_of_one_request_have_a_limit_together(
+def test_photographs_of_one_request_have_a_limit_together_that_headers_are_held_to(
     api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dynrefer.ui.api.MAX_REQUEST_MEGAPIXELS", 0.02)
@@ -212,6 +212,8 @@ def test_photographs_of_one_request_have_a_limit_together(
     for number in range(3):
         Image.new("RGB", (100, 90), (number, 0, 0)).save(tmp_path / f"{number}.png")
         files.append(handle_file(tmp_path / f"{number}.png"))
+    last = tmp_path / "2.png"
+    last.write_bytes(last.read_bytes()[:60])  # decoding it would say that it is damaged
     *answered, refused = api.client.predict(files, [[BOX]] * 3, api_name="/refer_many")
     assert [answer[0]["box"] for answer in answered] == [BOX, BOX]
     assert "megapixels together" in refused["error"]
