@@ -66,6 +66,14 @@ def _add_refer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("photo", type=Path, help="photograph, or with --boxes a folder with photographs at any depth")
     parser.add_argument("--box", nargs="+", action="append", default=[], metavar="X", help="X1 Y1 X2 Y2 in pixels")
+    parser.add_argument("--point", metavar="X,Y", help="the thing at this place of the photograph, in pixels")
+    parser.add_argument("--points", help='several places: "X,Y X,Y X,Y,out"; out is beside the thing')
+    parser.add_argument("--scribble", metavar="POINTS", help='a line drawn over the thing: "X,Y X,Y X,Y"')
+    parser.add_argument(
+        "--mask", type=Path, metavar="FILE", help="an image of the photograph's size, white on the thing"
+    )
+    parser.add_argument("--find", metavar="WORDS", help="describe the things that these words name, best first")
+    parser.add_argument("--everything", action="store_true", help="find what there is, and describe it")
     parser.add_argument("--boxes", type=Path, help="file, folder or .zip of boxes in any format of docs/files.md")
     parser.add_argument("--out", type=Path, help="write the answers in another format, see --format")
     parser.add_argument("--format", help="of --out: coco, yolo, voc, ... (default: by its ending); see docs/files.md")
@@ -190,7 +198,8 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "be done. The same command goes on where it was stopped.",
     )
     parser.add_argument(
-        "benchmark", help="captions, dense-captions, attributes, recognition, ablation, or report with run folders"
+        "benchmark",
+        help="captions, dense-captions, attributes, recognition, pointing, proposals, ablation; or report, of runs",
     )
     parser.add_argument("runs", nargs="*", type=Path, help="run folders, for report")
     parser.add_argument("--data", type=Path, help="folder of the data set")
@@ -199,7 +208,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--split", help="part of the data set (default: the paper's)")
     parser.add_argument("--limit", type=int, help="only so many regions")
     parser.add_argument("--classes", help="class list for recognition: between commas, or a text file of them")
-    parser.add_argument("--boxes", type=Path, help="a detector's COCO result file, for dense-captions")
+    parser.add_argument("--boxes", type=Path, help="dense-captions: a detector's COCO result file, or own")
     parser.add_argument(
         "--min-area", type=float, default=0.0, help="captions only of boxes above this share of the photograph"
     )

@@ -92,6 +92,11 @@ class Predictor:
         return self.model.config.default_mode
 
     @property
+    def can_point(self) -> bool:
+        """Whether the model has a pointing head, for prompts other than boxes and for `propose`."""
+        return self.model.pointing is not None
+
+    @property
     def tag_threshold(self) -> float:
         """The score from which a tag is shown, when none is asked for."""
         return self.model.config.tag_threshold
@@ -169,7 +174,7 @@ class Predictor:
         start = time.perf_counter()
         photo = Photo.open(image)
         prompt = read_prompt(photo.size, **prompts)
-        asked = boxes if boxes is not None else [box if prompt is None else self._pointed_at(photo, prompt)]
+        asked = boxes if boxes is not None else [box if prompt is None else self.box_of(photo, prompt)]
         regions = choose_regions(photo, asked, checked, self.num_views, self.default_mode, generator)
         results = self._answer(regions, checked, 1000 * (time.perf_counter() - start))
         if boxes is not None:
@@ -206,7 +211,11 @@ class Predictor:
         """
         return self._look_around(Photo.open(image)).grid
 
-    def _pointed_at(self, photo: Photo, prompt: Prompt) -> Box:
+    def box_of(self, photo: Photo, prompt: Prompt) -> Box:
+        """The box of what was pointed at: a mask's bounds, or what the pointing head finds.
+
+        Raises InputError where the model has no pointing head, or nothing is found.
+        """
         if prompt.bounds is not None:
             return prompt.bounds
         found = self._look_around(photo).around(*prompt.clicks, 1)

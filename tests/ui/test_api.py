@@ -155,7 +155,7 @@ def test_a_request_too_many_is_told_that_the_queue_is_full(api: Api, photo: Path
 
 def test_endpoints_are_documented_and_nothing_else_is_public(api: Api) -> None:
     described = api.client.view_api(return_format="dict", print_info=False)
-    assert set(described["named_endpoints"]) == {"/refer", "/refer_many"}
+    assert set(described["named_endpoints"]) == {"/refer", "/refer_many", "/propose"}
     names = [parameter["parameter_name"] for parameter in described["named_endpoints"]["/refer"]["parameters"]]
     assert names == ["image", "boxes", "options"]
 
