@@ -22,7 +22,7 @@ from dynrefer.photo import ImageSource, Photo
 from dynrefer.pointing import Prompt, read_prompt
 from dynrefer.proposals import BoxGrid, Proposal, Surroundings, check_limit, check_words, look_around
 from dynrefer.question import Question
-from dynrefer.requests import BoxLike, Ready, Request, batches
+from dynrefer.requests import BoxLike, Ready, Request, batches, made_ahead
 from dynrefer.results import RegionResult
 from dynrefer.selection import Region, choose_regions
 from dynrefer.text_cache import Progress
@@ -255,6 +255,7 @@ class Predictor:
         *,
         batch_size: int = 32,
         errors: Literal["raise", "return"] = "raise",
+        ahead: int = 0,
         question: Question | None = None,
         generator: torch.Generator | None = None,
         **options: Any,
@@ -266,6 +267,8 @@ class Predictor:
             batch_size: holds at most so many photographs, and about so many regions, at a time.
             errors: "raise" ends with the first request that cannot be used, after the answers before it; "return"
                 gives its InputError in its place and goes on.
+            ahead: so many batches are opened and their views chosen by another thread, which also takes the requests,
+                while the network answers those before.
             question, generator, options: as of `refer`.
 
         Raises InputError for options that cannot be used, before anything is asked.
@@ -281,7 +284,8 @@ class Predictor:
         def choose(photo: Photo, boxes: object) -> list[Region]:
             return choose_regions(photo, boxes, checked, self.num_views, self.default_mode, generator)
 
-        return self._answers(batches(requests, choose, int(batch_size)), checked, errors == "raise")
+        ready = batches(requests, choose, int(batch_size))
+        return self._answers(made_ahead(ready, ahead) if ahead else ready, checked, errors == "raise")
 
     def warm_up(self) -> float:
         """Answer one question about a grey square, so that the first user does not wait; milliseconds it took."""
