@@ -15,12 +15,12 @@ from cachetools import LRUCache
 
 from dynrefer.boxes import Box
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
-from dynrefer.devices import choose_device, too_little_memory
+from dynrefer.devices import choose_device, return_freed_memory, too_little_memory
 from dynrefer.errors import InputError, shown
 from dynrefer.inference import Clock, Inference
 from dynrefer.photo import ImageSource, Photo
 from dynrefer.pointing import Prompt, read_prompt
-from dynrefer.proposals import BoxGrid, Proposal, Surroundings, check_limit, check_words, look_around
+from dynrefer.proposals import BoxGrid, Proposal, Surroundings, check_limit, check_words, look_around, named
 from dynrefer.question import Question
 from dynrefer.requests import BoxLike, Ready, Request, batches, made_ahead
 from dynrefer.results import RegionResult
@@ -48,6 +48,7 @@ class Predictor:
         self.device_reason = device_reason
         parameter = next(self.model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
+        self.arithmetic = self.model.arithmetic or self.dtype
         self.inference = Inference(checkpoint)
         self._turns = Turns()
         self._surroundings: LRUCache[bytes, Surroundings] = LRUCache(KEPT_SURROUNDINGS)
@@ -70,8 +71,19 @@ class Predictor:
             checkpoint = load_checkpoint(source, choice.device, choice.dtype)
         except torch.OutOfMemoryError as error:
             raise too_little_memory(choice.device) from error
+        checkpoint.model.prepare_inference(choice.arithmetic)
+        predictor = cls(checkpoint, choice.reason)
+        return_freed_memory()
+        return predictor
+
+    def use(self, checkpoint: Checkpoint) -> None:
+        """Answer with another checkpoint on the same device from now on; what is being answered is finished before."""
         checkpoint.model.prepare_inference()
-        return cls(checkpoint, choice.reason)
+        inference = Inference(checkpoint)
+        with self._turns:
+            self.checkpoint, self.model, self.vocabulary = checkpoint, checkpoint.model, checkpoint.vocabulary
+            self.inference = inference
+            self._surroundings.clear()
 
     @property
     def model_name(self) -> str:
@@ -227,14 +239,13 @@ class Predictor:
             return self._surroundings[photo.digest]
 
     def _named(self, photo: Photo, found: Sequence[Proposal], names: Sequence[str]) -> list[Proposal]:
-        """The proposals with a score for each name, the best-named first."""
+        """The proposals with a score for each name, see `named`."""
         if not found:
             return []
         asked = Question.checked(classes=names, top_classes=None, coefficients=(0.0,), captions=False)
         results = self.refer(photo, boxes=[proposal.box for proposal in found], question=asked)
         scores = [{scored.name: scored.score for scored in result.classes} for result in results]
-        named = [replace(p, words=words, score=max(words.values())) for p, words in zip(found, scores, strict=True)]
-        return sorted(named, key=lambda proposal: -proposal.score)
+        return named(found, scores)
 
     @overload
     def refer_many(

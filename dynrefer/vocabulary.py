@@ -12,10 +12,12 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dynrefer.errors import InputError
 
+PROTOTYPE_WEIGHT = 0.5  # of a taught name's prototype beside its text, see `benchmarks/prototypes.py`
 Embed = Callable[[Sequence[str]], Tensor]
 
 _MORE_SYNONYMS = {
@@ -67,7 +69,9 @@ class Vocabulary:
         class_template: how a class name becomes a text, with `{}` for the name.
         class_priors: K natural logarithms, how much likelier than the others people are to say a name; empty for none.
         tag_priors: N, added to the logits of tags that the network finds too often or too seldom; empty for none.
-        embeddings: "tags" [N, E], "attributes" [M, E] (all templates), "classes" [K, E]; empty until `embedded`.
+        prototypes: names that were taught by boxed examples.
+        embeddings: "tags" [N, E], "attributes" [M, E] (all templates), "classes" [K, E], and "prototypes" [P, E] where
+            there are any; empty until `embedded`.
     """
 
     tags: tuple[str, ...]
@@ -76,6 +80,7 @@ class Vocabulary:
     class_template: str = "the {}"
     class_priors: tuple[float, ...] = ()
     tag_priors: tuple[float, ...] = ()
+    prototypes: tuple[str, ...] = ()
     embeddings: Mapping[str, Tensor] = field(default_factory=dict, compare=False)
 
     def class_texts(self, names: Sequence[str]) -> list[str]:
@@ -105,15 +110,29 @@ class Vocabulary:
     def with_embeddings(self, embeddings: Mapping[str, Tensor]) -> Vocabulary:
         """A copy that holds these embeddings. Raises InputError where one is missing or has another number of rows."""
         rows = {"tags": len(self.tags), "attributes": len(self.attribute_of), "classes": len(self.classes)}
+        rows |= {"prototypes": len(self.prototypes)} if self.prototypes else {}
         for name, count in rows.items():
             if name not in embeddings or len(embeddings[name]) != count:
                 raise InputError(f"The checkpoint's text embeddings do not fit its {name} in vocabulary.json.")
         return replace(self, embeddings=dict(embeddings))
 
+    def beside_prototypes(self, names: Sequence[str], texts: Tensor, weight: float = PROTOTYPE_WEIGHT) -> Tensor:
+        """Text embeddings [K, E] of `names`, of which taught ones move towards their prototypes by `weight`."""
+        known = {name: row for row, name in enumerate(self.prototypes)}
+        rows = [(place, known[name.lower()]) for place, name in enumerate(names) if name.lower() in known]
+        if not rows:
+            return texts
+        places, own = (list(part) for part in zip(*rows, strict=True))
+        moved_texts = texts.clone()
+        prototypes = self.embeddings["prototypes"][own].to(texts)
+        moved_texts[places] = F.normalize(torch.lerp(F.normalize(texts[places], dim=-1), prototypes, weight), dim=-1)
+        return moved_texts
+
     def bank(self) -> TextBank:
         """The embeddings as the network takes them."""
         e = self.embeddings
-        return TextBank(e["tags"], e["attributes"], self.attribute_of, e["classes"])
+        classes = self.beside_prototypes(self.classes, e["classes"])
+        return TextBank(e["tags"], e["attributes"], self.attribute_of, classes)
 
     def to_json(self) -> str:
         """Text of `vocabulary.json`."""
@@ -123,6 +142,7 @@ class Vocabulary:
             "class_template": self.class_template,
             "class_priors": list(self.class_priors),
             "tag_priors": list(self.tag_priors),
+            **({"prototypes": list(self.prototypes)} if self.prototypes else {}),
             "attributes": [{"name": a.name, "type": a.type, "templates": list(a.templates)} for a in self.attributes],
         }
         return json.dumps(values, indent=1, ensure_ascii=False)
@@ -140,6 +160,7 @@ class Vocabulary:
                 values["class_template"],
                 tuple(map(float, values.get("class_priors", ()))),
                 tuple(map(float, values.get("tag_priors", ()))),
+                tuple(values.get("prototypes", ())),
             )
             for names, priors in ((words.classes, words.class_priors), (words.tags, words.tag_priors)):
                 if len(priors) not in (0, len(names)):
