@@ -449,7 +449,7 @@ def test_what_cannot_be_used_is_refused_in_words(
 
 
 def test_one_of_box_and_boxes_must_be_given(predictor: Predictor, photo: np.ndarray) -> None:
-    with pytest.raises(InputError, match="either one box or a list"):
+    with pytest.raises(InputError, match="Give either one box, a list of boxes"):
         predictor.refer(photo)
 
 
