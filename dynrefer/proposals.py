@@ -123,7 +123,7 @@ class Surroundings:
     @cached_property
     def grid(self) -> BoxGrid:
         """The box of a press at each place of the finest level that lies on the photograph."""
-        width, height = (math.ceil(side / self.scale / STRIDES[0]) for side in self.size)
+        width, height = (math.ceil(round(side / self.scale) / STRIDES[0]) for side in self.size)
         where = centres(self.canvas).numpy()[: self.canvas[0] * self.canvas[1] // STRIDES[0] ** 2, :2]
         where = where.reshape(self.canvas[0] // STRIDES[0], -1, 2)[:height, :width]
         clicks = np.minimum(where.reshape(-1, 2) * self.scale, np.array(self.size) - 1)

@@ -2,8 +2,8 @@
 
     python -m recipes.mini.pointing RUN --out pointing.safetensors [--steps 3000] [--init FORMER --first STEP]
 
-Prints how well clicks on the photographs held out of training find their things. `recipes.mini.assemble` puts the head
-into a checkpoint.
+Prints how well clicks on the photographs held out of training find their things. `recipes.mini.pointing_attach` puts
+the head into a checkpoint.
 """
 
 import argparse
