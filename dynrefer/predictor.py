@@ -20,7 +20,7 @@ from dynrefer.errors import InputError, shown
 from dynrefer.inference import Clock, Inference
 from dynrefer.photo import ImageSource, Photo
 from dynrefer.pointing import Prompt, read_prompt
-from dynrefer.proposals import BoxGrid, Proposal, Surroundings, check_limit, check_words, look_around
+from dynrefer.proposals import BoxGrid, Proposal, Surroundings, check_limit, check_words, distinct, look_around
 from dynrefer.question import Question
 from dynrefer.requests import BoxLike, Ready, Request, batches
 from dynrefer.results import RegionResult
@@ -234,7 +234,7 @@ class Predictor:
         results = self.refer(photo, boxes=[proposal.box for proposal in found], question=asked)
         scores = [{scored.name: scored.score for scored in result.classes} for result in results]
         named = [replace(p, words=words, score=max(words.values())) for p, words in zip(found, scores, strict=True)]
-        return sorted(named, key=lambda proposal: -proposal.score)
+        return distinct(sorted(named, key=lambda proposal: -proposal.score))
 
     @overload
     def refer_many(

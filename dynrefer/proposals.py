@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from dynrefer.boxes import Box
+from dynrefer.boxes import Box, iou
 from dynrefer.errors import InputError, shown
 from dynrefer.model import DynRefer
 from dynrefer.model.encoder import EfficientNetEncoder
@@ -41,6 +41,7 @@ PROPOSE_SCHEMA: dict[str, Any] = {
         "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": 20},
     },
 }
+NAMED_APART = 0.4  # overlap up to which two boxes of one name are two things
 GREY = 127  # of the canvas where there is no photograph
 CANNOT_POINT = "The model {!r} cannot point: it has no pointing head; draw a box, or use dynrefer-mini."
 
@@ -156,6 +157,15 @@ class Surroundings:
         kept = np.array(cv2.dnn.NMSBoxes(sized.tolist(), order.tolist(), 0.0, APART), dtype=np.int64)[:limit]
         found = _averaged(boxes[None, kept], boxes[None], scores[None])[0]
         return [Proposal(tuple(box), score) for box, score in zip(found.tolist(), scores[kept].tolist(), strict=True)]
+
+
+def distinct(proposals: Sequence[Proposal]) -> list[Proposal]:
+    """Without those that overlap one before them so much that they are the same thing."""
+    kept: list[Proposal] = []
+    for proposal in proposals:
+        if all(iou(proposal.box, other.box) < NAMED_APART for other in kept):
+            kept.append(proposal)
+    return kept
 
 
 def check_limit(limit: object) -> int:

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dynrefer import InputError, Predictor
+from dynrefer import InputError, Predictor, Proposal
 from dynrefer.boxes import check_box
 from dynrefer.checkpoint import Checkpoint
 from dynrefer.model import DynRefer
 from dynrefer.model.pointing import centres
-from dynrefer.proposals import Surroundings
+from dynrefer.proposals import Surroundings, distinct
 from tests.tiny import TINY
 
 SIZE = (256, 192)
@@ -110,6 +110,11 @@ def test_what_cannot_be_asked_is_said_in_one_sentence(
 ) -> None:
     with pytest.raises(InputError, match=sentence):
         tiny_predictor.propose(photo, **asked)  # type: ignore[arg-type]
+
+
+def test_of_two_boxes_of_one_thing_the_better_named_stays() -> None:
+    best, same, other = (Proposal(box, 0.5) for box in ((0, 0, 10, 10), (0, 0, 10, 14), (20, 0, 30, 10)))
+    assert distinct([best, same, other]) == [best, other]
 
 
 def test_a_model_without_a_head_says_that_it_cannot_point(tiny_predictor: Predictor, photo: np.ndarray) -> None:
