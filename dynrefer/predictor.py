@@ -234,7 +234,9 @@ class Predictor:
         results = self.refer(photo, boxes=[proposal.box for proposal in found], question=asked)
         scores = [{scored.name: scored.score for scored in result.classes} for result in results]
         named = [replace(p, words=words, score=max(words.values())) for p, words in zip(found, scores, strict=True)]
-        return distinct(sorted(named, key=lambda proposal: -proposal.score))
+        # A part of a thing bears its name too: what is surely a thing goes before, and leaves out its parts.
+        whole = sorted(zip(named, found, strict=True), key=lambda pair: -pair[0].score * pair[1].score ** 0.5)
+        return sorted(distinct([proposal for proposal, _ in whole]), key=lambda proposal: -proposal.score)
 
     @overload
     def refer_many(

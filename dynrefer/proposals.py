@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from dynrefer.boxes import Box, iou
+from dynrefer.boxes import Box, share_inside
 from dynrefer.errors import InputError, shown
 from dynrefer.model import DynRefer
 from dynrefer.model.encoder import EfficientNetEncoder
@@ -41,7 +41,7 @@ PROPOSE_SCHEMA: dict[str, Any] = {
         "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": 20},
     },
 }
-NAMED_APART = 0.4  # overlap up to which two boxes of one name are two things
+NAMED_APART = 0.6  # share of the smaller box up to which two of one name are two things
 GREY = 127  # of the canvas where there is no photograph
 CANNOT_POINT = "The model {!r} cannot point: it has no pointing head; draw a box, or use dynrefer-mini."
 
@@ -160,10 +160,11 @@ class Surroundings:
 
 
 def distinct(proposals: Sequence[Proposal]) -> list[Proposal]:
-    """Without those that overlap one before them so much that they are the same thing."""
+    """Without those that are, for the larger part, a part of one before them, or the other way round."""
     kept: list[Proposal] = []
     for proposal in proposals:
-        if all(iou(proposal.box, other.box) < NAMED_APART for other in kept):
+        pairs = [(proposal.box, other.box) for other in kept]
+        if all(max(share_inside(*pair), share_inside(*reversed(pair))) < NAMED_APART for pair in pairs):
             kept.append(proposal)
     return kept
 

@@ -112,9 +112,9 @@ def test_what_cannot_be_asked_is_said_in_one_sentence(
         tiny_predictor.propose(photo, **asked)  # type: ignore[arg-type]
 
 
-def test_of_two_boxes_of_one_thing_the_better_named_stays() -> None:
-    best, same, other = (Proposal(box, 0.5) for box in ((0, 0, 10, 10), (0, 0, 10, 14), (20, 0, 30, 10)))
-    assert distinct([best, same, other]) == [best, other]
+def test_a_part_of_a_named_thing_is_not_named_again() -> None:
+    best, part, other = (Proposal(box, 0.5) for box in ((0, 0, 10, 10), (2, 2, 8, 12), (20, 0, 30, 10)))
+    assert distinct([best, part, other]) == [best, other]
 
 
 def test_a_model_without_a_head_says_that_it_cannot_point(tiny_predictor: Predictor, photo: np.ndarray) -> None:
