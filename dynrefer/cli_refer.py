@@ -38,9 +38,6 @@ def refer(
     model: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
-    classes: str | None = None,
-    controls: str | None = None,
-    coefficients: str | None = None,
     point: str | None = None,
     points: str | None = None,
     scribble: str | None = None,
@@ -57,10 +54,9 @@ def refer(
         boxes: a COCO, JSON or CSV file.
         json_out: file for the JSON list, "-" for the screen, None to print text.
         out, format: file or folder for the answers in a format of `dynrefer.formats`.
-        classes: names between commas, or a file of them; controls, coefficients: between commas.
         point, points, scribble: as typed, see `parse_points`; mask: an image file.
         find: words between commas, whose things are described; everything: describe all that is found.
-        options: of `Predictor.refer`.
+        options: see `typed_question`.
 
     Returns the exit code: 0 where every box was answered, 3 where some were left out; these are named on stderr.
     Raises InputError where none could be answered, before the model is loaded if that can be told.
@@ -70,12 +66,7 @@ def refer(
     if pointing is not None and (box or boxes is not None):
         raise InputError("Point, or give boxes with --box or --boxes; not both.")
     work = _Work.gathered(photo, [parse_box(" ".join(words)) for words in box], boxes, pointing)
-    options |= {
-        "classes": None if classes is None else read_words(classes),
-        "controls": split_words(controls or ""),
-        "coefficients": _numbers(coefficients),
-    }
-    question = Question.checked({name: value for name, value in options.items() if value is not None})
+    question = typed_question(**options)
     work.remarks += question.notes
     stopped = False
     records: list[Record] = []
@@ -100,6 +91,25 @@ def refer(
     if stopped:
         raise KeyboardInterrupt
     return SOME_LEFT_OUT if work.left_out else ALL_ANSWERED
+
+
+def typed_question(
+    classes: str | None = None, controls: str | None = None, coefficients: str | None = None, **options: Any
+) -> Question:
+    """What is asked, of options as typed.
+
+    Args:
+        classes: names between commas, or a file of them; controls, coefficients: between commas.
+        options: of `Predictor.refer`; None for those that were not given.
+
+    Raises InputError where one cannot be used.
+    """
+    options |= {
+        "classes": None if classes is None else read_words(classes),
+        "controls": split_words(controls or ""),
+        "coefficients": _numbers(coefficients),
+    }
+    return Question.checked({name: value for name, value in options.items() if value is not None})
 
 
 @dataclass

@@ -15,14 +15,14 @@ from cachetools import LRUCache
 
 from dynrefer.boxes import Box
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
-from dynrefer.devices import choose_device, too_little_memory
+from dynrefer.devices import choose_device, return_freed_memory, too_little_memory
 from dynrefer.errors import InputError, shown
 from dynrefer.inference import Clock, Inference
 from dynrefer.photo import ImageSource, Photo
 from dynrefer.pointing import Prompt, read_prompt
-from dynrefer.proposals import BoxGrid, Proposal, Surroundings, check_limit, check_words, distinct, look_around
+from dynrefer.proposals import BoxGrid, Proposal, Surroundings, check_limit, check_words, look_around, named
 from dynrefer.question import Question
-from dynrefer.requests import BoxLike, Ready, Request, batches
+from dynrefer.requests import BoxLike, Ready, Request, batches, made_ahead
 from dynrefer.results import RegionResult
 from dynrefer.selection import Region, choose_regions
 from dynrefer.text_cache import Progress
@@ -48,6 +48,7 @@ class Predictor:
         self.device_reason = device_reason
         parameter = next(self.model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
+        self.arithmetic = self.model.arithmetic or self.dtype
         self.inference = Inference(checkpoint)
         self._turns = Turns()
         self._surroundings: LRUCache[bytes, Surroundings] = LRUCache(KEPT_SURROUNDINGS)
@@ -70,8 +71,10 @@ class Predictor:
             checkpoint = load_checkpoint(source, choice.device, choice.dtype)
         except torch.OutOfMemoryError as error:
             raise too_little_memory(choice.device) from error
-        checkpoint.model.prepare_inference()
-        return cls(checkpoint, choice.reason)
+        checkpoint.model.prepare_inference(choice.arithmetic)
+        predictor = cls(checkpoint, choice.reason)
+        return_freed_memory()
+        return predictor
 
     @property
     def model_name(self) -> str:
@@ -227,16 +230,13 @@ class Predictor:
             return self._surroundings[photo.digest]
 
     def _named(self, photo: Photo, found: Sequence[Proposal], names: Sequence[str]) -> list[Proposal]:
-        """The proposals with a score for each name, the best-named first."""
+        """The proposals with a score for each name, see `named`."""
         if not found:
             return []
         asked = Question.checked(classes=names, top_classes=None, coefficients=(0.0,), captions=False)
         results = self.refer(photo, boxes=[proposal.box for proposal in found], question=asked)
         scores = [{scored.name: scored.score for scored in result.classes} for result in results]
-        named = [replace(p, words=words, score=max(words.values())) for p, words in zip(found, scores, strict=True)]
-        # A part of a thing bears its name too: what is surely a thing goes before, and leaves out its parts.
-        whole = sorted(zip(named, found, strict=True), key=lambda pair: -pair[0].score * pair[1].score ** 0.5)
-        return sorted(distinct([proposal for proposal, _ in whole]), key=lambda proposal: -proposal.score)
+        return named(found, scores)
 
     @overload
     def refer_many(
@@ -254,6 +254,7 @@ class Predictor:
         *,
         batch_size: int = 32,
         errors: Literal["raise", "return"] = "raise",
+        ahead: int = 0,
         question: Question | None = None,
         generator: torch.Generator | None = None,
         **options: Any,
@@ -265,6 +266,8 @@ class Predictor:
             batch_size: holds at most so many photographs, and about so many regions, at a time.
             errors: "raise" ends with the first request that cannot be used, after the answers before it; "return"
                 gives its InputError in its place and goes on.
+            ahead: so many batches are opened and their views chosen by another thread, which also takes the requests,
+                while the network answers those before.
             question, generator, options: as of `refer`.
 
         Raises InputError for options that cannot be used, before anything is asked.
@@ -280,7 +283,8 @@ class Predictor:
         def choose(photo: Photo, boxes: object) -> list[Region]:
             return choose_regions(photo, boxes, checked, self.num_views, self.default_mode, generator)
 
-        return self._answers(batches(requests, choose, int(batch_size)), checked, errors == "raise")
+        ready = batches(requests, choose, int(batch_size))
+        return self._answers(made_ahead(ready, ahead) if ahead else ready, checked, errors == "raise")
 
     def warm_up(self) -> float:
         """Answer one question about a grey square, so that the first user does not wait; milliseconds it took."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -29,6 +29,7 @@ THING_COUNTS = 0.25  # power of the probability of a thing where it is known tha
 POINTS_COUNT = 4  # power of the share of points that a box is right about
 ALIKE = 0.6  # overlap from which boxes mean the same thing
 APART = 0.5  # overlap up to which two proposals are different things
+PART = 0.6  # share of a box inside another of the same name from which it is a part of that, or that of it
 FOUND = 0.5  # score from which something is said to be what a word names
 MOST = 100  # proposals
 PROPOSE_SCHEMA: dict[str, Any] = {
@@ -41,7 +42,6 @@ PROPOSE_SCHEMA: dict[str, Any] = {
         "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": 20},
     },
 }
-NAMED_APART = 0.6  # share of the smaller box up to which two of one name are two things
 GREY = 127  # of the canvas where there is no photograph
 CANNOT_POINT = "The model {!r} cannot point: it has no pointing head; draw a box, or use dynrefer-mini."
 
@@ -159,16 +159,6 @@ class Surroundings:
         return [Proposal(tuple(box), score) for box, score in zip(found.tolist(), scores[kept].tolist(), strict=True)]
 
 
-def distinct(proposals: Sequence[Proposal]) -> list[Proposal]:
-    """Without those that are, for the larger part, a part of one before them, or the other way round."""
-    kept: list[Proposal] = []
-    for proposal in proposals:
-        pairs = [(proposal.box, other.box) for other in kept]
-        if all(max(share_inside(*pair), share_inside(*reversed(pair))) < NAMED_APART for pair in pairs):
-            kept.append(proposal)
-    return kept
-
-
 def check_limit(limit: object) -> int:
     """How many proposals are wanted. Raises InputError unless it is a whole number from 1 to MOST."""
     if isinstance(limit, bool) or not isinstance(limit, (int, np.integer)) or not 1 <= limit <= MOST:
@@ -184,6 +174,23 @@ def check_words(words: object) -> tuple[str, ...] | None:
     if not names:
         raise InputError("there is no word to look for; name at least one thing")
     return names
+
+
+def named(found: Sequence[Proposal], words: Sequence[Mapping[str, float]]) -> list[Proposal]:
+    """Proposals with the scores of words, one mapping each, the best-named first; parts of a thing are left out.
+
+    A cup's handle looks like a cup, too: of boxes with the same best word that lie in one another, the one stays that
+    is surest both to be a thing and to be called so.
+    """
+    best = [max(scores, key=scores.__getitem__) for scores in words]
+    order = sorted(range(len(found)), key=lambda k: -words[k][best[k]] * found[k].score ** THING_COUNTS)
+    kept: list[int] = []
+    for k in order:
+        others = [found[other].box for other in kept if best[other] == best[k]]
+        if all(max(share_inside(found[k].box, box), share_inside(box, found[k].box)) < PART for box in others):
+            kept.append(k)
+    kept.sort(key=lambda k: -words[k][best[k]])
+    return [replace(found[k], words=words[k], score=words[k][best[k]]) for k in kept]
 
 
 def look_around(model: DynRefer, photo: Photo) -> Surroundings:

@@ -10,7 +10,7 @@ from dynrefer.boxes import check_box
 from dynrefer.checkpoint import Checkpoint
 from dynrefer.model import DynRefer
 from dynrefer.model.pointing import centres
-from dynrefer.proposals import Surroundings, distinct
+from dynrefer.proposals import Surroundings, named
 from tests.tiny import TINY
 
 SIZE = (256, 192)
@@ -84,6 +84,15 @@ def test_words_have_a_score_each_and_the_best_named_comes_first(tiny_predictor: 
     assert [p.score for p in found] == sorted((p.score for p in found), reverse=True)
 
 
+def test_of_parts_and_whole_of_the_same_name_the_surest_thing_stays() -> None:
+    whole, part, beside = (10.0, 10, 100, 100), (20.0, 20, 60, 60), (120.0, 10, 200, 100)
+    found = [Proposal(whole, 0.4), Proposal(part, 0.02), Proposal(beside, 0.3)]
+    words = [{"cup": 0.8, "dog": 0.1}, {"cup": 0.9, "dog": 0.1}, {"cup": 0.7, "dog": 0.2}]
+    assert [(one.box, one.score) for one in named(found, words)] == [(whole, 0.8), (beside, 0.7)]
+    words[1] = {"cup": 0.1, "dog": 0.9}
+    assert [one.box for one in named(found, words)] == [part, whole, beside]
+
+
 def test_a_photograph_is_looked_at_once(
     predictor: Predictor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,11 +119,6 @@ def test_what_cannot_be_asked_is_said_in_one_sentence(
 ) -> None:
     with pytest.raises(InputError, match=sentence):
         tiny_predictor.propose(photo, **asked)  # type: ignore[arg-type]
-
-
-def test_a_part_of_a_named_thing_is_not_named_again() -> None:
-    best, part, other = (Proposal(box, 0.5) for box in ((0, 0, 10, 10), (2, 2, 8, 12), (20, 0, 30, 10)))
-    assert distinct([best, part, other]) == [best, other]
 
 
 def test_a_model_without_a_head_says_that_it_cannot_point(tiny_predictor: Predictor, photo: np.ndarray) -> None:

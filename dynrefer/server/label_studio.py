@@ -24,12 +24,12 @@ from fastapi.responses import JSONResponse
 
 from dynrefer.boxes import check_box
 from dynrefer.errors import InputError, LeftOut, shown
+from dynrefer.fetching import MAX_FILE_BYTES, TOO_LARGE, fetch
 from dynrefer.formats.label_studio import Controls, photograph, prediction, regions
 from dynrefer.formats.record import Record
 from dynrefer.photo import Photo
 from dynrefer.photo_files import PhotoFinder
 from dynrefer.predictor import Predictor
-from dynrefer.ui.uploads import MAX_FILE_BYTES, TOO_LARGE, fetch
 
 PORT = 9090
 SERVER = "http://localhost:8080"
@@ -163,7 +163,7 @@ class Backend:
             return {"result": [], "score": 0.0, "model_version": self.predictor.model_name}
         return await asyncio.to_thread(self._described, photo, found, labelling)
 
-    def _proposed(self, photo: Photo) -> list[Record]:
+    def _proposed(self, photo: Photo) -> list[Record | LeftOut]:
         """Regions worth describing; none where the model cannot point them out."""
         try:
             return [Record("", tuple(found.box), photo.size) for found in self.predictor.propose(photo, limit=MOST)]

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from dynrefer.fetching import MAX_FILE_MEGABYTES
 from dynrefer.pointing import options_schema
 from dynrefer.proposals import PROPOSE_SCHEMA
 from dynrefer.server.intake import FORM, JSON
-from dynrefer.ui.uploads import MAX_FILE_MEGABYTES
 
 SCORE = {"type": "number", "minimum": 0, "maximum": 1}
 BOX = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}

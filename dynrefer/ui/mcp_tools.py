@@ -12,13 +12,13 @@ from typing import Any
 import anyio
 
 from dynrefer.errors import InputError
+from dynrefer.fetching import MAX_FILE_BYTES, TOO_LARGE, fetch, read_data_url
 from dynrefer.pointing import options_schema
 from dynrefer.proposals import PROPOSE_SCHEMA
 from dynrefer.question import Question
 
 from .api import MAX_IMAGES, Programs
 from .compute import sentence
-from .uploads import MAX_FILE_BYTES, TOO_LARGE, fetch, read_data_url
 
 PATH = "/gradio_api/mcp"
 AT_ONCE, MOST_WAITING = 8, 40

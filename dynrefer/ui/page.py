@@ -4,6 +4,7 @@ from typing import Any
 
 import gradio as gr
 
+from dynrefer.fetching import MAX_FILE_BYTES
 from dynrefer.predictor import Predictor
 
 from .api import Programs, add_endpoints
@@ -17,7 +18,6 @@ from .panels import Panel
 from .pressing import PressHandlers
 from .regions_tab import SAVE_IN_BROWSER, RegionHandlers, build_regions_tab
 from .style import THEME, read
-from .uploads import MAX_FILE_BYTES
 
 QUEUE_SIZE = 40
 

@@ -227,7 +227,7 @@ def footer(predictor: Predictor, result: RegionResult | None) -> str:
         "footer",
         model=predictor.model_name,
         device=str(predictor.device),
-        dtype=str(predictor.dtype).removeprefix("torch."),
+        dtype=str(predictor.arithmetic).removeprefix("torch."),
         memory=memory_in_use(predictor.device),
         result=result,
         total=total,

@@ -15,8 +15,8 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, Tool
 from PIL import Image
 
-from dynrefer import Predictor
-from dynrefer.ui import build_page, launch_options, uploads
+from dynrefer import Predictor, fetching
+from dynrefer.ui import build_page, launch_options
 
 BOX, OTHER = [20.0, 15.0, 80.0, 60.0], [5.0, 40.0, 50.0, 88.0]
 
@@ -83,7 +83,7 @@ def test_refer_answers_an_https_url(url: str, monkeypatch: pytest.MonkeyPatch) -
         asked.append(host)
         return httpx.MockTransport(lambda request: httpx.Response(200, content=png()))
 
-    monkeypatch.setattr(uploads, "public_transport", connect)
+    monkeypatch.setattr(fetching, "public_transport", connect)
     answer = call(url, "refer", image="https://photographs.example/dog.png", boxes=[BOX])
     assert json.loads(text(answer))[0]["box"] == BOX
     assert asked == ["photographs.example"]
