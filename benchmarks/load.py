@@ -1,13 +1,18 @@
-"""Many people at once: `python -m benchmarks.load [--clients 20] [--minutes 5]`.
+"""Many people and programs at once: `python -m benchmarks.load [--clients 50] [--minutes 5]`, on the page and `/v1`.
 
-First one question after another, alone and beside a batch of 80 boxes. Then every client asks at random, as fast as it
-is answered: single questions, batches, several photographs in one request; some leave without waiting. Every answer is
-compared with the one that the same question got when nobody else asked. Exits with 1 when an answer was wrong or lost,
-or when a single question beside the batch took more than twice its time alone and one region's.
+First one question after another, alone and beside a batch of 80 boxes. Then 5 single questions a second come to `/v1`,
+whether or not those before were answered. Then every client asks at random, as fast as it is answered, half of them
+over the page's endpoints and half over `/v1`: single questions, batches, several photographs in one request. Some leave
+without waiting, one sends a photograph of 64 megapixels again and again, one never reads what it asked for. Every
+answer is compared with the one that the same question got when nobody else asked. Exits with 1 when an answer was wrong
+or lost, or when a single question beside the batch took more than twice its time alone and one region's.
 """
 
 import argparse
+import io
+import json
 import random
+import socket
 import statistics
 import sys
 import threading
@@ -16,49 +21,38 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from gradio_client import Client, handle_file
+import httpx
+from gradio_client import Client
 from gradio_client.exceptions import AppError
 from gradio_client.utils import QueueError
+from PIL import Image
 
-from benchmarks.page import Box, examples, gibibytes, photographs, serving
+from benchmarks.page import gibibytes, photographs, serving
+from benchmarks.questions import LONGEST, Question, ask, grid, over_v1, questions, same
 
 BATCH = 80
 SINGLES = 6
 SHARE_LEAVING = 0.1
 SECONDS_TO_LEAVE = 1.0  # at most: some are in the queue then, some under way
 PAUSE_AFTER_REFUSAL = 1.0
-
-
-@dataclass(frozen=True)
-class Question:
-    """What one request asks: an endpoint, photographs, and a list of boxes for each."""
-
-    endpoint: str
-    photos: tuple[Path, ...]
-    boxes: tuple[tuple[Box, ...], ...]
-
-    @property
-    def data(self) -> tuple[Any, Any, None]:
-        """The arguments of the endpoint."""
-        files = [handle_file(photo) for photo in self.photos]
-        return (files, self.boxes, None) if self.endpoint == "/refer_many" else (files[0], self.boxes[0], None)
+SINGLES_A_SECOND = 5
+MOST_AT_ONCE = 200
 
 
 @dataclass
 class Outcomes:
-    """What became of the questions; seconds waited for the answers, by endpoint and number of boxes."""
+    """What became of the questions; seconds waited for the answers, by kind of question."""
 
     counts: Counter[str] = field(default_factory=Counter)
     waited: dict[str, list[float]] = field(default_factory=dict)
     refusals: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answered(self, question: Question, right: bool, seconds: float) -> None:
+    def answered(self, kind: str, right: bool, seconds: float) -> None:
         """Note an answer."""
-        kind = f"{question.endpoint} of {sum(map(len, question.boxes))}"
         with self.lock:
             self.counts["right" if right else "wrong"] += 1
             self.waited.setdefault(kind, []).append(seconds)
@@ -70,42 +64,82 @@ class Outcomes:
             self.refusals.update([sentence] if sentence else [])
 
 
-def questions() -> list[Question]:
-    """Single boxes, all boxes of the gallery on each photograph that holds some, and several photographs at once."""
-    boxes: dict[Path, tuple[Box, ...]] = {}
-    for photograph, box in examples():
-        boxes[photograph] = (*boxes.get(photograph, ()), box)
-    single = [Question("/refer", (photograph,), ((box,),)) for photograph, box in examples()]
-    batches = [Question("/refer", (photo,), (several * 4,)) for photo, several in boxes.items() if len(several) > 1]
-    three = photographs()[:3]
-    many = Question("/refer_many", tuple(photo for photo, _ in three), tuple((box,) for _, box in three))
-    return [*single, *batches, many]
+def large_photograph() -> bytes:
+    """A file of 64 megapixels."""
+    file = io.BytesIO()
+    Image.linear_gradient("L").resize((8000, 8000)).convert("RGB").save(file, "JPEG")
+    return file.getvalue()
 
 
-def grid(count: int) -> tuple[Box, ...]:
-    """Different boxes on any photograph of the gallery."""
-    return tuple((4.0 * place, 2.0 * place, 4.0 * place + 150, 2.0 * place + 120) for place in range(count))
+def steadily(address: str, expected: Sequence[tuple[Question, Any]], seconds: float) -> bool:
+    """Ask SINGLES_A_SECOND over `/v1`, whatever is answered by then; print how long they wait. Whether all is right."""
+    single = [(question, answer) for question, answer in expected if question.is_single]
+
+    def asked(place: int) -> tuple[float, bool]:
+        question, answer = single[place % len(single)]
+        start = time.monotonic()
+        right = same(over_v1(address, question.photos[0].read_bytes(), question.boxes[0]), answer)
+        return time.monotonic() - start, right
+
+    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
+        answers = []
+        for place in range(int(seconds * SINGLES_A_SECOND)):
+            answers.append(pool.submit(asked, place))
+            time.sleep(1 / SINGLES_A_SECOND)
+        waited, right = zip(*(answer.result() for answer in answers), strict=True)
+    hundredths = statistics.quantiles(waited, n=100)
+    print(
+        f"{SINGLES_A_SECOND} single questions a second over /v1: p50 {hundredths[49]:.2f} s, "
+        f"p95 {hundredths[94]:.2f} s, p99 {hundredths[98]:.2f} s, {len(waited)} asked, {right.count(False)} wrong"
+    )
+    return all(right)
 
 
-def ask(client: Client, question: Question) -> Any:
-    """The answer without what differs from run to run."""
-    return plain(client.predict(*question.data, api_name=question.endpoint))
+def never_read(address: str, until: float) -> None:
+    """Ask for a stream of many answers and leave them unread."""
+    photograph, _ = photographs()[0]
+    request = httpx.Request(
+        "POST",
+        f"{address}/v1/regions",
+        files={"file": photograph.read_bytes()},
+        data={"boxes": json.dumps(grid(BATCH)), "stream": "true"},
+    )
+    content = request.read()
+    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    place = urlsplit(address)
+    with socket.create_connection((place.hostname or "", place.port or 80)) as connection:
+        connection.sendall(f"POST /v1/regions HTTP/1.1\r\n{head}\r\n".encode() + content)
+        while time.monotonic() < until:
+            time.sleep(1)
 
 
-def plain(answer: Any) -> Any:
-    """Without times."""
-    if isinstance(answer, list):
-        return [plain(part) for part in answer]
-    return {key: value for key, value in answer.items() if key != "timing_ms"}
+def send_large(address: str, until: float, outcomes: Outcomes) -> None:
+    """Ask about a photograph of 64 megapixels, again and again."""
+    content, expected = large_photograph(), None
+    while time.monotonic() < until:
+        start = time.monotonic()
+        try:
+            answer = over_v1(address, content, grid(1))
+        except httpx.HTTPStatusError as refusal:
+            outcomes.note("refused", refusal.response.json()["error"])
+            time.sleep(PAUSE_AFTER_REFUSAL)
+            continue
+        expected = expected or answer
+        outcomes.answered("64 megapixels", same(answer, expected), time.monotonic() - start)
 
 
-def same(first: Any, second: Any) -> bool:
-    """Equal, numbers to a thousandth: two threads may add floats in another order."""
-    if isinstance(first, dict):
-        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
-    if isinstance(first, list):
-        return len(first) == len(second) and all(map(same, first, second))
-    return abs(first - second) < 1e-3 if isinstance(first, float) else bool(first == second)
+def leave(address: str, question: Question) -> None:
+    """Ask over `/v1` and go before the answer is there."""
+    content = question.photos[0].read_bytes()
+    try:
+        httpx.post(
+            f"{address}/v1/regions",
+            files={"file": content},
+            data={"boxes": json.dumps(question.boxes[0])},
+            timeout=httpx.Timeout(LONGEST, read=0.05),
+        )
+    except httpx.ReadTimeout:
+        return
 
 
 def seconds_a_question(client: Client, chosen: Sequence[Question]) -> list[float]:
@@ -146,46 +180,61 @@ def beside_a_batch(address: str) -> bool:
 def keep_asking(
     address: str, expected: Sequence[tuple[Question, Any]], until: float, outcomes: Outcomes, seed: int
 ) -> None:
-    """One client: asks at random until the time is over, and sometimes leaves without waiting."""
+    """One client, of the page where `seed` is even: asks at random until the time is over, and sometimes leaves."""
     client, chance = Client(address, verbose=False), random.Random(seed)
+    on_page = seed % 2 == 0
     while time.monotonic() < until:
         question, answer = chance.choice(expected)
+        by_page = on_page or len(question.photos) > 1
         start = time.monotonic()
         try:
             if chance.random() < SHARE_LEAVING:
-                left = client.submit(*question.data, api_name=question.endpoint)
-                time.sleep(chance.uniform(0, SECONDS_TO_LEAVE))
-                left.cancel()
+                if by_page:
+                    left = client.submit(*question.data, api_name=question.endpoint)
+                    time.sleep(chance.uniform(0, SECONDS_TO_LEAVE))
+                    left.cancel()
+                    client = Client(address, verbose=False)
+                else:
+                    leave(address, question)
                 outcomes.note("left")
-                client = Client(address, verbose=False)
                 continue
-            right = same(ask(client, question), answer)
+            found = (
+                ask(client, question)
+                if by_page
+                else over_v1(address, question.photos[0].read_bytes(), question.boxes[0])
+            )
         except (AppError, QueueError) as refusal:
             outcomes.note("refused", str(refusal))
             time.sleep(PAUSE_AFTER_REFUSAL)
+        except httpx.HTTPStatusError as refusal:
+            outcomes.note("refused", refusal.response.json()["error"])
+            time.sleep(float(refusal.response.headers.get("Retry-After", PAUSE_AFTER_REFUSAL)))
         else:
-            outcomes.answered(question, right, time.monotonic() - start)
+            kind = f"{question.endpoint if by_page else '/v1/regions'} of {sum(map(len, question.boxes))} boxes"
+            outcomes.answered(kind, same(found, answer), time.monotonic() - start)
 
 
 def main() -> int:
     """Ask, compare and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clients", type=int, default=20)
+    parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--minutes", type=float, default=5, help="0 for the batch of 80 alone")
     arguments = parser.parse_args()
-    outcomes = Outcomes()
+    outcomes, seconds = Outcomes(), 60 * arguments.minutes
     with serving() as (address, process):
         fair = beside_a_batch(address)
         if not arguments.minutes:
             return 0 if fair else 1
         alone = Client(address, verbose=False)
         expected = [(question, ask(alone, question)) for question in questions()]
-        before, until = gibibytes(process), time.monotonic() + 60 * arguments.minutes
+        steady = steadily(address, expected, min(60, seconds))
+        before, until = gibibytes(process), time.monotonic() + seconds
         memory = [before]
-        with ThreadPoolExecutor(arguments.clients) as pool:
+        with ThreadPoolExecutor(arguments.clients + 2) as pool:
             clients = [
                 pool.submit(keep_asking, address, expected, until, outcomes, seed) for seed in range(arguments.clients)
             ]
+            clients += [pool.submit(never_read, address, until), pool.submit(send_large, address, until, outcomes)]
             while time.monotonic() < until:
                 time.sleep(5)
                 memory.append(gibibytes(process))
@@ -193,11 +242,10 @@ def main() -> int:
     print(f"{arguments.clients} clients, {arguments.minutes:g} minutes: {dict(outcomes.counts)}")
     print(f"{len(lost)} lost {lost}; refusals: {dict(outcomes.refusals)}")
     for kind, waited in sorted(outcomes.waited.items()):
-        print(
-            f"{kind} boxes: {statistics.median(waited):.1f} s median, {max(waited):.1f} s at most, {len(waited)} asked"
-        )
-    print(f"resident memory {before:.2f} GiB before, {memory[-1]:.2f} at the end, {max(memory):.2f} at most")
-    return 1 if lost or outcomes.counts["wrong"] or not outcomes.counts["right"] or not fair else 0
+        print(f"{kind}: {statistics.median(waited):.1f} s median, {max(waited):.1f} s at most, {len(waited)} asked")
+    thirds = ", ".join(f"{max(memory[len(memory) * k // 3 : len(memory) * (k + 1) // 3 + 1]):.2f}" for k in range(3))
+    print(f"resident memory {before:.2f} GiB before, at most {thirds} in each third of the time")
+    return 1 if lost or outcomes.counts["wrong"] or not outcomes.counts["right"] or not fair or not steady else 0
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dynrefer", description="Point at a region; read what it is.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (
-        *(_add_refer, _add_export, _add_serve, _add_label_studio, _add_data, _add_train, _add_evaluate),
+        *(_add_refer, _add_describe, _add_export, _add_serve, _add_label_studio, _add_data, _add_train, _add_evaluate),
         *(_add_convert, _add_publish),
     ):
         add(commands)
@@ -57,6 +57,17 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", help="float32, bfloat16 or float16 (default: by device)")
 
 
+def _add_question(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--classes", help="class names to choose from, between commas, or a text file of them")
+    parser.add_argument("--controls", help="words the caption should mention, separated by commas")
+    parser.add_argument("--coefficients", help="manual views, separated by commas, for example 0,0.2,0.5")
+    parser.add_argument("--views", type=int, dest="num_views", help="number of views")
+    parser.add_argument("--mode", help="dynamic, prior:caption, prior:attributes, manual or random")
+    parser.add_argument("--tag-threshold", type=float, help="show tags from this score on")
+    parser.add_argument("--top-classes", type=int, default=5, help="how many classes to show")
+    parser.add_argument("--beams", type=int, dest="num_beams", help="beams of the caption's search")
+
+
 def _add_refer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "refer",
@@ -66,17 +77,18 @@ def _add_refer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("photo", type=Path, help="photograph, or with --boxes a folder with photographs at any depth")
     parser.add_argument("--box", nargs="+", action="append", default=[], metavar="X", help="X1 Y1 X2 Y2 in pixels")
+    parser.add_argument("--point", metavar="X,Y", help="the thing at this place of the photograph, in pixels")
+    parser.add_argument("--points", help='several places: "X,Y X,Y X,Y,out"; out is beside the thing')
+    parser.add_argument("--scribble", metavar="POINTS", help='a line drawn over the thing: "X,Y X,Y X,Y"')
+    parser.add_argument(
+        "--mask", type=Path, metavar="FILE", help="an image of the photograph's size, white on the thing"
+    )
+    parser.add_argument("--find", metavar="WORDS", help="describe the things that these words name, best first")
+    parser.add_argument("--everything", action="store_true", help="find what there is, and describe it")
     parser.add_argument("--boxes", type=Path, help="file, folder or .zip of boxes in any format of docs/files.md")
     parser.add_argument("--out", type=Path, help="write the answers in another format, see --format")
     parser.add_argument("--format", help="of --out: coco, yolo, voc, ... (default: by its ending); see docs/files.md")
-    parser.add_argument("--classes", help="class names to choose from, between commas, or a text file of them")
-    parser.add_argument("--controls", help="words the caption should mention, separated by commas")
-    parser.add_argument("--coefficients", help="manual views, separated by commas, for example 0,0.2,0.5")
-    parser.add_argument("--views", type=int, dest="num_views", help="number of views")
-    parser.add_argument("--mode", help="dynamic, prior:caption, prior:attributes, manual or random")
-    parser.add_argument("--tag-threshold", type=float, help="show tags from this score on")
-    parser.add_argument("--top-classes", type=int, default=5, help="how many classes to show")
-    parser.add_argument("--beams", type=int, dest="num_beams", help="beams of the caption's search")
+    _add_question(parser)
     parser.add_argument("--json", dest="json_out", metavar="OUT", help="write JSON to this file, - for the screen")
     _add_model(parser)
     parser.set_defaults(run=_refer)
@@ -86,6 +98,47 @@ def _refer(**given: Any) -> int:
     from dynrefer.cli_refer import refer
 
     return refer(**given)
+
+
+def _add_describe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "describe",
+        help="describe many photographs into a folder; the same command goes on where it was stopped",
+        epilog="Exit code: 0 all was described; 3 some boxes or photographs failed, which are rows with an error; "
+        "2 nothing could be done. See docs/scale.md.",
+    )
+    parser.add_argument(
+        "path", metavar="INPUT", help="folder, list, box file, .parquet or .tar; also s3://, gs://, ..."
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write, also behind an address")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--boxes", metavar="FILE", help="box file: COCO, JSON or CSV")
+    where.add_argument("--whole", action="store_true", help="each photograph as one region")
+    where.add_argument("--everything", action="store_true", help="the things that the model finds")
+    where.add_argument("--find", metavar="WORDS", help="those that words name, between commas, or a text file of them")
+    parser.add_argument("--most", type=int, default=20, help="things a photograph, of --everything or --find")
+    parser.add_argument("--min-score", type=float, default=0.3, dest="least", help="of a thing to be described")
+    parser.add_argument("--format", dest="form", choices=("jsonl", "parquet"), default="jsonl", help="of the parts")
+    parser.add_argument("--shard-size", type=int, default=100, metavar="N", help="photographs a part (default: 100)")
+    parser.add_argument("--only-missing", action="store_true", help="go on though the input has grown")
+    parser.add_argument("--workers", type=int, help="processes here (default: one a core, or one where a GPU is)")
+    parser.add_argument("--ray", metavar="ADDRESS", help="Ray cluster to run on; local starts one here")
+    parser.add_argument("--actors", default="1", metavar="N[-M]", help="models on the cluster, fewest and most")
+    parser.add_argument("--cpus", type=float, default=1, help="cores of each of them")
+    parser.add_argument("--gpus", type=float, default=0, help="GPUs of each of them, for example 0.5")
+    parser.add_argument("--no-captions", action="store_false", dest="captions", help="write no captions")
+    _add_question(parser)
+    _add_model(parser)
+    parser.set_defaults(run=_describe)
+
+
+def _describe(**given: Any) -> int:
+    from dynrefer.bulk.describe import describe
+    from dynrefer.cli_refer import typed_question
+    from dynrefer.question import Question
+
+    options = {name: given.pop(name) for name in list(given) if name in Question.model_fields}
+    return describe(question=typed_question(**options), **given)
 
 
 def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -190,7 +243,8 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "be done. The same command goes on where it was stopped.",
     )
     parser.add_argument(
-        "benchmark", help="captions, dense-captions, attributes, recognition, ablation, or report with run folders"
+        "benchmark",
+        help="captions, dense-captions, attributes, recognition, pointing, proposals, ablation; or report, of runs",
     )
     parser.add_argument("runs", nargs="*", type=Path, help="run folders, for report")
     parser.add_argument("--data", type=Path, help="folder of the data set")
@@ -199,7 +253,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--split", help="part of the data set (default: the paper's)")
     parser.add_argument("--limit", type=int, help="only so many regions")
     parser.add_argument("--classes", help="class list for recognition: between commas, or a text file of them")
-    parser.add_argument("--boxes", type=Path, help="a detector's COCO result file, for dense-captions")
+    parser.add_argument("--boxes", type=Path, help="dense-captions: a detector's COCO result file, or own")
     parser.add_argument(
         "--min-area", type=float, default=0.0, help="captions only of boxes above this share of the photograph"
     )

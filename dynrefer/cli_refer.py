@@ -12,6 +12,7 @@ from typing import Any
 
 from dynrefer.box_files import BoxFile, PhotoBoxes
 from dynrefer.boxes import MAX_BOXES, Box, parse_box
+from dynrefer.cli_pointing import Pointing
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats import format_of, own, write
 from dynrefer.formats.record import Record
@@ -37,9 +38,12 @@ def refer(
     model: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
-    classes: str | None = None,
-    controls: str | None = None,
-    coefficients: str | None = None,
+    point: str | None = None,
+    points: str | None = None,
+    scribble: str | None = None,
+    mask: Path | None = None,
+    find: str | None = None,
+    everything: bool = False,
     **options: Any,
 ) -> int:
     """Describe the regions of one photograph, or of all photographs of a folder that a box file names.
@@ -50,20 +54,19 @@ def refer(
         boxes: a COCO, JSON or CSV file.
         json_out: file for the JSON list, "-" for the screen, None to print text.
         out, format: file or folder for the answers in a format of `dynrefer.formats`.
-        classes: names between commas, or a file of them; controls, coefficients: between commas.
-        options: of `Predictor.refer`.
+        point, points, scribble: as typed, see `parse_points`; mask: an image file.
+        find: words between commas, whose things are described; everything: describe all that is found.
+        options: see `typed_question`.
 
     Returns the exit code: 0 where every box was answered, 3 where some were left out; these are named on stderr.
     Raises InputError where none could be answered, before the model is loaded if that can be told.
     """
     format = None if out is None else format_of(out, format)
-    work = _Work.gathered(photo, [parse_box(" ".join(words)) for words in box], boxes)
-    options |= {
-        "classes": None if classes is None else read_words(classes),
-        "controls": split_words(controls or ""),
-        "coefficients": _numbers(coefficients),
-    }
-    question = Question.checked({name: value for name, value in options.items() if value is not None})
+    pointing = Pointing.typed(point, points, scribble, mask, find, everything)
+    if pointing is not None and (box or boxes is not None):
+        raise InputError("Point, or give boxes with --box or --boxes; not both.")
+    work = _Work.gathered(photo, [parse_box(" ".join(words)) for words in box], boxes, pointing)
+    question = typed_question(**options)
     work.remarks += question.notes
     stopped = False
     records: list[Record] = []
@@ -90,18 +93,44 @@ def refer(
     return SOME_LEFT_OUT if work.left_out else ALL_ANSWERED
 
 
+def typed_question(
+    classes: str | None = None, controls: str | None = None, coefficients: str | None = None, **options: Any
+) -> Question:
+    """What is asked, of options as typed.
+
+    Args:
+        classes: names between commas, or a file of them; controls, coefficients: between commas.
+        options: of `Predictor.refer`; None for those that were not given.
+
+    Raises InputError where one cannot be used.
+    """
+    options |= {
+        "classes": None if classes is None else read_words(classes),
+        "controls": split_words(controls or ""),
+        "coefficients": _numbers(coefficients),
+    }
+    return Question.checked({name: value for name, value in options.items() if value is not None})
+
+
 @dataclass
 class _Work:
     """Photographs by name with their boxes, and what becomes of them."""
 
     photographs: Mapping[str, tuple[Path, list[PhotoBoxes]]]
+    pointing: Pointing | None = None
     left_out: list[LeftOut] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     answers: int = 0
 
     @classmethod
-    def gathered(cls, photo: Path, typed: Sequence[Sequence[float]], box_file: Path | None) -> _Work:
+    def gathered(
+        cls, photo: Path, typed: Sequence[Sequence[float]], box_file: Path | None, pointing: Pointing | None
+    ) -> _Work:
         """The photographs asked about. Raises InputError where there is none, or none with a box."""
+        if pointing is not None:
+            if not photo.is_file():
+                raise InputError(f"there is no photograph {shown(photo.name)}; pointing needs one, not a folder")
+            return cls({photo.name: (photo, [])}, pointing)
         file = BoxFile.read(box_file) if box_file is not None else None
         if not photo.is_dir():
             return cls._of_photograph(photo, typed, file)
@@ -112,7 +141,9 @@ class _Work:
     @classmethod
     def _of_photograph(cls, photo: Path, typed: Sequence[Sequence[float]], file: BoxFile | None) -> _Work:
         if not typed and file is None:
-            raise InputError("Say where to look: --box X1 Y1 X2 Y2, or --boxes FILE.")
+            raise InputError(
+                "Say where to look: --box X1 Y1 X2 Y2, --boxes FILE, --point X,Y, --find WORDS or --everything."
+            )
         if not photo.is_file():
             raise InputError(f"there is no photograph {shown(photo.name)}")
         groups = [PhotoBoxes.typed(typed)] if typed else []
@@ -121,14 +152,14 @@ class _Work:
             part = file.of(photo)
             groups += part.photographs
             left_out = part.left_out
-        return cls({photo.name: (photo, groups)}, left_out)
+        return cls({photo.name: (photo, groups)}, left_out=left_out)
 
     @classmethod
     def _of_folder(cls, folder: Path, file: BoxFile) -> _Work:
         finder = PhotoFinder(folder)
         named = [group for group in file.photographs if group.name != ""]
         found = finder.find_all(dict.fromkeys(group.name for group in named))
-        work = cls({}, list(file.left_out))
+        work = cls({}, left_out=list(file.left_out))
         photographs: dict[str, tuple[Path, list[PhotoBoxes]]] = {}
         for group in file.photographs:
             path = found.get(group.name, InputError(f"{file.name} does not say whose they are"))
@@ -142,6 +173,13 @@ class _Work:
 
     def answered(self, predictor: Predictor, question: Question) -> Iterator[tuple[str, Record, RegionResult]]:
         """Each box's answer under its photograph's name; what cannot be answered goes to `left_out`."""
+        if self.pointing is not None:
+            ((name, (path, _)),) = self.photographs.items()
+            photo = replace(Photo.read(path), name=name)
+            for result in self.pointing.answered(predictor, photo, question):
+                self.answers += 1
+                yield name, Record(name, result.box, photo.size), result
+            return
         asked: deque[tuple[str, list[Record]]] = deque()
         try:
             for results in predictor.refer_many(self._requests(asked), errors="return", question=question):

@@ -12,6 +12,7 @@ from typing import Any
 from dynrefer.boxes import Box
 from dynrefer.errors import InputError, shown
 
+LARGEST_RUN_BITS = 30
 XYXY, XYWH = 0, 1  # Detectron2's names of the two
 NAMES = ("file_name", "filename", "path", "image", "name", "coco_url", "url")
 
@@ -161,7 +162,7 @@ def _mask_box(mask: Mapping[Any, Any]) -> Box:
     if not isinstance(size, list | tuple) or len(size) != 2 or not isinstance(counts, str | list):
         raise InputError("its segmentation is no run-length mask: it needs counts and size")
     height = int(_finite(size[0]))
-    runs = _uncompressed(counts) if isinstance(counts, str) else [int(_finite(count)) for count in counts]
+    runs = run_lengths(counts) if isinstance(counts, str) else [int(_finite(count)) for count in counts]
     ends = list(accumulate(runs))
     ones = [(end - run, end - 1) for run, end in zip(runs[1::2], ends[1::2], strict=True) if run > 0]
     if not ones or height < 1 or min(runs) < 0:
@@ -172,13 +173,16 @@ def _mask_box(mask: Mapping[Any, Any]) -> Box:
     return float(ones[0][0] // height), float(top), float(ones[-1][1] // height + 1), float(bottom)
 
 
-def _uncompressed(text: str) -> list[int]:
-    """The runs of COCO's compressed masks: 5 bits a letter, lowest first, each but three a difference to two before."""
+def run_lengths(text: str) -> list[int]:
+    """The runs of COCO's compressed masks: 5 bits a letter, lowest first, each but three a difference to two before.
+
+    Raises InputError where the text is none, or was cut off.
+    """
     runs: list[int] = []
     value = shift = 0
     for letter in text:
         bits = ord(letter) - 48
-        if not 0 <= bits < 64:
+        if not 0 <= bits < 64 or shift > LARGEST_RUN_BITS:
             raise InputError("its segmentation is not a compressed mask")
         value |= (bits & 31) << shift
         shift += 5
@@ -187,4 +191,6 @@ def _uncompressed(text: str) -> list[int]:
                 value -= 1 << shift
             runs.append(value + (runs[-2] if len(runs) > 2 else 0))
             value = shift = 0
+    if shift:
+        raise InputError("its segmentation was cut off")
     return runs

@@ -165,7 +165,7 @@ class PhotoFinder:
         return index
 
 
-def photographs_in(root: Path) -> Iterator[Path]:
+def photographs_in(root: Path, endings: frozenset[str] = PHOTO_ENDINGS) -> Iterator[Path]:
     """The image files of a folder and all its folders, in order; links to folders are followed, but not in circles."""
 
     def closed(error: OSError) -> None:
@@ -179,7 +179,7 @@ def photographs_in(root: Path) -> Iterator[Path]:
             yield from (
                 Path(folder, name)
                 for name in sorted(files)
-                if Path(name.strip()).suffix.lower() in PHOTO_ENDINGS and not name.startswith(".")
+                if Path(name.strip()).suffix.lower() in endings and not name.startswith(".")
             )
         seen.add(real)
 

@@ -13,12 +13,26 @@ import cv2
 import numpy as np
 
 from dynrefer.boxes import Box, finite_number
-from dynrefer.decoding import check_bytes, decode_file
+from dynrefer.coco_files import run_lengths
+from dynrefer.decoding import decode_file
 from dynrefer.errors import InputError, shown
+from dynrefer.question import Question
 
 MOST_POINTS = 1000
 SCRIBBLE_CLICKS = 24  # points of a scribble that are asked about, evenly along it
 KINDS = ("point", "points", "scribble", "mask")
+_POINT = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+_MARKED = {"type": "array", "minItems": 2, "maxItems": 3}
+PROMPT_SCHEMAS: dict[str, Any] = {
+    "point": _POINT | {"description": "instead of boxes: x, y on the thing, in pixels of the upright photograph"},
+    "points": {
+        "type": "array",
+        "items": _MARKED,
+        "description": "or several, [x, y], or [x, y, false] beside it",
+    },
+    "scribble": {"type": "array", "items": _POINT, "description": "or points along a line drawn over the thing"},
+    "mask": {"type": ["object", "array"], "description": "or a polygon [[x, y], ...], or COCO's run-length encoding"},
+}
 MASK_FORMS = "an array of the photograph's height and width, an image file, a polygon, or COCO's run-length encoding"
 
 
@@ -73,6 +87,22 @@ def read_prompt(size: tuple[int, int], **given: Any) -> Prompt | None:
     given_as = {"point": pairs[0], "scribble": pairs}.get(kind)
     marked = [[*pair, bool(mark)] for pair, mark in zip(pairs, inside, strict=True)]
     return Prompt(kind, given_as if given_as is not None else marked, points, inside)
+
+
+def take_prompt(options: object) -> tuple[dict[str, Any], Any]:
+    """What strangers' options point with, and the other options. A mask's text would name a file here: InputError."""
+    if not isinstance(options, Mapping):
+        return {}, options
+    prompt = {kind: options[kind] for kind in KINDS if options.get(kind) is not None}
+    if isinstance(prompt.get("mask"), str):
+        raise InputError("the mask must be a polygon or COCO's run-length encoding, not a text")
+    return prompt, {name: value for name, value in options.items() if name not in KINDS}
+
+
+def options_schema() -> dict[str, Any]:
+    """JSON schema of the options of a question, with what may be pointed with instead of boxes."""
+    schema = Question.model_json_schema()
+    return schema | {"properties": schema["properties"] | PROMPT_SCHEMAS}
 
 
 def _points(kind: str, value: Any, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -145,8 +175,7 @@ def _from_file(path: Path) -> np.ndarray:
     name = shown(path.name)
     try:
         with path.open("rb") as file:
-            check_bytes(os.fstat(file.fileno()).st_size, name)
-            pixels, _ = decode_file(file, name)
+            pixels = decode_file(file, name).pixels
     except OSError as error:
         raise InputError(f"the mask {name} cannot be read ({error.strerror or 'no access'})") from error
     return pixels.max(-1) >= 128
@@ -185,10 +214,13 @@ def _decoded(value: Mapping[str, Any]) -> np.ndarray:
         if not all(type(count) is int and count >= 0 for count in counts):
             raise wrong
     elif isinstance(counts, (str, bytes)):
-        counts = _counts(counts.encode() if isinstance(counts, str) else counts)
+        try:
+            counts = run_lengths(counts if isinstance(counts, str) else counts.decode("latin-1"))
+        except InputError as error:
+            raise InputError("the mask's run-length encoding is damaged or was cut off") from error
     else:
         raise wrong
-    if sum(counts) != size[0] * size[1]:
+    if min(counts, default=0) < 0 or sum(counts) != size[0] * size[1]:
         raise InputError(
             f"the mask's runs add up to {sum(counts)} pixels, and {size[1]} x {size[0]} are {size[0] * size[1]}"
         )
@@ -208,25 +240,3 @@ def _text(counts: Sequence[int]) -> str:
             if not more:
                 break
     return text.decode("ascii")
-
-
-def _counts(text: bytes) -> list[int]:
-    """Run lengths of COCO's compressed text; pycocotools, given runs that do not fit, writes beyond its memory."""
-    counts: list[int] = []
-    number = shift = 0
-    for byte in text:
-        bits = byte - 48
-        if not 0 <= bits < 64 or shift > 30:
-            raise InputError("the mask's run-length encoding is damaged")
-        number |= (bits & 31) << shift
-        shift += 5
-        if not bits & 32:
-            if bits & 16:
-                number -= 1 << shift
-            counts.append(number + (counts[-2] if len(counts) > 2 else 0))
-            number = shift = 0
-            if counts[-1] < 0:
-                raise InputError("the mask's run-length encoding is damaged")
-    if shift:
-        raise InputError("the mask's run-length encoding was cut off")
-    return counts

@@ -22,7 +22,7 @@ from dynrefer.photo import ImageSource, Photo
 from dynrefer.pointing import Prompt, read_prompt
 from dynrefer.proposals import BoxGrid, Proposal, Surroundings, check_limit, check_words, look_around
 from dynrefer.question import Question
-from dynrefer.requests import BoxLike, Ready, Request, batches
+from dynrefer.requests import BoxLike, Ready, Request, batches, made_ahead
 from dynrefer.results import RegionResult
 from dynrefer.selection import Region, choose_regions
 from dynrefer.text_cache import Progress
@@ -87,6 +87,11 @@ class Predictor:
     def default_mode(self) -> str:
         """The selection mode used when none is asked for."""
         return self.model.config.default_mode
+
+    @property
+    def can_point(self) -> bool:
+        """Whether the model has a pointing head, for prompts other than boxes and for `propose`."""
+        return self.model.pointing is not None
 
     @property
     def tag_threshold(self) -> float:
@@ -166,7 +171,7 @@ class Predictor:
         start = time.perf_counter()
         photo = Photo.open(image)
         prompt = read_prompt(photo.size, **prompts)
-        asked = boxes if boxes is not None else [box if prompt is None else self._pointed_at(photo, prompt)]
+        asked = boxes if boxes is not None else [box if prompt is None else self.box_of(photo, prompt)]
         regions = choose_regions(photo, asked, checked, self.num_views, self.default_mode, generator)
         results = self._answer(regions, checked, 1000 * (time.perf_counter() - start))
         if boxes is not None:
@@ -203,7 +208,11 @@ class Predictor:
         """
         return self._look_around(Photo.open(image)).grid
 
-    def _pointed_at(self, photo: Photo, prompt: Prompt) -> Box:
+    def box_of(self, photo: Photo, prompt: Prompt) -> Box:
+        """The box of what was pointed at: a mask's bounds, or what the pointing head finds.
+
+        Raises InputError where the model has no pointing head, or nothing is found.
+        """
         if prompt.bounds is not None:
             return prompt.bounds
         found = self._look_around(photo).around(*prompt.clicks, 1)
@@ -243,6 +252,7 @@ class Predictor:
         *,
         batch_size: int = 32,
         errors: Literal["raise", "return"] = "raise",
+        ahead: int = 0,
         question: Question | None = None,
         generator: torch.Generator | None = None,
         **options: Any,
@@ -254,6 +264,8 @@ class Predictor:
             batch_size: holds at most so many photographs, and about so many regions, at a time.
             errors: "raise" ends with the first request that cannot be used, after the answers before it; "return"
                 gives its InputError in its place and goes on.
+            ahead: so many batches are opened and their views chosen by another thread, which also takes the requests,
+                while the network answers those before.
             question, generator, options: as of `refer`.
 
         Raises InputError for options that cannot be used, before anything is asked.
@@ -269,7 +281,8 @@ class Predictor:
         def choose(photo: Photo, boxes: object) -> list[Region]:
             return choose_regions(photo, boxes, checked, self.num_views, self.default_mode, generator)
 
-        return self._answers(batches(requests, choose, int(batch_size)), checked, errors == "raise")
+        ready = batches(requests, choose, int(batch_size))
+        return self._answers(made_ahead(ready, ahead) if ahead else ready, checked, errors == "raise")
 
     def warm_up(self) -> float:
         """Answer one question about a grey square, so that the first user does not wait; milliseconds it took."""

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,12 +21,26 @@ from dynrefer.model import DynRefer
 from dynrefer.model.encoder import EfficientNetEncoder
 from dynrefer.model.pointing import STRIDES, centres
 from dynrefer.photo import Photo
+from dynrefer.pointing import PROMPT_SCHEMAS, encode_mask
 from dynrefer.question import Question
 
-REACH = 1  # places around a click, in each direction, that have a say
+CORNERS = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
+THING_COUNTS = 0.25  # power of the probability of a thing where it is known that something is meant
+POINTS_COUNT = 4  # power of the share of points that a box is right about
 ALIKE = 0.6  # overlap from which boxes mean the same thing
 APART = 0.5  # overlap up to which two proposals are different things
+FOUND = 0.5  # score from which something is said to be what a word names
 MOST = 100  # proposals
+PROPOSE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "point": PROMPT_SCHEMAS["point"],
+        "points": PROMPT_SCHEMAS["points"],
+        "words": {"type": "array", "items": {"type": "string"}, "description": "names to look for"},
+        "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": 20},
+    },
+}
 GREY = 127  # of the canvas where there is no photograph
 CANNOT_POINT = "The model {!r} cannot point: it has no pointing head; draw a box, or use dynrefer-mini."
 
@@ -43,6 +58,13 @@ class Proposal:
     mask: np.ndarray | None = field(default=None, compare=False)
     """bool [H, W], where a segmenter made one."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """Box, score and words as plain numbers, and the mask in COCO's run-length encoding where there is one."""
+        words = {word: round(score, 4) for word, score in self.words.items()}
+        mask = None if self.mask is None else encode_mask(self.mask)
+        box = [round(side, 3) for side in self.box]
+        return {"box": box, "score": round(self.score, 4), "words": words, "mask": mask}
+
 
 @dataclass(frozen=True)
 class BoxGrid:
@@ -58,33 +80,40 @@ class Surroundings:
     """What the head says about one photograph.
 
     Args:
-        boxes: [P, 4] in pixels of the photograph. scores: [P]. canvas: (height, width) of the head's canvas.
-        scale: pixels of the photograph for one of the canvas.
+        boxes: [P, 4] in pixels of the photograph.
+        scores: [P], for all things of a photograph; meant: [P], for what a press at the place means.
+        canvas: (height, width) of the head's canvas. scale: pixels of the photograph for one of the canvas.
     """
 
     def __init__(
-        self, boxes: np.ndarray, scores: np.ndarray, canvas: tuple[int, int], scale: float, size: tuple[int, int]
+        self,
+        boxes: np.ndarray,
+        scores: np.ndarray,
+        meant: np.ndarray,
+        canvas: tuple[int, int],
+        scale: float,
+        size: tuple[int, int],
     ) -> None:
-        self.boxes, self.scores, self.canvas, self.scale, self.size = boxes, scores, canvas, scale, size
+        self.boxes, self.scores, self.meant = boxes, scores, meant
+        self.canvas, self.scale, self.size = canvas, scale, size
 
     def at(self, clicks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The box and score of the thing at each of the clicks [K, 2] (pixels): float32 [K, 4] and [K]."""
-        boxes, scores = self._candidates(clicks)
-        best = _votes(boxes, scores).argmax(1)
+        boxes, scores = self._levels(clicks)
+        best = scores.argmax(1)
         rows = np.arange(len(clicks))
         box = _averaged(boxes[rows, best][:, None], boxes, scores)[:, 0]
         return box.astype(np.float32), scores[rows, best].astype(np.float32)
 
     def around(self, points: np.ndarray, inside: np.ndarray, limit: int) -> list[Proposal]:
         """Things that hold the points [K, 2] marked `inside` [K] (bool) and none of the others, best first."""
-        boxes, scores = self._candidates(points[inside])
-        flat, weights = boxes.reshape(-1, 4), _votes(boxes, scores).reshape(-1)
-        holds = _holds(flat, points)  # [N, K]
+        boxes, scores = (part.reshape(-1, *part.shape[2:]) for part in self._levels(points[inside]))
+        holds = _holds(boxes, points)  # [N, K]
         right = np.where(inside, holds, ~holds).mean(1)
-        found = self._best(flat, weights / max(float(weights.max()), 1e-6) * right**4, scores.reshape(-1), limit)
-        together = _together(points[inside], [proposal.box for proposal in found if proposal.score])
-        if found and len(points[inside]) > 1 and not _holds(np.array([found[0].box]), points[inside]).all():
-            found.insert(0, Proposal(together, found[0].score))
+        found = self._best(boxes, scores * right**POINTS_COUNT, scores, limit)
+        wanted = points[inside]
+        if found and len(wanted) > 1 and not _holds(np.array([found[0].box]), wanted).all():
+            found.insert(0, Proposal(_together(wanted, [proposal.box for proposal in found]), found[0].score))
         return found[:limit]
 
     def everything(self, limit: int) -> list[Proposal]:
@@ -101,20 +130,23 @@ class Surroundings:
         boxes, scores = self.at(clicks)
         return BoxGrid(boxes.reshape(height, width, 4), scores.reshape(height, width))
 
-    def _candidates(self, clicks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes [K, C, 4] of the places near each click, and scores [K, C], 0 where the click is not inside."""
-        numbers, start = [], 0
-        steps = np.array([(y, x) for y in range(-REACH, REACH + 1) for x in range(-REACH, REACH + 1)])
+    def _levels(self, clicks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What each level says at the clicks [K, 2], between its places: boxes [K, 3, 4] and scores [K, 3].
+
+        The four places around a click speak by how near they are, as far as they mean the same as the nearest.
+        """
+        found, start = [], 0
         for stride in STRIDES:
             rows, columns = (side // stride for side in self.canvas)
-            place = np.floor(clicks / (self.scale * stride)).astype(int)[:, None, ::-1] + steps
-            place = place.clip(0, [rows - 1, columns - 1])
-            numbers.append(start + place[..., 0] * columns + place[..., 1])
+            place = clicks[:, ::-1] / (self.scale * stride) - 0.5  # row and column, in places
+            corners = (np.floor(place)[:, None] + CORNERS).clip(0, [rows - 1, columns - 1])
+            near = (1 - np.abs(corners - place[:, None])).clip(0, 1).prod(-1) + 1e-6
+            chosen = start + (corners @ [columns, 1]).astype(int)
+            boxes, scores = self.boxes[chosen], self.meant[chosen]
+            nearest = boxes[np.arange(len(clicks)), near.argmax(1)][:, None]
+            found.append((_averaged(nearest, boxes, near * scores)[:, 0], (near * scores).sum(1) / near.sum(1)))
             start += rows * columns
-        chosen = np.concatenate(numbers, 1)
-        boxes = self.boxes[chosen]
-        inside = ((clicks[:, None] >= boxes[..., :2]) & (clicks[:, None] <= boxes[..., 2:])).all(-1)
-        return boxes, self.scores[chosen] * inside
+        return np.stack([box for box, _ in found], 1), np.stack([score for _, score in found], 1)
 
     def _best(self, boxes: np.ndarray, order: np.ndarray, scores: np.ndarray, limit: int) -> list[Proposal]:
         large = (boxes[:, 2:] - boxes[:, :2] >= 1).all(1) & (order > 0)
@@ -152,13 +184,15 @@ def look_around(model: DynRefer, photo: Photo) -> Surroundings:
     assert isinstance(encoder, EfficientNetEncoder) and model.config.pointing is not None
     shown, scale = _canvas(photo, model.config.pointing.longest)
     pixels = model.normalize(torch.from_numpy(shown[None]))
-    places = head([level.permute(0, 2, 3, 1) for level in encoder.levels(pixels)])
+    both = torch.cat([pixels, pixels.flip(3)])  # and its mirror image, whose places lie on the same grid
+    places = head([level.permute(0, 2, 3, 1) for level in encoder.levels(both)]).with_mirror(shown.shape[:2])
     boxes = places.boxes[0].float().cpu().numpy() * scale
     boxes = boxes.clip(0, np.tile(np.array(photo.size, dtype=np.float32), 2))
     where = centres(shown.shape[:2]).numpy()  # type: ignore[arg-type]
     there = (where[:, :2] * scale < photo.size).all(1)
-    scores = places.scores[0].cpu().numpy() * there
-    return Surroundings(boxes, scores, shown.shape[:2], scale, photo.size)  # type: ignore[arg-type]
+    things, quality = (logits[0].float().sigmoid().cpu().numpy() * there for logits in (places.things, places.quality))
+    meant = things**THING_COUNTS * quality
+    return Surroundings(boxes, things * quality, meant, shown.shape[:2], scale, photo.size)  # type: ignore[arg-type]
 
 
 def _canvas(photo: Photo, longest: int) -> tuple[np.ndarray, float]:
@@ -171,12 +205,6 @@ def _canvas(photo: Photo, longest: int) -> tuple[np.ndarray, float]:
     canvas = np.full((rows, columns, 3), GREY, np.uint8)
     canvas[: size[1], : size[0]] = cv2.resize(source, size, interpolation=how)
     return canvas, scale
-
-
-def _votes(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """For each candidate [K, C] the scores of all that mean the same, times its own."""
-    alike = overlaps(boxes, boxes) >= ALIKE
-    return scores * (alike * scores[:, None, :]).sum(-1)
 
 
 def _averaged(best: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +21,7 @@ from dynrefer.selection import Region
 
 BoxLike = Sequence[float] | np.ndarray | torch.Tensor
 Request = tuple[ImageSource, Sequence[BoxLike]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,41 @@ def batches(
             batch = []
     if batch:
         yield batch
+
+
+def made_ahead(items: Iterator[T], count: int) -> Iterator[T]:
+    """The same items, of which a thread of its own makes up to `count` before they are asked for.
+
+    An error comes where its item would have. Closing this iterator ends the thread after the item it is at.
+    """
+    ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(count)
+    closed = threading.Event()
+
+    def make() -> None:
+        try:
+            for item in items:
+                ready.put((item, None))
+                if closed.is_set():
+                    return
+            ready.put((None, StopIteration()))
+        except BaseException as error:
+            ready.put((None, error))
+
+    thread = threading.Thread(target=make, name="made-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = ready.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item  # type: ignore[misc]
+    finally:
+        closed.set()
+        while thread.is_alive():
+            with suppress(queue.Empty):  # makes room, so that it sees that nobody listens
+                ready.get(timeout=0.05)
 
 
 def _pair(request: Any) -> tuple[ImageSource, Any]:

@@ -25,7 +25,7 @@ def surroundings(*things: tuple[tuple[float, float, float, float], float]) -> Su
             x, y = place % columns * 8 + 4, place // columns * 8 + 4
             if x1 <= x <= x2 and y1 <= y <= y2:
                 boxes[place], scores[place] = (x1, y1, x2, y2), score
-    return Surroundings(boxes, scores, (192, 256), 1.0, SIZE)
+    return Surroundings(boxes, scores, scores, (192, 256), 1.0, SIZE)
 
 
 LEFT, RIGHT = (16.0, 16.0, 96.0, 160.0), (144.0, 48.0, 240.0, 176.0)

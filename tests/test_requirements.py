@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+IMPORTS = (ast.Import, ast.ImportFrom)
 DEVELOPMENT = ("training", "evaluation", "datasets")
 
 
@@ -21,14 +22,22 @@ def declared(requirements: str) -> set[str]:
     return {canonical(name.group()) for name in names if name and not name.group().startswith("-")}
 
 
-def imported(path: Path) -> set[str]:
+def modules(tree: ast.AST) -> set[str]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module.split(".")[0])
-    return names - set(sys.stdlib_module_names) - {"dynrefer", "tests", "benchmarks", "recipes"}
+    return names
+
+
+def imported(path: Path) -> set[str]:
+    return (
+        modules(ast.parse(path.read_text()))
+        - set(sys.stdlib_module_names)
+        - {"dynrefer", "tests", "benchmarks", "recipes"}
+    )
 
 
 def is_development(path: Path) -> bool:
@@ -54,9 +63,22 @@ def sources() -> list[Path]:
 
 def test_the_app_imports_only_what_requirements_names(sources: list[Path]) -> None:
     app = [path for path in sources if not is_development(path)]
-    assert undeclared(app, declared("requirements.txt")) == set()
+    scale = [path for path in app if "bulk" in path.parts]
+    assert undeclared([path for path in app if path not in scale], declared("requirements.txt")) == set()
+    assert undeclared(scale, declared("requirements.txt") | declared("requirements-scale.txt")) == set()
 
 
 def test_development_code_imports_only_what_both_files_name(sources: list[Path]) -> None:
     development = [path for path in sources if is_development(path)]
-    assert undeclared(development, declared("requirements.txt") | declared("requirements-dev.txt")) == set()
+    allowed = declared("requirements.txt") | declared("requirements-dev.txt")
+    tests = [path for path in development if "benchmarks" not in path.parts]
+    assert undeclared(tests, allowed) == set()
+    assert undeclared(development, allowed | declared("requirements-scale.txt")) == set()
+
+
+def test_what_only_many_machines_need_is_imported_inside_functions_alone(sources: list[Path]) -> None:
+    heavy = {"ray", "pyarrow"}
+    for path in sources:
+        if path.relative_to(ROOT).parts[0] in ("dynrefer", "app.py"):
+            body = ast.Module([node for node in ast.parse(path.read_text()).body if isinstance(node, IMPORTS)], [])
+            assert not heavy & modules(body), path

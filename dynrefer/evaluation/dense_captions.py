@@ -27,6 +27,7 @@ from dynrefer.tables import read_json
 IOU_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 METEOR_THRESHOLDS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)
 MERGE_IOU = 0.7
+OWN_PROPOSALS = "proposals.json"  # file that the runner writes, of the model itself
 
 PairScorer = Callable[[Sequence[str], Sequence[Sequence[str]]], list[float]]
 
@@ -51,6 +52,7 @@ class DenseCaptions:
     truths: Mapping[str, Mapping[Region, tuple[str, ...]]]
     meteor: Meteor
     detections: Mapping[str, Mapping[Region, float]] | None = None
+    boxes: str = "true boxes"
     name = "dense-captions"
     needs_java = True
 
@@ -79,7 +81,8 @@ class DenseCaptions:
         if not chosen:
             raise InputError("The data set is empty for this benchmark: it has no boxes with captions by people.")
         detections = None if boxes is None else _read_detections(boxes, data, set(chosen))
-        return cls(data, chosen, meteor, detections)
+        named = {None: "true boxes", OWN_PROPOSALS: "own proposals"}
+        return cls(data, chosen, meteor, detections, named.get(boxes and boxes.name, "detected boxes"))
 
     @cached_property
     def asked(self) -> dict[str, dict[Region, float | None]]:
@@ -130,7 +133,7 @@ class DenseCaptions:
             images.append((described, [CaptionedBox(r.box, text) for r, texts in truth.items() for text in texts]))
         precisions = dense_caption_ap(images, lambda found, texts: plain_scores(found, texts, self.meteor))
         detector = self.detections is not None
-        protocol = f"{self.data.title}, {'detected boxes' if detector else 'true boxes'}"
+        protocol = f"{self.data.title}, {self.boxes}"
         mean = 100 * float(np.mean(list(precisions.values())))
         details = {f"IoU {iou:g}, METEOR {meteor:g}": 100 * ap for (iou, meteor), ap in precisions.items()}
         figure = Figure(protocol, "mAP", mean, len(images), "photographs", detector)

@@ -7,7 +7,7 @@ import logging
 import platform
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from dynrefer.evaluation.asking import Asking, ask, parse_views, views_in_words
 from dynrefer.evaluation.attributes import Attributes
 from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, data_hash, load_data
 from dynrefer.evaluation.captions import Captions
-from dynrefer.evaluation.dense_captions import DenseCaptions
+from dynrefer.evaluation.dense_captions import OWN_PROPOSALS, DenseCaptions
 from dynrefer.evaluation.meteor import Meteor, require_java
+from dynrefer.evaluation.pointing import MEASURES, measure, write_proposals
 from dynrefer.evaluation.recognition import Recognition
 from dynrefer.evaluation.report import NAMED_LEFT_OUT, write_report
 from dynrefer.evaluation.store import (
@@ -39,7 +40,8 @@ logger = logging.getLogger(__name__)
 PACKAGES = ("dynrefer", "torch", "transformers", "timm", "numpy", "pillow", "pycocoevalcap", "pycocotools")
 
 
-BENCHMARKS = ("captions", "dense-captions", "attributes", "recognition", "ablation")
+BENCHMARKS = ("captions", "dense-captions", "attributes", "recognition", "pointing", "proposals", "ablation")
+OWN = Path("own")
 _REQUIRED = {"pycocotools": "pycocotools", "pycocoevalcap": "pycocoevalcap", "matplotlib": "matplotlib"}
 _REQUIRED |= {"sklearn": "scikit-learn", "lemminflect": "lemminflect", "textblob": "textblob"}
 _ABLATED = ("recognition", "attributes", "captions")
@@ -55,9 +57,9 @@ class BenchmarkOptions:
         dtype: in which number format; None chooses.
         views: see `parse_views`.
         split: part of the data set; None for the one that the paper uses.
-        limit: only so many regions (photographs for `dense-captions`), from the first on.
+        limit: only so many regions (photographs for `dense-captions`, `pointing`, `proposals`), from the first on.
         classes: class list for `recognition`; None for the data set's own.
-        boxes: a detector's COCO result file, for `dense-captions`.
+        boxes: for `dense-captions`, a detector's COCO result file, or OWN for the model's own proposals.
         min_area: `captions` only of boxes that cover more than this share of their photograph, 0 to 1.
         modes_only: `ablation` only compares the modes of selection, without the curve and the best views.
         batch_size: regions a batch.
@@ -102,21 +104,36 @@ def run_benchmark(
     options, folder = options or BenchmarkOptions(), Path(out)
     _check(name, options)
     asking = Asking(parse_views(options.views), options.batch_size, options.seed)
+    loaded = load_data(Path(data), options.split)
+    if name in MEASURES or options.boxes == OWN:
+        predictor = _predictor(options, folder)
+        if name in MEASURES:
+            metrics = measure(name, loaded, predictor, folder, options.limit, options.seed, machine(predictor))
+            write_report(folder, metrics)
+            return metrics
+        write_proposals(loaded, predictor, folder / OWN_PROPOSALS)
+        options = replace(options, boxes=folder / OWN_PROPOSALS)
     with Meteor() as meteor:
-        chosen = _load(name, load_data(Path(data), options.split), options, meteor)
+        chosen = _load(name, loaded, options, meteor)
         if any(benchmark.needs_java for benchmark in chosen):
             require_java()
         if options.rescore:
             metrics = rescore(chosen[0], folder, _fingerprint(options.model))
         else:
-            claim(folder)
-            predictor = Predictor.from_pretrained(options.model, options.device, options.dtype)
-            logger.info("%s on %s.", predictor.model_name, predictor.device_reason)
+            predictor = _predictor(options, folder)
             if name == "ablation":
                 return run_ablation(chosen, predictor, asking, folder, modes_only=options.modes_only)
             metrics = run(chosen[0], predictor, asking, folder)
     write_report(folder, metrics)
     return metrics
+
+
+def _predictor(options: BenchmarkOptions, folder: Path) -> Predictor:
+    """The model, once the folder of the run is known to be free."""
+    claim(folder)
+    predictor = Predictor.from_pretrained(options.model, options.device, options.dtype)
+    logger.info("%s on %s.", predictor.model_name, predictor.device_reason)
+    return predictor
 
 
 def _check(name: str, options: BenchmarkOptions) -> None:
@@ -131,6 +148,10 @@ def _check(name: str, options: BenchmarkOptions) -> None:
         raise InputError(f"--batch-size {options.batch_size} holds no region: give 1 or more.")
     if not 0 <= options.min_area < 1:
         raise InputError(f"--min-area {options.min_area:g} is no share of a photograph: give 0.05 for 5 %.")
+    if options.rescore and name in MEASURES:
+        raise InputError(f"{name} keeps no predictions for --rescore: run it again, it takes a minute.")
+    if options.rescore and options.boxes == OWN:
+        raise InputError("--rescore takes the boxes that were written before: give --boxes OUT/proposals.json.")
     if options.rescore and name == "ablation":
         raise InputError("An ablation takes no --rescore: started again, it asks nothing twice and scores all anew.")
 
@@ -203,12 +224,7 @@ def run(benchmark: Benchmark, predictor: Predictor, asking: Asking, out: Path, p
         "seconds": round(store.seconds, 2),
         "regions_per_second": round(len(store.sizes) / max(store.seconds, 1e-9), 2),
     }
-    inference: dict[str, Any] = speed | {
-        "device": str(predictor.device),
-        "dtype": str(predictor.dtype).removeprefix("torch."),
-    }
-    inference |= {"processor": _processor(predictor.device), "versions": versions()}
-    return _write_metrics(benchmark, out, inference, plots)
+    return _write_metrics(benchmark, out, speed | machine(predictor), plots)
 
 
 def rescore(benchmark: Benchmark, out: Path, model_hash: str | None = None) -> dict[str, Any]:
@@ -229,6 +245,12 @@ def rescore(benchmark: Benchmark, out: Path, model_hash: str | None = None) -> d
     metrics = out / "metrics.json"
     known = json.loads(metrics.read_text(encoding="utf-8")) if metrics.exists() else {}
     return _write_metrics(benchmark, out, known.get("inference", {}))
+
+
+def machine(predictor: Predictor) -> dict[str, Any]:
+    """Where a predictor runs, in which number format, and with what."""
+    where = {"device": str(predictor.device), "dtype": str(predictor.dtype).removeprefix("torch.")}
+    return where | {"processor": _processor(predictor.device), "versions": versions()}
 
 
 def versions() -> dict[str, str]:

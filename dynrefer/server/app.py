@@ -16,13 +16,13 @@ from dynrefer.errors import InputError
 from dynrefer.predictor import Predictor
 from dynrefer.server.intake import RefusedError
 from dynrefer.server.metrics import Counted
-from dynrefer.server.schema import BODY, RESPONSES
-from dynrefer.server.service import REGIONS, Service
+from dynrefer.server.schema import BODY, PROPOSE_BODY, PROPOSED, RESPONSES
+from dynrefer.server.service import PROPOSE, REGIONS, Service
 from dynrefer.ui import build_page, launch_options
 
 TOKEN = "DYNREFER_TOKEN"
 MODELS, OPENAPI, HEALTH, READY, METRICS = "/v1/models", "/v1/openapi.json", "/health", "/ready", "/metrics"
-PATHS = (REGIONS, MODELS, OPENAPI, HEALTH, READY, METRICS)
+PATHS = (REGIONS, PROPOSE, MODELS, OPENAPI, HEALTH, READY, METRICS)
 PORT = 7860
 
 
@@ -41,6 +41,8 @@ def build_service(predictor: Predictor, token: str | None = None) -> FastAPI:
     known: dict[str, Any] = {"dependencies": [Depends(service.authorise)], "response_class": JSONResponse}
     extra = {"requestBody": BODY}
     app.add_api_route(REGIONS, service.regions, methods=["POST"], responses=RESPONSES, openapi_extra=extra, **known)
+    extra = {"requestBody": PROPOSE_BODY}
+    app.add_api_route(PROPOSE, service.propose, methods=["POST"], responses=PROPOSED, openapi_extra=extra, **known)
     app.add_api_route(MODELS, service.models, responses={401: RESPONSES[401]}, **known)
     app.add_api_route(METRICS, service.counters, **known)
     app.add_api_route(HEALTH, service.health)

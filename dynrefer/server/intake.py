@@ -19,7 +19,8 @@ from starlette.requests import ClientDisconnect
 
 from dynrefer.decoding import MAX_MEGAPIXELS, megapixels
 from dynrefer.errors import InputError, shown
-from dynrefer.ui.uploads import MAX_FILE_BYTES, MAX_FILE_MEGABYTES, TOO_LARGE, fetch, read_data_url
+from dynrefer.fetching import MAX_FILE_BYTES, MAX_FILE_MEGABYTES, TOO_LARGE, fetch, read_data_url
+from dynrefer.pointing import take_prompt
 
 TEXT_BYTES = 2**20  # for boxes and options
 MAX_FORM_BYTES = MAX_FILE_BYTES + 2 * TEXT_BYTES
@@ -28,6 +29,7 @@ BODY_SECONDS = 60
 MEGAPIXELS_AT_ONCE = 4 * MAX_MEGAPIXELS
 FORM, JSON = "multipart/form-data", "application/json"
 FIELDS = {FORM: ("file", "boxes", "options", "stream"), JSON: ("image", "url", "boxes", "options", "stream")}
+ABOUT_BOXES = ("boxes", "stream")  # fields that only a question about regions has
 TRUTHS = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
@@ -57,18 +59,22 @@ class Fields:
         return await fetch(self.url)
 
 
-async def read_fields(request: Request) -> Fields:
-    """Read the body of POST /v1/regions. Raises RefusedError (400, 408, 413, 415) or InputError (422)."""
+async def read_fields(request: Request, regions: bool = True) -> Fields:
+    """Read the body of POST /v1/regions, or of /v1/propose, which has none.
+
+    Raises RefusedError (400, 408, 413, 415) or InputError (422).
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in FIELDS:
         raise RefusedError(415, f"The body must be {FORM} or {JSON}.", "media type")
     body = await read_body(request, MAX_JSON_BYTES if kind == JSON else MAX_FORM_BYTES)
     given = await (asyncio.to_thread(_from_json, body) if kind == JSON else _from_form(request, body))
-    unknown = [name for name in given if name not in FIELDS[kind]]
+    fields = [name for name in FIELDS[kind] if regions or name not in ABOUT_BOXES]
+    unknown = [name for name in given if name not in fields]
     if unknown:
-        raise InputError(f'there is no field "{shown(unknown[0])}"; the fields are {", ".join(FIELDS[kind])}')
-    if "boxes" not in given:
-        raise InputError("there is no box; give at least one in boxes as [[x1, y1, x2, y2]]")
+        raise InputError(f'there is no field "{shown(unknown[0])}"; the fields are {", ".join(fields)}')
+    if regions and "boxes" not in given and not take_prompt(given.get("options"))[0]:
+        raise InputError("there is no box; give at least one in boxes as [[x1, y1, x2, y2]], or point with the options")
     content, url = given.get("file"), given.get("url")
     if kind == JSON and (image := given.get("image")) is not None:
         content = await asyncio.to_thread(_decoded, image)
@@ -77,7 +83,7 @@ async def read_fields(request: Request) -> Fields:
         raise InputError(f"the request needs {wanted}")
     if url is not None and not isinstance(url, str):
         raise InputError("url must be a text that begins with https://")
-    return Fields(content, url, given["boxes"], given.get("options"), _truth(given.get("stream", False)))
+    return Fields(content, url, given.get("boxes"), given.get("options"), _truth(given.get("stream", False)))
 
 
 async def read_body(request: Request, limit: int) -> bytes:

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from dynrefer.question import Question
+from dynrefer.fetching import MAX_FILE_MEGABYTES
+from dynrefer.pointing import options_schema
+from dynrefer.proposals import PROPOSE_SCHEMA
 from dynrefer.server.intake import FORM, JSON
-from dynrefer.ui.uploads import MAX_FILE_MEGABYTES
 
 SCORE = {"type": "number", "minimum": 0, "maximum": 1}
 BOX = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}
@@ -15,7 +16,9 @@ BOXES = {
     "maxItems": 256,
     "description": "boxes [x1, y1, x2, y2] in pixels of the upright photograph",
 }
-OPTIONS = {"anyOf": [Question.model_json_schema(), {"type": "null"}], "description": "null leaves all to the model"}
+NULL = {"type": "null"}
+OPTIONS = {"anyOf": [options_schema(), NULL], "description": "null leaves all to the model"}
+PROPOSING = {"anyOf": [PROPOSE_SCHEMA, NULL], "description": "null finds everything"}
 STREAM = {"type": "boolean", "default": False, "description": "answer region by region, as server-sent events"}
 
 
@@ -28,7 +31,7 @@ NAMED = {"type": "array", "items": _object({"name": {"type": "string"}, "score":
 REGION = _object(
     {
         "box": BOX,
-        "prompt": {"type": ["object", "null"], "description": "what the region was pointed at with; null for a box"},
+        "prompt": {"type": ["object", "null"], "description": "what it was pointed at with; null for a box"},
         "caption": {"anyOf": [_object({"text": {"type": "string"}, "score": SCORE}), {"type": "null"}]},
         "classes": NAMED,
         "none_of_these": {"type": ["number", "null"], "description": "probability that no class of the list fits"},
@@ -77,7 +80,7 @@ EXAMPLE_STREAM = (
     'event: done\ndata: {"regions": 1, "model": "dynrefer-mini"}\n\n'
 )
 
-BODY = {
+BODY: dict[str, Any] = {
     "required": True,
     "content": {
         FORM: {
@@ -92,7 +95,7 @@ BODY = {
                     "options": OPTIONS,
                     "stream": STREAM,
                 },
-                ["file", "boxes"],
+                ["file"],
             ),
             "encoding": {"boxes": {"contentType": JSON}, "options": {"contentType": JSON}},
             "example": {"file": "puppy.jpg", "boxes": EXAMPLE_BOXES, "options": EXAMPLE_OPTIONS},
@@ -109,7 +112,7 @@ BODY = {
                     "options": OPTIONS,
                     "stream": STREAM,
                 },
-                ["boxes"],
+                [],
             ),
             "examples": {
                 "image": {"value": {"image": "/9j/4AAQSkZJRg...", "boxes": EXAMPLE_BOXES, "options": EXAMPLE_OPTIONS}},
@@ -143,4 +146,42 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     422: _refused("Photograph, boxes or options cannot be used.", "The tag threshold must be a number from 0 to 1."),
     429: _refused("Too much waits; `Retry-After` says for how many seconds.", "Too many questions are waiting."),
     503: _refused("The model cannot answer at the moment.", "The memory of this machine does not hold the model."),
+}
+
+FILE = BODY["content"][FORM]["schema"]["properties"]["file"]
+IMAGE, URL = (BODY["content"][JSON]["schema"]["properties"][name] for name in ("image", "url"))
+PROPOSE_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        FORM: {
+            "schema": _object({"file": FILE, "options": PROPOSING}, ["file"]),
+            "encoding": {"options": {"contentType": JSON}},
+        },
+        JSON: {
+            "schema": _object({"image": IMAGE, "url": URL, "options": PROPOSING}, []),
+            "example": {"url": "https://example.org/puppy.jpg", "options": {"words": ["dog", "ball"]}},
+        },
+    },
+}
+PROPOSAL = _object(
+    {
+        "box": BOX,
+        "score": SCORE,
+        "words": {"type": "object", "additionalProperties": SCORE},
+        "mask": {"type": ["object", "null"], "description": "COCO's run-length encoding, where a segmenter is there"},
+    }
+)
+PROPOSED: dict[int | str, dict[str, Any]] = RESPONSES | {
+    200: {
+        "description": "Things on the photograph, best first.",
+        "content": {
+            JSON: {
+                "schema": _object({"proposals": {"type": "array", "items": PROPOSAL}, "model": {"type": "string"}}),
+                "example": {
+                    "proposals": [{"box": [258, 148, 594, 658], "score": 0.8, "words": {"dog": 0.8}, "mask": None}],
+                    "model": "dynrefer-mini",
+                },
+            }
+        },
+    }
 }

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, aclosing, contextmanager
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request, Response
@@ -20,16 +21,18 @@ from starlette.exceptions import HTTPException
 from dynrefer.boxes import Box, check_boxes
 from dynrefer.errors import InputError
 from dynrefer.photo import Photo
+from dynrefer.pointing import Prompt, read_prompt, take_prompt
 from dynrefer.predictor import Predictor
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
 from dynrefer.server.batching import TOGETHER, Asked, Batcher
 from dynrefer.server.intake import Fields, RefusedError, Room, read_fields
 from dynrefer.server.metrics import CONTENT_TYPE, Metrics
+from dynrefer.ui.api import Programs
 from dynrefer.ui.compute import on_gpu, sentence, spaces
 from dynrefer.ui.links import MOST_NAMES
 
-REGIONS = "/v1/regions"
+REGIONS, PROPOSE = "/v1/regions", "/v1/propose"
 MOST_REQUESTS = 40
 MOST_REGIONS = 1024
 EVENTS = "text/event-stream"
@@ -37,6 +40,8 @@ GONE = 499  # for the counters: nobody is there to read it
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+Told = dict[str, Any] | None  # what was pointed with, where that was no box
+Prepared = tuple[Photo, list[Box], Question, Told]
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
 
 
@@ -49,7 +54,8 @@ class Service:
         self.warm = threading.Event()
         self.batcher = Batcher(self._answer_group, self.metrics)
         self.room = Room()
-        self._refer_many = on_gpu(_refer_many(predictor))
+        self._refer_many, self._box_of = on_gpu(_refer_many(predictor)), on_gpu(_box_of(predictor))
+        self.programs = Programs(predictor)
         self._token = token
         self._requests = 0
 
@@ -89,6 +95,20 @@ class Service:
             raise
         except Exception as error:
             raise RefusedError(500, sentence(error, REGIONS), "error") from error
+
+    async def propose(self, request: Request) -> Response:
+        """POST /v1/propose."""
+        try:
+            async with AsyncExitStack() as held:
+                held.enter_context(self._place())
+                fields = await read_fields(request, regions=False)
+                photo = await _unless_gone(request, self._opened(fields, held))
+                found = await _unless_gone(request, asyncio.to_thread(self.programs.propose, photo, fields.options))
+                return JSONResponse({"proposals": found, "model": self.predictor.model_name})
+        except (RefusedError, InputError):
+            raise
+        except Exception as error:
+            raise RefusedError(500, sentence(error, PROPOSE), "error") from error
 
     async def models(self) -> dict[str, Any]:
         """GET /v1/models."""
@@ -140,22 +160,33 @@ class Service:
             self._requests -= 1
             self.metrics.open_requests.set(self._requests)
 
-    async def _prepared(self, fields: Fields, held: AsyncExitStack) -> tuple[Photo, list[Box], Question]:
+    async def _prepared(self, fields: Fields, held: AsyncExitStack) -> Prepared:
         """All values checked and the photograph open; `held` keeps the room that it takes."""
-        question = Question.checked(fields.options, max_views=self.predictor.num_views, max_classes=MOST_NAMES)
+        pointed, others = take_prompt(fields.options)
+        if pointed and fields.boxes:
+            raise InputError(f"give either boxes or {next(iter(pointed))}, not both")
+        question = Question.checked(others, max_views=self.predictor.num_views, max_classes=MOST_NAMES)
+        photo = await self._opened(fields, held)
+        prompt = read_prompt(photo.size, **pointed)
+        if prompt is None:
+            return photo, check_boxes(fields.boxes, photo.size), question, None
+        return photo, [await asyncio.to_thread(self._box_of, photo, prompt)], question, prompt.to_dict()
+
+    async def _opened(self, fields: Fields, held: AsyncExitStack) -> Photo:
         with self._timed("fetch"):
             content = await fields.photograph()
         await held.enter_async_context(self.room.of(content))
         with self._timed("open"):
-            photo = await asyncio.to_thread(Photo.open, content)
-        return photo, check_boxes(fields.boxes, photo.size), question
+            return await asyncio.to_thread(Photo.open, content)
 
-    async def _whole(self, photo: Photo, boxes: list[Box], question: Question) -> dict[str, Any]:
+    async def _whole(self, photo: Photo, boxes: list[Box], question: Question, prompt: Told) -> dict[str, Any]:
         async with aclosing(self.batcher.refer(photo, boxes, question)) as parts:
-            regions = [result.to_dict() async for results in parts for result in results]
+            regions = [_told(result, prompt) async for results in parts for result in results]
         return {"regions": regions, "model": self.predictor.model_name}
 
-    def _events(self, photo: Photo, boxes: list[Box], question: Question, held: AsyncExitStack) -> AsyncIterator[str]:
+    def _events(
+        self, photo: Photo, boxes: list[Box], question: Question, prompt: Told, held: AsyncExitStack
+    ) -> AsyncIterator[str]:
         """Server-sent events, computed whether or not they are read: who reads slowly keeps nobody's place."""
         events: asyncio.Queue[str | None] = asyncio.Queue()
 
@@ -166,7 +197,7 @@ class Service:
                     async with aclosing(self.batcher.refer(photo, boxes, question)) as parts:
                         async for results in parts:
                             for result in results:
-                                events.put_nowait(_event("region", {"index": index, "region": result.to_dict()}))
+                                events.put_nowait(_event("region", {"index": index, "region": _told(result, prompt)}))
                                 index += 1
                     events.put_nowait(_event("done", {"regions": index, "model": self.predictor.model_name}))
                 except Exception as error:
@@ -206,6 +237,17 @@ def _refer_many(predictor: Predictor) -> Callable[[Asked, Question], list[list[R
         return list(predictor.refer_many(asked, batch_size=TOGETHER, errors="return", question=question))
 
     return refer_many
+
+
+def _told(result: RegionResult, prompt: Told) -> dict[str, Any]:
+    return replace(result, prompt=prompt).to_dict()
+
+
+def _box_of(predictor: Predictor) -> Callable[[Photo, Prompt], Box]:
+    def box_of(photo: Photo, prompt: Prompt) -> Box:
+        return predictor.box_of(photo, prompt)
+
+    return box_of
 
 
 def _event(name: str, data: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """The named endpoints for programs: the same questions as on the page, answered with the JSON of `RegionResult`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,9 @@ from gradio import processing_utils
 from dynrefer.decoding import megapixels
 from dynrefer.errors import InputError
 from dynrefer.photo import ImageSource, Photo
+from dynrefer.pointing import take_prompt
 from dynrefer.predictor import Predictor
+from dynrefer.proposals import PROPOSE_SCHEMA
 from dynrefer.question import Question
 
 from .compute import in_words, on_gpu
@@ -29,12 +31,25 @@ class Programs:
     """Answers what programs ask, none of whose values is trusted."""
 
     def __init__(self, predictor: Predictor) -> None:
-        self._refer = on_gpu(predictor.refer)
+        self._refer, self._propose = on_gpu(predictor.refer), on_gpu(predictor.propose)
         self._max_views = predictor.num_views
 
     def answer(self, photo: ImageSource, boxes: Any, options: Any) -> Answers:
-        """One object a box. Raises InputError in one sentence."""
-        return self._answer(photo, boxes, self._question(options))
+        """One object a box, or one for what the options point at. Raises InputError in one sentence."""
+        prompt, others = take_prompt(options)
+        question = self._question(others)
+        if not prompt:
+            return self._answer(photo, boxes, question)
+        if boxes:
+            raise InputError(f"give either boxes or {next(iter(prompt))}, not both")
+        return [self._refer(photo, question=question, **prompt).to_dict()]
+
+    def propose(self, photo: ImageSource, options: Any) -> Answers:
+        """One object a thing, best first. Raises InputError in one sentence."""
+        given = {} if options is None else options
+        if not isinstance(given, Mapping) or not set(given) <= set(PROPOSE_SCHEMA["properties"]):
+            raise InputError(f"the options of propose are {', '.join(PROPOSE_SCHEMA['properties'])}")
+        return [proposal.to_dict() for proposal in self._propose(photo, **given)]
 
     def answer_many(
         self, images: Any, boxes: Any, options: Any, file_of: Callable[[Any], Path | bytes]
@@ -76,21 +91,23 @@ class Programs:
 
 
 def add_endpoints(programs: Programs) -> None:
-    """Add `/refer` and `/refer_many` to the page being built."""
+    """Add `/refer`, `/refer_many` and `/propose` to the page being built."""
 
     @in_words
     def refer(
-        image: gr.FileData, boxes: list[list[float]], options: dict[str, Any] | None = None
+        image: gr.FileData, boxes: list[list[float]] | None = None, options: dict[str, Any] | None = None
     ) -> list[dict[str, Any]]:
         """Describe regions of a photograph: caption, classes, tags and attributes of each box, and the views looked at.
 
         Options may hold any of: mode ("dynamic", "prior:caption", "prior:attributes", "manual" or "random"), num_views,
         coefficients (0 to 1, one a view), classes and controls (lists of words), tag_threshold (0 to 1), top_classes,
-        captions (false leaves them out), num_beams and max_new_tokens.
+        captions (false leaves them out), num_beams and max_new_tokens. Instead of boxes they may point at one thing:
+        point [x, y], points [[x, y, inside], ...], scribble [[x, y], ...] or mask (polygon or COCO's run lengths).
 
         Args:
             image: The photograph (JPEG, PNG, WebP, GIF, TIFF or BMP) of at most 20 MB, as a file or an https URL.
-            boxes: One box or more, each [x1, y1, x2, y2] in pixels of the upright photograph; at most 256.
+            boxes: One box or more, each [x1, y1, x2, y2] in pixels of the upright photograph; at most 256; null where
+                the options point.
             options: An object of options as said above; null leaves all to the model.
 
         Returns:
@@ -114,7 +131,23 @@ def add_endpoints(programs: Programs) -> None:
         """
         return programs.answer_many(images, boxes, options, _uploaded)
 
+    @in_words
+    def propose(image: gr.FileData, options: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Find things on a photograph: all of it, those at a place, or those that words name, best first.
+
+        Options may hold any of: point [x, y] or points [[x, y, inside], ...], words (a list) and limit (1 to 100).
+
+        Args:
+            image: The photograph, as for refer.
+            options: An object of options as said above; null finds everything.
+
+        Returns:
+            One object a thing: box, score (0 to 1), words (the score of each word asked for) and mask.
+        """
+        return programs.propose(_uploaded(image), options)
+
     gr.api(refer, api_name="refer", **ENDPOINT)
+    gr.api(propose, api_name="propose", **ENDPOINT)
     gr.api(refer_many, api_name="refer_many", **MANY)
     # Gradio fetches URLs before any function of ours is called, and reads them whatever their length.
     processing_utils.async_ssrf_protected_download = _download

@@ -1,6 +1,7 @@
 """The main path: photograph, box, answer. Each public method answers one event with updates of components."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import gradio as gr
 from dynrefer.boxes import Box, check_box
 from dynrefer.errors import InputError
 from dynrefer.photo import Photo
+from dynrefer.pointing import read_prompt
 from dynrefer.predictor import Predictor
 from dynrefer.question import Question
 
@@ -99,18 +101,40 @@ class Handlers:
     @in_words
     def describe(self, values: Values) -> Updates:
         """Describe the box on the photograph; nothing happens as long as one of them is missing."""
+        return self._describe(values)
+
+    @in_words
+    def describe_drawn(self, values: Values, event: gr.EventData) -> Updates:
+        """Describe the box that was drawn; where a press took it, the answer says by which points."""
+        return self._describe(values, told(event, "points"))
+
+    def _describe(self, values: Values, points: Any = None) -> Updates:
         session: Session = values[self.display.session]
         if not values[self.stage.photo] or not values[self.stage.picker]:
             return {self.display.session: gr.skip()}
         photo, question = self.photo(values), self.question(values)
         box = check_box(values[self.stage.picker], photo.size)
+        prompt = read_prompt(photo.size, points=points)
         session.check_room([box])
         ticket = session.wish()
         session.choices = question
         (entry,) = self.ask(photo, [box], question)
+        if prompt:
+            entry = replace(entry, result=replace(entry.result, prompt=prompt.to_dict()))
         if not session.answer(ticket, entry):
             return {self.display.session: gr.skip()}
         return self.shown(session, photo, question.tag_threshold)
+
+    @in_words
+    def recall(self, values: Values) -> Updates:
+        """Show the answer about a box that was described before; where it has gone, describe the box again."""
+        session, photo = values[self.display.session], self.photo(values)
+        box = check_box(values[self.stage.picker], photo.size)
+        places = [place for place, result in enumerate(session.album.results) if result.box == box]
+        if not places:
+            return self.describe(values)
+        session.edit(lambda album: album.select(places[0]))
+        return self.shown(session, photo, values[self.choices.tag_threshold])
 
     @in_words
     def thin_tags(self, session: Session, tag_threshold: object) -> str:
@@ -198,6 +222,9 @@ class Handlers:
             "image": display_url(photo) if photo else "",
             "width": width,
             "height": height,
+            "grid": None,
+            "pointed": None,
+            "found": [],
         }
         return {
             **self.shown(session, photo, None, **picker),

@@ -168,7 +168,8 @@ element.addEventListener("click", (event) => {
 });
 
 // A link's query stands behind "?", or behind "#" where it is too long for a request.
-const link = [location.search, location.hash].map((part) => part.slice(1)).find((part) => new URLSearchParams(part).has("example"));
+const linkIn = (...parts) => parts.map((part) => part.slice(1)).find((part) => new URLSearchParams(part).has("example"));
+const link = linkIn(location.search, location.hash);
 let reloaded = null;
 try {
   reloaded = sessionStorage.getItem(CURRENT);
@@ -183,3 +184,8 @@ else {
   queued(offer);
   if (link) trigger("link_opened", { query: link });
 }
+// A link of the second kind, pasted into a tab that shows the page already, loads nothing by itself.
+window.addEventListener("hashchange", () => {
+  const query = linkIn(location.hash);
+  if (query) trigger("link_opened", { query });
+});

@@ -50,6 +50,7 @@ class Stage:
     photo: PhotoInput
     work: gr.Column
     picker: BoxPicker
+    tools: gr.Row
     another: gr.Button
     corners: list[gr.Number]
     use_corners: gr.Button
@@ -156,8 +157,8 @@ def build_stage() -> Stage:
         )
     with gr.Column(visible=False, elem_id="work") as work:
         picker = BoxPicker(elem_id="picker")
-        with gr.Row(elem_id="tools"):
-            another = gr.Button("Another photograph", size="sm", scale=0, min_width=170, elem_id="another")
+        with gr.Row(elem_id="tools") as tools:
+            another = gr.Button("Another photograph", size="sm", scale=0, min_width=150, elem_id="another")
             with gr.Accordion("Type the box", open=False, elem_id="typed"):
                 with gr.Row():
                     corners = [
@@ -167,7 +168,7 @@ def build_stage() -> Stage:
                 use_corners = gr.Button("Use this box", size="sm", elem_id="use-corners")
     keeper = Keeper(elem_id="keeper")
     examples = Panel(panels.example_gallery(), elem_id="examples", render=False)
-    return Stage(upload, photo, work, picker, another, corners, use_corners, examples, keeper)
+    return Stage(upload, photo, work, picker, tools, another, corners, use_corners, examples, keeper)
 
 
 def build_choices(predictor: Predictor) -> Choices:

@@ -1,4 +1,4 @@
-"""The MCP tools beside the page: `refer` and `refer_many`, which answer with JSON.
+"""The MCP tools beside the page: `refer`, `refer_many` and `propose`, which answer with JSON.
 
 Gradio's own MCP server would answer with Python's repr, and takes no list of photographs.
 """
@@ -12,11 +12,13 @@ from typing import Any
 import anyio
 
 from dynrefer.errors import InputError
+from dynrefer.fetching import MAX_FILE_BYTES, TOO_LARGE, fetch, read_data_url
+from dynrefer.pointing import options_schema
+from dynrefer.proposals import PROPOSE_SCHEMA
 from dynrefer.question import Question
 
 from .api import MAX_IMAGES, Programs
 from .compute import sentence
-from .uploads import MAX_FILE_BYTES, TOO_LARGE, fetch, read_data_url
 
 PATH = "/gradio_api/mcp"
 AT_ONCE, MOST_WAITING = 8, 40
@@ -28,13 +30,23 @@ BOXES = {
     "items": {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4},
     "description": "boxes [x1, y1, x2, y2] in pixels of the upright photograph, 1 to 256",
 }
-OPTIONS = {"anyOf": [Question.model_json_schema(), {"type": "null"}], "description": "null leaves all to the model"}
+NULL = {"type": "null"}
+OPTIONS = {"anyOf": [Question.model_json_schema(), NULL], "description": "null leaves all to the model"}
+POINTING = OPTIONS | {"anyOf": [options_schema(), NULL]}
+PROPOSING = OPTIONS | {"anyOf": [PROPOSE_SCHEMA, NULL], "description": "null finds everything"}
 RESULT = {"type": "object", "properties": {"result": {"type": "array"}}, "required": ["result"]}
-TOOLS: dict[str, tuple[str, dict[str, Any]]] = {
+TOOLS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "refer": (
         "Describe regions of a photograph: caption, classes, tags and attributes of each box, and the views looked at. "
-        "Answers with one object a box.",
-        {"image": IMAGE, "boxes": BOXES},
+        "Answers with one object a box. Instead of boxes the options may point at one thing.",
+        {"image": IMAGE, "boxes": {"anyOf": [BOXES, NULL]}},
+        POINTING,
+    ),
+    "propose": (
+        "Find things on a photograph: all of it, those at a place, or those that words name. Answers with one object a "
+        "thing, best first: box, score, the score of each word, and mask.",
+        {"image": IMAGE},
+        PROPOSING,
     ),
     "refer_many": (
         "Describe regions of several photographs, with the same options for all. Answers with what refer gives for "
@@ -43,6 +55,7 @@ TOOLS: dict[str, tuple[str, dict[str, Any]]] = {
             "images": {"type": "array", "items": IMAGE, "minItems": 1, "maxItems": MAX_IMAGES},
             "boxes": {"type": "array", "items": BOXES, "description": "for every photograph its list of boxes"},
         },
+        OPTIONS,
     ),
 }
 
@@ -79,12 +92,12 @@ def _server(programs: Programs) -> Any:
                 description=about,
                 inputSchema={
                     "type": "object",
-                    "properties": {**needed, "options": OPTIONS},
-                    "required": list(needed),
+                    "properties": {**needed, "options": options},
+                    "required": [name for name, schema in needed.items() if "anyOf" not in schema],
                 },
                 outputSchema=RESULT,
             )
-            for name, (about, needed) in TOOLS.items()
+            for name, (about, needed, options) in TOOLS.items()
         ]
 
     @server.call_tool(validate_input=False)  # the sentences for what is wrong are ours
@@ -111,6 +124,9 @@ async def _answer(programs: Programs, name: str, given: dict[str, Any], limiter:
         return await anyio.to_thread.run_sync(
             lambda: programs.answer(_content(content), boxes, options), limiter=limiter
         )
+    if name == "propose":
+        content = await _fetched(given.get("image"))
+        return await anyio.to_thread.run_sync(lambda: programs.propose(_content(content), options), limiter=limiter)
     images = given.get("images")
     contents: list[bytes | InputError] = []
     for image in images[:MAX_IMAGES] if isinstance(images, list) else []:

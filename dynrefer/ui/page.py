@@ -4,18 +4,20 @@ from typing import Any
 
 import gradio as gr
 
+from dynrefer.fetching import MAX_FILE_BYTES
 from dynrefer.predictor import Predictor
 
 from .api import Programs, add_endpoints
+from .finding import REGIONS_TAB, FindHandlers, build_finding
 from .handlers import Handlers
 from .layout import HOUR, build_choices, build_display, build_stage
 from .links import EXAMPLES
 from .looks_tab import LooksHandlers, build_comparison, build_sweep
 from .mcp_tools import mcp_options
 from .panels import Panel
+from .pressing import PressHandlers
 from .regions_tab import SAVE_IN_BROWSER, RegionHandlers, build_regions_tab
 from .style import THEME, read
-from .uploads import MAX_FILE_BYTES
 
 QUEUE_SIZE = 40
 
@@ -36,16 +38,20 @@ def build_page(predictor: Predictor) -> gr.Blocks:
         with gr.Row(elem_id="main"):
             with gr.Column(scale=11, min_width=320):
                 stage = build_stage()
+                with stage.tools:
+                    finding = build_finding(predictor)
                 views = Panel(elem_id="views")
                 stage.examples.render()
             with gr.Column(scale=9, min_width=320):
                 choices = build_choices(predictor)
                 display = build_display(predictor, stage, choices, views)
-                with gr.Tabs(elem_id="tabs"):
+                with gr.Tabs(elem_id="tabs") as tabs:
                     with gr.Tab("Answer"):
                         for part in (display.answer, display.words, display.tag_threshold):
                             part.render()
-                    with gr.Tab("Regions"):
+                    with gr.Tab("Regions", id=REGIONS_TAB):
+                        finding.found.render()
+                        finding.all_found.render()
                         regions_tab = build_regions_tab(display.table)
                     with gr.Tab("Looks"):
                         sweep = build_sweep(predictor, display.gains)
@@ -57,7 +63,9 @@ def build_page(predictor: Predictor) -> gr.Blocks:
         handlers = Handlers(predictor, stage, choices, display)
         regions, looks = RegionHandlers(handlers, regions_tab), LooksHandlers(handlers, sweep, comparison)
         asking = [*bind_photo(handlers, regions), *bind_box(handlers), *bind_choices(handlers)]
-        asking += [*bind_regions(regions), *bind_looks(looks)]
+        asking += [*bind_regions(regions), *bind_looks(looks), *bind_finding(FindHandlers(regions, finding, tabs))]
+        if predictor.can_point:
+            bind_pressing(PressHandlers(handlers))
         bind_farewell(asking, regions, looks)
         add_endpoints(Programs(predictor))
     return page.queue(max_size=QUEUE_SIZE, default_concurrency_limit=8)
@@ -100,7 +108,7 @@ def bind_photo(handlers: Handlers, regions: RegionHandlers) -> list[Any]:
 def bind_farewell(asking: list[Any], regions: RegionHandlers, looks: LooksHandlers) -> None:
     """What is being asked about a photograph ends when it goes, or its answer came under the next one."""
     stage = regions.main.stage
-    for event in (stage.photo.upload, stage.another.click, stage.examples.pressed):
+    for event in (stage.photo.upload, stage.another.click, stage.examples.pressed, stage.keeper.link_opened):
         event(None, cancels=asking, **QUIET)  # without a function it acts before the next photograph is asked about
         event(regions.stop, None, regions.busy, **QUIET)
         event(looks.forget, None, looks.outputs, **QUIET)
@@ -114,7 +122,9 @@ def bind_box(handlers: Handlers) -> list[Any]:
     for event in (stage.picker.box_drawn, stage.picker.box_cleared, stage.picker.change):
         event(None, stage.picker, stage.corners, js="(box) => box || [null, null, null, null]", **LATEST)
     typed = stage.use_corners.click(None, stage.corners, stage.picker, js="(...corners) => [corners]", **LATEST)
-    return [stage.picker.box_drawn(**describing(handlers)), typed.then(**describing(handlers))]
+    stage.picker.box_recalled(**describing(handlers) | {"fn": handlers.recall})
+    drawn = stage.picker.box_drawn(**describing(handlers) | {"fn": handlers.describe_drawn})
+    return [drawn, typed.then(**describing(handlers))]
 
 
 def bind_choices(handlers: Handlers) -> list[Any]:
@@ -158,7 +168,6 @@ def bind_regions(handlers: RegionHandlers) -> list[Any]:
     tab.clear.click(handlers.clear, main.inputs, outputs, **QUIET)
     long: dict[str, Any] = {"outputs": outputs, **LONG, **QUIET}
     running: list[Any] = [
-        tab.everything.click(handlers.describe_all, main.inputs, **long),
         tab.box_file.upload(handlers.describe_file, {*main.inputs, tab.box_file}, **long),
         tab.use_pasted.click(handlers.describe_pasted, {*main.inputs, tab.pasted}, **long),
     ]
@@ -168,6 +177,31 @@ def bind_regions(handlers: RegionHandlers) -> list[Any]:
     saved = tab.save.click(handlers.save, {*main.inputs, tab.save_as}, tab.saved, **QUIET)
     saved.success(None, tab.saved, None, js=SAVE_IN_BROWSER, **PRIVATE)
     return running
+
+
+def bind_finding(handlers: FindHandlers) -> list[Any]:
+    """Everything, and things by name; returns the events that ask the model."""
+    finding, main, regions = handlers.finding, handlers.main, handlers.regions
+    long: dict[str, Any] = {"inputs": handlers.inputs, "outputs": handlers.outputs, **LONG, **QUIET}
+    running = [
+        finding.everything.click(handlers.describe_all, **long),
+        finding.all_found.click(handlers.describe_found, **long),
+    ]
+    for event in running:
+        event.failure(regions.stop, None, regions.busy, **QUIET)
+    regions.tab.stop.click(regions.stop, None, regions.busy, cancels=running, **QUIET)
+    shown: dict[str, Any] = {"outputs": handlers.results, **QUIET}
+    found = finding.words.submit(handlers.find, handlers.inputs, **QUESTION, **shown)
+    main.stage.picker.photo_changed(handlers.forget, None, **shown)
+    taken = finding.found.pressed(handlers.take, None, main.stage.picker, **QUIET)
+    return [*running, found, taken.success(**describing(main))]
+
+
+def bind_pressing(handlers: PressHandlers) -> None:
+    """Pointing works as soon as the photograph has been looked at; a press asks what there is at the place."""
+    picker, inputs = handlers.main.stage.picker, handlers.main.inputs
+    picker.photo_changed(handlers.look, inputs, picker, **QUESTION, **LATEST, show_progress="hidden")
+    picker.pointed(handlers.point, inputs, picker, **QUESTION, **LATEST, show_progress="hidden")
 
 
 def bind_looks(handlers: LooksHandlers) -> list[Any]:

@@ -173,7 +173,7 @@ def outlines(album: Album) -> list[dict[str, Any]]:
 
 def table(session: Session, predictor: Predictor) -> str:
     """The regions of the table, with buttons to show and delete them, and to bring back what was deleted last."""
-    modes = [mode_of(entry.question, predictor) for entry in session.album.entries]
+    modes = [MODE_NAMES[mode_of(entry.question, predictor)].partition(":")[0] for entry in session.album.entries]
     return render("table", album=session.album, modes=modes, removed=session.removed)
 
 

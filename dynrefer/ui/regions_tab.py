@@ -20,7 +20,6 @@ from .downloads import choices, download
 from .handlers import Handlers, Values, told
 from .layout import Updates
 from .panels import Panel
-from .proposals import describe_everything, fresh
 
 BATCH = 4  # regions until the table is shown again; who asks meanwhile is let in by the Predictor
 SHOWN = gr.update(visible=True)
@@ -35,7 +34,6 @@ SAVE_IN_BROWSER = (
 class RegionsTab:
     """The tab's components; the table itself is part of the display."""
 
-    everything: gr.Button
     box_file: gr.UploadButton
     clear: gr.Button
     stop: gr.Button
@@ -50,7 +48,6 @@ class RegionsTab:
 def build_regions_tab(table: Panel) -> RegionsTab:
     """Lay the tab out around `table`."""
     with gr.Row(elem_classes="dr-buttons"):
-        everything = gr.Button("Describe everything", size="sm", min_width=140, elem_id="everything")
         box_file = gr.UploadButton(
             "Boxes from a file", size="sm", min_width=140, file_types=BOX_FILES, elem_id="box-file"
         )
@@ -67,7 +64,7 @@ def build_regions_tab(table: Panel) -> RegionsTab:
         )
         use_pasted = gr.Button("Describe these boxes", size="sm", elem_id="use-pasted")
     saved = gr.JSON(visible=False)
-    return RegionsTab(everything, box_file, clear, stop, progress, pasted, use_pasted, save_as, save, saved)
+    return RegionsTab(box_file, clear, stop, progress, pasted, use_pasted, save_as, save, saved)
 
 
 class RegionHandlers:
@@ -119,23 +116,6 @@ class RegionHandlers:
         yield from self._describe_source(values, file)
 
     @in_words
-    def describe_all(self, values: Values) -> Iterator[Updates]:
-        """Propose regions for the whole photograph and describe the most certain ones."""
-        photo, question = self.main.photo(values), self.main.question(values)
-        session: Session = values[self.display.session]
-        ticket = session.ticket()
-        boxes: list[Box] = []
-        for done, total, best in describe_everything(self.main.refer, photo, question):
-            if session.ticket().table != ticket.table:
-                yield self.stop()
-                return
-            boxes = fresh(best, [result.box for result in session.album.results])
-            yield {self.tab.progress: panels.progress(done, total, "places looked at"), self.tab.stop: SHOWN}
-        if not boxes:
-            raise InputError("nothing else stands out on this photograph; draw a box yourself")
-        yield from self._describe(values, boxes)
-
-    @in_words
     def restore(self, values: Values) -> Iterator[Updates]:
         """Ask again about the regions that the visitor's browser kept, each with its own question."""
         session: Session = values[self.display.session]
@@ -183,15 +163,15 @@ class RegionHandlers:
             raise InputError(f"{file.name} has no box that can be used: {left_out[0]}")
         if left_out:
             gr.Warning(f"{len(left_out)} left out of {file.name}: {left_out[0]}", title="Please check")
-        yield from self._describe(values, [given.box for given in found])
+        yield from self.describe(values, [given.box for given in found])
 
-    def _describe(self, values: Values, boxes: Sequence[object]) -> Iterator[Updates]:
-        """Describe `boxes` with the page's choices."""
+    def describe(self, values: Values, boxes: Sequence[object], at_once: int = BATCH) -> Iterator[Updates]:
+        """Describe `boxes` with the page's choices, `at_once` of them until the table is shown again."""
         session: Session = values[self.display.session]
         question, valid = self.main.question(values), check_boxes(list(boxes), self.main.photo(values).size)
         session.check_room(valid)
         session.choices = question
-        yield from self._ask(values, valid, question, session.ticket())
+        yield from self._ask(values, valid, question, session.ticket(), at_once=at_once)
         yield self.stop()
 
     def _ask(
@@ -201,6 +181,7 @@ class RegionHandlers:
         question: Question,
         ticket: Ticket,
         selected: tuple[float, ...] | None = None,
+        at_once: int = BATCH,
     ) -> Iterator[Updates]:
         """Describe `boxes` a few at a time, each time with the table as it is by then; the box `selected` is shown.
 
@@ -209,8 +190,8 @@ class RegionHandlers:
         photo, session = self.main.photo(values), values[self.display.session]
         threshold = values[self.main.choices.tag_threshold]
         yield {self.tab.progress: panels.progress(0, len(boxes), "regions described"), self.tab.stop: SHOWN}
-        for start in range(0, len(boxes), BATCH):
-            batch = list(boxes[start : start + BATCH])
+        for start in range(0, len(boxes), at_once):
+            batch = list(boxes[start : start + at_once])
             if session.ticket().table != ticket.table:
                 return
             if not session.extend(ticket, self.main.ask(photo, batch, question), selected):

@@ -27,10 +27,10 @@ SIZES = {
     32: (110.0, 1e9),
 }  # roots of the areas of the things that a level answers for
 BATCH = 24
-SHARES = {"coco": 2.0, "flickr": 1.0, "things": 0.7}  # how often a view is taken, by source
+SHARES = {"coco": 3.0, "flickr": 1.0, "things": 0.7}  # how often a view is taken, by source
 PART_COSTS, PART_COUNTS = 2.0, 0.4  # a part loses against a thing, and counts less
 MIDDLE = 0.75  # of half the sides of a box: inside it a place belongs to the thing for certain
-WEIGHTS = {"box": 2.0, "sides": 0.3, "quality": 1.0, "thing": 1.0}
+WEIGHTS = {"box": 2.0, "sides": 0.3, "quality": 1.5, "thing": 1.0}
 
 
 def main() -> None:
@@ -134,62 +134,74 @@ def losses(head: PointingHead, lessons: Lessons, step: int) -> dict[str, Tensor]
     with torch.autocast("cpu", torch.bfloat16):
         places = head(lessons.read(views))
     goal = Goal(views)
-    found = {"box": torch.zeros(()), "sides": torch.zeros(()), "quality": torch.zeros(())}
-    n, p = goal.weights.nonzero(as_tuple=True)
-    weights = goal.weights[n, p] / goal.weights.sum()
+    n, p = goal.box_weights.nonzero(as_tuple=True)
+    weights = goal.box_weights[n, p] / goal.box_weights.sum()
     boxes, wanted = places.boxes[n, p], goal.boxes[n, p]
-    found["box"] = (weights * generalized_box_iou_loss(boxes, wanted)).sum()
-    centre, stride = goal.where[p, :2], goal.where[p, 2:]
-    sides = [
-        (torch.cat([centre - b[:, :2], b[:, 2:] - centre], 1) / stride).clamp(min=0.1).log() for b in (boxes, wanted)
-    ]
-    found["sides"] = (weights * F.smooth_l1_loss(*sides, reduction="none", beta=0.5).mean(1)).sum()
-    quality = overlap(boxes.detach(), wanted)
-    found["quality"] = (
-        weights * F.binary_cross_entropy_with_logits(places.quality[n, p], quality, reduction="none")
-    ).sum()
+    sides = [_sides(b, goal.where[p]).clamp(min=0.1).log() for b in (boxes, wanted)]
+    quality = overlap(places.boxes.detach(), goal.meant)
+    told = F.binary_cross_entropy_with_logits(places.quality, quality, reduction="none")
     off = (goal.things - places.things.detach().sigmoid()).abs() ** 2
     cross = F.binary_cross_entropy_with_logits(places.things, goal.things, reduction="none")
-    found["thing"] = (goal.thing_weights * off * cross).sum() / (goal.thing_weights * goal.things).sum().clamp(min=1)
+    found = {
+        "box": (weights * generalized_box_iou_loss(boxes, wanted)).sum(),
+        "sides": (weights * F.smooth_l1_loss(*sides, reduction="none", beta=0.5).mean(1)).sum(),
+        "quality": (goal.meant_weights * told).sum() / goal.meant_weights.sum(),
+        "thing": (goal.thing_weights * off * cross).sum() / (goal.thing_weights * goal.things).sum().clamp(min=1),
+    }
     return {name: WEIGHTS[name] * loss for name, loss in found.items()}
 
 
-class Goal:
-    """What the places of a batch of views [N, P] should answer.
+def _sides(boxes: Tensor, where: Tensor) -> Tensor:
+    """How far the sides of boxes [K, 4] are from their places [K, 3], in strides."""
+    return torch.cat([where[:, :2] - boxes[:, :2], boxes[:, 2:] - where[:, :2]], 1) / where[:, 2:]
 
-    `boxes` [N, P, 4] with `weights`, and `things` (0 or 1) with `thing_weights`; weight 0 leaves a place out.
+
+class Goal:
+    """What the places of a batch of views [N, P] should answer; weight 0 leaves a place out.
+
+    `boxes` [N, P, 4]: the thing of the level's size around the place, for the box, with `box_weights`.
+    `meant` [N, P, 4]: the thing of any size that a press there means, for the quality, with `meant_weights`: levels
+    that answer the same press have to be comparable.
+    `things` (0 or 1) with `thing_weights`: whether there is a thing of the level's size.
     """
 
     def __init__(self, views: list[View]) -> None:
         self.where = where = centres(views[0].canvas)
-        boxes, kinds = _padded(views)  # [N, M, 4], [N, M], -1 where there is none
-        centre, half = (boxes[..., :2] + boxes[..., 2:]) / 2, (boxes[..., 2:] - boxes[..., :2]) / 2
-        off = ((where[:, None, :2] - centre[:, None]).abs() / half[:, None].clamp(min=1e-3)).amax(-1)  # [N, P, M]
-        inside = (off <= 1) & (kinds >= 0)[:, None]
-        root = _area(boxes).clamp(min=1e-3).sqrt()[:, None]
-        low, high = torch.tensor([SIZES[int(stride)] for stride in where[:, 2]]).T[..., None]
-        answers = inside & (root >= low) & (root < high) & (kinds != CROWD)[:, None]
-        cost = 2 * root.log() + 2 * off + PART_COSTS * (kinds == PART)[:, None]
-        best, chosen = cost.masked_fill(~answers, torch.inf).min(-1)
-        taken = best < torch.inf
-        self.boxes = boxes.gather(1, chosen[..., None].expand(-1, -1, 4))
-        off_chosen = off.gather(2, chosen[..., None])[..., 0]
-        part = kinds.gather(1, chosen) == PART
-        # A large thing has many places, a small one few: each counts by the root of their number.
-        level = (where[:, 2].log2() - 3).long().expand_as(chosen)
-        group = (torch.arange(len(views))[:, None] * len(STRIDES) + level) * boxes.shape[1] + chosen
-        count = torch.bincount(group[taken], minlength=int(group.max()) + 1)[group].clamp(min=1)
-        share = taken * torch.where(part, PART_COUNTS, 1.0) / count.sqrt()
-        self.weights = share * (1.25 - off_chosen).clamp(0, 1)
-        certain = taken & (off_chosen <= MIDDLE)
-        self.things = certain.float()
+        self._boxes, kinds = _padded(views)  # [N, M, 4], [N, M], -1 where there is none
+        low, high = self._boxes[..., :2], self._boxes[..., 2:]
+        centre, half = (low + high) / 2, ((high - low) / 2).clamp(min=1e-3)
+        self._off = ((where[:, None, :2] - centre[:, None]).abs() / half[:, None]).amax(-1)  # [N, P, M]
+        self._part = kinds == PART
+        inside = (self._off <= 1) & (kinds >= 0)[:, None]
+        root = _area(self._boxes).clamp(min=1e-3).sqrt()[:, None]
+        self._cost = 2 * root.log() + 2 * self._off + PART_COSTS * self._part[:, None]
+        known = inside & (kinds != CROWD)[:, None]
+        least, most = torch.tensor([SIZES[int(stride)] for stride in where[:, 2]]).T[..., None]
+        self.meant, self.meant_weights, _ = self._assigned(known, power=1.0)
+        self.boxes, self.box_weights, off = self._assigned(known & (root >= least) & (root < most), power=0.5)
+        certain = self.box_weights * (off <= MIDDLE)
+        self.things = (certain > 0).float()
         complete = torch.tensor([view.complete for view in views])[:, None]
         crowded = (inside & (kinds == CROWD)[:, None]).any(-1)
-        on_part = (inside & (kinds == PART)[:, None]).any(-1)
-        nothing = complete & ~taken & ~crowded
-        self.thing_weights = torch.where(certain, share, nothing * torch.where(on_part, 0.3, 1.0))
-        sizes = torch.tensor([view.size for view in views])
-        self.thing_weights = self.thing_weights * (where[:, :2] < sizes[:, None]).all(-1)
+        on_part = (inside & self._part[:, None]).any(-1)
+        nothing = complete & (self.box_weights == 0) & ~crowded
+        there = (where[:, :2] < torch.tensor([view.size for view in views])[:, None]).all(-1)
+        self.thing_weights = there * torch.where(certain > 0, certain, nothing * torch.where(on_part, 0.3, 1.0))
+
+    def _assigned(self, answers: Tensor, power: float) -> tuple[Tensor, Tensor, Tensor]:
+        """The cheapest of the boxes that may answer [N, P, M] at each place, its weight, how far off its centre it is.
+
+        A large thing has many places, a small one few: each counts by its number of places to the power of -`power`.
+        """
+        best, chosen = self._cost.masked_fill(~answers, torch.inf).min(-1)
+        taken = best < torch.inf
+        level = (self.where[:, 2].log2() - 3).long().expand_as(chosen)
+        group = (torch.arange(len(chosen))[:, None] * len(STRIDES) + level) * self._boxes.shape[1] + chosen
+        count = torch.bincount(group[taken], minlength=int(group.max()) + 1)[group].clamp(min=1)
+        off = self._off.gather(2, chosen[..., None])[..., 0]
+        counts = torch.where(self._part.gather(1, chosen), PART_COUNTS, 1.0)
+        weights = taken * counts * (1.25 - off).clamp(0, 1) / count**power
+        return self._boxes.gather(1, chosen[..., None].expand(-1, -1, 4)), weights, off
 
 
 def _padded(views: list[View]) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from dynrefer.question import Question
 from dynrefer.ui import build_page, launch_options
 from tests.browser.chromium import find_chromium, launch_chromium
 from tests.browser.visitor import MARK, PATIENCE_S, App, Asked, settle
+from tests.pointing import Pointing
 
 EMBEDDED = Path(__file__).parents[2] / "checkpoints" / "dynrefer-mini"
 
@@ -40,6 +41,9 @@ def app(tiny_checkpoint: Path) -> Iterator[App]:
         return answer(photo, box, boxes, **options)
 
     predictor.refer = recording  # type: ignore[method-assign, assignment]
+    Predictor.can_point = True
+    stand_in = Pointing([(100, 60, 320, 260), (150, 100, 280, 220), (400, 20, 500, 90)])
+    predictor.box_grid, predictor.propose = stand_in.box_grid, stand_in.propose
     page = build_page(predictor)
     _, app.url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options(predictor))
     yield app

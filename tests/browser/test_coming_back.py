@@ -149,3 +149,12 @@ def test_a_link_in_a_used_tab_is_what_opens(visit: Visit, app: App) -> None:
     page.wait_for_selector("#examples button")
     settle(page)
     assert app.asked[-1].box == [361, 132, 537, 306]
+
+
+def test_a_long_link_pasted_into_an_open_tab_opens(visit: Visit, app: App) -> None:
+    page = visit()
+    choose_example(page, "Puppy")
+    page.goto(f"{app.url}#example=teddy-bear&classes=bear,dog")
+    expect(page.locator("#answer .dr-bars li")).to_have_count(2)
+    settle(page)
+    assert app.asked[-1].box == [361, 132, 537, 306]

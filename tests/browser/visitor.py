@@ -97,18 +97,28 @@ def drag(page: Page, corners: Corners) -> None:
     page.mouse.up()
 
 
+class Fingers:
+    """Fingers on the screen of a page."""
+
+    def __init__(self, page: Page) -> None:
+        self._session = page.context.new_cdp_session(page)
+        self._down = 0
+
+    def put(self, *places: tuple[float, float]) -> None:
+        """Put fingers down at `places`, move them there, or lift those that are not named."""
+        kind = "touchEnd" if len(places) < self._down else "touchStart" if len(places) > self._down else "touchMove"
+        touches = [{"x": x, "y": y} for x, y in places]
+        self._session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+        self._down = len(places)
+
+
 def drag_by_finger(page: Page, corners: Corners) -> None:
     """Draw a box with one finger."""
     x1, y1, x2, y2 = corners
-    session = page.context.new_cdp_session(page)
-    for kind, points in (
-        ("touchStart", [(x1, y1)]),
-        ("touchMove", [((x1 + x2) / 2, (y1 + y2) / 2)]),
-        ("touchMove", [(x2, y2)]),
-        ("touchEnd", []),
-    ):
-        touches = [{"x": x, "y": y} for x, y in points]
-        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+    finger = Fingers(page)
+    for place in ((x1, y1), ((x1 + x2) / 2, (y1 + y2) / 2), (x2, y2)):
+        finger.put(place)
+    finger.put()
 
 
 def caption(page: Page) -> str:

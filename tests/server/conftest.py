@@ -15,6 +15,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from dynrefer.errors import InputError
+from dynrefer.proposals import Proposal
 from dynrefer.results import RegionResult
 from dynrefer.server import build_service
 
@@ -41,6 +42,15 @@ class FakePredictor:
             raise self.error
         for _, boxes in requests:
             yield [RegionResult(box, None, (), (), (), (), {"encode": 1.0}, "fake") for box in boxes]
+
+    def refer(self, *_: Any, **__: Any) -> RegionResult:
+        raise NotImplementedError  # the service gathers questions, and asks about many
+
+    def propose(self, *_: Any, words: Any = None, **__: Any) -> list[Proposal]:
+        return [Proposal((1.0, 2.0, 30.0, 40.0), 0.9, dict.fromkeys(words or (), 0.9))]
+
+    def box_of(self, *_: Any) -> tuple[float, float, float, float]:
+        return 10.0, 10.0, 60.0, 50.0
 
     def warm_up(self) -> float:
         assert self.warmed.wait(300)

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from dynrefer.fetching import MAX_FILE_BYTES
 from dynrefer.predictor import Predictor
 from dynrefer.server import build_service
 from dynrefer.server.app import PATHS
 from dynrefer.server.schema import ERROR, REGION
-from dynrefer.ui.uploads import MAX_FILE_BYTES
 from tests.server.conftest import BOX, FakePredictor, ask, form, picture
 
 

@@ -12,13 +12,22 @@ from PIL import Image
 from dynrefer import Predictor
 from dynrefer.question import Question
 from dynrefer.ui.album import Session
+from dynrefer.ui.finding import FindHandlers, Finding, build_finding
 from dynrefer.ui.handlers import Handlers
 from dynrefer.ui.layout import Upload, build_choices, build_display, build_stage
 from dynrefer.ui.looks_tab import LooksHandlers, build_comparison, build_sweep
 from dynrefer.ui.panels import Panel
 from dynrefer.ui.regions_tab import RegionHandlers, build_regions_tab
+from tests.pointing import Pointing
 
 BOX = [20.0, 15.0, 80.0, 60.0]
+
+
+class Said:
+    """What an event of a component says."""
+
+    def __init__(self, **data: Any) -> None:
+        self.__dict__ |= data
 
 
 @dataclass
@@ -28,6 +37,7 @@ class Visitor:
     main: Handlers
     regions: RegionHandlers
     looks: LooksHandlers
+    parts: Finding
     session: Session
     photo: Path
 
@@ -36,7 +46,10 @@ class Visitor:
         choices, stage = self.main.choices, self.main.stage
         sent = {component: component.value for component in self.main.choices.inputs}
         sent |= {getattr(choices, name): value for name, value in chosen.items() if hasattr(choices, name)}
-        sent |= {getattr(self.regions.tab, name): value for name, value in chosen.items() if not hasattr(choices, name)}
+        sent |= {
+            getattr(self.regions.tab, name): value for name, value in chosen.items() if hasattr(self.regions.tab, name)
+        }
+        sent |= {getattr(self.parts, name): value for name, value in chosen.items() if hasattr(self.parts, name)}
         upload = Upload(str(self.photo), self.photo.name)
         return {**sent, stage.photo: upload, stage.picker: box, self.main.display.session: self.session}
 
@@ -48,6 +61,10 @@ class Visitor:
         """The running event of boxes pasted."""
         text = "\n".join(" ".join(map(str, box)) for box in boxes)
         return self.regions.describe_pasted(self.values(pasted=text))
+
+    def finding(self) -> FindHandlers:
+        """The events of finding, on a page of the model as it is now."""
+        return FindHandlers(self.regions, self.parts, gr.Tabs(render=False))
 
     @property
     def boxes(self) -> list[tuple[float, ...]]:
@@ -62,9 +79,18 @@ def visitor(tiny_predictor: Predictor, tmp_path: Path) -> Visitor:
     with gr.Blocks():
         stage, choices = build_stage(), build_choices(tiny_predictor)
         display = build_display(tiny_predictor, stage, choices, Panel())
-        tab = build_regions_tab(display.table)
+        parts, tab = build_finding(tiny_predictor), build_regions_tab(display.table)
         sweep, comparison = build_sweep(tiny_predictor, display.gains), build_comparison(tiny_predictor)
         main = Handlers(tiny_predictor, stage, choices, display)
     session = Session()
     session.begin(photo.name, source="gradio_api/file=photo.png")
-    return Visitor(main, RegionHandlers(main, tab), LooksHandlers(main, sweep, comparison), session, photo)
+    return Visitor(main, RegionHandlers(main, tab), LooksHandlers(main, sweep, comparison), parts, session, photo)
+
+
+@pytest.fixture
+def pointing(tiny_predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> Pointing:
+    """Lets the tiny model point."""
+    model = Pointing()
+    monkeypatch.setattr(tiny_predictor, "box_grid", model.box_grid)
+    monkeypatch.setattr(tiny_predictor, "propose", model.propose)
+    return model

@@ -17,8 +17,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from dynrefer import Predictor
-from dynrefer.ui import build_page, launch_options, uploads
+from dynrefer import Predictor, fetching
+from dynrefer.ui import build_page, launch_options
 from dynrefer.ui.api import ENDPOINT
 from dynrefer.ui.page import QUEUE_SIZE
 
@@ -155,7 +155,7 @@ def test_a_request_too_many_is_told_that_the_queue_is_full(api: Api, photo: Path
 
 def test_endpoints_are_documented_and_nothing_else_is_public(api: Api) -> None:
     described = api.client.view_api(return_format="dict", print_info=False)
-    assert set(described["named_endpoints"]) == {"/refer", "/refer_many"}
+    assert set(described["named_endpoints"]) == {"/refer", "/refer_many", "/propose"}
     names = [parameter["parameter_name"] for parameter in described["named_endpoints"]["/refer"]["parameters"]]
     assert names == ["image", "boxes", "options"]
 
@@ -175,21 +175,21 @@ class Host:
 
 def test_a_photograph_behind_a_url_is_described(api: Api, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host = Host(photo.read_bytes())
-    monkeypatch.setattr(uploads, "public_transport", host.connect)
+    monkeypatch.setattr(fetching, "public_transport", host.connect)
     image = handle_file("https://photographs.example/dog.png")
     assert api.client.predict(image, [BOX], None, api_name="/refer")[0]["box"] == BOX
     assert host.asked == ["photographs.example"]
 
 
 def test_a_url_gets_no_more_room_than_an_upload(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "public_transport", Host(bytes(uploads.MAX_FILE_BYTES + 1)).connect)
+    monkeypatch.setattr(fetching, "public_transport", Host(bytes(fetching.MAX_FILE_BYTES + 1)).connect)
     with pytest.raises(AppError, match="limit is 20 MB"):
         api.client.predict(handle_file("https://photographs.example/big.png"), [BOX], None, api_name="/refer")
 
 
 def test_an_upload_that_is_too_large_is_refused(api: Api, tmp_path: Path) -> None:
     file = tmp_path / "big.png"
-    file.write_bytes(bytes(uploads.MAX_FILE_BYTES + 1))
+    file.write_bytes(bytes(fetching.MAX_FILE_BYTES + 1))
     answer = api.web.post(f"{api.url}gradio_api/upload", files={"files": file.read_bytes()})
     assert answer.status_code == 413
 

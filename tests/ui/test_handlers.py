@@ -13,20 +13,13 @@ from dynrefer.question import Question
 from dynrefer.ui.album import KEPT_TAGS, Entry
 from dynrefer.ui.layout import Upload, build_choices, usual_search
 from dynrefer.ui.links import record_of
-from tests.ui.conftest import BOX, Visitor
+from tests.ui.conftest import BOX, Said, Visitor
 
 EIGHT = [(10 * place, 10, 10 * place + 50, 100) for place in range(8)]
 
 
-class Pressed:
-    """What a panel's button says."""
-
-    def __init__(self, **data: str) -> None:
-        self.__dict__ |= data
-
-
 def press(visitor: Visitor, **data: str) -> dict[Any, Any]:
-    return visitor.regions.press(visitor.values(), Pressed(**data))
+    return visitor.regions.press(visitor.values(), Said(**data))
 
 
 def test_choices_left_alone_ask_for_nothing_but_the_checkpoints_own(visitor: Visitor) -> None:
@@ -69,6 +62,28 @@ def test_a_box_is_described_and_shown(visitor: Visitor) -> None:
     updates = visitor.main.describe(visitor.values(BOX))
     assert "dr-caption-text" in updates[visitor.main.display.answer]
     assert visitor.session.album.selected == 0
+
+
+def test_a_box_undone_to_shows_its_answer_without_asking_again(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = BOX, [100.0, 20.0, 180.0, 140.0]
+    for box in (first, second):
+        visitor.main.describe(visitor.values(box))
+    answer = visitor.main.refer
+    asked: list[Any] = []
+    monkeypatch.setattr(visitor.main, "refer", lambda *args, **options: asked.append(args) or answer(*args, **options))
+    visitor.main.recall(visitor.values(first))
+    assert (visitor.session.album.selected, asked) == (0, [])
+    visitor.session.edit(lambda album: album.remove(0))
+    visitor.main.recall(visitor.values(first))
+    assert (visitor.boxes[-1], len(asked)) == (tuple(first), 1)
+
+
+def test_an_answer_says_by_which_points_a_press_took_its_box(visitor: Visitor) -> None:
+    points = [[50.0, 40.0, True], [90.0, 70.0, False]]
+    visitor.main.describe_drawn(visitor.values(BOX), Said(points=points))
+    assert visitor.session.album.results[0].prompt == {"points": points}
 
 
 def test_the_table_keeps_no_more_tags_than_anybody_looks_at(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, Tool
 from PIL import Image
 
-from dynrefer import Predictor
-from dynrefer.ui import build_page, launch_options, uploads
+from dynrefer import Predictor, fetching
+from dynrefer.ui import build_page, launch_options
 
 BOX, OTHER = [20.0, 15.0, 80.0, 60.0], [5.0, 40.0, 50.0, 88.0]
 
@@ -60,12 +60,12 @@ def without_timing(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in result.items() if name != "timing_ms"} for result in results]
 
 
-def test_both_tools_are_listed_with_every_option(url: str) -> None:
+def test_all_tools_are_listed_with_every_option(url: str) -> None:
     listed = ask(url, lambda session: session.list_tools())
     tools: dict[str, Tool] = {tool.name: tool for tool in listed.tools}
-    assert set(tools) == {"refer", "refer_many"}
+    assert set(tools) == {"refer", "refer_many", "propose"}
     options = tools["refer"].inputSchema["properties"]["options"]["anyOf"][0]["properties"]
-    assert {"classes", "coefficients", "mode"} <= set(options)
+    assert {"classes", "coefficients", "mode", "point", "mask"} <= set(options)
 
 
 def test_refer_answers_a_data_url_with_json_and_structured_content(url: str, tiny_predictor: Predictor) -> None:
@@ -83,7 +83,7 @@ def test_refer_answers_an_https_url(url: str, monkeypatch: pytest.MonkeyPatch) -
         asked.append(host)
         return httpx.MockTransport(lambda request: httpx.Response(200, content=png()))
 
-    monkeypatch.setattr(uploads, "public_transport", connect)
+    monkeypatch.setattr(fetching, "public_transport", connect)
     answer = call(url, "refer", image="https://photographs.example/dog.png", boxes=[BOX])
     assert json.loads(text(answer))[0]["box"] == BOX
     assert asked == ["photographs.example"]
@@ -118,3 +118,13 @@ def test_a_bad_call_gets_a_sentence(url: str, tool: str, arguments: dict[str, An
     assert answer.isError
     assert words in text(answer)
     assert "show_error" not in text(answer)
+
+
+def test_a_point_instead_of_boxes_and_proposals(url: str) -> None:
+    pointed = call(url, "refer", image=DATA_URL, options={"point": [40, 40]})
+    assert not pointed.isError and pointed.structuredContent is not None
+    assert pointed.structuredContent["result"][0]["prompt"] == {"point": [40, 40]}
+    found = call(url, "propose", image=DATA_URL, options={"words": ["cup"], "limit": 2})
+    assert not found.isError and found.structuredContent is not None
+    assert all(set(proposal["words"]) == {"cup"} for proposal in found.structuredContent["result"])
+    assert call(url, "refer", image=DATA_URL, options={"mask": "/etc/passwd"}).isError

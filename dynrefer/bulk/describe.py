@@ -1,0 +1,146 @@
+"""The command `describe`: an input -> a folder of finished parts, where a run that was stopped goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import torch
+
+from dynrefer.box_files import BoxFile
+from dynrefer.bulk.engine import Job, Numbered, run_here, run_processes
+from dynrefer.bulk.inputs import Plan, read_boxes, read_input
+from dynrefer.bulk.on_ray import run_on_ray
+from dynrefer.bulk.output import Format, Manifest, Output
+from dynrefer.bulk.report import Report
+from dynrefer.bulk.rows import Task, What
+from dynrefer.bulk.shards import FileShard, ParquetShard
+from dynrefer.bulk.storage import is_remote, joined
+from dynrefer.checkpoint import find_checkpoint, fingerprint_of
+from dynrefer.errors import InputError
+from dynrefer.proposals import check_limit, check_words
+from dynrefer.question import Question
+from dynrefer.word_lists import read_words
+
+ALL_DESCRIBED, SOME_FAILED = 0, 3
+
+
+def describe(
+    path: str,
+    out: str,
+    question: Question,
+    boxes: str | None = None,
+    whole: bool = False,
+    everything: bool = False,
+    find: str | None = None,
+    most: int = Task.most,
+    least: float = Task.least,
+    form: Format = "jsonl",
+    shard_size: int = 100,
+    only_missing: bool = False,
+    workers: int | None = None,
+    ray: str | None = None,
+    actors: str = "1",
+    cpus: float = 1,
+    gpus: float = 0,
+    model: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+) -> int:
+    """Describe an input's photographs into a folder of parts; one that is there already is not made again.
+
+    Args:
+        path: what to describe, see `dynrefer.bulk.inputs.read_input`.
+        out: the folder, here or behind an address.
+        question: what is asked of every region.
+        boxes: a file of boxes. whole: describe each photograph as one region. everything: the things that the model
+            finds. find: those that these words name. Without any of them the input has the boxes.
+        most: things a photograph, where they are looked for; least: the score from which one is described.
+        form: of the parts. shard_size: photographs a part.
+        only_missing: go on where the input has more photographs than when the run began.
+        workers: processes on this machine; None for as many as are fast.
+        ray: address of a Ray cluster, or "local" for one on this machine.
+        actors: how many models there, "4" or "2-8" for the fewest and the most; cpus, gpus: the share of each.
+
+    Returns the exit code: 0 where all was described, 3 where some failed; these are rows with an error, and named.
+    Raises InputError where nothing could be done, or not all; parts that are finished stay.
+    """
+    if shard_size < 1:
+        raise InputError("--shard-size must be 1 or more")
+    if ray is not None:  # whose workers are in another folder
+        path, out = (place if is_remote(place) else os.path.abspath(place) for place in (path, out))
+    output, file = Output(out, form), None if boxes is None else read_boxes(boxes)
+    what: What = "whole" if whole else "everything" if everything else "boxes" if find is None else "find"
+    words = (check_words(read_words(find)) or ()) if find is not None else ()
+    asked = {
+        "model": fingerprint_of(find_checkpoint(model)),
+        "dtype": dtype,
+        "question": question.model_dump(mode="json", exclude_defaults=True),
+        "what": {"kind": what, "words": list(words), "most": most, "least": least},
+        "boxes": None if file is None else _digest(file),
+        "format": form,
+        "shard_size": shard_size,
+    }
+    task = Task(what, words, check_limit(most), least, question.options())
+    job = Job(task, out, form, asked["model"], model, device, dtype)
+    with output.locked():
+        manifest = output.manifest() or Manifest(asked)
+        manifest.check(asked, out)
+        plan = read_input(path, shard_size, file, what == "boxes")
+        _check_outside(plan, out)
+        shards = planned(manifest, plan, output, only_missing)
+        output.save(manifest)
+        report = Report(plan.remarks, len(output.finished()), shards)
+        count = min(workers or _fast_workers(device), len(shards))
+        if ray is not None:
+            outcomes = run_on_ray(job, shards, ray, actors, cpus, gpus)
+        elif count > 1:
+            outcomes = run_processes(job, shards, count, report.tell)
+        else:
+            outcomes = run_here(job, shards, report.tell)
+        return SOME_FAILED if report.follow(outcomes) else ALL_DESCRIBED
+
+
+def planned(manifest: Manifest, plan: Plan, output: Output, only_missing: bool) -> list[Numbered]:
+    """The shards that are still to be described, with the numbers of their parts; notes the plan in the manifest.
+
+    Raises InputError where the input is another than the run's, unless `only_missing`.
+    """
+    finished, plans = output.finished(), manifest.plans
+    if plans and plans[-1]["digest"] != plan.digest and not only_missing:
+        raise InputError(
+            "the input has other photographs than when this run began; --only-missing describes those that are new, "
+            "or choose another --out"
+        )
+    if len(plans) == 1 and plans[0]["digest"] == plan.digest:
+        return [(number, shard) for number, shard in enumerate(plan.shards) if number not in finished]
+    first = manifest.next_part
+    if plans:
+        plan = plan.without(output.photographs(), manifest.described(finished))
+    if plan.shards or not plans or plans[-1]["digest"] != plan.digest:
+        parts = [None if isinstance(shard, FileShard) else shard.part for shard in plan.shards]
+        plans.append({"first": first, "digest": plan.digest, "parts": parts})
+    return list(enumerate(plan.shards, start=first))
+
+
+def _fast_workers(device: str | None) -> int:
+    """One process a core, which is faster than one with all cores; one alone where a GPU is."""
+    if device not in (None, "cpu") or (device is None and torch.cuda.is_available()):
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_outside(plan: Plan, out: str) -> None:
+    """Raise InputError where parts that are written would be among the next run's input."""
+    files = [joined(shard.root, shard.file) for shard in plan.shards if isinstance(shard, ParquetShard)]
+    inside = os.path.join(os.path.abspath(out), "")
+    if not is_remote(out) and any(os.path.abspath(file).startswith(inside) for file in files):
+        raise InputError("the parts would be described themselves another time; choose an --out outside of the input")
+
+
+def _digest(file: BoxFile) -> str:
+    """Names what a file of boxes says."""
+    digest = hashlib.blake2b(digest_size=16)
+    for group in file.photographs:
+        digest.update(repr((group.name, group.stated_size, [record.box for record in group.boxes])).encode())
+    return digest.hexdigest()

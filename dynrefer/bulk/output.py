@@ -1,0 +1,225 @@
+"""What a run writes: a finished file a shard, which is the checkpoint, and a manifest of what it was asked.
+
+A folder belongs to one run: files that are there under a part's name are finished, everything else is not its own.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from dynrefer.bulk.storage import OutputFolder
+from dynrefer.bulk.tables import pyarrow
+from dynrefer.errors import InputError, shown
+
+Format = Literal["jsonl", "parquet"]
+MANIFEST, LOCK = "manifest.json", ".describe.lock"
+ROWS_TOGETHER = 256
+PART = re.compile(r"part-(\d{5,})\.(?:jsonl|parquet)")
+UNFINISHED = re.compile(r"\.part-\d{5,}\.(?:jsonl|parquet)\.new-\w+")  # as `written_whole` calls it
+CALLED = {
+    "model": "--model",
+    "question": "the options",
+    "what": "what to describe",
+    "boxes": "the file of boxes",
+    "format": "--format",
+    "shard_size": "--shard-size",
+}
+ROW: dict[str, Any] = dict.fromkeys(
+    [
+        *("photo", "digest", "region", "id", "box", "prompt", "caption", "classes", "none_of_these", "sure", "tags"),
+        *("attributes", "views", "notes", "timing_ms", "model", "fingerprint", "error"),
+    ]
+)
+"""Every row's columns, empty."""
+STAGES = ("views", "encode", "fuse", "tags", "classes and attributes", "caption", "total")
+
+
+@dataclass
+class Manifest:
+    """What a run was asked, and its plans: the first, then one for each time that photographs were added."""
+
+    asked: dict[str, Any]
+    """Options that have to stay the same, JSON values by name."""
+    plans: list[dict[str, Any]] = field(default_factory=list)
+    """Each the `first` part's number, the `digest` of the input's listing, and for each of its `parts` what of a tar or
+    Parquet file it holds, None for photographs that are files."""
+
+    @property
+    def next_part(self) -> int:
+        """The number after all that are planned."""
+        return max((plan["first"] + len(plan["parts"]) for plan in self.plans), default=0)
+
+    def described(self, finished: Collection[int]) -> set[str]:
+        """What of tars and Parquet files the finished parts hold."""
+        planned = ((plan["first"] + n, part) for plan in self.plans for n, part in enumerate(plan["parts"]))
+        return {part for number, part in planned if part is not None and number in finished}
+
+    def check(self, asked: Mapping[str, Any], folder: str) -> None:
+        """Raise InputError, naming the difference, where a run in `folder` was asked something else."""
+        for name, value in asked.items():
+            if self.asked.get(name) != value:
+                was, now = (shown(json.dumps(v, ensure_ascii=False), 100) for v in (self.asked.get(name), value))
+                raise InputError(
+                    f"{shown(folder, 200)} holds a run with another value for {CALLED.get(name, name)} "
+                    f"({was}, now {now}); choose another --out, or ask the same"
+                )
+
+
+class Output:
+    """The folder of one run."""
+
+    def __init__(self, path: str, form: Format) -> None:
+        self.folder, self.form = OutputFolder(path), form
+        if form == "parquet":
+            pyarrow()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep others from running in the folder. Raises InputError where somebody does, or it cannot be written."""
+        if self.folder.is_remote:  # where nothing can be locked, part files still come whole or not at all
+            yield
+            return
+        path = Path(self.folder.path)
+        lock = FileLock(path / LOCK)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            told = f"another run is writing to {shown(path, 200)}; wait for it or choose another --out"
+            raise InputError(told) from error
+        except OSError as error:
+            raise InputError(f"{shown(path, 200)} cannot be written to ({error.strerror or error})") from error
+        try:
+            self._clear()
+            yield
+        finally:
+            lock.release()
+
+    def _clear(self) -> None:
+        """Remove what a run that was killed here had begun to write."""
+        for name in self.folder.names():
+            if UNFINISHED.fullmatch(name):
+                with suppress(OSError):
+                    (Path(self.folder.path) / name).unlink()
+
+    def part(self, number: int) -> str:
+        """A part's file name."""
+        return f"part-{number:05d}.{self.form}"
+
+    def finished(self) -> set[int]:
+        """Numbers of the parts that are there."""
+        return {int(found[1]) for name in self.folder.names() if (found := PART.fullmatch(name))}
+
+    def manifest(self) -> Manifest | None:
+        """Of the run that the folder holds. Raises InputError where it is damaged, or parts are there without one."""
+        names, called = self.folder.names(), shown(self.folder.path, 200)
+        if MANIFEST not in names:
+            if any(PART.fullmatch(name) for name in names):
+                raise InputError(f"{called} has parts of a run but no {MANIFEST}; choose another --out")
+            return None
+        with self.folder.read(MANIFEST) as file:
+            try:
+                return Manifest(**json.load(file))
+            except (ValueError, TypeError) as error:
+                raise InputError(f"{MANIFEST} in {called} is damaged; choose another --out") from error
+
+    def save(self, manifest: Manifest) -> None:
+        """Write the manifest."""
+        with self.folder.write(MANIFEST) as path:
+            path.write_text(json.dumps(vars(manifest), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    def photographs(self) -> set[str]:
+        """Names of all photographs in finished parts."""
+        found: set[str] = set()
+        for number in self.finished():
+            with self.folder.read(self.part(number)) as file:
+                if self.form == "parquet":
+                    found.update(pyarrow().read_table(file, columns=["photo"])["photo"].to_pylist())
+                else:
+                    found.update(json.loads(line)["photo"] for line in file)
+        return found
+
+    @contextmanager
+    def write(self, number: int) -> Iterator[Writer]:
+        """A part to add rows to, which is there once the block ended well. Raises InputError on a full disk."""
+        with self.folder.write(self.part(number)) as path, _writer(path, self.form) as writer:
+            yield writer
+
+
+class Writer:
+    """Adds rows to a part."""
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Add a row with the columns of ROW."""
+        raise NotImplementedError
+
+
+class _Lines(Writer):
+    def __init__(self, stream: io.TextIOBase) -> None:
+        self._stream = stream
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        self._stream.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+class _Table(Writer):
+    def __init__(self, table: Any, schema: Any) -> None:
+        self._table, self._schema = table, schema
+        self._rows: list[Mapping[str, Any]] = []
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        self._rows.append(row)
+        if len(self._rows) == ROWS_TOGETHER:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._rows:
+            self._table.write_table(pyarrow("pyarrow").Table.from_pylist(self._rows, self._schema))
+            self._rows = []
+
+
+@contextmanager
+def _writer(path: Path, form: Format) -> Iterator[Writer]:
+    if form == "jsonl":
+        with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
+            yield _Lines(stream)
+        return
+    schema = arrow_schema()
+    with pyarrow().ParquetWriter(path, schema, compression="zstd") as table:
+        writer = _Table(table, schema)
+        yield writer
+        writer.flush()
+
+
+def arrow_schema() -> Any:
+    """The columns of ROW with their types, as Parquet has them."""
+    pa = pyarrow("pyarrow")
+    text, number, score = pa.string(), pa.float64(), pa.float32()
+    named = pa.list_(pa.struct([("name", text), ("score", score)]))
+    attributes = pa.list_(pa.struct([("name", text), ("type", text), ("score", score)]))
+    views = pa.list_(pa.struct([("t", score), ("box", pa.list_(number)), ("gain", score), ("rank", pa.int32())]))
+    types = {
+        **dict.fromkeys(ROW, text),
+        "region": pa.int64(),
+        "box": pa.list_(number),
+        "prompt": pa.struct([("kind", text), ("words", text), ("score", score)]),
+        "caption": pa.struct([("text", text), ("score", score)]),
+        "classes": named,
+        "none_of_these": score,
+        "sure": pa.bool_(),
+        "tags": named,
+        "attributes": attributes,
+        "views": views,
+        "notes": pa.list_(text),
+        "timing_ms": pa.struct([(stage, score) for stage in STAGES]),
+    }
+    return pa.schema(list(types.items()))

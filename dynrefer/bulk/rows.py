@@ -1,0 +1,175 @@
+"""A shard's photographs -> its rows: where to look on each, what the model says, and why what failed did."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dynrefer.boxes import MAX_BOXES, Box
+from dynrefer.bulk.output import ROW
+from dynrefer.bulk.shards import Entry
+from dynrefer.errors import InputError, LeftOut
+from dynrefer.photo import Photo
+from dynrefer.predictor import Predictor
+from dynrefer.proposals import Proposal
+from dynrefer.question import Question
+from dynrefer.results import RegionResult
+
+BATCH = {"cpu": 32, "cuda": 64}  # regions through the network at a time
+AHEAD = 1  # batches that are opened while the network answers the one before
+NO_BOXES = "it has no boxes"
+NOTHING_FOUND = "Nothing was found."
+
+What = Literal["boxes", "whole", "everything", "find"]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked about every photograph; the same in all processes."""
+
+    what: What
+    words: tuple[str, ...] = ()
+    """What to find."""
+    most: int = 20
+    """Things a photograph, where they are looked for."""
+    least: float = 0.3
+    """Score of a thing, from which it is described."""
+    question: Mapping[str, Any] = field(default_factory=dict)
+    """The options of `Question` that differ from the defaults."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One region to be described: its number on the photograph, and what says where it is."""
+
+    region: int
+    box: Box
+    id: str | int | None = None
+    prompt: Mapping[str, Any] | None = None
+    remarks: Sequence[str] = ()
+    """What was done to make the box fit."""
+
+
+@dataclass
+class Tally:
+    """What became of photographs."""
+
+    photographs: int = 0
+    regions: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    """Rows with an error, by sentence."""
+    examples: dict[str, str] = field(default_factory=dict)
+    """One of their photographs, by sentence."""
+
+    def add(self, other: Tally) -> None:
+        """Count another's as well."""
+        self.photographs += other.photographs
+        self.regions += other.regions
+        self.failed += other.failed
+        self.examples = other.examples | self.examples
+
+    def count(self, row: Row) -> Row:
+        """Count a row, and return it."""
+        if row["error"] is None:
+            self.regions += row["box"] is not None
+        else:
+            self.failed[row["error"]] += 1
+            self.examples.setdefault(row["error"], row["photo"])
+        return row
+
+
+@dataclass
+class _Waiting:
+    """What waits for its turn to become rows: a photograph's first rows, or some of its places."""
+
+    about: Row
+    rows: list[Row] | None = None
+    places: list[Place] = field(default_factory=list)
+
+
+def rows(predictor: Predictor, entries: Iterable[Entry], task: Task, tally: Tally) -> Iterator[Row]:
+    """One row a region, and one a photograph or box that cannot be described or where nothing is, in order.
+
+    Photographs are read, decoded and their views chosen by another thread while the network answers those before.
+    """
+    waiting: deque[_Waiting] = deque()
+
+    def requests() -> Iterator[tuple[Photo, list[Box]]]:
+        for entry in entries:
+            for part, photo in _looked_at(predictor, entry, task):
+                waiting.append(part)
+                if photo is not None:
+                    yield photo, [place.box for place in part.places]
+
+    def known() -> Iterator[Row]:
+        while waiting and (first := waiting[0].rows) is not None:
+            waiting.popleft()
+            tally.photographs += 1
+            yield from first
+
+    size = BATCH.get(predictor.device.type, BATCH["cuda"])
+    question = Question.checked(task.question)
+    for results in predictor.refer_many(requests(), batch_size=size, errors="return", ahead=AHEAD, question=question):
+        yield from map(tally.count, known())
+        yield from map(tally.count, _answered(waiting.popleft(), results))
+    yield from map(tally.count, known())
+
+
+def _looked_at(predictor: Predictor, entry: Entry, task: Task) -> Iterator[tuple[_Waiting, Photo | None]]:
+    """A photograph's first rows, then its places, MAX_BOXES at a time, with the photograph to look at."""
+    known = {"digest": _digest(entry.content), "fingerprint": predictor.checkpoint.fingerprint}
+    about = ROW | {"photo": entry.photo} | known
+    try:
+        if isinstance(entry.content, InputError):
+            raise entry.content
+        photo = Photo.read(entry.content)
+        places, left_out = _places(predictor, photo, entry, task)
+    except InputError as error:
+        yield _Waiting(about, [about | {"error": str(error)}]), None
+        return
+    first = [about | {"error": str(InputError(f"{left.annotation}: {left.reason}"))} for left in left_out]
+    if not places and not first:
+        first = [about | {"notes": [NOTHING_FOUND]}]
+    yield _Waiting(about, first), None
+    for start in range(0, len(places), MAX_BOXES):
+        yield _Waiting(about, None, places[start : start + MAX_BOXES]), photo
+
+
+def _places(predictor: Predictor, photo: Photo, entry: Entry, task: Task) -> tuple[list[Place], list[LeftOut]]:
+    """Where to look, and boxes that cannot be used."""
+    if task.what == "whole":
+        return [Place(0, (0.0, 0.0, float(photo.width), float(photo.height)), None, {"kind": "whole"})], []
+    if task.what != "boxes":
+        found = predictor.propose(photo, words=task.words or None, limit=task.most)
+        things = [thing for thing in found if thing.score >= task.least]
+        return [Place(n, thing.box, None, _prompt(task, thing)) for n, thing in enumerate(things)], []
+    if entry.boxes is None:
+        raise InputError(NO_BOXES)
+    remarks: list[str] = []
+    boxes, left_out = entry.boxes().fit(photo, remarks.append)
+    return [Place(entry.first + n, given.box, given.id, None, remarks) for n, given in enumerate(boxes)], left_out
+
+
+def _prompt(task: Task, thing: Proposal) -> dict[str, Any]:
+    word = max(thing.words, key=lambda name: thing.words[name], default=None)
+    return {"kind": task.what, "words": word, "score": float(f"{thing.score:.4g}")}
+
+
+def _answered(part: _Waiting, results: list[RegionResult] | InputError) -> Iterator[Row]:
+    told = [str(results)] * len(part.places) if isinstance(results, InputError) else results
+    for place, result in zip(part.places, told, strict=True):
+        row = part.about | {"region": place.region, "id": None if place.id is None else str(place.id)}
+        if isinstance(result, str):
+            yield row | {"error": result}
+        else:
+            answer = result.to_dict()
+            yield row | answer | {"prompt": place.prompt, "notes": [*place.remarks, *answer["notes"]]}
+
+
+def _digest(content: bytes | InputError) -> str | None:
+    """The BLAKE2b digest of a photograph's file, 128 bits in hexadecimal digits, as `b2sum -l 128` prints it."""
+    return None if isinstance(content, InputError) else hashlib.blake2b(content, digest_size=16).hexdigest()

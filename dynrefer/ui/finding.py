@@ -1,0 +1,146 @@
+"""Things found on the whole photograph: all there are, or those of a name."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from dynrefer.boxes import Box, parse_box
+from dynrefer.errors import InputError
+from dynrefer.photo import Photo
+from dynrefer.predictor import Predictor
+from dynrefer.proposals import check_words
+
+from . import panels
+from .album import Session
+from .compute import in_words, on_gpu
+from .handlers import Values, told
+from .layout import Updates
+from .panels import Panel
+from .pictures import thumbnails
+from .proposals import MOST, describe_everything, fresh
+from .regions_tab import SHOWN, RegionHandlers
+
+MOST_FOUND = 20
+REGIONS_TAB = "regions"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A button for everything, a field for names, and what was found by them."""
+
+    everything: gr.Button
+    words: gr.Textbox
+    found: Panel
+    all_found: gr.Button
+    boxes: gr.State
+    """What was found last, best first."""
+
+
+def build_finding(predictor: Predictor) -> Finding:
+    """Lay button and field out where the caller is; what is found is rendered later, above the table."""
+    everything = gr.Button("Describe everything", size="sm", scale=0, min_width=150, elem_id="everything")
+    words = gr.Textbox(
+        placeholder="lamp, dog",
+        max_lines=1,
+        label="Find things by name, for example lamp, dog",
+        show_label=False,
+        container=False,
+        submit_btn="Find",
+        visible=predictor.can_point,
+        scale=1,
+        min_width=180,
+        elem_id="find",
+    )
+    found = Panel(live=True, elem_id="found", render=False)
+    all_found = gr.Button("Describe all of them", size="sm", visible=False, render=False, elem_id="all-found")
+    return Finding(everything, words, found, all_found, gr.State([]))
+
+
+class FindHandlers:
+    """The events of finding, on top of those of the regions."""
+
+    def __init__(self, regions: RegionHandlers, finding: Finding, tabs: gr.Tabs) -> None:
+        self.regions, self.main, self.finding, self.tabs = regions, regions.main, finding, tabs
+        self.pointing = self.main.predictor.can_point
+        self._propose = on_gpu(self.main.predictor.propose)
+
+    @property
+    def inputs(self) -> set[Any]:
+        """The components whose values are needed."""
+        return {*self.main.inputs, self.finding.words, self.finding.boxes}
+
+    @property
+    def results(self) -> list[Any]:
+        """The components that show what was found."""
+        return [self.finding.found, self.finding.all_found, self.finding.boxes, self.main.stage.picker, self.tabs]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The components that change while what was found is described."""
+        return [*self.regions.outputs, self.finding.found, self.finding.all_found, self.finding.boxes, self.tabs]
+
+    @in_words
+    def find(self, values: Values) -> Updates:
+        """Show the things that the typed names are true of, best first, or say that there are none."""
+        names, photo = check_words(values[self.finding.words] or ()), self.main.photo(values)
+        found = self._propose(photo, words=names, limit=MOST_FOUND)
+        labels = [f"{max(one.words, key=one.words.__getitem__)} {panels.percent(one.score)}" for one in found]
+        pictures = thumbnails(photo, [one.box for one in found])
+        rows = list(zip(found, labels, pictures, strict=True))
+        outlines = [{"box": list(one.box), "label": label} for one, label, _ in rows]
+        return {
+            self.finding.found: panels.render("found", names=names, rows=rows),
+            self.finding.all_found: gr.update(visible=len(found) > 1),
+            self.finding.boxes: [list(one.box) for one in found],
+            self.main.stage.picker: gr.update(found=outlines),
+            self.tabs: gr.update(selected=REGIONS_TAB),
+        }
+
+    @in_words
+    def take(self, event: gr.EventData) -> Updates:
+        """Hold one of the things found as the box."""
+        return {self.main.stage.picker: gr.update(value=parse_box(str(told(event, "box") or "")))}
+
+    def forget(self) -> Updates:
+        """Show nothing as found."""
+        return {
+            self.finding.found: "",
+            self.finding.all_found: gr.update(visible=False),
+            self.finding.boxes: [],
+            self.main.stage.picker: gr.update(found=[]),
+        }
+
+    @in_words
+    def describe_found(self, values: Values) -> Iterator[Updates]:
+        """Describe all that was found, one after another."""
+        yield self.forget()
+        yield from self.regions.describe(values, values[self.finding.boxes], at_once=1)
+
+    @in_words
+    def describe_all(self, values: Values) -> Iterator[Updates]:
+        """Describe the things on the photograph, one after another, the most certain ones first."""
+        yield {self.tabs: gr.update(selected=REGIONS_TAB)}
+        session: Session = values[self.main.display.session]
+        photo, table = self.main.photo(values), session.ticket().table
+        boxes: list[Box] = []
+        for done, total, best in self._everything(photo, values):
+            boxes = best
+            progress = panels.progress(done, total, "places looked at")
+            yield {self.regions.tab.progress: progress, self.regions.tab.stop: SHOWN}
+        if session.ticket().table != table:
+            yield self.regions.stop()
+            return
+        new = fresh(boxes, [result.box for result in session.album.results])
+        if not new:
+            raise InputError("nothing else stands out on this photograph; draw a box yourself")
+        yield from self.regions.describe(values, new, at_once=1)
+
+    def _everything(self, photo: Photo, values: Values) -> Iterator[tuple[int, int, list[Box]]]:
+        """(done, all, best boxes so far, best first); by contours where the checkpoint proposes none itself."""
+        if not self.pointing:
+            yield from describe_everything(self.main.refer, photo, self.main.question(values))
+            return
+        yield 0, 1, []
+        yield 1, 1, [one.box for one in self._propose(photo, limit=MOST)]

@@ -1,0 +1,105 @@
+// What is drawn over the photograph, all of it in percent so that it follows every change of size by itself.
+
+/** A rectangle with a label. */
+function rectangle(className, [x1, y1, x2, y2], colour, label) {
+  const node = document.createElement("div");
+  node.className = className;
+  node.style.cssText =
+    `left:${(100 * x1) / props.width}%;top:${(100 * y1) / props.height}%;` +
+    `width:${(100 * (x2 - x1)) / props.width}%;height:${(100 * (y2 - y1)) / props.height}%`;
+  node.style.setProperty("--view-colour", colour || "#fff");
+  if (label) node.appendChild(document.createElement("span")).textContent = label;
+  return node;
+}
+
+/** Nested views, widest first; the chosen ones stand out. */
+function viewNode({ chosen, box, colour, label, key }) {
+  const node = rectangle(chosen ? "view chosen" : "view", box, colour, chosen ? label : "");
+  node.dataset.t = key;
+  return node;
+}
+
+/** The box itself with its corners; dashed as long as it only was taken by a press. */
+function boxNode(box, pending) {
+  const node = rectangle(pending ? "box pending" : "box", box);
+  for (const [left, top] of [[0, 0], [100, 0], [0, 100], [100, 100]]) {
+    node.appendChild(document.createElement("i")).style.cssText = `left:${left}%;top:${top}%`;
+  }
+  return node;
+}
+
+/** The thing's own outline: polygons of [x, y]. */
+function outlineNode(outline) {
+  const path = outline.map((polygon) => `M${polygon.map((at) => at.join(" ")).join("L")}Z`).join("");
+  const holder = document.createElement("div");
+  holder.className = "outline";
+  holder.innerHTML = `<svg viewBox="0 0 ${props.width} ${props.height}" preserveAspectRatio="none"><path /></svg>`;
+  holder.querySelector("path").setAttribute("d", path);
+  return holder;
+}
+
+function pointNode([x, y, inside]) {
+  const node = rectangle(inside ? "point" : "point outside", [x, y, x, y]);
+  node.textContent = inside ? "+" : "−";
+  return node;
+}
+
+/** Shows the box that a press would take at the place pointed at. */
+function drawHint() {
+  find(".overlay .hint")?.remove();
+  if (grid && pointedAt && !drag) find(".overlay").append(rectangle("hint", boxAt(pointedAt)));
+}
+
+function draw() {
+  const overlay = find(".overlay");
+  document.documentElement.classList.toggle("dr-pending", hasPhoto() && pending());
+  drawControls();
+  if (!hasPhoto()) return overlay.replaceChildren();
+  const nodes = [];
+  if (!drag) {
+    nodes.push(...(props.regions || []).map((region) => rectangle("region", region.box, "", region.label)));
+    nodes.push(...(props.found || []).map((one) => rectangle("region found", one.box, "", one.label)));
+    if (!pending()) nodes.push(...(props.views || []).map(viewNode));
+  }
+  if (box) nodes.push(boxNode(box, pending()));
+  if (taken && !drag) {
+    const { outline } = chosen(taken);
+    if (outline) nodes.push(outlineNode(outline));
+    nodes.push(...taken.points.map(pointNode));
+  }
+  overlay.replaceChildren(...nodes);
+  drawHint();
+}
+
+function drawControls() {
+  const button = (name) => find(`[data-do="${name}"]`);
+  find(".status").textContent = hasPhoto() ? statusText() : "";
+  button("undo").disabled = !states[current - 1];
+  button("redo").disabled = !states[current + 1];
+  button("out").disabled = view.zoom <= 1;
+  button("in").disabled = view.zoom >= MOST_ZOOM;
+  button("fit").textContent = `${Math.round(100 * view.zoom)}%`;
+  find("[data-points]").hidden = !grid;
+  for (const name of ["inside", "outside"]) {
+    button(name).disabled = !taken;
+    button(name).setAttribute("aria-pressed", String(adding === name));
+  }
+  const offering = hasPhoto() && pending() && !drag;
+  button("describe").hidden = !offering;
+  if (offering) {
+    const [x, y] = [(box[0] + box[2]) / 2 / props.width, box[3] / props.height];
+    button("describe").style.setProperty("--x", `${100 * (x * view.zoom - view.left)}%`);
+    button("describe").style.setProperty("--y", `${100 * (y * view.zoom - view.top)}%`);
+  }
+}
+
+function statusText() {
+  const size = `${props.width} × ${props.height} px`;
+  if (!box) return `${size}. Drag a box around something${grid ? ", or press on it" : ""}.`;
+  const [x1, y1, x2, y2] = whole(box);
+  const corners = `Box ${x1}, ${y1}, ${x2}, ${y2}`;
+  if (!pending()) return `${corners} (${x2 - x1} × ${y2 - y1} of ${size})`;
+  const count = taken.choices.length;
+  if (count < 2) return `${corners}. Enter describes it.`;
+  return `${corners}, ${taken.choices.indexOf(chosen(taken)) + 1} of ${count} here. Enter describes it, another press takes the next.`;
+}

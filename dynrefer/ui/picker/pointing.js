@@ -1,0 +1,38 @@
+// What a press takes. The grid, which comes once for every photograph, holds the box that a press at each place would
+// take, so that pointing shows it and a press takes it without asking; Python then says what else there is at the place.
+
+const SAME = 0.8; // overlap from which two boxes are one choice
+
+let grid = null; // { rows, columns, boxes: x1, y1, x2, y2 of every place as shares of the photograph times 65535 }
+
+function unpack(packed) {
+  if (!packed) return null;
+  const bytes = Uint8Array.from(atob(packed.boxes), (letter) => letter.charCodeAt(0));
+  return { ...packed, boxes: new Uint16Array(bytes.buffer) };
+}
+
+/** The box that a press at this place would take. */
+function boxAt([x, y]) {
+  const row = clamp(Math.floor((y / props.height) * grid.rows), 0, grid.rows - 1);
+  const column = clamp(Math.floor((x / props.width) * grid.columns), 0, grid.columns - 1);
+  const start = 4 * (row * grid.columns + column);
+  return [...grid.boxes.subarray(start, start + 4)].map((share, k) => (share / 65535) * (k % 2 ? props.height : props.width));
+}
+
+/** What a first press takes: `points` are [x, y, inside], `choices` { box, outline }, `turns` presses on the same place. */
+function takeAt(at) {
+  return arranged({ points: [[...at, true]], turns: 0 }, [{ box: boxAt(at) }]);
+}
+
+/** The choices from small to large, beginning with `found[0]`; other boxes shown at the place can be reached as well. */
+function arranged(taken, found) {
+  const choices = [...found];
+  const [only, ...more] = taken.points;
+  const known = [...(props.found || []), ...(props.regions || [])].filter(({ box }) => !more.length && contains(box, only));
+  for (const { box } of known) if (choices.every((choice) => overlap(choice.box, box) < SAME)) choices.push({ box });
+  choices.sort((a, b) => area(a.box) - area(b.box));
+  return { ...taken, choices, first: choices.indexOf(found[0]) };
+}
+
+/** The choice that is shown after so many presses. */
+const chosen = ({ choices, first, turns }) => choices[(first + turns) % choices.length];

@@ -1,0 +1,208 @@
+"""The command `describe`: rows, what fails, and runs that go on."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from dynrefer import Predictor
+from dynrefer.bulk.output import _Lines
+from tests.bulk.conftest import BOX, OTHER, Describe, by_photo, rows, save
+
+
+def test_every_region_is_a_row_with_the_fields_of_refer(
+    describe_really: Describe, photographs: Path, boxes: Path, tmp_path: Path, tiny_predictor: Predictor
+) -> None:
+    assert describe_really(photographs, "--boxes", boxes, "--out", tmp_path / "out", "--shard-size", 3) == 0
+    made = rows(tmp_path / "out")
+    asked = [(row["photo"], row["region"]) for row in made]
+    assert asked == [(f"far/{n % 2}/{n}.png", k) for n in (0, 2, 4, 6, 1, 3, 5) for k in (0, 1)]
+    for row, box in zip(made[:4], [BOX, OTHER] * 2, strict=True):
+        alone = tiny_predictor.refer(photographs / row["photo"], box=box).to_dict()
+        assert [named["name"] for named in row["classes"]] == [named["name"] for named in alone["classes"]]
+        assert row["classes"][0]["score"] == pytest.approx(alone["classes"][0]["score"], abs=1e-3)
+        assert {key: row[key] for key in ("box", "views", "model")} == {
+            key: alone[key] for key in ("box", "views", "model")
+        }
+        assert row["fingerprint"] == tiny_predictor.checkpoint.fingerprint
+        assert row["error"] is None
+
+
+def test_what_fails_is_a_row_with_a_sentence_and_costs_nothing_else(
+    describe: Describe, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photographs / "bad.jpg").write_bytes(b"no photograph")
+    named = {"0.png": [BOX, [900, 900, 950, 950]], "bad.jpg": [BOX], "gone.jpg": [BOX]}
+    (tmp_path / "boxes.json").write_text(json.dumps(named))
+    assert describe(photographs, "--boxes", tmp_path / "boxes.json", "--out", tmp_path / "out") == 3
+    found = {(row["photo"], row["region"]): row["error"] for row in rows(tmp_path / "out")}
+    assert found[("far/0/0.png", 0)] is None
+    assert found[("far/0/0.png", None)] == "Box 2: the box lies outside the 64 x 48 image."
+    assert "not an image that can be read" in (found[("bad.jpg", None)] or "")
+    assert 'the photograph "gone.jpg" is not in the folder' in (found[("gone.jpg", None)] or "")
+    told = capsys.readouterr().err
+    assert "Described 1 regions of 3 photographs" in told
+    assert "3 failed" in told
+    assert "bad.jpg" in told
+
+
+def test_whole_describes_each_photograph_as_one_region(describe: Describe, photographs: Path, tmp_path: Path) -> None:
+    assert describe(photographs, "--whole", "--out", tmp_path / "out") == 0
+    made = rows(tmp_path / "out")
+    assert [(row["box"], row["prompt"]) for row in made] == [([0, 0, 64, 48], {"kind": "whole"})] * 7
+
+
+def test_everything_and_what_words_find_are_described(describe: Describe, photographs: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 48), "green").save(photographs / "nothing.png")
+    assert describe(photographs, "--everything", "--out", tmp_path / "all", "--min-score", "0.1") == 0
+    assert [row["box"] for row in rows(tmp_path / "all")[:3]] == [BOX, OTHER, BOX]
+    assert describe(photographs, "--find", "dog, cat", "--out", tmp_path / "found") == 0
+    made = {row["photo"]: (row["box"], row["prompt"], row["notes"]) for row in rows(tmp_path / "found")}
+    assert made["far/0/0.png"] == (BOX, {"kind": "find", "words": "cat", "score": 0.9}, [])
+    assert made["nothing.png"] == (None, None, ["Nothing was found."])
+    assert len(rows(tmp_path / "found")) == 8
+
+
+def test_a_run_that_is_done_is_not_done_again(
+    describe: Describe, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = (photographs, "--whole", "--out", tmp_path / "out")
+    describe(*asked)
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in (tmp_path / "out").glob("[!m.]*")}
+    monkeypatch.setattr(Predictor, "from_pretrained", lambda *_: pytest.fail("the model was loaded"))
+    assert describe(*asked) == 0
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in before} == before
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        (["--whole", "--views", "2"], "the options"),
+        (["--whole", "--no-captions"], "the options"),
+        (["--whole", "--shard-size", "3"], "--shard-size"),
+        (["--boxes", "boxes.json"], "what to describe"),
+    ],
+)
+def test_another_question_to_the_same_folder_is_refused(
+    describe: Describe,
+    photographs: Path,
+    boxes: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    other: list[str],
+    named: str,
+) -> None:
+    describe(photographs, "--whole", "--out", tmp_path / "out")
+    before = rows(tmp_path / "out")
+    given = [boxes if word == "boxes.json" else word for word in other]
+    assert describe(photographs, *given, "--out", tmp_path / "out") == 2
+    assert f"another value for {named}" in capsys.readouterr().err
+    assert rows(tmp_path / "out") == before
+
+
+def test_another_model_to_the_same_folder_is_refused(
+    describe: Describe, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    describe(photographs, "--whole", "--out", tmp_path / "out")
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    manifest["asked"]["model"] = "0" * 16
+    (tmp_path / "out" / "manifest.json").write_text(json.dumps(manifest))
+    assert describe(photographs, "--whole", "--out", tmp_path / "out") == 2
+    assert "another value for --model" in capsys.readouterr().err
+
+
+def test_parts_without_a_manifest_are_somebody_elses(
+    describe: Describe, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "part-00000.jsonl").write_text("mine\n")
+    assert describe(photographs, "--whole", "--out", tmp_path / "out") == 2
+    assert "has parts of a run but no manifest.json" in capsys.readouterr().err
+    assert (tmp_path / "out" / "part-00000.jsonl").read_text() == "mine\n"
+
+
+def test_new_photographs_are_described_when_only_the_missing_are_asked_for(
+    describe: Describe, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = (photographs, "--whole", "--out", tmp_path / "out", "--shard-size", 3)
+    describe(*asked)
+    before = rows(tmp_path / "out")
+    save(photographs / "0-new.png", 99)
+    assert describe(*asked) == 2
+    assert "--only-missing" in capsys.readouterr().err
+    (tmp_path / "out" / "part-00001.jsonl").unlink()  # as if that part had not been finished
+    assert describe(*asked, "--only-missing") == 0
+    assert describe(*asked) == 0
+    assert [row for row in by_photo(tmp_path / "out") if row["photo"] != "0-new.png"] == sorted(
+        before, key=lambda row: row["photo"]
+    )
+    assert len(rows(tmp_path / "out")) == 8
+
+
+def test_a_full_disk_ends_the_run_with_a_sentence_and_keeps_what_is_finished(
+    describe: Describe,
+    photographs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    add, asked = _Lines.add, (photographs, "--whole", "--out", tmp_path / "out", "--shard-size", 2)
+
+    def full(self: _Lines, row: dict[str, Any]) -> None:
+        if row["photo"].endswith("/4.png"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        add(self, row)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Lines, "add", full)
+        assert describe(*asked) == 2
+    told = capsys.readouterr().err
+    assert "The disk is full" in told
+    assert "Stopped after 1 of 4 parts" in told
+    assert [path.name for path in (tmp_path / "out").glob("*part*")] == ["part-00000.jsonl"]
+    assert describe(*asked) == 0
+    assert len(rows(tmp_path / "out")) == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["{photographs}"], "say where to look: --boxes FILE"),
+        (["{photographs}/nowhere", "--whole"], "there is nothing at"),
+        (["{empty}", "--whole"], "no photograph, no .parquet and no .tar"),
+        (["{photographs}", "--whole", "--shard-size", "0"], "--shard-size must be"),
+        (["{photographs}", "--whole", "--views", "99"], "number of views"),
+        (["{photographs}/*.gif", "--whole"], "no file matches"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(
+    describe: Describe,
+    photographs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    named: str,
+) -> None:
+    (tmp_path / "empty").mkdir()
+    given = [word.format(photographs=photographs, empty=tmp_path / "empty") for word in arguments]
+    assert describe(*given, "--out", tmp_path / "out") == 2
+    told = capsys.readouterr().err
+    assert named.lower() in told.lower()
+    assert told.count("\n") == 1
+
+
+def test_a_folder_in_use_is_refused(
+    describe: Describe, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from filelock import FileLock
+
+    (tmp_path / "out").mkdir()
+    with FileLock(tmp_path / "out" / ".describe.lock"):
+        assert describe(photographs, "--whole", "--out", tmp_path / "out") == 2
+    assert "another run is writing" in capsys.readouterr().err.lower()

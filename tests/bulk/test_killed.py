@@ -1,0 +1,90 @@
+"""Runs that are killed in the middle of a part, and go on. A named pipe among the photographs says when that is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.bulk.conftest import Describe, by_photo, rows, save
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")]
+SHARD, COUNT, PIPE = 4, 14, "06.png"
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    for seed in range(COUNT):
+        save(tmp_path / "photographs" / f"{seed:02d}.png", seed)
+    return tmp_path / "photographs"
+
+
+@pytest.fixture
+def undisturbed(describe_really: Describe, photographs: Path, tmp_path: Path) -> Path:
+    """A run that nobody killed."""
+    describe_really(photographs, "--whole", "--shard-size", SHARD, "--out", tmp_path / "undisturbed")
+    return tmp_path / "undisturbed"
+
+
+@contextmanager
+def in_the_middle(
+    photographs: Path, out: Path, model: Path, workers: int
+) -> Iterator[tuple[psutil.Popen, psutil.Process]]:
+    """A run of its own, and its process that waits in the second part for a photograph; for others that is there."""
+    pipe, photograph = photographs / PIPE, photographs.parent / PIPE
+    pipe.rename(photograph)
+    os.mkfifo(pipe)
+    command = [sys.executable, "-m", "dynrefer", "describe", str(photographs), "--whole", "--out", str(out)]
+    options = ["--shard-size", str(SHARD), "--workers", str(workers), "--model", str(model), "--device", "cpu"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    run = psutil.Popen([*command, *options], stderr=subprocess.DEVNULL, env=environment)
+    never_written_to = os.open(pipe, os.O_WRONLY)  # waits until it is opened at the other end
+    try:
+        (reading,) = [process for process in (run, *run.children(recursive=True)) if has_open(process, pipe)]
+        photograph.replace(pipe)
+        yield run, reading
+    finally:
+        os.close(never_written_to)
+        with suppress(psutil.NoSuchProcess):
+            run.kill()
+        run.wait()
+
+
+def has_open(process: psutil.Process, path: Path) -> bool:
+    for link in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if os.readlink(link) == str(path):
+                return True
+    return False
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_run_goes_on_with_nothing_missing_double_or_different(
+    describe_really: Describe, photographs: Path, undisturbed: Path, tiny_checkpoint: Path, tmp_path: Path, workers: int
+) -> None:
+    with in_the_middle(photographs, tmp_path / "out", tiny_checkpoint, workers) as (run, _):
+        processes = run.children(recursive=True)
+        run.kill()
+        run.wait()
+        assert psutil.wait_procs(processes, timeout=300)[1] == []
+    finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("part-*")}
+    assert tmp_path / "out" / "part-00001.jsonl" not in finished
+    assert describe_really(photographs, "--whole", "--shard-size", SHARD, "--out", tmp_path / "out") == 0
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert rows(tmp_path / "out") == rows(undisturbed)
+    assert list((tmp_path / "out").glob(".part*")) == []
+
+
+def test_a_worker_that_is_killed_is_replaced(
+    photographs: Path, undisturbed: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    with in_the_middle(photographs, tmp_path / "out", tiny_checkpoint, workers=2) as (run, reading):
+        reading.kill()
+        assert run.wait(timeout=600) == 0
+    assert by_photo(tmp_path / "out") == by_photo(undisturbed)

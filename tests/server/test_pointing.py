@@ -1,0 +1,57 @@
+"""Pointing over HTTP: what stands in the place of boxes, and what is found."""
+
+import base64
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from dynrefer import Predictor
+from dynrefer.server import build_service
+from dynrefer.server.schema import PROPOSAL
+from tests.server.conftest import BOX, picture
+
+
+def body(**options: Any) -> dict[str, Any]:
+    return {"image": base64.b64encode(picture()).decode(), "options": options}
+
+
+def test_a_point_stands_in_the_place_of_boxes_and_the_answer_says_so(client: TestClient) -> None:
+    (region,) = client.post("/v1/regions", json=body(point=[20, 30], num_views=2)).json()["regions"]
+    assert region["prompt"] == {"point": [20, 30]}
+    assert region["box"] == BOX
+
+
+def test_a_stream_says_it_too(client: TestClient) -> None:
+    answer = client.post("/v1/regions", json=body(scribble=[[20, 30], [25, 30]]) | {"stream": True})
+    assert '"prompt": {"scribble": [[20.0, 30.0], [25.0, 30.0]]}' in answer.text
+
+
+def test_proposals_have_the_fields_of_the_schema(predictor: Predictor) -> None:
+    with TestClient(build_service(predictor, token="")) as client:
+        answer = client.post("/v1/propose", json=body(words=["dog", "cup"], limit=3)).json()
+    assert 1 <= len(answer["proposals"]) <= 3 and answer["model"] == "tiny"
+    for proposal in answer["proposals"]:
+        assert set(proposal) == set(PROPOSAL["properties"])
+        assert set(proposal["words"]) == {"dog", "cup"}
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "told"),
+    [
+        ("regions", body(point=[5000, 30]), "point lies outside"),
+        ("regions", body(point=[20, 30], scribble=[[1, 1]]), "one of point, scribble"),
+        ("regions", body(point=[20, 30]) | {"boxes": [BOX]}, "either boxes or point"),
+        ("regions", body(mask="/etc/passwd"), "must be a polygon or"),
+        ("regions", body(points=[[1, 1]] * 10_000), "10000 were given"),
+        ("regions", body(), "no box"),
+        ("propose", body(words=[]), "no word to look for"),
+        ("propose", body(colour="red"), "options of propose are point, points, words, limit"),
+        ("propose", body() | {"boxes": [BOX]}, "no field"),
+    ],
+)
+def test_what_cannot_be_pointed_with_is_refused(predictor: Predictor, path: str, given: Any, told: str) -> None:
+    with TestClient(build_service(predictor, token="")) as client:
+        answer = client.post(f"/v1/{path}", json=given)
+    assert answer.status_code == 422
+    assert told in answer.json()["error"]

@@ -1,0 +1,66 @@
+"""What a press takes, as the browser is told."""
+
+import base64
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dynrefer.ui.pressing import PressHandlers, outline, packed
+from tests.pointing import Pointing
+from tests.ui.conftest import Said, Visitor
+
+
+@pytest.fixture
+def pressing(visitor: Visitor, pointing: Pointing) -> PressHandlers:
+    return PressHandlers(visitor.main)
+
+
+def told(visitor: Visitor, updates: dict[Any, Any]) -> dict[str, Any]:
+    """What the picker is told."""
+    return updates[visitor.main.stage.picker]
+
+
+def test_the_browser_gets_the_grid_to_a_fraction_of_a_pixel() -> None:
+    size = (4000, 3000)
+    boxes = np.random.default_rng(0).uniform(-50, 1, (5, 7, 4)).astype(np.float32) * np.tile(size, 2) / -50
+    grid = packed(boxes, size)
+    sent = np.frombuffer(base64.b64decode(grid["boxes"]), dtype="<u2").reshape(grid["rows"], grid["columns"], 4)
+    assert np.abs(sent / 65535 * np.tile(size, 2) - np.clip(boxes, 0, np.tile(size, 2))).max() < 0.05
+
+
+def test_a_mask_with_a_hole_has_two_edges() -> None:
+    mask = np.zeros((60, 80), dtype=bool)
+    mask[10:50, 20:70] = True
+    mask[20:30, 30:40] = False
+    outer, hole = sorted(outline(mask), key=lambda edge: min(edge))
+    assert [min(x for x, _ in outer), max(x for x, _ in outer)] == [20, 69]
+    assert len(hole) >= 4
+
+
+def test_a_new_photograph_is_looked_at_once(visitor: Visitor, pressing: PressHandlers) -> None:
+    grid = told(visitor, pressing.look(visitor.values()))["grid"]
+    assert (grid["rows"], grid["columns"]) == (2, 3)
+
+
+def test_a_look_that_comes_after_its_photograph_has_gone_is_not_shown(
+    visitor: Visitor, pressing: PressHandlers, pointing: Pointing
+) -> None:
+    pointing.before = lambda: visitor.session.begin("other.png")
+    assert "grid" not in told(visitor, pressing.look(visitor.values()))
+
+
+def test_a_press_is_told_what_there_is_at_its_points(
+    visitor: Visitor, pressing: PressHandlers, pointing: Pointing
+) -> None:
+    points = [[50.5, 40.0, True], [10.0, 10.0, False]]
+    found = told(visitor, pressing.point(visitor.values(), Said(points=points)))["pointed"]
+    assert found["points"] == points
+    assert [one["box"] for one in found["found"]] == [list(box) for box in pointing.boxes]
+    assert found["found"][0]["outline"] is not None
+    assert found["found"][1]["outline"] is None
+
+
+def test_a_press_without_points_is_refused(visitor: Visitor, pressing: PressHandlers) -> None:
+    with pytest.raises(Exception, match="as a list"):
+        pressing.point(visitor.values(), Said(points="all"))
