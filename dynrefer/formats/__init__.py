@@ -164,14 +164,20 @@ def _checked(format: str) -> Format:
 def format_of(path: str | PathLike[str], format: str | None = None) -> str:
     """The format in which `path` is meant to be written: the one named, or by its ending.
 
-    Raises InputError where there is no such format, or where the ending does not tell.
+    Raises InputError where there is no such format, where the ending does not tell, or where a folder stands in the
+    place of the file or a file in that of the folder.
     """
-    ending = Path(path).suffix.lower()
+    path = Path(path)
+    ending = path.suffix.lower()
     by_ending = {".xml": "cvat", ".jsonl": "imagefolder", ".csv": "csv", ".json": "json"}
     if format is None and ending not in by_ending:
-        raise InputError(f"say which format {shown(Path(path).name)} is to have: {', '.join(sorted(FORMATS))}")
+        raise InputError(f"say which format {shown(path.name)} is to have: {', '.join(sorted(FORMATS))}")
     format = format or by_ending[ending]
-    _checked(format)
+    several = _checked(format).ending == ".zip" and ending != ".zip"
+    if several and path.is_file():
+        raise InputError(f"{shown(path.name)} is a file; {FORMATS[format].title} needs a folder, or a .zip")
+    if not several and path.is_dir():
+        raise InputError(f"{shown(path.name)} is a folder; name a file")
     return format
 
 

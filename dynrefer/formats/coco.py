@@ -72,7 +72,8 @@ def write(records: Sequence[Record]) -> dict[str, str]:
     photographs = pages(records)
     names = sorted({record.label or UNNAMED for record in records})
     categories = {name: number for number, name in enumerate(names, start=1)}
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for image_id, photograph in enumerate(photographs, start=1):
         sides = dict(zip(("width", "height"), photograph.size or (), strict=False))
         images.append({"id": image_id, "file_name": photograph.name} | sides)

@@ -77,11 +77,13 @@ def _result(task: Mapping[str, Any]) -> tuple[list[Any], str]:
         found = [item for value in task.values() if _is_short(value) for item in value]
         return [{"id": n, "value": item} for n, item in enumerate(found) if isinstance(item, dict)], PERSON
     for key, by in (("annotations", PERSON), ("completions", PERSON), ("predictions", MODEL)):
-        listed = task.get(key) if isinstance(task.get(key), list) else []
-        kept = [entry for entry in listed if isinstance(entry, dict) and not entry.get("was_cancelled")]
+        listed = task.get(key)
+        entries = listed if isinstance(listed, list) else []
+        kept = [entry for entry in entries if isinstance(entry, dict) and not entry.get("was_cancelled")]
         if kept:
             chosen = kept[0] if by == MODEL else kept[-1]
-            return chosen.get("result") if isinstance(chosen.get("result"), list) else [], by
+            result = chosen.get("result")
+            return result if isinstance(result, list) else [], by
     return [], ""
 
 
@@ -151,7 +153,7 @@ def _said(items: Sequence[Mapping[str, Any]], by: str) -> dict[str, Any]:
     attributes: list[dict[str, str]] = []
     for item in items:
         value, control = item["value"], str(item.get("from_name", ""))
-        names = next((value[key] for key in LABELS if isinstance(value.get(key), list)), [])
+        names: list[Any] = next((value[key] for key in LABELS if isinstance(value.get(key), list)), [])
         if names:
             label, score = str(names[0]), item.get("score")
         texts = value.get("text") if isinstance(value.get("text"), list) else [value.get("text")]

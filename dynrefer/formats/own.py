@@ -86,10 +86,8 @@ def _said(given: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]
     score = given.get("score", given.get("confidence"))
     kept = {key: given[key] for key in ANSWER & given.keys()}
     words = said(caption, label, score, given.get("tags"), given.get("attributes"))
-    empty = {
-        key: None if key == "caption" else [] for key in ("caption", "classes", "tags", "attributes") if key in kept
-    }
-    return {key: (kept | empty | words)[key] for key in [*(key for key in given if key in kept), *words]}
+    nothing: dict[str, Any] = {"caption": None, "classes": [], "tags": [], "attributes": []}
+    return {key: value for key, value in (kept | nothing | words).items() if key in kept or key in words}
 
 
 def _box(values: Mapping[str, Any]) -> Box:

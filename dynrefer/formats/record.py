@@ -122,7 +122,7 @@ def said(
     """
     found: dict[str, Any] = {}
     source = {"by": by} if by else {}
-    given = dict(caption) if isinstance(caption, Mapping) else {"text": caption}
+    given: dict[str, Any] = dict(caption) if isinstance(caption, Mapping) else {"text": caption}
     if isinstance(given.get("text"), str) and given["text"].strip():
         found["caption"] = {**given, "text": given["text"].strip()} | source
     number = _score(score)

@@ -81,10 +81,10 @@ def _annotation(photograph: Page) -> Element:
         place = xml.add(found, "bndbox")
         for tag, value in zip(CORNERS, (x1 + 1, y1 + 1, max(x2, x1 + 1), max(y2, y1 + 1)), strict=True):
             xml.add(place, tag, value)
-        named = words.named(record)
-        listed = xml.add(found, "attributes") if named else None
-        for name, value in named if listed is not None else ():
-            pair = xml.add(listed, "attribute")
-            xml.add(pair, "name", name)
-            xml.add(pair, "value", value)
+        if named := words.named(record):
+            listed = xml.add(found, "attributes")
+            for name, said in named:
+                pair = xml.add(listed, "attribute")
+                xml.add(pair, "name", name)
+                xml.add(pair, "value", said)
     return root

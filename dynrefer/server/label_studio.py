@@ -163,7 +163,7 @@ class Backend:
             return {"result": [], "score": 0.0, "model_version": self.predictor.model_name}
         return await asyncio.to_thread(self._described, photo, found, labelling)
 
-    def _proposed(self, photo: Photo) -> list[Record]:
+    def _proposed(self, photo: Photo) -> list[Record | LeftOut]:
         """Regions worth describing; none where the model cannot point them out."""
         try:
             return [Record("", tuple(found.box), photo.size) for found in self.predictor.propose(photo, limit=MOST)]

@@ -12,7 +12,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from dynrefer.errors import InputError
-from dynrefer.formats import FORMATS, Record, lost, parse, read, write
+from dynrefer.formats import FORMATS, Record, format_of, lost, parse, read, write
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import beside
 from dynrefer.formats.record import said
@@ -101,6 +101,29 @@ def test_two_photographs_of_one_stem_get_two_files_or_are_named(tmp_path: Path) 
     assert {record.image for record in read(written("voc", tmp_path, twins))} == {"cat.jpg", "CAT.png"}
     with pytest.raises(InputError, match="several photographs are called cat"):
         write(twins, tmp_path / "out", "yolo")
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "words"),
+    [
+        ("file.txt", None, "say which format file.txt is to have: coco, csv"),
+        ("file.txt", "tfrecord", "There is no format"),
+        ("file", "voc", "file is a file; Pascal VOC needs a folder, or a .zip"),
+        ("folder", "coco", "folder is a folder; name a file"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_the_work(
+    name: str, format: str | None, words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match=f"(?i){words}"):
+        format_of(tmp_path / name, format)
+
+
+@pytest.mark.parametrize(("name", "format"), [("a.csv", "csv"), ("a.XML", "cvat"), ("a.jsonl", "imagefolder")])
+def test_an_ending_tells_the_format(name: str, format: str) -> None:
+    assert format_of(name) == format
 
 
 def test_a_file_stays_as_it_was_where_it_cannot_be_written(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 from dynrefer.formats import parse
 from dynrefer.proposals import Proposal
 from dynrefer.results import Attribute, Caption, RegionResult, Scored
-from dynrefer.server.label_studio import Backend, build_backend
+from dynrefer.server.label_studio import Backend, Labelling, build_backend
+from dynrefer.shipped import shipped
 
 CONFIGURATION = (Path(__file__).parents[2] / "docs/label-studio.xml").read_text("utf-8")
 ATTRIBUTES = (Attribute("red", "color", 0.9), Attribute("wet", "state", 0.8), Attribute("white", "color", 0.2))
@@ -74,6 +75,11 @@ def test_it_is_up_and_takes_a_project(client: TestClient) -> None:
     given |= {"access_token": "0123", "extra_params": None}
     assert client.post("/setup", json=given).json() == {"model_version": "fake"}
     assert client.post("/webhook", json={"action": "START_TRAINING"}).status_code == 201
+
+
+def test_the_documented_choices_are_the_models() -> None:
+    words = json.loads((shipped("checkpoints/dynrefer-mini") / "vocabulary.json").read_text("utf-8"))["attributes"]
+    assert set(Labelling.read(CONFIGURATION).choices) <= {f"{word['type']}: {word['name']}" for word in words}
 
 
 def test_a_drawn_rectangle_comes_back_with_all_that_the_configuration_asks(
