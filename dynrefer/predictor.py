@@ -20,7 +20,7 @@ from dynrefer.errors import InputError, shown
 from dynrefer.inference import Clock, Inference
 from dynrefer.photo import ImageSource, Photo
 from dynrefer.pointing import Prompt, read_prompt
-from dynrefer.proposals import BoxGrid, Proposal, Surroundings, check_limit, check_words, look_around
+from dynrefer.proposals import BoxGrid, Proposal, Surroundings, check_limit, check_words, look_around, named
 from dynrefer.question import Question
 from dynrefer.requests import BoxLike, Ready, Request, batches, made_ahead
 from dynrefer.results import RegionResult
@@ -227,14 +227,13 @@ class Predictor:
             return self._surroundings[photo.digest]
 
     def _named(self, photo: Photo, found: Sequence[Proposal], names: Sequence[str]) -> list[Proposal]:
-        """The proposals with a score for each name, the best-named first."""
+        """The proposals with a score for each name, see `named`."""
         if not found:
             return []
         asked = Question.checked(classes=names, top_classes=None, coefficients=(0.0,), captions=False)
         results = self.refer(photo, boxes=[proposal.box for proposal in found], question=asked)
         scores = [{scored.name: scored.score for scored in result.classes} for result in results]
-        named = [replace(p, words=words, score=max(words.values())) for p, words in zip(found, scores, strict=True)]
-        return sorted(named, key=lambda proposal: -proposal.score)
+        return named(found, scores)
 
     @overload
     def refer_many(

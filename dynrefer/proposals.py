@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from dynrefer.boxes import Box, apart, overlaps
+from dynrefer.boxes import Box, apart, overlaps, share_inside
 from dynrefer.errors import InputError, shown
 from dynrefer.model import DynRefer
 from dynrefer.model.encoder import EfficientNetEncoder
@@ -29,6 +29,7 @@ THING_COUNTS = 0.25  # power of the probability of a thing where it is known tha
 POINTS_COUNT = 4  # power of the share of points that a box is right about
 ALIKE = 0.6  # overlap from which boxes mean the same thing
 APART = 0.5  # overlap up to which two proposals are different things
+PART = 0.6  # share of a box inside another of the same name from which it is a part of that, or that of it
 FOUND = 0.5  # score from which something is said to be what a word names
 MOST = 100  # proposals
 PROPOSE_SCHEMA: dict[str, Any] = {
@@ -171,6 +172,23 @@ def check_words(words: object) -> tuple[str, ...] | None:
     if not names:
         raise InputError("there is no word to look for; name at least one thing")
     return names
+
+
+def named(found: Sequence[Proposal], words: Sequence[Mapping[str, float]]) -> list[Proposal]:
+    """Proposals with the scores of words, one mapping each, the best-named first; parts of a thing are left out.
+
+    A cup's handle looks like a cup, too: of boxes with the same best word that lie in one another, the one stays that
+    is surest both to be a thing and to be called so.
+    """
+    best = [max(scores, key=scores.__getitem__) for scores in words]
+    order = sorted(range(len(found)), key=lambda k: -words[k][best[k]] * found[k].score ** THING_COUNTS)
+    kept: list[int] = []
+    for k in order:
+        others = [found[other].box for other in kept if best[other] == best[k]]
+        if all(max(share_inside(found[k].box, box), share_inside(box, found[k].box)) < PART for box in others):
+            kept.append(k)
+    kept.sort(key=lambda k: -words[k][best[k]])
+    return [replace(found[k], words=words[k], score=words[k][best[k]]) for k in kept]
 
 
 def look_around(model: DynRefer, photo: Photo) -> Surroundings:

@@ -9,7 +9,7 @@ from dynrefer import InputError, Predictor
 from dynrefer.boxes import check_box
 from dynrefer.checkpoint import Checkpoint
 from dynrefer.model import DynRefer
-from dynrefer.proposals import Surroundings
+from dynrefer.proposals import Proposal, Surroundings, named
 from tests.tiny import TINY
 
 SIZE = (256, 192)
@@ -83,6 +83,15 @@ def test_words_have_a_score_each_and_the_best_named_comes_first(tiny_predictor: 
     found = tiny_predictor.propose(photo, words=["dog", "cup"], limit=5)
     assert all(set(p.words) == {"dog", "cup"} and p.score == max(p.words.values()) for p in found)
     assert [p.score for p in found] == sorted((p.score for p in found), reverse=True)
+
+
+def test_of_parts_and_whole_of_the_same_name_the_surest_thing_stays() -> None:
+    whole, part, beside = (10.0, 10, 100, 100), (20.0, 20, 60, 60), (120.0, 10, 200, 100)
+    found = [Proposal(whole, 0.4), Proposal(part, 0.02), Proposal(beside, 0.3)]
+    words = [{"cup": 0.8, "dog": 0.1}, {"cup": 0.9, "dog": 0.1}, {"cup": 0.7, "dog": 0.2}]
+    assert [(one.box, one.score) for one in named(found, words)] == [(whole, 0.8), (beside, 0.7)]
+    words[1] = {"cup": 0.1, "dog": 0.9}
+    assert [one.box for one in named(found, words)] == [part, whole, beside]
 
 
 def test_a_photograph_is_looked_at_once(

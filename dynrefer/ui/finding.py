@@ -10,7 +10,7 @@ from dynrefer.boxes import Box, parse_box
 from dynrefer.errors import InputError
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
-from dynrefer.proposals import check_words
+from dynrefer.proposals import FOUND, check_words
 
 from . import panels
 from .album import Session
@@ -84,8 +84,8 @@ class FindHandlers:
     @in_words
     def find(self, values: Values) -> Updates:
         """Show the things that the typed names are true of, best first, or say that there are none."""
-        names, photo = check_words(values[self.finding.words] or ()), self.main.photo(values)
-        found = self._propose(photo, words=names, limit=MOST_FOUND)
+        names, photo = check_words(values[self.finding.words] or ""), self.main.photo(values)
+        found = [one for one in self._propose(photo, words=names, limit=MOST_FOUND) if one.score >= FOUND]
         labels = [f"{max(one.words, key=one.words.__getitem__)} {panels.percent(one.score)}" for one in found]
         pictures = thumbnails(photo, [one.box for one in found])
         rows = list(zip(found, labels, pictures, strict=True))
