@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -13,15 +15,23 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 @dataclass(frozen=True)
 class DeviceChoice:
-    """A device, a number format, and one sentence why."""
+    """A device, the number format of the weights and, where another is faster, of the arithmetic; and why.
+
+    Attributes:
+        arithmetic: of convolutions and linear layers; None for `dtype`.
+    """
 
     device: torch.device
     dtype: torch.dtype
     reason: str
+    arithmetic: torch.dtype | None = None
 
 
 def choose_device(device: str | torch.device | None = None, dtype: str | torch.dtype | None = None) -> DeviceChoice:
     """What was asked for, else a GPU if there is one (bfloat16 where it computes in it), else the CPU in float32.
+
+    A CPU that is asked for bfloat16 and has instructions for it multiplies in that format; weights stay float32, and so
+    does all that is added up.
 
     Raises InputError when the device or format does not exist here.
     """
@@ -40,7 +50,10 @@ def choose_device(device: str | torch.device | None = None, dtype: str | torch.d
     if chosen.type == "meta":
         raise InputError("The device 'meta' computes nothing; use cpu, or cuda on a machine with a GPU.")
     if dtype is not None:
-        return DeviceChoice(chosen, _as_dtype(dtype), f"{chosen} because {reason}, {dtype} because it was asked for")
+        why, asked = f"{chosen} because {reason}, {dtype} because it was asked for", _as_dtype(dtype)
+        if chosen.type == "cpu" and asked == torch.bfloat16 and _computes_in_bfloat16():
+            return DeviceChoice(chosen, torch.float32, why, torch.bfloat16)
+        return DeviceChoice(chosen, asked, why)
     fast = torch.bfloat16 if chosen.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     why = "a GPU computes fast in it" if fast is torch.bfloat16 else "it is exact and fits"
     return DeviceChoice(chosen, fast, f"{chosen} because {reason}, {str(fast).removeprefix('torch.')} because {why}")
@@ -57,6 +70,18 @@ def too_little_memory(device: torch.device) -> InputError:
         f"The GPU's memory does not hold the model ({free:.1f} of {total:.1f} GiB are free); "
         "close other programs on it, or use --device cpu or a smaller model."
     )
+
+
+def return_freed_memory() -> None:
+    """Let the system have what loading a model freed; glibc keeps it otherwise, other C libraries do not."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
+
+
+def _computes_in_bfloat16() -> bool:
+    """Whether the processor has instructions for it; a PyTorch that cannot tell (before 2.9) counts as one without."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def _as_dtype(dtype: str | torch.dtype) -> torch.dtype:

@@ -28,7 +28,7 @@ from dynrefer.text_cache import Progress, TextCache
 from dynrefer.views import pixel_boxes
 from dynrefer.vocabulary import best_of_groups
 
-KEPT_VIEWS, KEPT_LISTS = 512, 4
+KEPT_VIEWS, KEPT_LISTS = 256, 4  # a view of the small model takes a third of a megabyte
 ALTERNATIVES = 8  # names among which one that is said may be
 ENCODED_TOGETHER = {"cpu": 3, "cuda": 32}  # views between two moments at which others may come in
 PAIRS_TOGETHER = 32_768  # of region and text; bounds the memory of long class lists
@@ -65,7 +65,7 @@ class Inference:
         self.texts = TextCache(encoder)
         bank = self.vocabulary.bank().to(self.device)
         with torch.inference_mode():
-            self._tags = self.model.tag_texts(bank.tags)
+            self._tags = self._compact(self.model.tag_texts(bank.tags))
             self._classes = self._prepared(bank.classes, self._plain_names(bank.tags))
             self._templates = self.model.contrast_texts(bank.attributes)
         self._template_of, self._num_attributes = bank.attribute_of, bank.num_attributes
@@ -106,8 +106,9 @@ class Inference:
         return [self._result(question, notes, *row) for row in rows]
 
     def class_embeddings(self, names: Sequence[str], give_way: GiveWay, progress: Progress | None = None) -> Tensor:
-        """[K, E] of the names in the class template."""
-        return self.texts.embed(self.vocabulary.class_texts(names), progress, give_way)
+        """[K, E] of the names in the class template; what was taught by examples is beside its prototype."""
+        texts = self.texts.embed(self.vocabulary.class_texts(names), progress, give_way)
+        return self.vocabulary.beside_prototypes(names, texts)
 
     def _class_queries(self, names: tuple[str, ...], give_way: GiveWay) -> ClassQueries:
         """Names as the decoders take them, kept for the next question with the same list."""
@@ -115,13 +116,18 @@ class Inference:
             texts = self.class_embeddings(names, give_way)
             words = [name.lower() for name in names]
             plain = self.texts.embed(words, None, give_way) if self.config.class_tag_weight else None
+            plain = None if plain is None else self.vocabulary.beside_prototypes(names, plain)
             self._asked[names] = self._prepared(texts, plain)
         return self._asked[names]
 
     def _prepared(self, texts: Tensor, plain: Tensor | None) -> ClassQueries:
         """Of embeddings [K, E] of the names in the class template, and of the names alone."""
-        tags = None if plain is None else self.model.tag_texts(plain)
-        return ClassQueries(self.model.contrast_texts(texts), tags)
+        tags = None if plain is None else self._compact(self.model.tag_texts(plain))
+        return ClassQueries(self._compact(self.model.contrast_texts(texts)), tags)
+
+    def _compact(self, texts: TextQueries) -> TextQueries:
+        """In less memory, where the decoders take a list whole."""
+        return texts.sparse() if self.config.decoder.shortlist else texts
 
     def _class_logits(self, region: Representation, names: ClassQueries, give_way: GiveWay) -> Tensor:
         """[S, K], by the contrast decoder and, where the configuration says so, by the tag decoder as well."""
@@ -138,7 +144,8 @@ class Inference:
         missing = [name for name in self.vocabulary.classes if name not in known]
         if missing:
             known |= dict(zip(missing, self.texts.embed(missing), strict=True))
-        return torch.stack([known[name] for name in self.vocabulary.classes])
+        names = self.vocabulary.classes
+        return self.vocabulary.beside_prototypes(names, torch.stack([known[name] for name in names]))
 
     @property
     def _view_size(self) -> int:

@@ -15,7 +15,7 @@ from cachetools import LRUCache
 
 from dynrefer.boxes import Box
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
-from dynrefer.devices import choose_device, too_little_memory
+from dynrefer.devices import choose_device, return_freed_memory, too_little_memory
 from dynrefer.errors import InputError, shown
 from dynrefer.inference import Clock, Inference
 from dynrefer.photo import ImageSource, Photo
@@ -48,6 +48,7 @@ class Predictor:
         self.device_reason = device_reason
         parameter = next(self.model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
+        self.arithmetic = self.model.arithmetic or self.dtype
         self.inference = Inference(checkpoint)
         self._turns = Turns()
         self._surroundings: LRUCache[bytes, Surroundings] = LRUCache(KEPT_SURROUNDINGS)
@@ -70,8 +71,19 @@ class Predictor:
             checkpoint = load_checkpoint(source, choice.device, choice.dtype)
         except torch.OutOfMemoryError as error:
             raise too_little_memory(choice.device) from error
+        checkpoint.model.prepare_inference(choice.arithmetic)
+        predictor = cls(checkpoint, choice.reason)
+        return_freed_memory()
+        return predictor
+
+    def use(self, checkpoint: Checkpoint) -> None:
+        """Answer with another checkpoint on the same device from now on; what is being answered is finished before."""
         checkpoint.model.prepare_inference()
-        return cls(checkpoint, choice.reason)
+        inference = Inference(checkpoint)
+        with self._turns:
+            self.checkpoint, self.model, self.vocabulary = checkpoint, checkpoint.model, checkpoint.vocabulary
+            self.inference = inference
+            self._surroundings.clear()
 
     @property
     def model_name(self) -> str:

@@ -76,7 +76,7 @@ def read_coco_file(
         image = found.get(id_key(record.get("image_id")))
         if image is None:
             missing = called.get(id_key(record.get("image_id")), f"image {shown(record.get('image_id'))}")
-            problems.skip("annotations of photographs that are missing", what, missing)
+            problems.skip("annotations of photographs that cannot be used", what, missing)
             continue
         annotation = _annotation(record, image.photograph, names, _unique_id(record, place, seen), problems, what)
         if annotation:

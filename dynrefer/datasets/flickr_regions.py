@@ -52,7 +52,7 @@ def _region(
     photograph = opened.get(id_key(record.get("image_id")))
     phrases, sentences = texts_of(record.get("phrases")), texts_of(record.get("sentences"))
     if photograph is None:
-        problems.skip("regions of photographs that are missing", what)
+        problems.skip("regions of photographs that cannot be used", what)
     elif not phrases and not sentences:
         problems.skip("regions without words", what, photograph.name)
     else:

@@ -249,7 +249,7 @@ def rescore(benchmark: Benchmark, out: Path, model_hash: str | None = None) -> d
 
 def machine(predictor: Predictor) -> dict[str, Any]:
     """Where a predictor runs, in which number format, and with what."""
-    where = {"device": str(predictor.device), "dtype": str(predictor.dtype).removeprefix("torch.")}
+    where = {"device": str(predictor.device), "dtype": str(predictor.arithmetic).removeprefix("torch.")}
     return where | {"processor": _processor(predictor.device), "versions": versions()}
 
 

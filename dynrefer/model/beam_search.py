@@ -164,6 +164,7 @@ class BeamSearch:
         whole: dict[str, Any] = {"device": device, "dtype": torch.long}
         self.begins = begins
         self.told = torch.zeros(regions, length, **whole)
+        self.directs = record  # a recorded step is the same for all questions
         self.position = torch.zeros(1, **whole)
         self.tokens = torch.zeros(regions * beams, **whole)
         self.running = torch.zeros(regions, beams, length + 1, **whole)
@@ -192,6 +193,7 @@ class BeamSearch:
         self._reset()
         if told is not None:
             self.told.copy_(told)
+        self.directs = told is not None or self.graph is not None
         self.decoder.remember(encoded, mask, copied)
         for _ in range(self.options.max_new_tokens):
             if self.graph is not None:
@@ -219,7 +221,8 @@ class BeamSearch:
         written = self.running.flatten(0, 1)
         words = F.log_softmax(self.decoder.step(self.tokens, self.position, written).float(), -1)
         words = _discouraged(words, written, self.options.repetition_penalty)
-        words = _directed(words, self.told, self.position, self.begins)
+        if self.directs:
+            words = _directed(words, self.told, self.position, self.begins)
         words = words.unflatten(0, (-1, beams)) + self.running_scores[..., None]
         scores, index = words.flatten(1).topk(2 * beams)  # so many that K are left if K of them end here
         beam, token = index // words.shape[-1], index % words.shape[-1]

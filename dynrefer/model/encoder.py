@@ -71,7 +71,7 @@ class EfficientNetEncoder(nn.Module):
             x = block(x)
             if stage == self.STRIDE_16_STAGE:
                 fine = x
-        return self.backbone.bn2(self.backbone.conv_head(x)), fine
+        return self.backbone.bn2(self.backbone.conv_head(x)).to(pixels.dtype), fine.to(pixels.dtype)
 
     def levels(self, pixels: Tensor) -> list[Tensor]:
         """Photographs [N, 3, H, W], normalised, sides multiples of 32 -> maps [N, C, H / s, W / s], s = 8, 16, 32."""
@@ -80,7 +80,7 @@ class EfficientNetEncoder(nn.Module):
         for stage, block in enumerate(self.backbone.blocks):
             x = block(x)
             if stage in self.LEVEL_STAGES:
-                found.append(x)
+                found.append(x.to(pixels.dtype))
         return found
 
     @property

@@ -71,7 +71,7 @@ def test_the_official_layout_is_read(tmp_path: Path) -> None:
         ({"bbox": [200, 10, 5, 5]}, "boxes outside their photograph"),
         ({"bbox": [10, 10, float("nan"), 5]}, "boxes that cannot be read"),
         ({"category_id": 99}, "annotations with neither a caption nor a category that has a name"),
-        ({"image_id": 77}, "annotations of photographs that are missing"),
+        ({"image_id": 77}, "annotations of photographs that cannot be used"),
     ],
 )
 def test_one_bad_annotation_in_many_is_skipped_and_named(coco_root: Path, change: dict[str, Any], reason: str) -> None:

@@ -1,9 +1,6 @@
 """Inputs on which tools of this kind are known to have failed, each through the commands that meet it."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +91,7 @@ def test_another_shape(refer: Refer, command: Command, tmp_path: Path, photos: P
     measured = command("evaluate", "recognition", "--data", photos, "--out", tmp_path / "run")
     assert measured.code == 3
     assert "- cat.png: cat.png is 80 x 60 pixels upright where its file says 700 x 500" in measured.out
-    assert "- cat.png, annotation 1 of val.json: annotations of photographs that are missing" in measured.out
+    assert "- cat.png, annotation 1 of val.json: annotations of photographs that cannot be used" in measured.out
 
 
 def test_boxes_of_another_photograph(refer: Refer, photos: Path, tmp_path: Path) -> None:
@@ -231,22 +228,8 @@ def test_shares_in_the_place_of_pixels(refer: Refer, photos: Path, box: tuple[fl
         assert "they are read as shares of the photograph" in ran.err
 
 
-# --- 4. is in tests/evaluation/test_meteor.py, 5. in tests/test_portable.py and tests/ui/test_uploads.py ---
-
-
-def test_a_screen_that_cannot_hold_a_name(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    photo = save(tmp_path / "名前.png")
-    words = ["refer", photo, "--box", *CAT, "--json", tmp_path / "out.json", "--model", tiny_checkpoint]
-    ran = subprocess.run(
-        [sys.executable, "-m", "dynrefer", *map(str, words)],
-        capture_output=True,
-        env=os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"},
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.startswith(b"\\u540d\\u524d.png  box 10 4 60 40")
-    assert json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))[0]["image"] == "名前.png"
-
-
+# --- 4. is in tests/evaluation/test_meteor.py ---
+# --- 5. is in tests/test_portable.py, tests/ui/test_uploads.py and, for screens, tests/test_cli_refer.py ---
 # --- 6. All or nothing, written last ---
 
 

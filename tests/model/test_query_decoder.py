@@ -111,12 +111,14 @@ def test_parts_of_a_prepared_list_score_as_the_list(region: tuple[Tensor, Tensor
     torch.testing.assert_close(found, scores(whole, region))
 
 
-def test_what_the_classifier_is_surer_of_scores_higher(region: tuple[Tensor, Tensor, Tensor]) -> None:
+@pytest.mark.parametrize("sparse", [False, True])
+def test_what_the_classifier_is_surer_of_scores_higher(sparse: bool, region: tuple[Tensor, Tensor, Tensor]) -> None:
     whole = decoder()
     queries, summary, _ = region
     votes = torch.zeros(NAMES, TEXTS)
     votes[2, 7] = 1  # the third name speaks for the eighth text alone
     prepared = TextQueries(texts(whole).queries, texts(whole).bilinear, votes)
+    prepared = prepared.sparse() if sparse else prepared
 
     def believing(probability: float) -> Tensor:
         belief = torch.zeros(REGIONS, NAMES)
