@@ -1,13 +1,8 @@
-"""The page on this machine or as a Space: `python app.py`."""
+"""The page on this machine or as a Space: `python app.py`; to work through a folder: `python app.py --folder DIR`."""
 
 import sys
 
-from dynrefer.errors import InputError
-from dynrefer.predictor import Predictor
-from dynrefer.server import serve
+from dynrefer.__main__ import main
 
 if __name__ == "__main__":
-    try:
-        serve(Predictor.from_pretrained())
-    except InputError as error:
-        sys.exit(f"The page cannot start: {error}")
+    sys.exit(main(["serve", *sys.argv[1:]]))

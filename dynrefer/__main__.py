@@ -29,8 +29,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dynrefer", description="Point at a region; read what it is.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (
-        *(_add_refer, _add_describe, _add_export, _add_serve, _add_label_studio, _add_data, _add_train, _add_evaluate),
-        *(_add_convert, _add_publish),
+        *(_add_refer, _add_describe, _add_export, _add_serve, _add_label_studio, _add_project, _add_teach),
+        *(_add_data, _add_train, _add_evaluate, _add_convert, _add_publish),
     ):
         add(commands)
     given = vars(parser.parse_args(arguments))
@@ -145,6 +145,7 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser("serve", help="serve the page and /v1, see docs/service.md")
     parser.add_argument("--host", help="address to listen on (default: this machine alone)")
     parser.add_argument("--port", type=int, help="default: 7860")
+    parser.add_argument("--folder", type=Path, help="work through the photographs of a folder, see docs/project.md")
     parser.add_argument("--no-page", action="store_false", dest="page", help="only /v1, /health, /ready and /metrics")
     _add_model(parser)
     parser.set_defaults(run=_serve)
@@ -190,11 +191,13 @@ def _label_studio(
     serve_label_studio(Backend(Predictor.from_pretrained(model, device, dtype), server, token, photos), **given)
 
 
-def _serve(model: str | None, device: str | None, dtype: str | None, **given: Any) -> None:
+def _serve(model: str | None, device: str | None, dtype: str | None, folder: Path | None, **given: Any) -> None:
     from dynrefer.predictor import Predictor
+    from dynrefer.project import Project
     from dynrefer.server import serve
 
-    serve(Predictor.from_pretrained(model, device, dtype), **given)
+    project = Project(folder) if folder else None
+    serve(Predictor.from_pretrained(model, device, dtype), project=project, **given)
 
 
 def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -233,6 +236,50 @@ def _train(**given: object) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("dynrefer").setLevel(logging.INFO)
     train(**given)  # type: ignore[arg-type]
+
+
+def _add_project(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("project", help="take regions of other tools into a folder's project, or write them")
+    parser.add_argument("folder", type=Path, help="folder of photographs, as for app.py --folder")
+    parser.add_argument("--import", type=Path, dest="take", metavar="FILE", help="file, folder or .zip of regions")
+    parser.add_argument("--export", type=Path, dest="give", metavar="FILE", help="file to write; see docs/files.md")
+    parser.add_argument("--format", default="json", help="of --export: coco, csv, cvat, json, yolo, ...")
+    parser.set_defaults(run=_project)
+
+
+def _project(**given: Any) -> int:
+    from dynrefer.cli_project import project
+
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    return project(**given)
+
+
+def _add_teach(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("teach", help="teach the model what a project's corrections say, see docs/project.md")
+    parser.add_argument("project", type=Path, help="folder worked through with app.py --folder, or a project file")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
+    parser.add_argument("--photos", type=Path, help="folder of the photographs (default: beside the project file)")
+    parser.add_argument(
+        "--check", type=Path, help="folder that `data build` wrote, of which nothing may be lost either"
+    )
+    parser.add_argument("--model", help="checkpoint to start from (default: DYNREFER_MODEL or dynrefer-mini)")
+    parser.add_argument("--names-only", action="store_true", help="train nothing: learn names by two or more examples")
+    parser.set_defaults(run=_teach)
+
+
+def _teach(out: Path, **given: Any) -> None:
+    try:
+        from dynrefer.teaching import teach
+    except ModuleNotFoundError as error:
+        raise InputError(f"Teaching needs the package {error.name}: pip install -r requirements-dev.txt.") from error
+
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("dynrefer").setLevel(logging.INFO)
+    taught = teach(out=out, **given)
+    print(taught.report)
+    if not taught.written:
+        raise InputError("Nothing was won, so no checkpoint was written; correct more regions and teach again.")
+    print(f"Use it with --model {out}, or on the page.")
 
 
 def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -106,8 +106,9 @@ class Inference:
         return [self._result(question, notes, *row) for row in rows]
 
     def class_embeddings(self, names: Sequence[str], give_way: GiveWay, progress: Progress | None = None) -> Tensor:
-        """[K, E] of the names in the class template."""
-        return self.texts.embed(self.vocabulary.class_texts(names), progress, give_way)
+        """[K, E] of the names in the class template; what was taught by examples is beside its prototype."""
+        texts = self.texts.embed(self.vocabulary.class_texts(names), progress, give_way)
+        return self.vocabulary.beside_prototypes(names, texts)
 
     def _class_queries(self, names: tuple[str, ...], give_way: GiveWay) -> ClassQueries:
         """Names as the decoders take them, kept for the next question with the same list."""
@@ -115,6 +116,7 @@ class Inference:
             texts = self.class_embeddings(names, give_way)
             words = [name.lower() for name in names]
             plain = self.texts.embed(words, None, give_way) if self.config.class_tag_weight else None
+            plain = None if plain is None else self.vocabulary.beside_prototypes(names, plain)
             self._asked[names] = self._prepared(texts, plain)
         return self._asked[names]
 
@@ -142,7 +144,8 @@ class Inference:
         missing = [name for name in self.vocabulary.classes if name not in known]
         if missing:
             known |= dict(zip(missing, self.texts.embed(missing), strict=True))
-        return torch.stack([known[name] for name in self.vocabulary.classes])
+        names = self.vocabulary.classes
+        return self.vocabulary.beside_prototypes(names, torch.stack([known[name] for name in names]))
 
     @property
     def _view_size(self) -> int:

@@ -76,6 +76,15 @@ class Predictor:
         return_freed_memory()
         return predictor
 
+    def use(self, checkpoint: Checkpoint) -> None:
+        """Answer with another checkpoint on the same device from now on; what is being answered is finished before."""
+        checkpoint.model.prepare_inference()
+        inference = Inference(checkpoint)
+        with self._turns:
+            self.checkpoint, self.model, self.vocabulary = checkpoint, checkpoint.model, checkpoint.vocabulary
+            self.inference = inference
+            self._surroundings.clear()
+
     @property
     def model_name(self) -> str:
         """The checkpoint's name, for example "dynrefer-mini"."""

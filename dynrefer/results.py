@@ -2,10 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import Any, Literal, Self
+
+from pydantic import TypeAdapter, ValidationError
 
 from dynrefer.boxes import Box
+from dynrefer.errors import InputError
 from dynrefer.selection import ViewChoice, taken
+
+By = Literal["model", "person"]
+"""Who said something; what a person said has the score 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +21,7 @@ class Caption:
 
     text: str
     score: float
+    by: By = "model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +30,7 @@ class Scored:
 
     name: str
     score: float
+    by: By = "model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,7 @@ class Attribute:
     name: str
     type: str
     score: float
+    by: By = "model"
 
     @property
     def key(self) -> tuple[str, str]:
@@ -83,19 +93,18 @@ class RegionResult:
     def to_dict(self) -> dict[str, Any]:
         """As plain numbers, strings, lists and dicts: the JSON of the command line, the HTTP API and the exports.
 
-        Pixels are rounded to thousandths, scores and gains to four digits, times to tenths of a millisecond.
+        Pixels are rounded to thousandths, scores and gains to four digits, times to tenths of a millisecond. What a
+        person said carries "by": "person"; all else is the model's.
         """
         return {
             "box": _pixels(self.box),
             "prompt": None if self.prompt is None else dict(self.prompt),
-            "caption": self.caption and {"text": self.caption.text, "score": _digits(self.caption.score)},
-            "classes": [{"name": item.name, "score": _digits(item.score)} for item in self.classes],
+            "caption": self.caption and {"text": self.caption.text, **_scored(self.caption)},
+            "classes": [{"name": item.name, **_scored(item)} for item in self.classes],
             "none_of_these": None if self.none_of_these is None else _digits(self.none_of_these),
             "sure": self.sure,
-            "tags": [{"name": item.name, "score": _digits(item.score)} for item in self.tags],
-            "attributes": [
-                {"name": item.name, "type": item.type, "score": _digits(item.score)} for item in self.attributes
-            ],
+            "tags": [{"name": item.name, **_scored(item)} for item in self.tags],
+            "attributes": [{"name": item.name, "type": item.type, **_scored(item)} for item in self.attributes],
             "views": [
                 {
                     "t": round(float(view.t), 6),
@@ -109,6 +118,25 @@ class RegionResult:
             "timing_ms": {step: round(float(time), 1) for step, time in self.timing_ms.items()},
             "model": self.model,
         }
+
+    @classmethod
+    def from_dict(cls, record: object) -> Self:
+        """What `to_dict` gave, read back; more entries may be there. Raises InputError where it is something else."""
+        try:
+            return _adapter(cls).validate_python(record)
+        except ValidationError as error:
+            place = ".".join(map(str, error.errors()[0]["loc"]))
+            raise InputError(f"this is no answer about a region: {place or 'it'} is missing or wrong") from error
+
+
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _scored(item: Caption | Scored | Attribute) -> dict[str, Any]:
+    score = {"score": _digits(item.score)}
+    return score if item.by == "model" else score | {"by": item.by}
 
 
 def _digits(value: float) -> float:

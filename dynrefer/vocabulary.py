@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dynrefer.errors import InputError
 
+PROTOTYPE_WEIGHT = 0.5  # of a taught name's prototype beside its text, see `benchmarks/prototypes.py`
 Embed = Callable[[Sequence[str]], Tensor]
 
 _MORE_SYNONYMS = {
@@ -65,13 +67,16 @@ class Vocabulary:
     Attributes:
         tags: N words. attributes: A entries. classes: K names.
         class_template: how a class name becomes a text, with `{}` for the name.
-        embeddings: "tags" [N, E], "attributes" [M, E] (all templates), "classes" [K, E]; empty until `embedded`.
+        prototypes: names that were taught by boxed examples.
+        embeddings: "tags" [N, E], "attributes" [M, E] (all templates), "classes" [K, E], and "prototypes" [P, E] where
+            there are any; empty until `embedded`.
     """
 
     tags: tuple[str, ...]
     attributes: tuple[AttributeWord, ...]
     classes: tuple[str, ...]
     class_template: str = "the {}"
+    prototypes: tuple[str, ...] = ()
     embeddings: Mapping[str, Tensor] = field(default_factory=dict, compare=False)
 
     def class_texts(self, names: Sequence[str]) -> list[str]:
@@ -101,15 +106,29 @@ class Vocabulary:
     def with_embeddings(self, embeddings: Mapping[str, Tensor]) -> Vocabulary:
         """A copy that holds these embeddings. Raises InputError where one is missing or has another number of rows."""
         rows = {"tags": len(self.tags), "attributes": len(self.attribute_of), "classes": len(self.classes)}
+        rows |= {"prototypes": len(self.prototypes)} if self.prototypes else {}
         for name, count in rows.items():
             if name not in embeddings or len(embeddings[name]) != count:
                 raise InputError(f"The checkpoint's text embeddings do not fit its {name} in vocabulary.json.")
-        return Vocabulary(self.tags, self.attributes, self.classes, self.class_template, dict(embeddings))
+        return replace(self, embeddings=dict(embeddings))
+
+    def beside_prototypes(self, names: Sequence[str], texts: Tensor, weight: float = PROTOTYPE_WEIGHT) -> Tensor:
+        """Text embeddings [K, E] of `names`, of which taught ones move towards their prototypes by `weight`."""
+        known = {name: row for row, name in enumerate(self.prototypes)}
+        rows = [(place, known[name.lower()]) for place, name in enumerate(names) if name.lower() in known]
+        if not rows:
+            return texts
+        places, own = (list(part) for part in zip(*rows, strict=True))
+        moved_texts = texts.clone()
+        prototypes = self.embeddings["prototypes"][own].to(texts)
+        moved_texts[places] = F.normalize(torch.lerp(F.normalize(texts[places], dim=-1), prototypes, weight), dim=-1)
+        return moved_texts
 
     def bank(self) -> TextBank:
         """The embeddings as the network takes them."""
         e = self.embeddings
-        return TextBank(e["tags"], e["attributes"], self.attribute_of, e["classes"])
+        classes = self.beside_prototypes(self.classes, e["classes"])
+        return TextBank(e["tags"], e["attributes"], self.attribute_of, classes)
 
     def to_json(self) -> str:
         """Text of `vocabulary.json`."""
@@ -117,6 +136,7 @@ class Vocabulary:
             "tags": list(self.tags),
             "classes": list(self.classes),
             "class_template": self.class_template,
+            **({"prototypes": list(self.prototypes)} if self.prototypes else {}),
             "attributes": [{"name": a.name, "type": a.type, "templates": list(a.templates)} for a in self.attributes],
         }
         return json.dumps(values, indent=1, ensure_ascii=False)
@@ -127,7 +147,10 @@ class Vocabulary:
         try:
             values: dict[str, Any] = json.loads(text)
             attributes = tuple(AttributeWord(a["name"], a["type"], tuple(a["templates"])) for a in values["attributes"])
-            return cls(tuple(values["tags"]), attributes, tuple(values["classes"]), values["class_template"])
+            prototypes = tuple(values.get("prototypes", ()))
+            return cls(
+                tuple(values["tags"]), attributes, tuple(values["classes"]), values["class_template"], prototypes
+            )
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise InputError("vocabulary.json is not a DynRefer vocabulary; download the checkpoint again.") from error
 

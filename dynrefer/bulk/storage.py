@@ -54,6 +54,10 @@ def in_words(path: str) -> Iterator[None]:
 def opened(path: str) -> Iterator[IO[bytes]]:
     """A file, to be read. Raises InputError where it cannot be, inside the block as well."""
     with in_words(path):
+        if not is_remote(path):
+            with Path(path).open("rb") as file:
+                yield file
+            return
         system, inside = url_to_fs(path)
         with system.open(inside, "rb") as file:
             yield file

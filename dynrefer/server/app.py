@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from dynrefer.errors import InputError
 from dynrefer.predictor import Predictor
+from dynrefer.project import Project
 from dynrefer.server.intake import RefusedError
 from dynrefer.server.metrics import Counted
 from dynrefer.server.schema import BODY, PROPOSE_BODY, PROPOSED, RESPONSES
@@ -59,16 +60,22 @@ def with_service(options: dict[str, Any], predictor: Predictor) -> dict[str, Any
     return {**options, "app_kwargs": {**given, "routes": routes}}
 
 
-def serve(predictor: Predictor, host: str | None = None, port: int | None = None, page: bool = True) -> None:
-    """Serve until stopped: the page with `/v1`, or `/v1` alone.
+def serve(
+    predictor: Predictor,
+    host: str | None = None,
+    port: int | None = None,
+    page: bool = True,
+    project: Project | None = None,
+) -> None:
+    """Serve until stopped: the page with `/v1`, or `/v1` alone. Whoever opens the page works on the `project`.
 
     Raises InputError where the port cannot be had.
     """
     if not page:
         uvicorn.run(build_service(predictor), host=host or "127.0.0.1", port=port or PORT)
         return
-    options = with_service(launch_options(predictor), predictor)
+    options = with_service(launch_options(predictor, project), predictor)
     try:
-        build_page(predictor).launch(server_name=host, server_port=port, **options)
+        build_page(predictor, project).launch(server_name=host, server_port=port, **options)
     except OSError as error:
         raise InputError(f"the port {port or PORT} cannot be used ({error}); choose another with --port") from error

@@ -166,6 +166,7 @@ class TrainConfig:
         max_tags: tags scored a step: those of the batch, filled up by chance; None scores all.
         workers: processes that prepare batches; None takes what fits the machine, 0 prepares them in the run itself.
         save_every, validate_every, log_every: in steps.
+        patience: validations without a better score after which the run ends; None goes through all steps.
     """
 
     init: str | None = None
@@ -180,6 +181,7 @@ class TrainConfig:
     seed: Count = 0
     save_every: Positive = 500
     validate_every: Positive = 500
+    patience: Positive | None = None
     log_every: Positive = 20
     weights: LossWeights = field(default_factory=LossWeights)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)

@@ -107,6 +107,17 @@ def prepare(
     return Setup(model, checkpoint.vocabulary, bank, dataset, collate, loading, validation, steps, identity)
 
 
+def open_validation(config: TrainConfig, samples: Sequence[Sample], checkpoint: Checkpoint, folder: Path) -> Validation:
+    """What scores a model on `samples` of the split "val", from features that are cached in `folder`."""
+    model = checkpoint.model
+    features = _open_cache(config, samples, model, folder)
+    regions = _Regions(config, checkpoint.vocabulary, samples, features)
+    texts = _text_table(list(regions.texts), model, config, folder)
+    views = _view_source(config, model.config, features, regions.val, regions.val_rows)
+    loading = loader_arguments(config, next(model.parameters()).device, 1)
+    return Validation(regions.val, texts, views, checkpoint.vocabulary.bank(), loading)
+
+
 def _corpus(file: Path) -> list[Sentence]:
     """Texts without a photograph."""
     if not file.exists():

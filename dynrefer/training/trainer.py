@@ -35,7 +35,7 @@ from dynrefer.vocabulary import TextBank
 
 
 def train(
-    config: str | Path,
+    config: str | Path | TrainConfig,
     data: str | Path,
     out: str | Path,
     init: str | Path | None = None,
@@ -45,7 +45,7 @@ def train(
     """Train, or go on where the same command was stopped or killed.
 
     Args:
-        config: a file of `configs/`.
+        config: a file of `configs/`, or what it says.
         data: folder written by `python -m dynrefer data build`.
         out: folder of the run: `best/` and `last/` (checkpoints), `curves/` (TensorBoard), the state to go on from.
         init: checkpoint to start from, instead of the configuration's.
@@ -58,7 +58,7 @@ def train(
     Raises:
         InputError: in one sentence for whatever cannot be used.
     """
-    settings = TrainConfig.from_json(config)
+    settings = config if isinstance(config, TrainConfig) else TrainConfig.from_json(config)
     patience = InitProcessGroupKwargs(timeout=timedelta(days=1))  # others wait while one process fills the cache
     accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True), patience])
     folder = Path(out)
@@ -103,6 +103,9 @@ class Trainer:
         quiet = not self.accelerator.is_main_process
         with self._signals(), RunLog(self.folder, start, steps, self.config.batch_size, quiet) as log:
             for step, parts in self._parts(start, end):
+                if self._helps_no_more():
+                    log.say(f"ended after step {step}: no better score in {self.config.patience} validations")
+                    break
                 losses, rate = self._step(step, parts)
                 done = step + 1
                 self.progress = replace(self.progress, step=done)
@@ -117,7 +120,14 @@ class Trainer:
                     break
             for image, reason in self._left_out():
                 log.say(f"left out {image}: {reason}")
-        return self._finish() if self.progress.step == steps else None
+        return self._finish() if self.progress.step == steps or self._helps_no_more() else None
+
+    def _helps_no_more(self) -> bool:
+        """Whether no validation was better for as long as the configuration has patience."""
+        best, patience = self.progress.best_step, self.config.patience
+        if best is None or patience is None:
+            return False
+        return self.progress.step - best >= patience * self.config.validate_every
 
     def _parts(self, start: int, end: int) -> Iterator[tuple[int, list[StepPart]]]:
         """Steps with this process's parts of their batches, which the loader prepares ahead."""

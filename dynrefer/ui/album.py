@@ -4,24 +4,24 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from dynrefer.boxes import MAX_BOXES, Box
 from dynrefer.errors import InputError
+from dynrefer.project import Project, Region, Status, Words, at_least
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
 
 KEPT_TAGS = 100
+MOST_UNDONE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One region: what was asked, what was answered (with the best KEPT_TAGS tags), and how it looks."""
+class Entry(Region):
+    """A region of the table, its answer with the best KEPT_TAGS tags, and how it looks: `thumbnail` is a data URL."""
 
-    question: Question
-    result: RegionResult
-    thumbnail: str
-    """A data URL."""
+    thumbnail: str = ""
 
 
 def few_tags(result: RegionResult) -> RegionResult:
@@ -31,7 +31,12 @@ def few_tags(result: RegionResult) -> RegionResult:
 
 def thinned(result: RegionResult, tag_threshold: float) -> RegionResult:
     """`result` with only the tags at or above the threshold."""
-    return replace(result, tags=tuple(tag for tag in result.tags if tag.score >= tag_threshold))
+    return replace(result, tags=at_least(result.tags, tag_threshold))
+
+
+def said(entry: Entry, person: Entry) -> Entry:
+    """`entry` with what a person said of it in another one."""
+    return replace(entry, words=person.words, status=person.status)
 
 
 @dataclass(frozen=True)
@@ -52,11 +57,38 @@ class Album:
         return [entry.result for entry in self.entries]
 
     def add(self, entry: Entry) -> "Album":
-        """With `entry` at the end and shown; where its box was asked before, it takes that entry's place."""
+        """With `entry` at the end and shown; where its box was asked before, it takes that entry's place.
+
+        What a person said of the region stays, and of an accepted one the answer that they accepted.
+        """
         for place, known in enumerate(self.entries):
-            if known.result.box == entry.result.box:
-                return Album((*self.entries[:place], entry, *self.entries[place + 1 :]), place)
+            if known.answer.box == entry.answer.box:
+                return self.put(place, known if known.status == "accepted" else said(entry, known))
         return Album((*self.entries, entry), len(self.entries))
+
+    def put(self, place: int, entry: Entry) -> "Album":
+        """With `entry` in the place of another, and shown."""
+        return Album((*self.entries[:place], entry, *self.entries[place + 1 :]), place)
+
+    def review(self, status: Status) -> "Album":
+        """With the entry shown accepted or rejected (open again where it was so) and the next open one shown."""
+        place, entry = self._shown
+        if entry.status == status:
+            return self.put(place, replace(entry, status="open"))
+        album = self.put(place, replace(entry, status=status))
+        following = [*range(place + 1, len(self.entries)), *range(place)]
+        return replace(album, selected=next((k for k in following if not self.entries[k].reviewed), place))
+
+    def say(self, change: Callable[[Words], Words]) -> "Album":
+        """With a person's words about the entry shown changed."""
+        place, entry = self._shown
+        return self.put(place, replace(entry, words=change(entry.words)))
+
+    @property
+    def _shown(self) -> tuple[int, Entry]:
+        if self.selected is None:
+            raise InputError("no region is shown; draw a box, or choose one of the table")
+        return self.selected, self.entries[self.selected]
 
     def extend(self, entries: Iterable[Entry]) -> "Album":
         """With all `entries` added, and shown what was shown before."""
@@ -105,28 +137,46 @@ class Session:
     """
 
     album: Album
-    waiting: list[tuple[Box, Question]]
-    """Regions that a browser kept and that are not asked again yet."""
+    least_sure_first: bool
+    """Whether the table shows what the model doubts most first."""
+    project: Project | None
+    """The folder of photographs that the page was started with; `place` is the one opened last."""
+    place: int
 
-    def __init__(self) -> None:
+    def __init__(self, project: Project | None = None) -> None:
         self._lock = threading.Lock()
         self._ticket = Ticket(0, 0)
+        self.least_sure_first = False
+        self.project, self.place = project, 0
         self.begin()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Session":
-        return Session()  # by which Gradio gives every visitor their own
+        return Session(self.project)  # by which Gradio gives every visitor their own
 
-    def begin(self, name: str = "", example: str | None = None, source: str | None = None, key: str = "") -> None:
-        """Another photograph called `name`, with an empty table.
+    def begin(
+        self,
+        name: str = "",
+        example: str | None = None,
+        source: str | None = None,
+        key: str = "",
+        size: tuple[int, int] = (0, 0),
+        album: Album | None = None,
+        keep: Callable[[Iterable[Region]], object] | None = None,
+        file: Path | None = None,
+    ) -> None:
+        """Another photograph called `name` of (width, height) `size`, with an empty table or the regions of `album`.
 
-        `example` is its name where it is one, `source` its URL where it is not, `key` what a browser keeps it under.
+        `example` is its name where it is one, `source` its URL where it is not, `key` what a browser keeps it under;
+        `keep` is called with every change of the table, where the server keeps it, and `file` is the photograph there.
         """
         with self._lock:
             self.name, self.example, self.source, self.key = name, example, source, key or secrets.token_hex(8)
+            self.size, self._keep, self.file = size, keep, file
             self.choices: Question | None = None
             """What was asked last."""
-            self._start_table()
-            self._before: Album | None = None
+            self.album = album or Album()
+            self._ticket = Ticket(self._ticket.table + 1, self._ticket.wish + 1)
+            self._history: list[Album] = []
 
     def ticket(self) -> Ticket:
         """What an event that starts now is about."""
@@ -139,39 +189,57 @@ class Session:
             return self._ticket
 
     def edit(self, change: Callable[[Album], Album]) -> None:
-        """Let the visitor select or delete a region; a deleted one can be brought back."""
+        """Let the visitor select, delete or review a region, or correct what is said of it; `undo` takes it back."""
         with self._lock:
-            changed = change(self.album)
-            if len(changed.entries) < len(self.album.entries):
-                self._before = self.album
-            self.album = changed
+            before, changed = self.album, change(self.album)
+            if changed.entries != before.entries:
+                self._remember(before)
+            self._change(changed)
             self._ticket = self._ticket._replace(wish=self._ticket.wish + 1)
 
     def clear(self) -> None:
         """Empty the table; what is being asked for it stays out, and it can be brought back."""
         with self._lock:
-            before = self.album
-            self._start_table()
-            self._before = before if before.entries else self._before
+            self._ticket = Ticket(self._ticket.table + 1, self._ticket.wish + 1)
+            if self.album.entries:
+                self._remember(self.album)
+            self._change(Album())
 
     def undo(self) -> None:
-        """Bring back what was cleared or deleted last, beside what came since."""
+        """Take back what the visitor did last: deleted regions come back, words and reviews are as before.
+
+        What the model answered since stays.
+        """
         with self._lock:
-            if self._before is None:
-                raise InputError("there is nothing to bring back any more")
-            boxes = {result.box for result in self._before.results}
-            since = [entry for entry in self.album.entries if entry.result.box not in boxes]
-            self._check_room(len(self._before.entries) + len(since))
-            self.album, self._before = self._before.extend(since), None
+            if not self._history:
+                raise InputError("there is nothing to take back any more")
+            before = self._history[-1]
+            now = {entry.answer.box: entry for entry in self.album.entries}
+            known = [said(now[box], entry) if (box := entry.answer.box) in now else entry for entry in before.entries]
+            boxes = {entry.answer.box for entry in before.entries}
+            since = [entry for box, entry in now.items() if box not in boxes]
+            self._check_room(len(known) + len(since))
+            self._history.pop()
+            self._change(Album(tuple(known), before.selected).extend(since))
             self._ticket = self._ticket._replace(wish=self._ticket.wish + 1)
+
+    @property
+    def kept_here(self) -> bool:
+        """Whether the server keeps the table."""
+        return self._keep is not None
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is something to take back."""
+        return bool(self._history)
 
     @property
     def removed(self) -> int:
         """How many regions `undo` would bring back."""
-        if self._before is None:
+        if not self._history:
             return 0
         known = {result.box for result in self.album.results}
-        return sum(result.box not in known for result in self._before.results)
+        return sum(result.box not in known for result in self._history[-1].results)
 
     def answer(self, ticket: Ticket, entry: Entry) -> bool:
         """Put an answer into the table, and show it where it is still what the visitor wants.
@@ -181,23 +249,18 @@ class Session:
         with self._lock:
             if ticket.table != self._ticket.table:
                 return False
-            self.album = self.album.add(entry) if ticket == self._ticket else self.album.extend([entry])
+            self._change(self.album.add(entry) if ticket == self._ticket else self.album.extend([entry]))
             return True
 
-    def extend(self, ticket: Ticket, entries: Sequence[Entry], shown: tuple[float, ...] | None = None) -> bool:
-        """Put answers into the table; that about the box `shown` is shown unless the visitor wants something else.
+    def extend(self, ticket: Ticket, entries: Sequence[Entry]) -> bool:
+        """Put answers into the table, and show what was shown before.
 
         Returns whether the table is still the one that was asked for.
         """
         with self._lock:
             if ticket.table != self._ticket.table:
                 return False
-            self.album = self.album.extend(entries)
-            answered = {entry.result.box for entry in entries}
-            self.waiting = [row for row in self.waiting if row[0] not in answered]
-            places = [place for place, result in enumerate(self.album.results) if result.box == shown]
-            if places and ticket == self._ticket:
-                self.album = replace(self.album, selected=places[0])
+            self._change(self.album.extend(entries))
             return True
 
     def check_room(self, boxes: Iterable[Box]) -> None:
@@ -209,7 +272,11 @@ class Session:
         if count > MAX_BOXES:
             raise InputError(f"the table holds at most {MAX_BOXES} regions; save them and clear it to go on")
 
-    def _start_table(self) -> None:
-        self.album = Album()
-        self.waiting = []
-        self._ticket = Ticket(self._ticket.table + 1, self._ticket.wish + 1)
+    def _remember(self, before: Album) -> None:
+        self._history = [*self._history, before][-MOST_UNDONE:]
+
+    def _change(self, album: Album) -> None:
+        """Take over a table, which is kept before anybody sees it."""
+        if self._keep is not None and album.entries != self.album.entries:
+            self._keep(album.entries)
+        self.album = album

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from dynrefer.errors import InputError
 from dynrefer.formats import FORMATS, Record, encode, lost
 from dynrefer.photo import Photo
 from dynrefer.results import RegionResult
@@ -31,7 +32,15 @@ def download(kind: str, results: Sequence[RegionResult], image: str, photo: Phot
     stem = Path(image).stem or "photograph"
     if kind == PNG:
         return _file(f"{stem}.regions.png", annotated_png(results, photo), "")
-    records = [Record.of(result, image or "photograph", photo.size) for result in results]
+    return download_all(kind, [Record.of(result, image or "photograph", photo.size) for result in results], stem)
+
+
+def download_all(kind: str, records: Sequence[Record], stem: str) -> dict[str, str]:
+    """`download` of the regions of several photographs, called `stem`. Raises InputError where there is none."""
+    if not records:
+        raise InputError("there is nothing to save yet; draw a box first")
+    if kind == PNG:
+        raise InputError("a PNG shows one photograph; choose another format for all of them")
     content, ending = encode(records, kind)
     called = "regions" if ending == f".{kind}" else kind
     return _file(f"{stem}.{called}{ending}", content, lost(records, kind))

@@ -15,12 +15,13 @@ from dynrefer.proposals import FOUND, check_words
 from . import panels
 from .album import Session
 from .compute import in_words, on_gpu
-from .handlers import Values, told
+from .handlers import Values
 from .layout import Updates
 from .panels import Panel
 from .pictures import thumbnails
 from .proposals import MOST, describe_everything, fresh
 from .regions_tab import SHOWN, RegionHandlers
+from .review import told
 
 MOST_FOUND = 20
 REGIONS_TAB = "regions"

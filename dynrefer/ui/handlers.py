@@ -12,14 +12,16 @@ from dynrefer.errors import InputError
 from dynrefer.photo import Photo
 from dynrefer.pointing import read_prompt
 from dynrefer.predictor import Predictor
+from dynrefer.project import Project, Region
 from dynrefer.question import Question
 
 from . import panels
 from .album import Album, Entry, Session, few_tags
 from .compute import in_words, on_gpu
 from .layout import Choices, Display, Stage, Updates, Upload, usual_search
-from .links import EXAMPLES, MOST_NAMES, Example, file_url, find_example, name_of, read_link, read_record
+from .links import EXAMPLES, MOST_NAMES, Example, file_url, find_example, folder_of, name_of, read_link, read_record
 from .pictures import display_url, thumbnails
+from .review import told
 from .uploads import within_limit
 
 Values = dict[Any, Any]
@@ -66,7 +68,7 @@ class Handlers:
         except InputError as error:
             gr.Warning(str(error), title="Please check")
             return self.forget_photo(session)
-        session.begin(upload.name, source=file_url(upload.path))
+        session.begin(upload.name, source=file_url(upload.path), size=photo.size)
         return {**self._begun(session, photo), self.stage.photo: gr.skip()}
 
     @in_words
@@ -82,16 +84,38 @@ class Handlers:
 
     @in_words
     def open_kept(self, kept: Any, session: Session) -> Updates:
-        """Show what the visitor's browser kept: the photograph, the choices and the box; its table is asked anew."""
+        """Show what the visitor's browser kept: the photograph with its regions, the choices and the box."""
         record = read_record(kept.get("record") if isinstance(kept, dict) else None, self.predictor.num_views)
+        name, regions, chosen = record.photo.image, record.photo.regions, record.selected
         path = str(EXAMPLES / record.example["file"]) if record.example else self._sent_again(kept.get("photo"))
-        photo = open_upload(Upload(path, record.name))
-        regions = [(check_box(box, photo.size), question) for box, question in record.regions]
+        photo = open_upload(Upload(path, name))
+        album = opened(photo, regions, chosen)
         example = name_of(record.example) if record.example else None
-        session.begin(record.name, example, None if example else file_url(path), record.key)
-        session.choices, session.waiting = record.choices, regions
-        box = regions[record.selected][0] if record.selected is not None else None
+        session.begin(name, example, None if example else file_url(path), record.key, photo.size, album)
+        session.choices = record.choices
+        box = album.current.result.box if album.current else None
         return {**self._begun(session, photo, box), **self.choices.choose(record.choices), self.stage.photo: path}
+
+    @in_words
+    def move(self, session: Session, event: gr.EventData) -> Updates:
+        """Show another photograph of the folder; one that cannot be opened is told about and passed by the next step.
+
+        Without a name or a step it is the first one that was not wholly reviewed.
+        """
+        project = session.project
+        if project is None:
+            raise InputError("this page has no folder; start it with: python app.py --folder FOLDER")
+        session.place = next_place(project, session.place, told(event, "to"), told(event, "step"))
+        name = project.names[session.place]
+        path = project.photographs[name]
+        try:
+            photo = Photo.open(path)
+            album = opened(photo, project.regions(name), None)
+        except InputError as error:
+            gr.Warning(str(error), title="Please check")
+            return self.forget_photo(session)
+        session.begin(name, size=photo.size, album=album, keep=project.keeping(name, photo.size), file=path)
+        return {**self._begun(session, photo), self.stage.photo: str(path)}
 
     def forget_photo(self, session: Session) -> Updates:
         """Ask for a photograph, with everything empty."""
@@ -120,7 +144,7 @@ class Handlers:
         session.choices = question
         (entry,) = self.ask(photo, [box], question)
         if prompt:
-            entry = replace(entry, result=replace(entry.result, prompt=prompt.to_dict()))
+            entry = replace(entry, answer=replace(entry.answer, prompt=prompt.to_dict()))
         if not session.answer(ticket, entry):
             return {self.display.session: gr.skip()}
         return self.shown(session, photo, question.tag_threshold)
@@ -139,8 +163,7 @@ class Handlers:
     @in_words
     def thin_tags(self, session: Session, tag_threshold: object) -> str:
         """The words of the last answer again, at another tag threshold; asks the model nothing."""
-        result = session.album.current.result if session.album.current else None
-        return panels.words(result, self.threshold(tag_threshold))
+        return panels.words(session.album.current, self.threshold(tag_threshold))
 
     @in_words
     def clear_answer(self, session: Session, tag_threshold: object) -> Updates:
@@ -188,7 +211,10 @@ class Handlers:
 
     def photo(self, values: Values) -> Photo:
         """The photograph on the page; InputError where there is none, or none any more."""
+        session: Session = values[self.display.session]
         upload: Upload | None = values[self.stage.photo]
+        if session.file is not None:
+            return Photo.open(session.file)
         if not upload:
             raise InputError("there is no photograph yet; choose one first")
         if not Path(upload.path).exists():
@@ -202,7 +228,9 @@ class Handlers:
         """Ask the model about boxes; its answers as the table holds them."""
         results = self.refer(photo, boxes=boxes, question=question, tag_threshold=0.0)
         pictures = thumbnails(photo, boxes)
-        return [Entry(question, few_tags(result), look) for result, look in zip(results, pictures, strict=True)]
+        return [
+            Entry(question, few_tags(result), thumbnail=look) for result, look in zip(results, pictures, strict=True)
+        ]
 
     def shown(self, session: Session, photo: Photo | None, tag_threshold: object, **picker: Any) -> Updates:
         """The table's current entry on all panels."""
@@ -212,11 +240,12 @@ class Handlers:
         path = EXAMPLES / example["file"]
         photo = Photo.open(path)
         checked = check_box(box or example["box"], photo.size)
-        session.begin(path.name, name_of(example))
+        session.begin(path.name, name_of(example), size=photo.size)
         return {**self._begun(session, photo, checked), self.stage.photo: str(path)}
 
     def _begun(self, session: Session, photo: Photo | None, box: Box | None = None) -> Updates:
         width, height = photo.size if photo else (0, 0)
+        shown = session.key if photo else None
         picker = {
             "value": list(box) if box else None,
             "image": display_url(photo) if photo else "",
@@ -230,7 +259,7 @@ class Handlers:
             **self.shown(session, photo, None, **picker),
             self.stage.upload: gr.update(visible=photo is None),
             self.stage.work: gr.update(visible=photo is not None),
-            self.stage.keeper: gr.update(record=None, offering=photo is None),
+            self.stage.keeper: gr.update(record=None, current=shown, folder=folder_of(session)),
         }
 
     def _checked(self, options: object, **more: Any) -> Question:
@@ -243,14 +272,28 @@ class Handlers:
         return str(photo["path"])
 
 
+def next_place(project: Project, place: int, name: object, step: object) -> int:
+    """Where in the project a step from `place` leads, or a name; without both the first one that is not reviewed."""
+    names = project.names
+    if name in names:
+        return names.index(str(name))
+    if isinstance(step, int):
+        return min(max(place + max(-1, min(step, 1)), 0), len(names) - 1)
+    regions = map(project.regions, names)
+    return next((k for k, known in enumerate(regions) if not known or not all(r.reviewed for r in known)), 0)
+
+
+def opened(photo: Photo, regions: Sequence[Region], selected: int | None) -> Album:
+    """Regions of a project as the table holds them; boxes are checked against the photograph as it is now."""
+    answers = [replace(region.answer, box=check_box(region.answer.box, photo.size)) for region in regions]
+    pictures = thumbnails(photo, [answer.box for answer in answers])
+    entries = [
+        Entry(region.question, answer, region.words, region.status, look)
+        for region, answer, look in zip(regions, answers, pictures, strict=True)
+    ]
+    return Album(tuple(entries), selected)
+
+
 def open_upload(upload: Upload) -> Photo:
     """The photograph of an uploaded file; InputError where there is none to be had."""
     return Photo.open(within_limit(Path(upload.path)))
-
-
-def told(event: gr.EventData, name: str) -> Any:
-    """What a component's event says under `name`, None where it says nothing."""
-    try:
-        return getattr(event, name, None)
-    except TypeError:  # it says nothing at all
-        return None

@@ -1,102 +1,17 @@
-// Keeps photographs with their tables in this browser and offers them while there is no photograph; opens links.
+// Keeps photographs with their tables in this browser and offers them while there is no photograph; opens links; leads
+// through the photographs of a project, which are several of this browser's or a folder of the server's.
 // `element`, `props`, `trigger` and `upload` are given by gr.HTML.
-// props: record (what to keep, see `links.record_of`; null while there is nothing) and offering (no photograph shown).
-// Events: "link_opened" with the link's query, and "kept_opened" with value = { photo, record }: `photo` is the
-// photograph uploaded again, null where it is an example.
+// props: record (what to keep, see `links.record_of`; null while there is nothing), current (the key of the photograph
+// shown, null while there is none) and folder (see `links.folder_of`; null without one).
+// Events: "link_opened" with the link's query; "kept_opened" with value = { photo, record }, where `photo` is the
+// photograph uploaded again, null where it is an example; "moved" with `step` or `to`, a name, in the folder; and
+// "saving" with value = { lines }, the file of the browser's project (null with a folder).
 
-const KEPT = 6; // photographs; older ones go
-const RECORDS = "records"; // key -> record, with the time when it was kept
-const PHOTOS = "photographs"; // key -> the photograph's file, byte by byte
 const CURRENT = "dynrefer.current"; // in the tab's own store: the key of the record on the page, which a reload opens
+const FILE_HEAD = '{"dynrefer_project": 1}'; // see `dynrefer.project`
 
 let offered = [];
-let work = Promise.resolve();
-
-function tellBusy(busy) {
-  window.dynreferBusy[busy ? "add" : "delete"]("keeper");
-  document.dispatchEvent(new Event("dr-busy"));
-}
-
-/** Does one thing after another with the store; the page is not idle meanwhile. */
-function queued(task) {
-  tellBusy(true);
-  const mine = (work = work.then(task).catch((error) => console.warn("This browser keeps nothing:", error)));
-  mine.then(() => mine === work && tellBusy(false));
-  return mine;
-}
-
-function settled(request) {
-  return new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
-  });
-}
-
-function openStore() {
-  const opening = indexedDB.open("dynrefer", 1);
-  opening.onupgradeneeded = () => [RECORDS, PHOTOS].forEach((name) => opening.result.createObjectStore(name));
-  return settled(opening);
-}
-
-async function withStore(mode, use) {
-  const store = await openStore();
-  try {
-    const transaction = store.transaction([RECORDS, PHOTOS], mode);
-    const done = new Promise((resolve, reject) => {
-      transaction.oncomplete = resolve;
-      transaction.onabort = () => reject(transaction.error);
-    });
-    const found = await use(transaction.objectStore(RECORDS), transaction.objectStore(PHOTOS));
-    await done;
-    return found;
-  } finally {
-    store.close();
-  }
-}
-
-const newestFirst = (records) => records.sort((a, b) => b.time - a.time);
-const allRecords = () => withStore("readonly", (records) => settled(records.getAll())).then(newestFirst);
-const known = (key) => withStore("readonly", (_, photos) => settled(photos.getKey(key)));
-
-function drop(keys) {
-  return withStore("readwrite", (records, photos) => {
-    for (const key of keys) {
-      records.delete(key);
-      photos.delete(key);
-    }
-  });
-}
-
-async function put(record, photo) {
-  await withStore("readwrite", (records, photos) => {
-    records.put(record, record.key);
-    if (photo) photos.put(photo, record.key);
-  });
-}
-
-async function download(source) {
-  const response = await fetch(source);
-  if (!response.ok) throw new Error(`${source} is answered by ${response.status}`);
-  return response.blob();
-}
-
-/** Keeps a record; where there is no room the oldest ones make it, and at last the photograph stays out. */
-async function keep(record) {
-  record = { ...record, time: Date.now() };
-  const needed = record.source && !(await known(record.key));
-  const photo = needed ? await download(record.source) : null;
-  const others = (await allRecords()).filter(({ key }) => key !== record.key);
-  await drop(others.splice(KEPT - 1).map(({ key }) => key));
-  for (;;) {
-    try {
-      await put(record, photo);
-      return;
-    } catch (error) {
-      if (error?.name !== "QuotaExceededError" || !others.length) throw error;
-      await drop([others.pop().key]);
-    }
-  }
-}
+let cursor = null; // the place in the project that was gone to last, whether it could be opened or not
 
 function say(text) {
   element.querySelector(".note").textContent = text;
@@ -108,37 +23,141 @@ async function open(key) {
     Promise.all([settled(records.get(key)), settled(photos.get(key))]),
   );
   if (!record || !(photo || record.example)) return drop([key]).then(() => remember(null));
-  const file = photo && new File([photo], record.name, { type: photo.type });
+  const file = photo && new File([photo], record.image, { type: photo.type });
   const sent = file && (await upload(file).catch(() => null));
   say(file && !sent ? "The photograph could not be sent; please try again in a while." : "");
   if (file && !sent) return;
   const meta = { _type: "gradio.FileData" };
-  props.value = { record, photo: sent && { path: sent.path, orig_name: record.name, meta } };
+  props.value = { record, photo: sent && { path: sent.path, orig_name: record.image, meta } };
   trigger("kept_opened");
 }
 
+/** The records of a project, in order. */
+async function members(project) {
+  return (await allRecords()).filter((record) => record.project === project).sort((a, b) => a.order - b.order);
+}
+
+/** The project of the photograph shown: its records, and the place of the one shown; null where it is in none. */
+async function currentProject() {
+  const every = await allRecords();
+  const shown = every.find(({ key }) => key === props.current);
+  if (!shown?.project) return null;
+  const records = await members(shown.project);
+  return { records, place: records.findIndex(({ key }) => key === shown.key) };
+}
+
+/** Makes a project of files (or adds them to the one shown), and opens the first of them. */
+async function addFiles(files) {
+  const shown = await currentProject();
+  const project = shown ? shown.records[0].project : crypto.randomUUID?.() ?? String(Math.random());
+  const names = new Set((shown?.records ?? []).map(({ image }) => image));
+  let order = shown ? shown.records.at(-1).order + 1 : 0;
+  const keys = [];
+  for (const file of files) {
+    let name = file.name;
+    for (let copy = 2; names.has(name); copy += 1) name = file.name.replace(/(\.\w+)?$/, ` (${copy})$1`);
+    names.add(name);
+    const key = `${project}/${order}`;
+    const record = { key, project, order, image: name, width: 0, height: 0, questions: [], regions: [], time: Date.now() };
+    try {
+      await put({ ...record, example: null, source: null, choices: {}, selected: null }, file);
+    } catch (error) {
+      say(`This browser has room for ${keys.length} of these ${files.length} photographs.`);
+      break;
+    }
+    keys.push(key);
+    order += 1;
+  }
+  if (keys.length) await open(keys[0]);
+}
+
+/** Goes to another photograph of the folder or of the project. */
+async function go(step) {
+  if (props.folder) return trigger("moved", { step });
+  const { records, place } = (await currentProject()) ?? { records: [] };
+  const next = Math.min(Math.max((cursor ?? place) + step, 0), records.length - 1);
+  if (!records[next] || next === place) return;
+  cursor = next;
+  await open(records[next].key);
+}
+
+const counts = (records) => ({
+  count: records.length,
+  regions: records.reduce((sum, { regions }) => sum + regions.length, 0),
+  reviewed: records.reduce((sum, { regions }) => sum + regions.filter(isReviewed).length, 0),
+});
+const isReviewed = ({ status, words }) => status !== "open" || Boolean(words && Object.keys(words).length);
+
+/** Shows where in the folder or project the page is. */
+async function showPlace() {
+  const shown = props.folder ? null : await currentProject();
+  const known = props.folder ?? (shown && { ...counts(shown.records), place: shown.place, name: shown.records[shown.place].image });
+  element.querySelector(".project").hidden = !known;
+  element.querySelector(".several").hidden = Boolean(props.folder) || Boolean(props.current && !shown);
+  element.querySelector("[data-several]").textContent = shown ? "Add photographs" : "Several photographs";
+  element.querySelector("[data-project]").hidden = Boolean(props.folder);
+  if (!known) return;
+  const place = element.querySelector(".place");
+  place.textContent = `Photograph ${known.place + 1} of ${known.count}: ${known.name} · ${known.reviewed} of ${known.regions} reviewed`;
+  const [back, on] = element.querySelectorAll("[data-go]");
+  back.disabled = (cursor ?? known.place) <= 0;
+  on.disabled = (cursor ?? known.place) >= known.count - 1;
+}
+
+/** The file of the project shown, see `dynrefer.project`. */
+async function projectFile() {
+  const { records } = (await currentProject()) ?? { records: [] };
+  const lines = records.map(({ image, width, height, questions, regions }) =>
+    JSON.stringify({ image, width, height, questions, regions }),
+  );
+  return [FILE_HEAD, ...lines, ""].join("\n");
+}
+
+/** Asks the page for the regions of all photographs in the chosen format. */
+async function saveAll() {
+  props.value = props.folder ? null : { lines: await projectFile() };
+  trigger("saving");
+}
+
+async function saveProject() {
+  const url = URL.createObjectURL(new Blob([await projectFile()], { type: "application/jsonl" }));
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = "photographs.dynrefer.jsonl";
+  link.click();
+  URL.revokeObjectURL(url);
+}
+
+/** What is offered while there is no photograph: single photographs, and each project as one. */
 async function offer() {
   for (const { url } of offered) URL.revokeObjectURL(url);
-  const records = props.offering ? await allRecords() : [];
-  const photos = await withStore("readonly", (_, kept) => Promise.all(records.map(({ key }) => settled(kept.get(key)))));
-  offered = records.map((record, place) => ({ ...record, url: photos[place] ? URL.createObjectURL(photos[place]) : "" }));
+  const records = props.current || props.folder ? [] : await allRecords();
+  const projects = Map.groupBy(records.filter(({ project }) => project), ({ project }) => project);
+  const single = records.filter(({ project }) => !project).map((record) => [record]);
+  const groups = [...single, ...[...projects.values()].map((group) => group.sort((a, b) => a.order - b.order))];
+  const photos = await withStore("readonly", (_, kept) => Promise.all(groups.map(([{ key }]) => settled(kept.get(key)))));
+  offered = groups.map((group, place) => ({ group, url: photos[place] ? URL.createObjectURL(photos[place]) : "" }));
   const list = element.querySelector(".offers");
   list.replaceChildren(...offered.map(tile));
   element.querySelector(".offer").hidden = !offered.length;
 }
 
-function tile({ key, name, rows, url, example }) {
+function tile({ group, url }) {
+  const [{ image, example, project }] = group;
   const picture = url || document.querySelector(`#examples [data-name="${example}"] img`)?.src || "";
+  const { count, regions, reviewed } = counts(group);
+  const name = project ? `${count} photographs` : image;
   const item = document.createElement("li");
   item.innerHTML = '<img alt=""><span></span><button type="button" class="dr-quiet" data-back>Bring it back</button>' +
     '<button type="button" class="dr-quiet" data-forget>Forget it</button>';
   item.querySelector("img").src = picture;
   item.querySelector("img").hidden = !picture;
-  item.querySelector("span").textContent = `${name}, ${rows.length} region${rows.length === 1 ? "" : "s"}`;
-  for (const button of item.querySelectorAll("button")) {
-    button.dataset.key = key;
-    button.setAttribute("aria-label", `${button.textContent}: ${name}`);
-  }
+  const told = project ? `${reviewed} of ${regions} reviewed` : `${regions} region${regions === 1 ? "" : "s"}`;
+  item.querySelector("span").textContent = `${name}, ${told}`;
+  const unfinished = group.find(({ regions }) => !regions.length || !regions.every(isReviewed)) ?? group[0];
+  item.querySelector("[data-back]").dataset.keys = JSON.stringify([unfinished.key]);
+  item.querySelector("[data-forget]").dataset.keys = JSON.stringify(group.map(({ key }) => key));
+  for (const button of item.querySelectorAll("button")) button.setAttribute("aria-label", `${button.textContent}: ${name}`);
   return item;
 }
 
@@ -153,18 +172,31 @@ function remember(key) {
 }
 
 function follow() {
-  const { record } = props;
-  if (record || props.offering) remember(record?.key);
+  const { record, current, folder } = props;
+  cursor = null;
+  remember(folder ? `folder:${folder.name}` : current);
   queued(async () => {
     if (record) await keep(record);
     await offer();
+    await showPlace();
   });
 }
 
-element.addEventListener("click", (event) => {
-  const { key } = event.target.dataset;
-  if (event.target.matches("[data-back]")) queued(() => open(key));
-  if (event.target.matches("[data-forget]")) queued(() => drop([key]).then(offer));
+element.addEventListener("click", ({ target }) => {
+  const button = target.closest("button");
+  if (!button) return;
+  const { keys, go: step } = button.dataset;
+  if (button.matches("[data-back]")) queued(() => open(JSON.parse(keys)[0]));
+  if (button.matches("[data-forget]")) queued(() => drop(JSON.parse(keys)).then(offer));
+  if (button.matches("[data-several]")) element.querySelector("input[type=file]").click();
+  if (button.matches("[data-project]")) queued(saveProject);
+  if (button.matches("[data-all]")) queued(saveAll);
+  if (step) queued(() => go(Number(step)));
+});
+element.addEventListener("change", ({ target }) => {
+  const files = [...target.files];
+  target.value = "";
+  if (files.length) queued(() => addFiles(files));
 });
 
 // A link's query stands behind "?", or behind "#" where it is too long for a request.
@@ -176,14 +208,17 @@ try {
 } catch {
   // this browser keeps nothing
 }
-watch(["record", "offering"], follow);
+watch(["record", "current", "folder"], follow);
 // Whoever follows a link in a tab wants the link, whoever loads the same page again what was on it.
 const again = performance.getEntriesByType("navigation")[0]?.type === "reload";
-if (reloaded && (again || !link)) queued(() => open(reloaded)).then(() => queued(offer));
-else {
-  queued(offer);
-  if (link) trigger("link_opened", { query: link });
-}
+const wantsLink = link && !(reloaded && again);
+queued(async () => {
+  if (wantsLink) trigger("link_opened", { query: link });
+  else if (props.folder) trigger("moved", { to: reloaded?.startsWith("folder:") ? reloaded.slice(7) : "" });
+  else if (reloaded) await open(reloaded);
+  await offer();
+  await showPlace();
+});
 // A link of the second kind, pasted into a tab that shows the page already, loads nothing by itself.
 window.addEventListener("hashchange", () => {
   const query = linkIn(location.hash);

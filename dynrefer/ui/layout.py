@@ -9,12 +9,13 @@ import gradio as gr
 from dynrefer.model.config import Generation
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
+from dynrefer.project import Project
 from dynrefer.question import MAX_BEAMS, MAX_CONTROLS, MAX_NEW_TOKENS, MODES, Question
 
 from . import panels
 from .album import Session
 from .box_picker import BoxPicker
-from .links import MOST_NAMES, Keeper, record_of
+from .links import MOST_NAMES, Keeper, folder_of, record_of
 from .panels import MODE_NAMES, Panel
 
 Updates = dict[Any, Any]
@@ -132,18 +133,21 @@ class Display:
             self.picker: gr.update(views=views, regions=regions, **picker),
             self.views: panels.views(photo, result, mode) if photo and result else "",
             self.answer: panels.answer(session),
-            self.words: panels.words(result, tag_threshold),
+            self.words: panels.words(entry, tag_threshold),
             self.tag_threshold: gr.update(visible=result is not None),
             self.table: panels.table(session, predictor),
             self.gains: panels.gains(result, mode),
             self.status: panels.footer(predictor, result),
             self.session: session,
-            self.keeper: gr.update(record=record_of(session)),
+            self.keeper: gr.update(record=record_of(session), folder=folder_of(session)),
         }
 
 
-def build_stage() -> Stage:
-    """Upload area or box picker, typed corners; the examples are rendered later, below the views."""
+def build_stage(project: Project | None = None) -> Stage:
+    """Upload area or box picker, typed corners; the examples are rendered later, below the views.
+
+    Visitors work on the photographs of `project`, where there is one.
+    """
     with gr.Column(elem_id="upload") as upload:
         photo = PhotoInput(
             type="filepath",
@@ -155,6 +159,7 @@ def build_stage() -> Stage:
             elem_id="photo",
             placeholder="Drop or paste a photograph, or click to choose one",
         )
+    keeper = Keeper(folder=folder_of(Session(project)), elem_id="keeper")
     with gr.Column(visible=False, elem_id="work") as work:
         picker = BoxPicker(elem_id="picker")
         with gr.Row(elem_id="tools") as tools:
@@ -166,7 +171,6 @@ def build_stage() -> Stage:
                         for name in ("x1", "y1", "x2", "y2")
                     ]
                 use_corners = gr.Button("Use this box", size="sm", elem_id="use-corners")
-    keeper = Keeper(elem_id="keeper")
     examples = Panel(panels.example_gallery(), elem_id="examples", render=False)
     return Stage(upload, photo, work, picker, tools, another, corners, use_corners, examples, keeper)
 
@@ -249,8 +253,10 @@ def usual_search(predictor: Predictor) -> Generation:
     return Generation(**predictor.model.config.language.generation)
 
 
-def build_display(predictor: Predictor, stage: Stage, choices: Choices, views: Panel) -> Display:
-    """The panels that follow the answer, not placed yet except for the views."""
+def build_display(
+    predictor: Predictor, stage: Stage, choices: Choices, views: Panel, project: Project | None = None
+) -> Display:
+    """The panels that follow the answer, not placed yet except for the views; visitors work on `project`."""
     return Display(
         picker=stage.picker,
         views=views,
@@ -260,7 +266,7 @@ def build_display(predictor: Predictor, stage: Stage, choices: Choices, views: P
         table=Panel(panels.table(Session(), predictor), elem_id="table", render=False),
         gains=Panel(elem_id="gains", render=False),
         status=Panel(panels.footer(predictor, None), elem_id="status", render=False),
-        session=gr.State(Session(), time_to_live=HOUR),
+        session=gr.State(Session(project), time_to_live=HOUR),
         keeper=stage.keeper,
     )
 

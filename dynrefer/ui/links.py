@@ -2,19 +2,20 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 from urllib.parse import parse_qsl, quote, urlencode
 
 import gradio as gr
 
-from dynrefer.boxes import MAX_BOXES, Box, parse_box
+from dynrefer.boxes import MAX_BOXES, parse_box
 from dynrefer.errors import InputError, shown
+from dynrefer.project import PhotoRecord
 from dynrefer.question import Question
 from dynrefer.shipped import shipped
 
 from .album import Session
-from .style import component_files
+from .style import component_files, read
 
 EXAMPLES = shipped("assets/examples")
 LONGEST_QUERY = 2000  # characters that every browser, proxy and mail program leaves whole
@@ -55,27 +56,31 @@ class Link:
 
 @dataclass(frozen=True)
 class Kept:
-    """What a browser kept: the photograph, the choices, and the regions of the table with the one that was shown."""
+    """What a browser kept: the photograph's regions, the choices, and the place of the region that was shown."""
 
     key: str
-    name: str
+    photo: PhotoRecord
     example: Example | None
     choices: Question
-    regions: list[tuple[Box, Question]]
     selected: int | None
 
 
 class Keeper(gr.HTML):
     """Keeps photographs with their tables in the browser and offers them; opens the page's own links.
 
-    Properties: `record` (of `record_of`, or None) and `offering` (while no photograph is shown). Events: `link_opened`
-    with `query`, and `kept_opened`, by which the value holds `photo` and `record`. `gr.BrowserState` would not do: it
+    Properties: `record` (of `record_of`, or None), `current` (what the photograph shown is kept under, or None) and
+    `folder` (of `folder_of`, or None). Events: `link_opened` with `query`; `kept_opened`, by which the value holds
+    `photo` and `record`; `moved` to another photograph of the folder, by `step` or `to` its name; and `saving` all,
+    by which the value holds the `lines` of the browser's project.
+
+    `gr.BrowserState` would not do: it
     sends all that is kept with every visit, holds no photograph of some megabytes, and says nothing when it is full.
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        defaults = {"record": None, "offering": True, "apply_default_css": False}
-        super().__init__(**{**component_files("keeper"), **defaults, **kwargs})
+        defaults = {"record": None, "current": None, "folder": None, "apply_default_css": False}
+        files = component_files("keeper") | {"js_on_load": read("keeper_store.js") + read("keeper.js")}
+        super().__init__(**{**files, **defaults, **kwargs})
 
 
 def read_examples() -> list[Example]:
@@ -133,25 +138,29 @@ def read_link(query: object, max_views: int) -> Link:
 
 
 def record_of(session: Session) -> dict[str, Any] | None:
-    """What the browser keeps of the page, or None where nothing was asked yet.
+    """What the browser keeps of the page, or None where nothing was asked yet: a project's record, and what is shown.
 
-    Regions are kept as box and question, each question once, and asked again when they are brought back.
+    What the server keeps of a folder is not for the browser.
     """
-    if session.choices is None:
+    if (session.choices is None and not session.album.entries) or session.kept_here:
         return None
-    entries = [(entry.result.box, entry.question) for entry in session.album.entries] + session.waiting
-    questions = list(dict.fromkeys(question for _, question in entries))
-    numbers = {question: number for number, question in enumerate(questions)}
     return {
+        **PhotoRecord(session.name, session.size, session.album.entries).to_dict(),
         "key": session.key,
-        "name": session.name,
         "example": session.example,
         "source": session.source,
-        "choices": session.choices.options(),
-        "questions": [question.options() for question in questions],
-        "rows": [[*box, numbers[question]] for box, question in entries],
+        "choices": (session.choices or Question()).options(),
         "selected": session.album.selected,
     }
+
+
+def folder_of(session: Session) -> dict[str, Any] | None:
+    """Where in the folder the page is and how much of it was reviewed; None where it was started with none."""
+    if session.project is None:
+        return None
+    names, (reviewed, regions) = session.project.names, session.project.progress()
+    place = session.place
+    return {"place": place, "count": len(names), "name": names[place], "reviewed": reviewed, "regions": regions}
 
 
 def read_record(record: object, max_views: int) -> Kept:
@@ -159,30 +168,23 @@ def read_record(record: object, max_views: int) -> Kept:
     try:
         if not isinstance(record, Mapping):
             raise TypeError
-        questions = [_question(options, max_views) for options in record["questions"][:MAX_BOXES]]
-        rows = [(tuple(map(float, row[:4])), questions[row[4]]) for row in record["rows"][:MAX_BOXES]]
-        example, selected = record["example"], record["selected"]
+        limits = {"max_views": max_views, "max_classes": MOST_NAMES}
+        photo = PhotoRecord.from_dict({**record, "regions": record["regions"][:MAX_BOXES]}, **limits)
+        example, selected = record.get("example"), record.get("selected")
         return Kept(
             str(record["key"])[:40],
-            str(record["name"])[:255],
+            replace(photo, image=photo.image[:255]),
             None if example is None else find_example(example),
-            _question(record["choices"], max_views),
-            [((x1, y1, x2, y2), question) for (x1, y1, x2, y2), question in rows],
-            selected if isinstance(selected, int) and 0 <= selected < len(rows) else None,
+            Question.checked(record.get("choices"), **limits),
+            selected if isinstance(selected, int) and 0 <= selected < len(photo.regions) else None,
         )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        if isinstance(error, InputError):
-            raise
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError("what this browser kept is damaged; please choose the photograph again") from error
 
 
 def file_url(path: str) -> str:
     """Where the browser finds an uploaded file again, relative to the page."""
     return "gradio_api/file=" + quote(path)
-
-
-def _question(options: object, max_views: int) -> Question:
-    return Question.checked(options, max_views=max_views, max_classes=MOST_NAMES)
 
 
 def _short(value: object) -> str:

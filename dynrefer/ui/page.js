@@ -1,4 +1,5 @@
-// What the whole page does by itself: Ctrl+V chooses a photograph, and <html data-idle> says whether anything is pending.
+// What the whole page does by itself: Ctrl+V chooses a photograph, single keys press buttons, and <html data-idle> says
+// whether anything is pending.
 // Runs before anything else of the page.
 (() => {
   // Ctrl+V anywhere chooses the picture in the clipboard, as long as a photograph is asked for.
@@ -10,6 +11,16 @@
     chosen.items.add(picture);
     input.files = chosen.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+
+  // One key for what a button with data-key does, as long as nobody is writing.
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !/^[a-z]$/i.test(event.key)) return;
+    if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+    const button = document.querySelector(`[data-key="${event.key.toLowerCase()}"]`);
+    if (!button || button.disabled) return;
+    event.preventDefault();
+    button.click();
   });
 
   // The page is idle while no request is under way, no component says that it is busy, and a moment has passed since

@@ -6,6 +6,7 @@ import gradio as gr
 
 from dynrefer.fetching import MAX_FILE_BYTES
 from dynrefer.predictor import Predictor
+from dynrefer.project import Project
 
 from .api import Programs, add_endpoints
 from .finding import REGIONS_TAB, FindHandlers, build_finding
@@ -18,6 +19,7 @@ from .panels import Panel
 from .pressing import PressHandlers
 from .regions_tab import SAVE_IN_BROWSER, RegionHandlers, build_regions_tab
 from .style import THEME, read
+from .teach_tab import TeachHandlers, build_teach_tab
 
 QUEUE_SIZE = 40
 
@@ -31,20 +33,20 @@ QUESTION: dict[str, Any] = {"concurrency_id": "question", "concurrency_limit": 8
 LONG: dict[str, Any] = {"concurrency_id": "long", "concurrency_limit": 6}
 
 
-def build_page(predictor: Predictor) -> gr.Blocks:
-    """The page around one `predictor`, with the named endpoints; not launched yet."""
+def build_page(predictor: Predictor, project: Project | None = None) -> gr.Blocks:
+    """The page around one `predictor`, with the named endpoints; not launched yet. Visitors work on the `project`."""
     with gr.Blocks(title="DynRefer", analytics_enabled=False, delete_cache=(HOUR, HOUR), fill_width=True) as page:
         gr.HTML(read("header.html"), apply_default_css=False, elem_id="header")
         with gr.Row(elem_id="main"):
             with gr.Column(scale=11, min_width=320):
-                stage = build_stage()
+                stage = build_stage(project)
                 with stage.tools:
                     finding = build_finding(predictor)
                 views = Panel(elem_id="views")
                 stage.examples.render()
             with gr.Column(scale=9, min_width=320):
                 choices = build_choices(predictor)
-                display = build_display(predictor, stage, choices, views)
+                display = build_display(predictor, stage, choices, views, project)
                 with gr.Tabs(elem_id="tabs") as tabs:
                     with gr.Tab("Answer"):
                         for part in (display.answer, display.words, display.tag_threshold):
@@ -57,22 +59,27 @@ def build_page(predictor: Predictor) -> gr.Blocks:
                         sweep = build_sweep(predictor, display.gains)
                     with gr.Tab("Compare"):
                         comparison = build_comparison(predictor)
+                    if project is not None:
+                        with gr.Tab("Teach"):
+                            teach_tab = build_teach_tab(project)
                     with gr.Tab("How it works"):
                         gr.HTML(read("how.html"), apply_default_css=False, elem_id="how")
         display.status.render()
         handlers = Handlers(predictor, stage, choices, display)
         regions, looks = RegionHandlers(handlers, regions_tab), LooksHandlers(handlers, sweep, comparison)
-        asking = [*bind_photo(handlers, regions), *bind_box(handlers), *bind_choices(handlers)]
+        asking = [*bind_photo(handlers), *bind_box(handlers), *bind_choices(handlers)]
         asking += [*bind_regions(regions), *bind_looks(looks), *bind_finding(FindHandlers(regions, finding, tabs))]
         if predictor.can_point:
             bind_pressing(PressHandlers(handlers))
         bind_farewell(asking, regions, looks)
+        if project is not None:
+            bind_teaching(TeachHandlers(predictor, project, teach_tab, display.status))
         add_endpoints(Programs(predictor))
     return page.queue(max_size=QUEUE_SIZE, default_concurrency_limit=8)
 
 
-def launch_options(predictor: Predictor) -> dict[str, Any]:
-    """The arguments of `gr.Blocks.launch` that the page of `predictor` counts on."""
+def launch_options(predictor: Predictor, project: Project | None = None) -> dict[str, Any]:
+    """The arguments of `gr.Blocks.launch` that the page of `predictor` and `project` counts on."""
     return {
         "theme": THEME,
         "css": read("page.css"),
@@ -82,12 +89,12 @@ def launch_options(predictor: Predictor) -> dict[str, Any]:
         "footer_links": ["api"],
         "max_file_size": MAX_FILE_BYTES,
         "state_session_capacity": 500,
-        "allowed_paths": [str(EXAMPLES)],
+        "allowed_paths": [str(EXAMPLES), *([str(project.folder)] if project else [])],
         "app_kwargs": mcp_options(Programs(predictor)),
     }
 
 
-def bind_photo(handlers: Handlers, regions: RegionHandlers) -> list[Any]:
+def bind_photo(handlers: Handlers) -> list[Any]:
     """Photographs come from upload area, examples, links and the browser, and go by a button.
 
     Returns the events that ask the model.
@@ -98,17 +105,27 @@ def bind_photo(handlers: Handlers, regions: RegionHandlers) -> list[Any]:
     stage.another.click(handlers.forget_photo, session, outputs, **QUIET)
     taken = stage.examples.pressed(handlers.take_example, session, outputs, **QUIET)
     opened = stage.keeper.link_opened(handlers.open_link, session, handlers.link_outputs, **QUIET)
-    kept = stage.keeper.kept_opened(handlers.open_kept, [stage.keeper, session], handlers.link_outputs, **QUIET)
-    restored = kept.success(regions.restore, handlers.inputs, regions.outputs, **LONG, **QUIET)
-    restored.failure(regions.stop, None, regions.busy, **QUIET)
-    regions.tab.stop.click(regions.stop, None, regions.busy, cancels=[restored], **QUIET)
-    return [taken.success(**describing(handlers)), opened.success(**describing(handlers)), restored]
+    stage.keeper.moved(handlers.move, session, outputs, **QUIET)
+    stage.keeper.kept_opened(handlers.open_kept, [stage.keeper, session], handlers.link_outputs, **QUIET)
+    return [taken.success(**describing(handlers)), opened.success(**describing(handlers))]
+
+
+def bind_teaching(handlers: TeachHandlers) -> None:
+    """Teaching, and who answers."""
+    tab = handlers.tab
+    teaching = tab.start.click(handlers.teach, None, handlers.outputs, concurrency_limit=1, **QUIET)
+    teaching.failure(handlers.stop, None, [tab.progress, tab.stop], **QUIET)
+    teaching.success(handlers.switch, tab.model, handlers.status, **PRIVATE)
+    tab.stop.click(handlers.stop, None, [tab.progress, tab.stop], cancels=[teaching], **QUIET)
+    tab.model.input(handlers.switch, tab.model, handlers.status, **PRIVATE)
 
 
 def bind_farewell(asking: list[Any], regions: RegionHandlers, looks: LooksHandlers) -> None:
     """What is being asked about a photograph ends when it goes, or its answer came under the next one."""
     stage = regions.main.stage
-    for event in (stage.photo.upload, stage.another.click, stage.examples.pressed, stage.keeper.link_opened):
+    keeper = stage.keeper
+    leaving = (stage.photo.upload, stage.another.click, stage.examples.pressed, keeper.link_opened)
+    for event in (*leaving, keeper.moved, keeper.kept_opened):
         event(None, cancels=asking, **QUIET)  # without a function it acts before the next photograph is asked about
         event(regions.stop, None, regions.busy, **QUIET)
         event(looks.forget, None, looks.outputs, **QUIET)
@@ -164,10 +181,12 @@ def bind_regions(handlers: RegionHandlers) -> list[Any]:
     """The table of regions, boxes from elsewhere, and downloads; returns the events that ask the model."""
     tab, main = handlers.tab, handlers.main
     busy, outputs = handlers.busy, handlers.outputs
-    main.display.table.pressed(handlers.press, main.inputs, main.display.outputs, **QUIET)
+    for panel in (main.display.answer, main.display.words, main.display.table):
+        panel.pressed(handlers.press, main.inputs, main.display.outputs, **QUIET)
     tab.clear.click(handlers.clear, main.inputs, outputs, **QUIET)
     long: dict[str, Any] = {"outputs": outputs, **LONG, **QUIET}
     running: list[Any] = [
+        tab.again.click(handlers.ask_again, main.inputs, **long),
         tab.box_file.upload(handlers.describe_file, {*main.inputs, tab.box_file}, **long),
         tab.use_pasted.click(handlers.describe_pasted, {*main.inputs, tab.pasted}, **long),
     ]
@@ -175,7 +194,10 @@ def bind_regions(handlers: RegionHandlers) -> list[Any]:
         event.failure(handlers.stop, None, busy, **QUIET)
     tab.stop.click(handlers.stop, None, busy, cancels=running, **QUIET)
     saved = tab.save.click(handlers.save, {*main.inputs, tab.save_as}, tab.saved, **QUIET)
-    saved.success(None, tab.saved, None, js=SAVE_IN_BROWSER, **PRIVATE)
+    keeper = main.stage.keeper
+    saved_all = keeper.saving(handlers.save_all, {*main.inputs, tab.save_as, keeper}, tab.saved, **QUIET)
+    for event in (saved, saved_all):
+        event.success(None, tab.saved, None, js=SAVE_IN_BROWSER, **PRIVATE)
     return running
 
 

@@ -1,5 +1,5 @@
-// What every panel does: its copy buttons copy, its other buttons tell Python which of them was pressed, and pointing
-// at a view lights it up on the photograph.
+// What every panel does: its copy buttons copy, its other buttons tell Python which of them was pressed, texts are
+// written anew in their place, and pointing at a view lights it up on the photograph.
 // `element`, `props` and `trigger` are given by gr.HTML. Event: "pressed" with the button's data attributes.
 
 // A live region has to be there before its content comes, or the first answer is not read out.
@@ -8,9 +8,48 @@ if (props.live) element.setAttribute("aria-live", "polite");
 // Browsers let a page copy on https and on this machine only; elsewhere the copy buttons are hidden.
 element.classList.toggle("dr-no-copy", !navigator.clipboard);
 
+/** Lets a person write in the place of a text: Enter and leaving it say it, Escape leaves it as it was. */
+function write(text) {
+  const before = text.textContent;
+  text.contentEditable = "plaintext-only";
+  text.focus();
+  getSelection().selectAllChildren(text);
+  text.onkeydown = (event) => {
+    if (event.key === "Escape") text.textContent = before;
+    if (event.key === "Enter" || event.key === "Escape") {
+      event.preventDefault();
+      text.blur();
+    }
+  };
+  text.onblur = () => {
+    text.removeAttribute("contenteditable");
+    const value = text.textContent.trim();
+    if (value && value !== before) trigger("pressed", { say: text.dataset.edit, value });
+    else text.textContent = before;
+  };
+}
+
+element.addEventListener("dblclick", (event) => {
+  const text = event.target.closest("[data-edit]");
+  if (text && !text.isContentEditable) write(text);
+});
+
+// A word typed into a field is said by Enter.
+element.addEventListener("keydown", (event) => {
+  const { say, so } = event.target.dataset;
+  if (event.key !== "Enter" || !say || !event.target.value?.trim()) return;
+  event.preventDefault();
+  trigger("pressed", { say, so, value: event.target.value.trim() });
+  event.target.value = ""; // the field may stay where the rest of the panel is new
+});
+
 element.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   if (!button) return;
+  if (button.dataset.write) {
+    write(element.querySelector(`[data-edit="${button.dataset.write}"]`));
+    return;
+  }
   const { copy, link } = button.dataset;
   if (copy === undefined && link === undefined) {
     trigger("pressed", { ...button.dataset });

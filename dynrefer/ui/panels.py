@@ -15,7 +15,7 @@ from dynrefer.predictor import Predictor
 from dynrefer.question import Question
 from dynrefer.results import Attribute, RegionResult
 
-from .album import Album, Session, thinned
+from .album import Album, Entry, Session, thinned
 from .links import EXAMPLES, name_of, read_examples, write_link
 from .pictures import thumbnails, view_colour
 from .style import read
@@ -110,15 +110,17 @@ def answer(session: Session) -> str:
     """Caption, class and notes on the question of what is shown, on an example with a link; else how to begin."""
     entry = session.album.current
     link = write_link(session.example, entry.result.box, entry.question) if session.example and entry else ""
-    return render("answer", entry=entry, link=link)
+    return render("answer", session=session, entry=entry, link=link)
 
 
-def words(result: RegionResult | None, tag_threshold: float) -> str:
-    """Attributes by type, and the tags of `result` at or above `tag_threshold`."""
-    if result is None:
+def words(entry: Entry | None, tag_threshold: float) -> str:
+    """Attributes by type, and the tags of `entry` at or above `tag_threshold`."""
+    if entry is None:
         return ""
+    result = entry.result
     return render(
         "words",
+        words=entry.words,
         result=result,
         likely=by_type(result.attributes[:LIKELY_ATTRIBUTES]),
         every=by_type(result.attributes),
@@ -173,8 +175,13 @@ def outlines(album: Album) -> list[dict[str, Any]]:
 
 def table(session: Session, predictor: Predictor) -> str:
     """The regions of the table, with buttons to show and delete them, and to bring back what was deleted last."""
-    modes = [MODE_NAMES[mode_of(entry.question, predictor)].partition(":")[0] for entry in session.album.entries]
-    return render("table", album=session.album, modes=modes, removed=session.removed)
+    entries = session.album.entries
+    modes = [MODE_NAMES[mode_of(entry.question, predictor)].partition(":")[0] for entry in entries]
+    rows = list(zip(range(len(entries)), entries, modes, strict=True))
+    if session.least_sure_first:
+        rows.sort(key=lambda row: -row[1].doubt)
+    reviewed = sum(entry.reviewed for entry in entries)
+    return render("table", session=session, rows=rows, reviewed=reviewed, removed=session.removed)
 
 
 def gains(result: RegionResult | None, mode: str) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 from dynrefer.errors import InputError
 
 from .compute import in_words, on_gpu
-from .handlers import Handlers, Values, told
+from .handlers import Handlers, Values
 from .layout import Updates
+from .review import told
 
 MOST_CHOICES = 8
 FINEST = 1000  # an outline's corners are told apart down to this share of the photograph's longer side

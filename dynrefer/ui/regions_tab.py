@@ -1,8 +1,7 @@
 """The tab of many regions: table, boxes from a file or proposed, downloads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Any
 
 import gradio as gr
@@ -11,17 +10,20 @@ from dynrefer.box_files import BoxFile, PhotoBoxes
 from dynrefer.boxes import Box, check_boxes, has_only_numbers, parse_boxes
 from dynrefer.errors import InputError
 from dynrefer.formats.file import ENDINGS
+from dynrefer.project import Words, export, parse_project, words_in
 from dynrefer.question import Question
 
 from . import panels
 from .album import Session, Ticket, thinned
 from .compute import in_words
-from .downloads import choices, download
-from .handlers import Handlers, Values, told
+from .downloads import choices, download, download_all
+from .handlers import Handlers, Values
 from .layout import Updates
 from .panels import Panel
+from .review import act
 
 BATCH = 4  # regions until the table is shown again; who asks meanwhile is let in by the Predictor
+NO_WORDS: Mapping[Box, Words] = {}
 SHOWN = gr.update(visible=True)
 BOX_FILES = [*sorted(ENDINGS), ".zip"]
 SAVE_IN_BROWSER = (
@@ -35,6 +37,7 @@ class RegionsTab:
     """The tab's components; the table itself is part of the display."""
 
     box_file: gr.UploadButton
+    again: gr.Button
     clear: gr.Button
     stop: gr.Button
     progress: Panel
@@ -51,6 +54,7 @@ def build_regions_tab(table: Panel) -> RegionsTab:
         box_file = gr.UploadButton(
             "Boxes from a file", size="sm", min_width=140, file_types=BOX_FILES, elem_id="box-file"
         )
+        again = gr.Button("Ask again", size="sm", min_width=100, elem_id="ask-again")
         clear = gr.Button("Clear all", size="sm", min_width=100, elem_id="clear-all")
         stop = gr.Button("Stop", size="sm", variant="stop", min_width=80, visible=False, elem_id="stop")
     progress = Panel(elem_id="progress")
@@ -64,7 +68,7 @@ def build_regions_tab(table: Panel) -> RegionsTab:
         )
         use_pasted = gr.Button("Describe these boxes", size="sm", elem_id="use-pasted")
     saved = gr.JSON(visible=False)
-    return RegionsTab(box_file, clear, stop, progress, pasted, use_pasted, save_as, save, saved)
+    return RegionsTab(box_file, again, clear, stop, progress, pasted, use_pasted, save_as, save, saved)
 
 
 class RegionHandlers:
@@ -85,15 +89,9 @@ class RegionHandlers:
 
     @in_words
     def press(self, values: Values, event: gr.EventData) -> Updates:
-        """Show a region of the table again, delete it, or bring back what was deleted."""
+        """Do what a button of table, answer or words says: show, delete, review, correct, take back."""
         session, photo = values[self.display.session], self.main.photo(values)
-        removed, selected = told(event, "remove"), told(event, "select")
-        if told(event, "undo") is not None:
-            session.undo()
-        elif removed is not None:
-            session.edit(lambda album: album.remove(removed))
-        else:
-            session.edit(lambda album: album.select(selected))
+        act(session, event, self.main.predictor.vocabulary)
         current = session.album.current
         box = list(current.result.box) if current else None
         return self.main.shown(session, photo, values[self.main.choices.tag_threshold], value=box)
@@ -116,18 +114,13 @@ class RegionHandlers:
         yield from self._describe_source(values, file)
 
     @in_words
-    def restore(self, values: Values) -> Iterator[Updates]:
-        """Ask again about the regions that the visitor's browser kept, each with its own question."""
+    def ask_again(self, values: Values) -> Iterator[Updates]:
+        """Describe the regions of the table anew; what was accepted, and what a person said, stays."""
         session: Session = values[self.display.session]
-        waiting = list(session.waiting)
-        if not waiting:
-            yield self.stop()
-            return
-        box, ticket = values[self.main.stage.picker], session.ticket()
-        shown = tuple(box) if box else None
-        for question, rows in groupby(waiting, key=lambda row: row[1]):
-            yield from self._ask(values, [row[0] for row in rows], question, ticket, shown)
-        yield self.stop()
+        boxes = [entry.answer.box for entry in session.album.entries if entry.status != "accepted"]
+        if not boxes:
+            raise InputError("there is no region to ask about again; accepted ones stay as they are")
+        yield from self.describe(values, boxes)
 
     def stop(self) -> Updates:
         """Show that nothing is under way."""
@@ -138,10 +131,27 @@ class RegionHandlers:
         """The regions as a file of the chosen kind, for SAVE_IN_BROWSER; says what that kind cannot hold."""
         session: Session = values[self.display.session]
         threshold = self.main.threshold(values[self.main.choices.tag_threshold])
-        results = [thinned(result, threshold) for result in session.album.results]
+        kept = [entry.result for entry in session.album.entries if entry.status != "rejected"]
+        results = [thinned(result, threshold) for result in kept]
         if not results:
             raise InputError("there is nothing to save yet; draw a box first")
         file = download(str(values[self.tab.save_as]), results, session.name, self.main.photo(values))
+        if file["note"]:
+            gr.Info(file["note"])
+        return file
+
+    @in_words
+    def save_all(self, values: Values) -> dict[str, str]:
+        """What `save` gives, of all photographs: of the folder, or those that the browser sent."""
+        session: Session = values[self.display.session]
+        given = values[self.main.stage.keeper]
+        threshold = self.main.threshold(values[self.main.choices.tag_threshold])
+        if session.project is not None:
+            photographs, name = list(session.project.records.values()), session.project.folder.name
+        else:
+            lines = given.get("lines") if isinstance(given, dict) else None
+            photographs, name = parse_project(str(lines or ""), "what this browser kept"), "photographs"
+        file = download_all(str(values[self.tab.save_as]), export(photographs, threshold), name)
         if file["note"]:
             gr.Info(file["note"])
         return file
@@ -163,27 +173,37 @@ class RegionHandlers:
             raise InputError(f"{file.name} has no box that can be used: {left_out[0]}")
         if left_out:
             gr.Warning(f"{len(left_out)} left out of {file.name}: {left_out[0]}", title="Please check")
-        yield from self.describe(values, [given.box for given in found])
+        words = {given.box: words_in(given) for given in found}
+        yield from self.describe(values, list(words), words=words)
 
-    def describe(self, values: Values, boxes: Sequence[object], at_once: int = BATCH) -> Iterator[Updates]:
-        """Describe `boxes` with the page's choices, `at_once` of them until the table is shown again."""
+    def describe(
+        self,
+        values: Values,
+        boxes: Sequence[object],
+        at_once: int = BATCH,
+        words: Mapping[Box, Words] = NO_WORDS,
+    ) -> Iterator[Updates]:
+        """Describe `boxes` with the page's choices, `at_once` of them until the table is shown again.
+
+        `words` are what a person said of them already.
+        """
         session: Session = values[self.display.session]
         question, valid = self.main.question(values), check_boxes(list(boxes), self.main.photo(values).size)
         session.check_room(valid)
         session.choices = question
-        yield from self._ask(values, valid, question, session.ticket(), at_once=at_once)
+        yield from self._ask(values, valid, words, question, session.ticket(), at_once)
         yield self.stop()
 
     def _ask(
         self,
         values: Values,
         boxes: Sequence[Box],
+        words: Mapping[Box, Words],
         question: Question,
         ticket: Ticket,
-        selected: tuple[float, ...] | None = None,
-        at_once: int = BATCH,
+        at_once: int,
     ) -> Iterator[Updates]:
-        """Describe `boxes` a few at a time, each time with the table as it is by then; the box `selected` is shown.
+        """Describe `boxes` a few at a time, each time with the table as it is by then.
 
         Ends where the table of `ticket` was cleared or its photograph has gone.
         """
@@ -194,7 +214,8 @@ class RegionHandlers:
             batch = list(boxes[start : start + at_once])
             if session.ticket().table != ticket.table:
                 return
-            if not session.extend(ticket, self.main.ask(photo, batch, question), selected):
+            answers = self.main.ask(photo, batch, question)
+            if not session.extend(ticket, [replace(one, words=words.get(one.answer.box, Words())) for one in answers]):
                 return
             done = start + len(batch)
             yield {

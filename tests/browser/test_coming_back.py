@@ -103,14 +103,12 @@ def test_a_reload_brings_back_photograph_table_and_choices(
 ) -> None:
     page = visit()
     describe_two(page, marked_photo, size)
-    asked = {(tuple(question.boxes[0]), question.question) for question in app.asked[-2:]}
+    asked = len(app.asked)
     said = page.locator("#table tbody").inner_text()
     page.reload()
     page.wait_for_selector("#examples button")
     settle(page)
-    again = {(tuple(box), question.question) for question in app.asked[-2:] for box in question.boxes}
-    assert again == asked
-    assert app.asked[-1].size == size
+    assert len(app.asked) == asked  # the answers were kept
     open_tab(page, "Regions")
     assert page.locator("#table tbody").inner_text() == said
     page.click("#own-words button")

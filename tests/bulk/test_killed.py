@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from tests.bulk.conftest import Describe, by_photo, rows, save
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")]
+ROOT = Path(__file__).resolve().parents[2]
 SHARD, COUNT, PIPE = 4, 14, "06.png"
 
 
@@ -43,8 +45,8 @@ def in_the_middle(
     command = [sys.executable, "-m", "dynrefer", "describe", str(photographs), "--whole", "--out", str(out)]
     options = ["--shard-size", str(SHARD), "--workers", str(workers), "--model", str(model), "--device", "cpu"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    run = psutil.Popen([*command, *options], stderr=subprocess.DEVNULL, env=environment)
-    never_written_to = os.open(pipe, os.O_WRONLY)  # waits until it is opened at the other end
+    run = psutil.Popen([*command, *options], cwd=ROOT, stderr=subprocess.DEVNULL, env=environment)
+    never_written_to = opened_at_the_other_end(pipe, run)
     try:
         (reading,) = [process for process in (run, *run.children(recursive=True)) if has_open(process, pipe)]
         photograph.replace(pipe)
@@ -54,6 +56,18 @@ def in_the_middle(
         with suppress(psutil.NoSuchProcess):
             run.kill()
         run.wait()
+
+
+def opened_at_the_other_end(pipe: Path, run: psutil.Popen) -> int:
+    """The pipe's end to write to, once the run has opened it to read."""
+    while True:
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # nobody reads yet
+                raise
+        with suppress(psutil.TimeoutExpired):
+            pytest.fail(f"the run ended before it was killed (exit code {run.wait(timeout=0.05)})")
 
 
 def has_open(process: psutil.Process, path: Path) -> bool:

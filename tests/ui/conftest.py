@@ -83,7 +83,7 @@ def visitor(tiny_predictor: Predictor, tmp_path: Path) -> Visitor:
         sweep, comparison = build_sweep(tiny_predictor, display.gains), build_comparison(tiny_predictor)
         main = Handlers(tiny_predictor, stage, choices, display)
     session = Session()
-    session.begin(photo.name, source="gradio_api/file=photo.png")
+    session.begin(photo.name, source="gradio_api/file=photo.png", size=(200, 150))
     return Visitor(main, RegionHandlers(main, tab), LooksHandlers(main, sweep, comparison), parts, session, photo)
 
 

@@ -10,7 +10,7 @@ from dynrefer.ui.album import Album, Entry, thinned
 
 def entry(left: float, text: str = "a dog") -> Entry:
     result = RegionResult((left, 0.0, left + 10, 10.0), Caption(text, 0.5), (), (), (), ())
-    return Entry(Question(), result, "data:,")
+    return Entry(Question(), result, thumbnail="data:,")
 
 
 def album(count: int) -> Album:

@@ -34,7 +34,7 @@ def session(*results: RegionResult) -> Session:
     """A visitor who was answered so far with `results`."""
     found = Session()
     for result in results:
-        found.answer(found.ticket(), Entry(Question(), result, "data:,"))
+        found.answer(found.ticket(), Entry(Question(), result, thumbnail="data:,"))
     return found
 
 
@@ -53,10 +53,10 @@ def test_attributes_are_grouped_by_type_best_first(result: RegionResult) -> None
 
 
 def test_only_tags_at_or_above_the_threshold_are_shown(result: RegionResult) -> None:
-    shown = panels.words(result, 0.6)
+    shown = panels.words(Entry(Question(), result), 0.6)
     assert "dog" in shown
     assert "grass" not in shown
-    assert "lower the threshold" in panels.words(result, 0.95)
+    assert "lower the threshold" in panels.words(Entry(Question(), result), 0.95)
 
 
 def test_no_result_shows_how_to_begin() -> None:
@@ -105,7 +105,7 @@ def test_rectangles_are_the_views_around_the_box_with_the_chosen_marked(result: 
 
 def test_regions_that_are_not_shown_are_outlined_with_their_numbers(result: RegionResult) -> None:
     other = RegionResult((0, 0, 5, 5), None, (), (), (), ())
-    album = Album().add(Entry(Question(), result, "")).add(Entry(Question(), other, ""))
+    album = Album().add(Entry(Question(), result)).add(Entry(Question(), other))
     assert panels.outlines(album) == [{"box": [10, 10, 20, 20], "label": "1"}]
 
 

@@ -1,0 +1,117 @@
+"""The tab that teaches the model what the folder's corrections say, and switches to the taught model and back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from dynrefer.checkpoint import CONFIG, load_checkpoint
+from dynrefer.errors import InputError
+from dynrefer.predictor import Predictor
+from dynrefer.project import Project
+
+from . import panels
+from .compute import in_words
+from .layout import Updates
+from .panels import Panel
+
+OWN, TAUGHT = "own", "taught"
+HINT = (
+    "What you corrected or accepted in this folder teaches the model: its heads are trained on this machine, some"
+    " regions are kept apart to measure the gain, and nothing else may get worse by more than a point. Photographs and"
+    " taught model stay on this machine."
+)
+
+
+@dataclass(frozen=True)
+class TeachTab:
+    """The tab's components."""
+
+    start: gr.Button
+    stop: gr.Button
+    progress: Panel
+    report: gr.Markdown
+    model: gr.Radio
+
+
+def build_teach_tab(project: Project) -> TeachTab:
+    """Lay the tab out."""
+    Panel(panels.hint(HINT))
+    with gr.Row(elem_classes="dr-buttons"):
+        start = gr.Button("Teach the model", size="sm", min_width=140, elem_id="teach")
+        stop = gr.Button("Stop", size="sm", variant="stop", min_width=80, visible=False, elem_id="stop-teaching")
+    progress = Panel(elem_id="teaching")
+    model = gr.Radio(_models(project), value=OWN, label="Who answers", visible=_taught(project), elem_id="who-answers")
+    report = gr.Markdown(_report(project), elem_id="teach-report")
+    return TeachTab(start, stop, progress, report, model)
+
+
+class TeachHandlers:
+    """The tab's events."""
+
+    def __init__(self, predictor: Predictor, project: Project, tab: TeachTab, status: Panel) -> None:
+        self.predictor, self.project, self.tab, self.status = predictor, project, tab, status
+        self._own = predictor.checkpoint
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The components that change."""
+        return [self.tab.progress, self.tab.stop, self.tab.report, self.tab.model]
+
+    @in_words
+    def teach(self) -> Iterator[Updates]:
+        """Run `python -m dynrefer teach` beside the page, which goes on answering; leaving this ends it."""
+        command = [sys.executable, "-m", "dynrefer", "teach", str(self.project.folder)]
+        command += ["--out", str(taught_folder(self.project)), "--model", str(self._own.folder)]
+        lines: list[str] = []
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+            try:
+                yield {self.tab.progress: panels.hint("Getting ready ..."), self.tab.stop: gr.update(visible=True)}
+                assert running.stdout is not None
+                for line in filter(None, map(str.strip, running.stdout)):
+                    lines.append(line)
+                    yield {self.tab.progress: panels.hint(line[:160])}
+            finally:
+                running.terminate()
+        if running.returncode:
+            raise InputError(lines[-1] if lines else "the teaching ended without a word")
+        yield {
+            **self.stop(),
+            self.tab.report: _report(self.project),
+            self.tab.model: gr.update(visible=True, value=TAUGHT, choices=_models(self.project)),
+        }
+
+    def stop(self) -> Updates:
+        """Show that nothing is under way."""
+        return {self.tab.progress: "", self.tab.stop: gr.update(visible=False)}
+
+    @in_words
+    def switch(self, model: str) -> Updates:
+        """Let the taught model answer, or the one that the page was started with."""
+        taught = taught_folder(self.project)
+        self.predictor.use(self._own if model != TAUGHT else load_checkpoint(taught, self.predictor.device))
+        return {self.status: panels.footer(self.predictor, None)}
+
+
+def taught_folder(project: Project) -> Path:
+    """Where the page keeps a project's taught model: beside its file."""
+    return project.folder.with_name(f"{project.folder.name}.taught")
+
+
+def _taught(project: Project) -> bool:
+    return (taught_folder(project) / CONFIG).is_file()
+
+
+def _models(project: Project) -> list[tuple[str, str]]:
+    return [("The model as it came", OWN), (f"Taught by {project.file.name}", TAUGHT)]
+
+
+def _report(project: Project) -> str:
+    card = taught_folder(project) / "README.md"
+    return card.read_text(encoding="utf-8") if card.is_file() else ""

@@ -1,0 +1,179 @@
+"""Correcting, accepting and rejecting answers, and leading through several photographs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from dynrefer import Predictor
+from dynrefer.project import Project, read_project
+from dynrefer.ui import build_page, launch_options
+from tests.browser.visitor import App, Visit, caption, choose_example, open_tab, rows, settle
+
+pytestmark = pytest.mark.browser
+
+PLACE = ".place"
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> list[Path]:
+    """Two photographs of different colours, and a file between them that is none."""
+    paths = [tmp_path / "photos" / name for name in ("a.png", "b.png", "c.png")]
+    paths[0].parent.mkdir()
+    Image.new("RGB", (200, 150), (160, 60, 60)).save(paths[0])
+    paths[1].write_bytes(b"no photograph")
+    Image.new("RGB", (150, 200), (60, 60, 160)).save(paths[2])
+    return paths
+
+
+@pytest.fixture
+def folder_app(tiny_checkpoint: Path, photographs: list[Path]) -> Iterator[str]:
+    """The address of a page that was started with the folder of `photographs`."""
+    predictor, project = Predictor.from_pretrained(tiny_checkpoint, device="cpu"), Project(photographs[0].parent)
+    page = build_page(predictor, project)
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options(predictor, project))
+    yield url
+    page.close()
+    project.close()
+
+
+def draw(page: Page) -> None:
+    """A box in the middle, by the keyboard."""
+    page.locator("#picker .stage").press("Enter")
+    settle(page)
+
+
+def press(page: Page, key: str) -> None:
+    """One key, with nothing in focus that takes it."""
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press(key)
+    settle(page)
+
+
+def test_a_caption_is_written_in_its_place_and_taken_back(visit: Visit) -> None:
+    page = visit()
+    choose_example(page, "Puppy")
+    said = caption(page)
+    press(page, "e")
+    page.keyboard.type("my own words")
+    page.keyboard.press("Enter")
+    assert caption(page) == "my own words"
+    expect(page.get_by_text("corrected by you")).to_be_visible()
+    press(page, "u")
+    assert caption(page) == said
+
+
+def test_leaving_a_caption_by_escape_changes_nothing(visit: Visit) -> None:
+    page = visit()
+    choose_example(page, "Puppy")
+    said = caption(page)
+    press(page, "e")
+    page.keyboard.type("half a thought")
+    page.keyboard.press("Escape")
+    assert caption(page) == said
+    expect(page.get_by_text("corrected by you")).to_have_count(0)
+
+
+def test_a_name_typed_and_a_tag_taken_away_are_a_persons(visit: Visit) -> None:
+    page = visit()
+    choose_example(page, "Puppy")
+    page.fill("#answer input[data-say=name]", "beagle pup")
+    page.press("#answer input[data-say=name]", "Enter")
+    settle(page)
+    expect(page.locator("#answer .dr-bars li").first).to_have_text("beagle pupyours")
+    page.fill("#words input[data-say=tag]", "harness strap")
+    page.press("#words input[data-say=tag]", "Enter")
+    settle(page)
+    expect(page.locator("#words .yours")).to_contain_text("harness strap")
+    page.get_by_role("button", name="harness strap is wrong").click()
+    settle(page)
+    expect(page.locator("#words .yours")).to_have_count(0)
+
+
+def test_letters_typed_into_a_field_press_no_button(visit: Visit) -> None:
+    page = visit()
+    choose_example(page, "Puppy")
+    page.locator("#answer input[data-say=name]").press_sequentially("rare")
+    settle(page)
+    expect(page.locator("[aria-pressed=true][data-review]")).to_have_count(0)
+
+
+def test_what_was_reviewed_is_there_after_a_reload(visit: Visit, app: App) -> None:
+    page = visit()
+    choose_example(page, "Puppy")
+    press(page, "a")
+    asked = len(app.asked)
+    page.reload()
+    page.wait_for_selector("#examples button")
+    settle(page)
+    expect(page.locator("[data-review=accepted]")).to_have_attribute("aria-pressed", "true")
+    assert len(app.asked) == asked
+
+
+def test_several_photographs_of_the_browser_are_led_through_and_kept(visit: Visit, photographs: list[Path]) -> None:
+    page = visit()
+    page.set_input_files("#keeper input[type=file]", [photographs[0], photographs[2]])
+    page.wait_for_selector("#picker .photo")
+    settle(page)
+    expect(page.locator(PLACE)).to_have_text("Photograph 1 of 2: a.png · 0 of 0 reviewed")
+    draw(page)
+    press(page, "a")
+    expect(page.locator(PLACE)).to_have_text("Photograph 1 of 2: a.png · 1 of 1 reviewed")
+    press(page, "n")
+    expect(page.locator(PLACE)).to_have_text("Photograph 2 of 2: c.png · 1 of 1 reviewed")
+    page.reload()
+    page.wait_for_selector("#picker .photo")
+    settle(page)
+    expect(page.locator(PLACE)).to_have_text("Photograph 2 of 2: c.png · 1 of 1 reviewed")
+    press(page, "p")
+    expect(page.locator("#picker .region, #picker .box")).to_have_count(1)
+
+
+def test_a_project_of_the_browser_is_saved_as_a_file_of_projects(
+    visit: Visit, photographs: list[Path], tmp_path: Path
+) -> None:
+    page = visit()
+    page.set_input_files("#keeper input[type=file]", [photographs[0], photographs[2]])
+    page.wait_for_selector("#picker .photo")
+    settle(page)
+    draw(page)
+    press(page, "r")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Save project").click()
+    waiting.value.save_as(tmp_path / "saved.jsonl")
+    records = read_project(tmp_path / "saved.jsonl")
+    assert [(record.image, [region.status for region in record.regions]) for record in records] == [
+        ("a.png", ["rejected"]),
+        ("c.png", []),
+    ]
+
+
+def test_a_folder_is_worked_through_by_keys_and_written_beside_it(
+    visit: Visit, app: App, folder_app: str, photographs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "url", folder_app)
+    page = visit()
+    page.wait_for_selector("#picker .photo")
+    settle(page)
+    expect(page.locator(PLACE)).to_have_text("Photograph 1 of 3: a.png · 0 of 0 reviewed")
+    draw(page)
+    press(page, "a")
+    press(page, "n")
+    expect(page.locator(PLACE)).to_have_text("Photograph 2 of 3: b.png · 1 of 1 reviewed")  # which is no photograph
+    expect(page.locator("#picker .photo")).not_to_be_visible()
+    press(page, "n")
+    expect(page.locator(PLACE)).to_have_text("Photograph 3 of 3: c.png · 1 of 1 reviewed")
+    draw(page)
+    page.reload()
+    page.wait_for_selector("#picker .photo")
+    settle(page)
+    expect(page.locator(PLACE)).to_have_text("Photograph 3 of 3: c.png · 1 of 2 reviewed")
+    open_tab(page, "Regions")
+    assert rows(page) == 1
+    records = read_project(photographs[0].parent)
+    assert {record.image: [region.status for region in record.regions] for record in records} == {
+        "a.png": ["accepted"],
+        "c.png": ["open"],
+    }
