@@ -206,11 +206,11 @@ def look_around(model: DynRefer, photo: Photo) -> Surroundings:
     places = head([level.permute(0, 2, 3, 1) for level in encoder.levels(both)]).with_mirror(shown.shape[:2])
     boxes = places.boxes[0].float().cpu().numpy() * scale
     boxes = boxes.clip(0, np.tile(np.array(photo.size, dtype=np.float32), 2))
-    where = centres(shown.shape[:2]).numpy()  # type: ignore[arg-type]
+    where = centres(shown.shape[:2]).numpy()
     there = (where[:, :2] * scale < photo.size).all(1)
     things, quality = (logits[0].float().sigmoid().cpu().numpy() * there for logits in (places.things, places.quality))
     meant = things**THING_COUNTS * quality
-    return Surroundings(boxes, things * quality, meant, shown.shape[:2], scale, photo.size)  # type: ignore[arg-type]
+    return Surroundings(boxes, things * quality, meant, shown.shape[:2], scale, photo.size)
 
 
 def _canvas(photo: Photo, longest: int) -> tuple[np.ndarray, float]:
@@ -234,7 +234,7 @@ def _averaged(best: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> np.nda
 
 def _holds(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Whether boxes [N, 4] hold points [K, 2]: bool [N, K]."""
-    return ((points >= boxes[:, None, :2]) & (points <= boxes[:, None, 2:])).all(-1)
+    return np.asarray(((points >= boxes[:, None, :2]) & (points <= boxes[:, None, 2:])).all(-1))
 
 
 def _together(points: np.ndarray, boxes: Sequence[Box]) -> Box:

@@ -81,8 +81,8 @@ class DenseCaptions:
         if not chosen:
             raise InputError("The data set is empty for this benchmark: it has no boxes with captions by people.")
         detections = None if boxes is None else _read_detections(boxes, data, set(chosen))
-        named = {None: "true boxes", OWN_PROPOSALS: "own proposals"}
-        return cls(data, chosen, meteor, detections, named.get(boxes and boxes.name, "detected boxes"))
+        named: dict[str | None, str] = {None: "true boxes", OWN_PROPOSALS: "own proposals"}
+        return cls(data, chosen, meteor, detections, named.get(boxes.name if boxes else None, "detected boxes"))
 
     @cached_property
     def asked(self) -> dict[str, dict[Region, float | None]]:
