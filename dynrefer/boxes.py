@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 
 from dynrefer.errors import InputError, shown
@@ -176,6 +177,27 @@ def iou(first: Box, second: Box) -> float:
     """Intersection over union, 0 to 1."""
     common = share_inside(first, second) * area(first)
     return common / (area(first) + area(second) - common)
+
+
+def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes [..., M, 4] and [..., N, 4], each with each: [..., M, N]."""
+    one, other = first[..., :, None, :], second[..., None, :, :]
+    sides = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
+    common = np.maximum(sides, 0).prod(-1)
+    sizes = [np.maximum(boxes[..., 2:] - boxes[..., :2], 0).prod(-1) for boxes in (one, other)]
+    return common / np.maximum(sizes[0] + sizes[1] - common, 1e-6)
+
+
+def apart(boxes: np.ndarray, scores: np.ndarray, most: float) -> np.ndarray:
+    """Non-maximum suppression: places of the boxes [N, 4] that overlap a better one by `most` or less, best first.
+
+    `scores` [N] are of any range; `most` is intersection over union.
+    """
+    order = np.argsort(-scores, kind="stable")
+    sized = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)[order]
+    # OpenCV's and not torchvision's, which takes seconds to import. It drops scores of 0, so that ranks stand for them.
+    kept = cv2.dnn.NMSBoxes(sized.tolist(), np.arange(len(order), 0.0, -1).tolist(), 0.0, most)
+    return order[np.array(kept, dtype=np.int64)]
 
 
 def geometry(box: Box, image_size: tuple[int, int]) -> np.ndarray:

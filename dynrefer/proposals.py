@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from dynrefer.boxes import Box, share_inside
+from dynrefer.boxes import Box, apart, overlaps, share_inside
 from dynrefer.errors import InputError, shown
 from dynrefer.model import DynRefer
 from dynrefer.model.encoder import EfficientNetEncoder
@@ -124,7 +124,7 @@ class Surroundings:
     @cached_property
     def grid(self) -> BoxGrid:
         """The box of a press at each place of the finest level that lies on the photograph."""
-        width, height = (math.ceil(side / self.scale / STRIDES[0]) for side in self.size)
+        width, height = (math.ceil(round(side / self.scale) / STRIDES[0]) for side in self.size)
         where = centres(self.canvas).numpy()[: self.canvas[0] * self.canvas[1] // STRIDES[0] ** 2, :2]
         where = where.reshape(self.canvas[0] // STRIDES[0], -1, 2)[:height, :width]
         clicks = np.minimum(where.reshape(-1, 2) * self.scale, np.array(self.size) - 1)
@@ -152,9 +152,7 @@ class Surroundings:
     def _best(self, boxes: np.ndarray, order: np.ndarray, scores: np.ndarray, limit: int) -> list[Proposal]:
         large = (boxes[:, 2:] - boxes[:, :2] >= 1).all(1) & (order > 0)
         boxes, order, scores = boxes[large], order[large], scores[large]
-        sized = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
-        # Not torchvision's: importing that takes seconds.
-        kept = np.array(cv2.dnn.NMSBoxes(sized.tolist(), order.tolist(), 0.0, APART), dtype=np.int64)[:limit]
+        kept = apart(boxes, order, APART)[:limit]
         found = _averaged(boxes[None, kept], boxes[None], scores[None])[0]
         return [Proposal(tuple(box), score) for box, score in zip(found.tolist(), scores[kept].tolist(), strict=True)]
 
@@ -208,11 +206,11 @@ def look_around(model: DynRefer, photo: Photo) -> Surroundings:
     places = head([level.permute(0, 2, 3, 1) for level in encoder.levels(both)]).with_mirror(shown.shape[:2])
     boxes = places.boxes[0].float().cpu().numpy() * scale
     boxes = boxes.clip(0, np.tile(np.array(photo.size, dtype=np.float32), 2))
-    where = centres(shown.shape[:2]).numpy()  # type: ignore[arg-type]
+    where = centres(shown.shape[:2]).numpy()
     there = (where[:, :2] * scale < photo.size).all(1)
     things, quality = (logits[0].float().sigmoid().cpu().numpy() * there for logits in (places.things, places.quality))
     meant = things**THING_COUNTS * quality
-    return Surroundings(boxes, things * quality, meant, shown.shape[:2], scale, photo.size)  # type: ignore[arg-type]
+    return Surroundings(boxes, things * quality, meant, shown.shape[:2], scale, photo.size)
 
 
 def _canvas(photo: Photo, longest: int) -> tuple[np.ndarray, float]:
@@ -229,23 +227,14 @@ def _canvas(photo: Photo, longest: int) -> tuple[np.ndarray, float]:
 
 def _averaged(best: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Boxes `best` [K, N, 4], each as the mean of the candidates [K, C, 4] that mean the same, by their scores."""
-    weights = (_overlaps(best, boxes) >= ALIKE) * scores[:, None]
+    weights = (overlaps(best, boxes) >= ALIKE) * scores[:, None]
     total = weights.sum(-1, keepdims=True)
     return np.where(total > 0, weights @ boxes / np.maximum(total, 1e-9), best)
 
 
-def _overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """IoU of boxes [K, M, 4] and [K, N, 4], pair by pair: [K, M, N]."""
-    low = np.maximum(first[:, :, None, :2], second[:, None, :, :2])
-    high = np.minimum(first[:, :, None, 2:], second[:, None, :, 2:])
-    common = np.maximum(high - low, 0).prod(-1)
-    sizes = [np.maximum(boxes[..., 2:] - boxes[..., :2], 0).prod(-1) for boxes in (first, second)]
-    return common / np.maximum(sizes[0][:, :, None] + sizes[1][:, None, :] - common, 1e-6)
-
-
 def _holds(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Whether boxes [N, 4] hold points [K, 2]: bool [N, K]."""
-    return ((points >= boxes[:, None, :2]) & (points <= boxes[:, None, 2:])).all(-1)
+    return np.asarray(((points >= boxes[:, None, :2]) & (points <= boxes[:, None, 2:])).all(-1))
 
 
 def _together(points: np.ndarray, boxes: Sequence[Box]) -> Box:

@@ -5,14 +5,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torchvision import ops
 
 from dynrefer.boxes import (
     MAX_BOXES,
+    apart,
     check_box,
     check_boxes,
     geometry,
     has_only_numbers,
     iou,
+    overlaps,
     parse_box,
     parse_boxes,
     xywh_to_xyxy,
@@ -229,3 +232,15 @@ def test_overlap_is_intersection_over_union() -> None:
 
 def test_geometry_is_in_shares_of_the_photograph() -> None:
     np.testing.assert_allclose(geometry((64, 48, 320, 480), SIZE), [0.1, 0.1, 0.5, 1, 0.4, 0.9], rtol=1e-6)
+
+
+@given(st.integers(0, 2**20), st.sampled_from([0.3, 0.6]))
+def test_overlaps_and_boxes_apart_are_those_of_torchvision(seed: int, most: float) -> None:
+    chance = np.random.default_rng(seed)
+    corners = chance.uniform(0, 60, (12, 2))
+    boxes = np.concatenate([corners, corners + chance.uniform(5, 40, (12, 2))], 1)
+    scores = chance.random(12)
+    tensor = torch.from_numpy(boxes)
+    np.testing.assert_allclose(overlaps(boxes, boxes[:5]), ops.box_iou(tensor, tensor[:5]), atol=1e-6)
+    assert apart(boxes, scores, most).tolist() == ops.nms(tensor, torch.from_numpy(scores), most).tolist()
+    assert apart(boxes[:0], scores[:0], most).tolist() == []

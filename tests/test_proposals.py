@@ -5,26 +5,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dynrefer import InputError, Predictor
+from dynrefer import InputError, Predictor, Proposal
 from dynrefer.boxes import check_box
 from dynrefer.checkpoint import Checkpoint
 from dynrefer.model import DynRefer
-from dynrefer.proposals import Proposal, Surroundings, named
+from dynrefer.model.pointing import centres
+from dynrefer.proposals import Surroundings, named
 from tests.tiny import TINY
 
 SIZE = (256, 192)
 
 
-def surroundings(*things: tuple[tuple[float, float, float, float], float]) -> Surroundings:
-    """A photograph of 256 x 192 on whose finest places inside a thing the head says its box; the smaller wins."""
-    rows, columns = 24, 32
-    count = rows * columns * 21 // 16
-    boxes, scores = np.zeros((count, 4), np.float32), np.zeros(count, np.float32)
-    for (x1, y1, x2, y2), score in things:
-        for place in range(rows * columns):
-            x, y = place % columns * 8 + 4, place // columns * 8 + 4
-            if x1 <= x <= x2 and y1 <= y <= y2:
-                boxes[place], scores[place] = (x1, y1, x2, y2), score
+def surroundings(*things: tuple[tuple[float, float, float, float], float], stride: int = 8) -> Surroundings:
+    """A photograph of 256 x 192 whose places inside a thing say its box: the last at `stride`, others at the finest."""
+    where = centres((192, 256)).numpy()
+    boxes, scores = np.zeros((len(where), 4), np.float32), np.zeros(len(where), np.float32)
+    for number, ((x1, y1, x2, y2), score) in enumerate(things, start=1):
+        level = where[:, 2] == (stride if number == len(things) else 8)
+        inside = (where[:, :2] >= (x1, y1)).all(1) & (where[:, :2] <= (x2, y2)).all(1) & level
+        boxes[inside], scores[inside] = (x1, y1, x2, y2), score
     return Surroundings(boxes, scores, scores, (192, 256), 1.0, SIZE)
 
 
@@ -60,8 +59,8 @@ def test_two_points_on_two_things_take_both_together() -> None:
 
 def test_a_point_outside_leaves_the_larger_thing_out() -> None:
     inner, outer = (64.0, 64.0, 128.0, 128.0), (16.0, 16.0, 240.0, 176.0)
-    found = surroundings((outer, 0.9), (inner, 0.5))
-    points, inside = np.array([[68.0, 96.0], [40.0, 40.0]]), np.array([True, False])
+    found = surroundings((inner, 0.5), (outer, 0.9), stride=32)
+    points, inside = np.array([[84.0, 92.0], [40.0, 40.0]]), np.array([True, False])
     assert found.around(points[:1], inside[:1], 5)[0].box == pytest.approx(outer, abs=1e-3)
     assert found.around(points, inside, 5)[0].box == pytest.approx(inner, abs=1e-3)
 
@@ -130,3 +129,12 @@ def test_a_model_without_a_head_says_that_it_cannot_point(tiny_predictor: Predic
     model.text_encoder.tokenizer = known.model.text_encoder.tokenizer
     with pytest.raises(InputError, match="cannot point"):
         Predictor(Checkpoint(model.eval(), known.vocabulary, known.folder)).propose(photo)
+
+
+@pytest.mark.parametrize("size", [(640, 425), (425, 640), (101, 7), (3000, 2001)])
+def test_the_grid_covers_photographs_of_any_shape(tiny_predictor: Predictor, size: tuple[int, int]) -> None:
+    grid = tiny_predictor.box_grid(np.zeros((size[1], size[0], 3), np.uint8))
+    rows, columns = grid.scores.shape
+    shorter, longer = sorted((rows, columns))
+    assert longer == 96 // 8
+    assert (shorter - 1) * 8 < max(1, round(min(size) * 96 / max(size))) <= shorter * 8

@@ -12,9 +12,8 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from torchvision.ops import box_iou
 
-from dynrefer.boxes import xywh_to_xyxy
+from dynrefer.boxes import overlaps, xywh_to_xyxy
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError, LeftOut, reason
 from dynrefer.evaluation import metrics
@@ -82,8 +81,8 @@ class DenseCaptions:
         if not chosen:
             raise InputError("The data set is empty for this benchmark: it has no boxes with captions by people.")
         detections = None if boxes is None else _read_detections(boxes, data, set(chosen))
-        named = {None: "true boxes", OWN_PROPOSALS: "own proposals"}
-        return cls(data, chosen, meteor, detections, named.get(boxes and boxes.name, "detected boxes"))
+        named: dict[str | None, str] = {None: "true boxes", OWN_PROPOSALS: "own proposals"}
+        return cls(data, chosen, meteor, detections, named.get(boxes.name if boxes else None, "detected boxes"))
 
     @cached_property
     def asked(self) -> dict[str, dict[Region, float | None]]:
@@ -191,7 +190,7 @@ def merge_truth(truth: Sequence[CaptionedBox]) -> tuple[torch.Tensor, list[tuple
     The box with most others around it (IoU of 0.7 or more) takes them all, then the next among what is left.
     """
     boxes = torch.tensor([item.box for item in truth], dtype=torch.float64).reshape(-1, 4)
-    near = box_iou(boxes, boxes) >= MERGE_IOU
+    near = torch.from_numpy(overlaps(boxes.numpy(), boxes.numpy())) >= MERGE_IOU
     merged, references = [], []
     while near.any():
         group = near[near.sum(dim=1).argmax()].nonzero().flatten()
@@ -208,7 +207,7 @@ def _match(
     if not len(boxes):
         return [_Match(item.score, 0.0, item.caption, (), False) for item in predictions]
     found = torch.tensor([item.box for item in predictions], dtype=torch.float64).reshape(-1, 4)
-    best = [(float(row.max()), int(row.argmax())) for row in box_iou(found, boxes)]
+    best = [(float(row.max()), int(row.argmax())) for row in overlaps(found.numpy(), boxes.numpy())]
     ranked = sorted(
         zip(predictions, best, strict=True), key=lambda pair: (-pair[0].score, -pair[1][0], pair[0].caption)
     )

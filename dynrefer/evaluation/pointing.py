@@ -7,7 +7,7 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -173,21 +173,26 @@ def click(box: Box, seed: str) -> tuple[float, float]:
     return box[0] + x * (box[2] - box[0]), box[1] + y * (box[3] - box[1])
 
 
-def write_proposals(data: EvaluationData, predictor: Predictor, file: Path, most: int = max(LIMITS)) -> None:
-    """The model's own proposals on every photograph of the data, as a detector's results in COCO's format.
+def write_proposals(data: EvaluationData, predictor: Predictor, file: Path, limit: int | None = None) -> None:
+    """The model's own proposals, as a detector's results, on the first `limit` photographs with captions by people.
 
-    Raises InputError where the model cannot point.
+    A photograph that cannot be read is added to what was left out. Raises InputError where the model cannot point.
     """
+    captioned = [sample for sample in data.samples if any(text.source == "human" for text in sample.texts)]
+    first: dict[str, Sample] = {}
+    for sample in captioned:
+        first.setdefault(sample.photo_id, sample)
     entries: list[dict[str, Any]] = []
-    first: Sequence[Sample] = list({sample.image: sample for sample in data.samples}.values())
-    for sample in first:
-        photo = Photo.read(sample.image)
+    for sample in list(first.values())[:limit]:
+        try:
+            photo = Photo.read(sample.image)
+        except InputError as error:
+            data.left_out.append(LeftOut(sample.photo_id, "", str(error)))
+            continue
         width, height = sample.image_size or photo.size
-        for proposal in predictor.propose(photo, limit=most):
+        across, down = width / photo.width, height / photo.height
+        for proposal in predictor.propose(photo, limit=max(LIMITS)):
             x1, y1, x2, y2 = proposal.box
-            stated = (x1 * width / photo.width, y1 * height / photo.height)
-            stated_box = (*stated, x2 * width / photo.width, y2 * height / photo.height)
-            entries.append(
-                {"image_id": sample.image_id, "bbox": list(xyxy_to_xywh(stated_box)), "score": proposal.score}
-            )
+            box = xyxy_to_xywh((x1 * across, y1 * down, x2 * across, y2 * down))
+            entries.append({"image_id": sample.image_id, "bbox": list(box), "score": proposal.score})
     write_whole(file, json.dumps(entries) + "\n")

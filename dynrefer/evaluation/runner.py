@@ -111,7 +111,7 @@ def run_benchmark(
             metrics = measure(name, loaded, predictor, folder, options.limit, options.seed, machine(predictor))
             write_report(folder, metrics)
             return metrics
-        write_proposals(loaded, predictor, folder / OWN_PROPOSALS)
+        write_proposals(loaded, predictor, folder / OWN_PROPOSALS, options.limit)
         options = replace(options, boxes=folder / OWN_PROPOSALS)
     with Meteor() as meteor:
         chosen = _load(name, loaded, options, meteor)

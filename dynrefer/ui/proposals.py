@@ -10,10 +10,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
-from torchvision.ops import box_iou, nms
 
-from dynrefer.boxes import Box
+from dynrefer.boxes import Box, apart, overlaps
 from dynrefer.photo import Photo
 from dynrefer.question import Question
 
@@ -55,7 +53,7 @@ def propose(image: np.ndarray) -> tuple[list[Box], list[float]]:
     contours = cv2.connectedComponentsWithStats(cv2.Canny(small, *EDGE_THRESHOLDS), connectivity=8)[2][1:]
     boxes = windows(size)
     scores = _enclosed(boxes, contours.astype(np.float32)) / (boxes[:, 2:] - boxes[:, :2]).sum(axis=1)
-    kept = nms(torch.from_numpy(boxes), torch.from_numpy(scores), PROPOSED_OVERLAP)[:PROPOSED].numpy()
+    kept = apart(boxes, scores, PROPOSED_OVERLAP)[:PROPOSED]
     full = boxes[kept] * np.tile(np.array([width, height]) / size, 2)
     return [(x1, y1, x2, y2) for x1, y1, x2, y2 in full.tolist()], (scores[kept] / max(scores.max(), 1e-6)).tolist()
 
@@ -77,8 +75,8 @@ def best(boxes: list[Box], scores: list[float]) -> list[Box]:
 
     Scores far below the best one's are left out.
     """
-    known = torch.tensor(boxes[: len(scores)])
-    kept = nms(known, torch.tensor(scores), OVERLAP).tolist()
+    known = np.array(boxes[: len(scores)]).reshape(-1, 4)
+    kept = apart(known, np.array(scores), OVERLAP).tolist()
     return [boxes[place] for place in kept if scores[place] >= LEAST_SCORE * scores[kept[0]]][:MOST]
 
 
@@ -86,7 +84,7 @@ def fresh(boxes: list[Box], known: list[Box]) -> list[Box]:
     """Without boxes that nearly are a known one; exactly a known one stays, for it may be asked about anew."""
     if not boxes or not known:
         return boxes
-    nearest = box_iou(torch.tensor(boxes), torch.tensor(known)).max(1).values.tolist()
+    nearest = overlaps(np.array(boxes), np.array(known)).max(1).tolist()
     return [box for box, overlap in zip(boxes, nearest, strict=True) if not SAME <= overlap < EQUAL]
 
 

@@ -2,8 +2,8 @@
 
     python -m recipes.mini.pointing RUN --out pointing.safetensors [--steps 3000] [--init FORMER --first STEP]
 
-Prints how well clicks on the photographs held out of training find their things. `recipes.mini.assemble` puts the head
-into a checkpoint.
+Prints how well clicks on the photographs held out of training find their things. `recipes.mini.pointing_attach` puts
+the head into a checkpoint.
 """
 
 import argparse
@@ -137,14 +137,14 @@ def losses(head: PointingHead, lessons: Lessons, step: int) -> dict[str, Tensor]
     n, p = goal.box_weights.nonzero(as_tuple=True)
     weights = goal.box_weights[n, p] / goal.box_weights.sum()
     boxes, wanted = places.boxes[n, p], goal.boxes[n, p]
-    sides = [_sides(b, goal.where[p]).clamp(min=0.1).log() for b in (boxes, wanted)]
+    told_sides, wanted_sides = (_sides(b, goal.where[p]).clamp(min=0.1).log() for b in (boxes, wanted))
     quality = overlap(places.boxes.detach(), goal.meant)
     told = F.binary_cross_entropy_with_logits(places.quality, quality, reduction="none")
     off = (goal.things - places.things.detach().sigmoid()).abs() ** 2
     cross = F.binary_cross_entropy_with_logits(places.things, goal.things, reduction="none")
     found = {
         "box": (weights * generalized_box_iou_loss(boxes, wanted)).sum(),
-        "sides": (weights * F.smooth_l1_loss(*sides, reduction="none", beta=0.5).mean(1)).sum(),
+        "sides": (weights * F.smooth_l1_loss(told_sides, wanted_sides, reduction="none", beta=0.5).mean(1)).sum(),
         "quality": (goal.meant_weights * told).sum() / goal.meant_weights.sum(),
         "thing": (goal.thing_weights * off * cross).sum() / (goal.thing_weights * goal.things).sum().clamp(min=1),
     }

@@ -1,6 +1,7 @@
 """Clicks and proposals measured on a tiny data set, by a stand-in that knows the boxes and by the tiny random model."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ import numpy as np
 import pytest
 
 from dynrefer import InputError, Proposal
+from dynrefer.datasets.sample import RegionText
 from dynrefer.evaluation import BenchmarkOptions, run_benchmark
 from dynrefer.evaluation.benchmark import load_data
-from dynrefer.evaluation.pointing import click, pointing, proposals
+from dynrefer.evaluation.pointing import click, pointing, proposals, write_proposals
 from tests.evaluation.conftest import BOXES
 
 
@@ -61,6 +63,17 @@ def test_a_run_writes_figures_and_a_report(name: str, coco_folder: Path, tiny_ch
     assert metrics["figures"] == json.loads((tmp_path / "run" / "metrics.json").read_text())["figures"]
     assert all(0 <= figure["value"] <= 100 for figure in metrics["figures"])
     assert "boxes above 1%" in (tmp_path / "run" / "report.md").read_text()
+
+
+def test_own_proposals_are_a_detectors_results_on_photographs_with_captions(coco_folder: Path, tmp_path: Path) -> None:
+    loaded = load_data(coco_folder)
+    told = [replace(s, texts=(RegionText("a dog", "human"),)) for s in loaded.samples]
+    write_proposals(replace(loaded, samples=told), Knowing(), tmp_path / "found.json", 2)  # type: ignore[arg-type]
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert {entry["image_id"] for entry in found} == {"1", "2"}
+    assert [90, 50, 20, 20] in [entry["bbox"] for entry in found]
+    write_proposals(loaded, Knowing(), tmp_path / "none.json")  # type: ignore[arg-type]
+    assert (tmp_path / "none.json").read_text() == "[]\n"
 
 
 def test_there_is_nothing_to_rescore(coco_folder: Path, tmp_path: Path) -> None:

@@ -99,7 +99,8 @@ function statusText() {
   const [x1, y1, x2, y2] = whole(box);
   const corners = `Box ${x1}, ${y1}, ${x2}, ${y2}`;
   if (!pending()) return `${corners} (${x2 - x1} × ${y2 - y1} of ${size})`;
+  const how = matchMedia("(pointer: coarse)").matches ? "Press Describe to read what it is" : "Enter describes it";
   const count = taken.choices.length;
-  if (count < 2) return `${corners}. Enter describes it.`;
-  return `${corners}, ${taken.choices.indexOf(chosen(taken)) + 1} of ${count} here. Enter describes it, another press takes the next.`;
+  if (count < 2) return `${corners}. ${how}.`;
+  return `${corners}, ${taken.choices.indexOf(chosen(taken)) + 1} of ${count} here. ${how}, another press takes the next.`;
 }
