@@ -59,7 +59,7 @@ def test_a_caption_is_written_in_its_place_and_taken_back(visit: Visit) -> None:
     press(page, "e")
     page.keyboard.type("my own words")
     page.keyboard.press("Enter")
-    assert caption(page) == "my own words"
+    assert caption(page) == "My own words"
     expect(page.get_by_text("corrected by you")).to_be_visible()
     press(page, "u")
     assert caption(page) == said
