@@ -19,8 +19,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dynrefer.checkpoint import find_checkpoint, read_config
 from dynrefer.errors import InputError
-from dynrefer.model.config import ModelConfig
+from dynrefer.model.config import ModelConfig, PointingConfig
 from dynrefer.model.dynrefer import DynRefer
+from dynrefer.model.encoder import EfficientNetEncoder
+from dynrefer.model.pointing import STRIDES, PointingHead
 from dynrefer.model.presets import PRESETS
 from dynrefer.model.query_decoder import QueryDecoder
 
@@ -91,6 +93,18 @@ def _parts(model: DynRefer, views: int) -> Iterable[_Part]:
     tokens = torch.zeros(1, config.text_encoder.max_length, dtype=torch.long)
     yield "text encoder", [model.text_encoder], [], partial(model.text_encoder.text, input_ids=tokens)
     yield "language model", [model.language], [], partial(_write, model, queries)
+    if model.pointing is not None:
+        assert isinstance(model.encoder, EfficientNetEncoder) and config.pointing is not None
+        depths = model.encoder.level_channels
+        yield "pointing head", [model.pointing], [], partial(_point, config.pointing, depths)
+
+
+def _point(config: PointingConfig, depths: Sequence[int]) -> None:
+    """The head over one square photograph, with memory: where it switches autocast off, the meta device will not do."""
+    side = -(-config.longest // STRIDES[-1]) * STRIDES[-1]
+    with torch.device("cpu"):
+        maps = [torch.empty(1, side // s, side // s, depth) for s, depth in zip(STRIDES, depths, strict=True)]
+        PointingHead(config, depths)(maps)
 
 
 def _score(decoder: QueryDecoder, queries: torch.Tensor, texts: int) -> None:

@@ -27,7 +27,7 @@ class BoxPicker(gr.HTML):
             "css_template": read("picker/picker.css"),
             "js_on_load": "\n".join(read(f"picker/{script}.js") for script in SCRIPTS),
         }
-        photo = {"image": "", "width": 0, "height": 0, "grid": None, "pointed": None}
+        photo = {"image": "", "width": 0, "height": 0, "grid": {}, "pointed": {}}
         drawn: dict[str, Any] = {"views": [], "regions": [], "found": []}
         super().__init__(value, **{**files, **photo, **drawn, "apply_default_css": False, **kwargs})
 

@@ -32,7 +32,7 @@ def test_the_tools_for_mcp_are_still_there(address: str) -> None:
     asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     headers = {"Accept": "application/json, text/event-stream"}
     answer = httpx.post(f"{address}/gradio_api/mcp/", json=asked, headers=headers, timeout=300)
-    assert [tool["name"] for tool in answer.json()["result"]["tools"]] == ["refer", "refer_many"]
+    assert [tool["name"] for tool in answer.json()["result"]["tools"]] == ["refer", "propose", "refer_many"]
 
 
 def test_a_stream_passes_the_page_region_by_region(address: str) -> None:

@@ -60,7 +60,8 @@ def test_what_is_saved_reads_back_in(kind: str, photo: Photo, results: list[Regi
     path = tmp_path / file["name"]
     path.write_bytes(decoded(file["url"]))
     found, left_out = BoxFile.read(path).of("dog.jpg").fit(photo)
-    assert [given.box for given in found] == [result.box for result in results]
+    for given, result in zip(found, results, strict=True):
+        assert given.box == pytest.approx(result.box, abs=1e-3)  # some formats keep shares of the photograph
     assert left_out == []
 
 

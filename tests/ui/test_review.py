@@ -19,7 +19,7 @@ from dynrefer.ui.links import folder_of, record_of
 from dynrefer.ui.review import corrected, find_attribute
 from tests.tiny import tiny_vocabulary
 from tests.ui.conftest import BOX, Visitor
-from tests.ui.test_handlers import Pressed
+from tests.ui.conftest import Said as Pressed
 
 THREE = [(10, 10, 50, 50), (60, 10, 90, 60), (100, 20, 150, 90)]
 

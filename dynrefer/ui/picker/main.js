@@ -1,5 +1,5 @@
 // The box picker's state, and what it tells and hears. `element`, `props`, `trigger` and `watch` are given by gr.HTML.
-// props: image (URL), width and height (the original photograph's pixels), grid (see pointing.js; null where the model
+// props: image (URL), width and height (the original photograph's pixels), grid (see pointing.js; {} where the model
 // cannot point), views, regions and found (rectangles to show), pointed (`points`, and as `found` what is there),
 // value (the box as [x1, y1, x2, y2] in original pixels, or null).
 // Events: "box_drawn" with the points of a press, "box_cleared", "box_recalled" (one that was described before),
@@ -85,7 +85,7 @@ function press(at, event) {
 
 /** Takes over what Python found at the points, unless others were set meanwhile. */
 function hear() {
-  if (!taken || !props.pointed?.found.length || !equal(props.pointed.points, taken.points)) return;
+  if (!taken || !props.pointed?.found?.length || !equal(props.pointed.points, taken.points)) return;
   taken = arranged(taken, props.pointed.found);
   box = chosen(taken).box;
   states[current] = state();

@@ -6,7 +6,7 @@ const SAME = 0.8; // overlap from which two boxes are one choice
 let grid = null; // { rows, columns, boxes: x1, y1, x2, y2 of every place as shares of the photograph times 65535 }
 
 function unpack(packed) {
-  if (!packed) return null;
+  if (!packed?.boxes) return null;
   const bytes = Uint8Array.from(atob(packed.boxes), (letter) => letter.charCodeAt(0));
   return { ...packed, boxes: new Uint16Array(bytes.buffer) };
 }
