@@ -111,7 +111,7 @@ function release(event) {
 element.addEventListener("pointerup", release);
 element.addEventListener("pointercancel", release);
 
-let scrolled = 0; // when the wheel last scrolled the page, whose momentum is no wish to zoom
+let scrolled = -Infinity; // when the wheel last scrolled the page, whose momentum is no wish to zoom
 
 /** Whether a turn of the wheel over the whole photograph scrolls the page, as it does everywhere else on it. */
 function scrolls(event) {
