@@ -76,5 +76,5 @@ def test_caption_and_tags_are_copied(visit: Visit) -> None:
     assert page.evaluate("navigator.clipboard.readText()") == said
     tags = page.locator("#words section[aria-label=Tags]")
     tags.get_by_role("button", name="Copy the tags").click()
-    expect(tags.get_by_role("button")).to_have_text("Copied")
+    expect(tags.get_by_role("button", name="Copy the tags")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()").split(", ") == tags.locator("li span").all_text_contents()
