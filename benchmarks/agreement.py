@@ -77,7 +77,7 @@ def report(samples: Sequence[Sample], pairs: Sequence[tuple[Answer, Answer]]) ->
     best = sum(one.result.classes[0].name == two.result.classes[0].name for one, two in pairs)
     rows.append(("same best class", f"{best} of {len(pairs)}"))
     if texts[0][0]:
-        rows.append(("same caption", f"{sum(a and b and a.text == b.text for a, b in texts)} of {len(pairs)}"))
+        rows.append(("same caption", f"{sum(bool(a and b and a.text == b.text) for a, b in texts)} of {len(pairs)}"))
     gaps = [farthest(one.result, two.result) for one, two in pairs]
     rows.append(
         ("largest difference of a score", f"{max(gaps):.2g}, median over regions {statistics.median(gaps):.2g}")

@@ -34,7 +34,9 @@ def blip_base() -> Any:
 @torch.inference_mode()
 def caption(network: Any, photograph: Image.Image, box: Box, words: int) -> Any:
     """Crop, resize, normalise, write."""
-    crop = photograph.crop(tuple(map(int, box))).resize((CROP, CROP), Image.Resampling.BICUBIC)
+    crop = photograph.crop((int(box[0]), int(box[1]), int(box[2]), int(box[3]))).resize(
+        (CROP, CROP), Image.Resampling.BICUBIC
+    )
     pixels = torch.from_numpy((np.asarray(crop, dtype=np.float32) / 255 - MEAN) / STD).float()
     return network.generate(
         pixel_values=pixels.permute(2, 0, 1)[None], num_beams=BEAMS, min_new_tokens=words, max_new_tokens=words
@@ -61,8 +63,8 @@ def main() -> None:
     rows = []
     for path, box in asked[: arguments.pairs + 1]:
         photograph = Image.open(path).convert("RGB")
-        ours = milliseconds(predictor.refer, path, box)
-        rows.append((ours, milliseconds(caption, network, photograph, box, arguments.words)))
+        own = milliseconds(predictor.refer, path, box)
+        rows.append((own, milliseconds(caption, network, photograph, box, arguments.words)))
     rows = rows[1:]  # the first warms up
     size = sum(p.numel() for p in network.parameters()) / 1e6
     print(f"{processor()}, {os.cpu_count()} cores, {arguments.threads} threads, {len(rows)} pairs, {BEAMS} beams")

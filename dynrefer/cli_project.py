@@ -80,7 +80,7 @@ def _joined(known: Iterable[Region], given: Iterable[Record]) -> list[Region]:
         words, former = words_in(record), regions.get(record.box)
         if former is None:
             empty = RegionResult(record.box, None, (), (), (), ())
-            regions[record.box] = Region(Question(), empty, words)
+            regions[record.box] = Region(Question.checked({}), empty, words)
         elif not former.words:
             regions[record.box] = replace(former, words=words)
     return list(regions.values())

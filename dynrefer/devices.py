@@ -80,7 +80,7 @@ def return_freed_memory() -> None:
 
 def _computes_in_bfloat16() -> bool:
     """Whether the processor has instructions for it; a PyTorch that cannot tell (before 2.9) counts as one without."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 

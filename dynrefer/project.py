@@ -83,10 +83,11 @@ class Words:
         """What `to_dict` gave, checked. Raises InputError."""
         if not isinstance(record, Mapping):
             raise InputError("a region's words must be an object")
-        return cls(
-            *(None if record.get(key) is None else clean_words(record[key], key) for key in ("caption", "name")),
-            *(_said(record.get(key, {}), key) for key in ("tags", "attributes")),
+        caption, name = (
+            None if record.get(key) is None else clean_words(record[key], key) for key in ("caption", "name")
         )
+        tags, attributes = (_said(record.get(key, {}), key) for key in ("tags", "attributes"))
+        return cls(caption, name, tags, attributes)
 
 
 @dataclass(frozen=True, slots=True)

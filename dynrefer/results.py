@@ -1,9 +1,9 @@
 """What DynRefer says about a region."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -123,14 +123,15 @@ class RegionResult:
     def from_dict(cls, record: object) -> Self:
         """What `to_dict` gave, read back; more entries may be there. Raises InputError where it is something else."""
         try:
-            return _adapter(cls).validate_python(record)
+            answer: Self = _adapter(cast(Hashable, cls)).validate_python(record)
+            return answer
         except ValidationError as error:
             place = ".".join(map(str, error.errors()[0]["loc"]))
             raise InputError(f"this is no answer about a region: {place or 'it'} is missing or wrong") from error
 
 
 @cache
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 

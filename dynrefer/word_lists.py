@@ -60,8 +60,9 @@ def _json_words(content: Any) -> list[str]:
             listed = list(content if all(isinstance(value, int) for value in content.values()) else content.values())
         content = list(listed.values()) if isinstance(listed, dict) else listed
     listed = content if isinstance(content, list) else [None]
-    words = [item.get("name") if isinstance(item, dict) else item for item in listed]
-    if not all(isinstance(word, str) for word in words):
+    given = [item.get("name") if isinstance(item, dict) else item for item in listed]
+    words = [word for word in given if isinstance(word, str)]
+    if len(words) < len(given):
         raise InputError("the JSON is no list of words: give a list of texts, or categories with names")
     return words
 

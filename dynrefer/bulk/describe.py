@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from typing import Any
 
 import torch
 
@@ -72,8 +73,9 @@ def describe(
     output, file = Output(out, form), None if boxes is None else read_boxes(boxes)
     what: What = "whole" if whole else "everything" if everything else "boxes" if find is None else "find"
     words = (check_words(read_words(find)) or ()) if find is not None else ()
-    asked = {
-        "model": fingerprint_of(find_checkpoint(model)),
+    fingerprint = fingerprint_of(find_checkpoint(model))
+    asked: dict[str, Any] = {
+        "model": fingerprint,
         "dtype": dtype,
         "question": question.model_dump(mode="json", exclude_defaults=True),
         "what": {"kind": what, "words": list(words), "most": most, "least": least},
@@ -82,7 +84,7 @@ def describe(
         "shard_size": shard_size,
     }
     task = Task(what, words, check_limit(most), least, question.options())
-    job = Job(task, out, form, asked["model"], model, device, dtype)
+    job = Job(task, out, form, fingerprint, model, device, dtype)
     with output.locked():
         manifest = output.manifest() or Manifest(asked)
         manifest.check(asked, out)

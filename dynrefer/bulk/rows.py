@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -91,7 +91,7 @@ class _Waiting:
     places: list[Place] = field(default_factory=list)
 
 
-def rows(predictor: Predictor, entries: Iterable[Entry], task: Task, tally: Tally) -> Iterator[Row]:
+def rows(predictor: Predictor, entries: Iterable[Entry], task: Task, tally: Tally) -> Generator[Row, None, None]:
     """One row a region, and one a photograph or box that cannot be described or where nothing is, in order.
 
     Photographs are read, decoded and their views chosen by another thread while the network answers those before.
@@ -160,6 +160,7 @@ def _prompt(task: Task, thing: Proposal) -> dict[str, Any]:
 
 
 def _answered(part: _Waiting, results: list[RegionResult] | InputError) -> Iterator[Row]:
+    told: Sequence[RegionResult | str]
     told = [str(results)] * len(part.places) if isinstance(results, InputError) else results
     for place, result in zip(part.places, told, strict=True):
         row = part.about | {"region": place.region, "id": None if place.id is None else str(place.id)}

@@ -117,7 +117,7 @@ class ViTEncoder(nn.Module):
         self.kind = config.kind
         from transformers import Blip2VisionConfig, Blip2VisionModel, CLIPVisionConfig, CLIPVisionModel
 
-        size = {"image_size": config.image_size} | config.options
+        size: dict[str, Any] = {"image_size": config.image_size, **config.options}
         if config.kind == "blip2":
             self.vision: Any = Blip2VisionModel(Blip2VisionConfig(**size))
         else:

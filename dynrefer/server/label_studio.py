@@ -166,7 +166,7 @@ class Backend:
     def _proposed(self, photo: Photo) -> list[Record | LeftOut]:
         """Regions worth describing; none where the model cannot point them out."""
         try:
-            return [Record("", tuple(found.box), photo.size) for found in self.predictor.propose(photo, limit=MOST)]
+            return [Record("", found.box, photo.size) for found in self.predictor.propose(photo, limit=MOST)]
         except InputError as error:
             logger.warning("%s", error)
             return []

@@ -92,7 +92,8 @@ def teach(
     logger.info("%d regions to learn from, %d held out", len(lessons.taught), len(lessons.held_out))
     examination = Examination.of(sets, checkpoint, CONFIG, work)
     before = examination(checkpoint.model, checkpoint.vocabulary)
-    share, after = 0.0, before
+    after: Mapping[str, Figures] = before
+    share = 0.0
     if not names_only:
         trained = _trained(checkpoint, lessons, work)
         share, after = _as_far_as_it_holds(checkpoint, trained, examination, before)

@@ -246,7 +246,7 @@ class Handlers:
     def _begun(self, session: Session, photo: Photo | None, box: Box | None = None) -> Updates:
         width, height = photo.size if photo else (0, 0)
         shown = session.key if photo else ""
-        picker = {  # of these, Gradio passes on no None but the value's
+        picker: dict[str, Any] = {  # of these, Gradio passes on no None but the value's
             "value": list(box) if box else None,
             "image": display_url(photo) if photo else "",
             "width": width,

@@ -149,7 +149,7 @@ def record_of(session: Session) -> dict[str, Any] | None:
         "key": session.key,
         "example": session.example,
         "source": session.source,
-        "choices": (session.choices or Question()).options(),
+        "choices": (session.choices or Question.checked({})).options(),
         "selected": session.album.selected,
     }
 

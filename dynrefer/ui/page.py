@@ -205,7 +205,7 @@ def bind_finding(handlers: FindHandlers) -> list[Any]:
     """Everything, and things by name; returns the events that ask the model."""
     finding, main, regions = handlers.finding, handlers.main, handlers.regions
     long: dict[str, Any] = {"inputs": handlers.inputs, "outputs": handlers.outputs, **LONG, **QUIET}
-    running = [
+    running: list[Any] = [
         finding.everything.click(handlers.describe_all, **long),
         finding.all_found.click(handlers.describe_found, **long),
     ]

@@ -43,7 +43,7 @@ def corrected(words: Words, what: object, value: object, so: object, vocabulary:
     """`words` with one more thing said, see `act`. Raises InputError where it cannot be."""
     if what in ("caption", "name"):
         text = clean_words(value, str(what)) if value else None
-        return replace(words, **{str(what): text})
+        return replace(words, caption=text) if what == "caption" else replace(words, name=text)
     if what == "tag":
         return replace(words, tags=_say(words.tags, clean_words(value, "tag").lower(), so))
     if what == "attribute":
