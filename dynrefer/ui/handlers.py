@@ -246,7 +246,7 @@ class Handlers:
     def _begun(self, session: Session, photo: Photo | None, box: Box | None = None) -> Updates:
         width, height = photo.size if photo else (0, 0)
         shown = session.key if photo else ""
-        picker: dict[str, Any] = {  # of these, Gradio passes on no None but the value's
+        picker: dict[str, Any] = {  # nothing is {}, since `gr.update` passes on no None but the value's
             "value": list(box) if box else None,
             "image": display_url(photo) if photo else "",
             "width": width,
@@ -259,7 +259,7 @@ class Handlers:
             **self.shown(session, photo, None, **picker),
             self.stage.upload: gr.update(visible=photo is None),
             self.stage.work: gr.update(visible=photo is not None),
-            self.stage.keeper: gr.update(record=None, current=shown, folder=folder_of(session)),
+            self.stage.keeper: gr.update(record={}, current=shown, folder=folder_of(session)),
         }
 
     def _checked(self, options: object, **more: Any) -> Question:

@@ -1,8 +1,8 @@
 // Keeps photographs with their tables in this browser and offers them while there is no photograph; opens links; leads
 // through the photographs of a project, which are several of this browser's or a folder of the server's.
 // `element`, `props`, `trigger` and `upload` are given by gr.HTML.
-// props: record (what to keep, see `links.record_of`; null while there is nothing), current (the key of the photograph
-// shown, null while there is none) and folder (see `links.folder_of`; null without one).
+// props: record (what to keep, see `links.record_of`; {} while there is nothing), current (the key of the photograph
+// shown, "" while there is none) and folder (see `links.folder_of`; null without one).
 // Events: "link_opened" with the link's query; "kept_opened" with value = { photo, record }, where `photo` is the
 // photograph uploaded again, null where it is an example; "moved" with `step` or `to`, a name, in the folder; and
 // "saving" with value = { lines }, the file of the browser's project (null with a folder).
@@ -176,7 +176,7 @@ function follow() {
   cursor = null;
   remember(folder ? `folder:${folder.name}` : current);
   queued(async () => {
-    if (record) await keep(record);
+    if (record?.key) await keep(record);
     await offer();
     await showPlace();
   });

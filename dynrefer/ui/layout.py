@@ -139,7 +139,7 @@ class Display:
             self.gains: panels.gains(result, mode),
             self.status: panels.footer(predictor, result),
             self.session: session,
-            self.keeper: gr.update(record=record_of(session), folder=folder_of(session)),
+            self.keeper: gr.update(record=record_of(session) or {}, folder=folder_of(session)),
         }
 
 

@@ -68,7 +68,7 @@ class Kept:
 class Keeper(gr.HTML):
     """Keeps photographs with their tables in the browser and offers them; opens the page's own links.
 
-    Properties: `record` (of `record_of`, or None), `current` (what the photograph shown is kept under, or None) and
+    Properties: `record` (of `record_of`, or {}), `current` (what the photograph shown is kept under, or "") and
     `folder` (of `folder_of`, or None). Events: `link_opened` with `query`; `kept_opened`, by which the value holds
     `photo` and `record`; `moved` to another photograph of the folder, by `step` or `to` its name; and `saving` all,
     by which the value holds the `lines` of the browser's project.
@@ -78,7 +78,7 @@ class Keeper(gr.HTML):
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        defaults = {"record": None, "current": None, "folder": None, "apply_default_css": False}
+        defaults = {"record": {}, "current": "", "folder": None, "apply_default_css": False}
         files = component_files("keeper") | {"js_on_load": read("keeper_store.js") + read("keeper.js")}
         super().__init__(**{**files, **defaults, **kwargs})
 

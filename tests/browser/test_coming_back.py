@@ -140,6 +140,20 @@ def test_a_new_tab_offers_what_was_kept_until_it_is_forgotten(visit: Visit) -> N
     expect(page.get_by_role("button", name="Bring it back")).to_have_count(0)
 
 
+def test_what_was_forgotten_does_not_come_back_with_the_next_photograph(visit: Visit) -> None:
+    page = visit()
+    choose_example(page, "Puppy")
+    page.click("#another")
+    settle(page)
+    page.get_by_role("button", name="Forget it").click()
+    settle(page)
+    choose_example(page, "Cat")
+    page.click("#another")
+    settle(page)
+    expect(page.locator(".offers li")).to_have_count(1)
+    expect(page.get_by_role("button", name="Bring it back: cat.jpg")).to_be_visible()
+
+
 def test_a_link_in_a_used_tab_is_what_opens(visit: Visit, app: App) -> None:
     page = visit()
     choose_example(page, "Puppy")
