@@ -6,9 +6,7 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,
 VENV ?= .venv
 BIN := $(VENV)/bin
 # Test files are dealt out to two processes of one thread each; then browser tests, one after the other: two browsers and
-# two pages at once on two cores take so long that what a test does and what the page does overtake each other.
-# About one browser test in a hundred waits for an answer that never comes, which is a fault of the page or of its server
-# that was not found yet; whatever failed is asked once more by itself, and fails for good where it fails again.
+# two pages at once take more than two cores have.
 WORKERS ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -19,7 +17,7 @@ demo: $(VENV)/app.installed
 
 test: $(VENV)/dev.installed
 	$(PYTEST) --ignore tests/browser
-	$(BIN)/python -m pytest tests/browser || $(BIN)/python -m pytest tests/browser --last-failed --last-failed-no-failures none
+	$(BIN)/python -m pytest tests/browser
 
 test-fast: $(VENV)/dev.installed
 	$(PYTEST) -m "not browser and not slow"

@@ -46,12 +46,13 @@ def is_development(path: Path) -> bool:
 
 
 def undeclared(paths: list[Path], allowed: set[str]) -> set[tuple[str, str]]:
+    """What is imported and not allowed; a package that is not installed here is known by the name of its module."""
     owners = packages_distributions()
     return {
         (path.relative_to(ROOT).as_posix(), module)
         for path in paths
         for module in imported(path)
-        if module != "spaces" and not {canonical(owner) for owner in owners.get(module, [])} & allowed
+        if module != "spaces" and not {canonical(owner) for owner in owners.get(module, [module])} & allowed
     }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from filelock import FileLock, Timeout
 
@@ -155,15 +155,14 @@ class Output:
             yield writer
 
 
-class Writer:
+class Writer(Protocol):
     """Adds rows to a part."""
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Add a row with the columns of ROW."""
-        raise NotImplementedError
 
 
-class _Lines(Writer):
+class _Lines:
     def __init__(self, stream: io.TextIOBase) -> None:
         self._stream = stream
 
@@ -171,7 +170,7 @@ class _Lines(Writer):
         self._stream.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-class _Table(Writer):
+class _Table:
     def __init__(self, table: Any, schema: Any) -> None:
         self._table, self._schema = table, schema
         self._rows: list[Mapping[str, Any]] = []

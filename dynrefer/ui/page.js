@@ -23,11 +23,16 @@
     button.click();
   });
 
-  // The page is idle while no request is under way, no component says that it is busy, and a moment has passed since
-  // the visitor last did something or the page changed: what a press starts is asked for some milliseconds after it.
+  // The page is idle while no request is under way, no event waits for its answer, no component says that it is busy, and
+  // a moment has passed since the visitor last did something or the page changed: what a press starts is asked for some
+  // milliseconds after it. That the stream of answers is open means nothing: where an event is answered before the page
+  // has read its number, Gradio opens a stream on which nothing will ever come.
   const MOMENT = 150; // ms
-  const REQUESTS = /\/(queue\/join|queue\/data|upload|upload_progress|run\/\w+|cancel)\b/;
+  const REQUESTS = /\/(queue\/join|upload|upload_progress|run\/\w+|cancel)\b/;
+  const ANSWERS = /\/queue\/data\b/;
   const components = (window.dynreferBusy = new Set()); // names of components that are busy
+  const waiting = new Set(); // numbers of events without an answer
+  const early = new Set(); // numbers of events whose answer came before the number
   const { dataset } = document.documentElement;
   let requests = 0;
   let timer = 0;
@@ -35,7 +40,7 @@
   function settle() {
     clearTimeout(timer);
     dataset.idle = "false";
-    if (!requests && !components.size) timer = setTimeout(() => (dataset.idle = "true"), MOMENT);
+    if (!requests && !waiting.size && !components.size) timer = setTimeout(() => (dataset.idle = "true"), MOMENT);
   }
   function begin() {
     requests += 1;
@@ -50,12 +55,32 @@
   document.addEventListener("dr-busy", settle); // a component has changed the set
   new MutationObserver(settle).observe(document.documentElement, { childList: true, subtree: true });
 
-  async function drain(stream) {
-    const reader = stream.getReader();
+  function joined({ event_id: number }) {
+    if (number && !early.delete(number)) waiting.add(number);
+  }
+  function answered(number) {
+    if (!waiting.delete(number)) early.add(number);
+    settle();
+  }
+
+  /** Reads the messages of a stream of answers, one `data:` line each. */
+  async function follow(stream) {
+    const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    let over = false; // the server has said that nothing waits any more, whereupon Gradio breaks the stream off
     try {
-      while (!(await reader.read()).done);
+      for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
+        const lines = (rest + value).split("\n");
+        rest = lines.pop();
+        for (const line of lines.filter((one) => one.startsWith("data:"))) {
+          const { msg, event_id: number } = JSON.parse(line.slice(5));
+          if (msg === "process_completed") answered(number);
+          over ||= msg === "close_stream";
+        }
+      }
     } catch {
-      // the page has closed it
+      if (!over) waiting.clear(); // of a stream that breaks Gradio tells the visitor
+      settle();
     }
   }
 
@@ -72,21 +97,21 @@
   const fetchPlainly = window.fetch;
   window.fetch = async (...request) => {
     const address = String(request[0]?.url ?? request[0]);
+    if (ANSWERS.test(address)) {
+      const response = await fetchPlainly(...request);
+      if (!response.body) return response;
+      const [theirs, ours] = response.body.tee();
+      follow(ours);
+      return new Response(theirs, response);
+    }
     if (!REQUESTS.test(address)) return fetchPlainly(...request);
     begin();
     try {
       const response = await send(address, request);
-      if (!address.includes("queue/data") || !response.body) {
-        end();
-        return response;
-      }
-      // A stream of answers lasts until its body ends, so that it is read here as well.
-      const [theirs, ours] = response.body.tee();
-      drain(ours).finally(() => end());
-      return new Response(theirs, response);
-    } catch (error) {
+      if (address.includes("/queue/join") && response.ok) joined(await response.clone().json());
+      return response;
+    } finally {
       end();
-      throw error;
     }
   };
   settle();

@@ -15,7 +15,7 @@ Corners = tuple[float, float, float, float]
 Visit = Callable[..., Page]
 MakePhoto = Callable[..., Path]
 MARK = (208, 32, 48)
-PATIENCE_S = 120.0  # longest wait for anything; what comes sooner ends it
+PATIENCE_S = 240.0  # longest wait for anything; what comes sooner ends it
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def in_the_middle(
     run = psutil.Popen([*command, *options], cwd=ROOT, stderr=subprocess.DEVNULL, env=environment)
     never_written_to = opened_at_the_other_end(pipe, run)
     try:
-        (reading,) = [process for process in (run, *run.children(recursive=True)) if has_open(process, pipe)]
+        reading = next(reader_of(pipe, run))
         photograph.replace(pipe)
         yield run, reading
     finally:
@@ -68,6 +68,13 @@ def opened_at_the_other_end(pipe: Path, run: psutil.Popen) -> int:
                 raise
         with suppress(psutil.TimeoutExpired):
             pytest.fail(f"the run ended before it was killed (exit code {run.wait(timeout=0.05)})")
+
+
+def reader_of(pipe: Path, run: psutil.Popen) -> Iterator[psutil.Process]:
+    """The process that has the pipe open: its `open` returns a little after the other end is opened."""
+    while run.poll() is None:
+        yield from (process for process in (run, *run.children(recursive=True)) if has_open(process, pipe))
+    pytest.fail(f"the run ended before it was killed (exit code {run.returncode})")
 
 
 def has_open(process: psutil.Process, path: Path) -> bool:
