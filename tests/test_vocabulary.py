@@ -25,3 +25,14 @@ def test_priors_that_are_not_one_a_word_are_refused(priors: dict[str, tuple[floa
     text = Vocabulary(("dog",), (), ("dog", "cat"), **priors).to_json()
     with pytest.raises(InputError, match=r"vocabulary\.json"):
         Vocabulary.from_json(text)
+
+
+def test_more_and_fewer_classes_keep_each_its_prior_and_embedding() -> None:
+    words = Vocabulary((), (), ("dog", "cat"), class_priors=(0.5, -0.25)).embedded(
+        lambda texts: torch.ones(len(texts), 2)
+    )
+    more = words.with_more_classes(["teapot"], torch.zeros(1, 2))
+    assert (more.classes, more.class_priors) == (("dog", "cat", "teapot"), (0.5, -0.25, 0.0))
+    few = more.with_classes_at([2, 1])
+    assert (few.classes, few.class_priors) == (("teapot", "cat"), (0.0, -0.25))
+    assert few.embeddings["classes"].tolist() == [[0.0, 0.0], [1.0, 1.0]]

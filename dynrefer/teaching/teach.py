@@ -135,10 +135,8 @@ def with_names(checkpoint: Checkpoint, names: tuple[str, ...]) -> Checkpoint:
     vocabulary, encoder = checkpoint.vocabulary, checkpoint.model.text_encoder
     assert encoder is not None
     with torch.inference_mode():
-        own = encoder(vocabulary.class_texts(names)).float().cpu()
-    embeddings = {**vocabulary.embeddings, "classes": torch.cat([vocabulary.embeddings["classes"], own])}
-    more = replace(vocabulary, classes=(*vocabulary.classes, *names))
-    return replace(checkpoint, vocabulary=more.with_embeddings(embeddings))
+        own = encoder(vocabulary.class_texts(names))
+    return replace(checkpoint, vocabulary=vocabulary.with_more_classes(names, own))
 
 
 def _trained(checkpoint: Checkpoint, lessons: Lessons, work: Path) -> DynRefer:
@@ -157,9 +155,7 @@ def _few_names(vocabulary: Vocabulary, lessons: Lessons) -> Vocabulary:
     order = torch.randperm(len(vocabulary.classes), generator=torch.Generator().manual_seed(0)).tolist()
     others = [place for place in order if vocabulary.classes[place] not in known][:OTHERS]
     places = [*(place for place, name in enumerate(vocabulary.classes) if name in known), *others]
-    embeddings = {**vocabulary.embeddings, "classes": vocabulary.embeddings["classes"][places]}
-    few = replace(vocabulary, classes=tuple(vocabulary.classes[place] for place in places))
-    return few.with_embeddings(embeddings)
+    return vocabulary.with_classes_at(places)
 
 
 def _as_far_as_it_holds(
