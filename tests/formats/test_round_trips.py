@@ -72,8 +72,8 @@ def test_what_a_format_holds_reads_back(format: str, packed: bool, tmp_path: Pat
 @pytest.mark.parametrize(
     ("format", "words"),
     [
-        ("yolo", "YOLO holds no scores, captions, tags and attributes and outlines: these were left out."),
-        ("voc", "Pascal VOC holds no scores, fractions of a pixel and outlines: these were left out."),
+        ("yolo", "YOLO holds no scores, no captions, tags and attributes, no outlines: these were left out."),
+        ("voc", "Pascal VOC holds no scores, no fractions of a pixel, no outlines: these were left out."),
         ("cvat", "CVAT holds no scores: these were left out."),
         ("json", ""),
         ("coco", ""),
