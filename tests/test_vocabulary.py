@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
@@ -20,11 +22,11 @@ def test_priors_are_kept_in_the_file() -> None:
     assert Vocabulary.from_json(words.to_json()) == words
 
 
-@pytest.mark.parametrize("priors", [{"class_priors": (0.5,)}, {"tag_priors": (0.5, 0.5)}])
-def test_priors_that_are_not_one_a_word_are_refused(priors: dict[str, tuple[float, ...]]) -> None:
-    text = Vocabulary(("dog",), (), ("dog", "cat"), **priors).to_json()
+@pytest.mark.parametrize("priors", [{"class_priors": [0.5]}, {"tag_priors": [0.5, 0.5]}])
+def test_priors_that_are_not_one_a_word_are_refused(priors: dict[str, list[float]]) -> None:
+    words = json.loads(Vocabulary(("dog",), (), ("dog", "cat")).to_json())
     with pytest.raises(InputError, match=r"vocabulary\.json"):
-        Vocabulary.from_json(text)
+        Vocabulary.from_json(json.dumps(words | priors))
 
 
 def test_more_and_fewer_classes_keep_each_its_prior_and_embedding() -> None:

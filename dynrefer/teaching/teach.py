@@ -101,7 +101,7 @@ def teach(
     taught = vocabulary.prototypes != checkpoint.vocabulary.prototypes
     counts = {name: len(samples) for name, samples in sets.items()}
     outcome = _outcome(checkpoint, lessons, share, vocabulary.prototypes if taught else (), start)
-    report = f"# {checkpoint.name}, taught\n\n{outcome}\n\n{table(before, after, counts)}\n"
+    report = f"# {checkpoint.name}, taught\n\n{outcome}\n\n{table(before, after, counts)}\n{_watched(counts)}"
     if share or taught:
         named = replace(checkpoint.model.config, name=f"{checkpoint.name.removesuffix('-taught')}-taught")
         checkpoint.model.config = named
@@ -205,6 +205,17 @@ def _mix(model: DynRefer, old: Mapping[str, Tensor], new: Mapping[str, Tensor], 
     for name, value in model.state_dict().items():
         if value.is_floating_point():
             value.copy_(torch.lerp(old[name], new[name], share))
+
+
+def _watched(counts: Mapping[str, int]) -> str:
+    """How much of the model's other knowledge was watched, where that was the gallery alone."""
+    examples = counts[GALLERY]
+    if counts[CHECK] or not examples:
+        return ""
+    return (
+        f"\nOutside of the project only the gallery's {examples} examples were watched, of which one is "
+        f"{100 / examples:.1f} points; `--check FOLDER` watches regions of your own data as well.\n"
+    )
 
 
 def _outcome(checkpoint: Checkpoint, lessons: Lessons, share: float, prototypes: Sequence[str], start: float) -> str:

@@ -179,3 +179,13 @@ def test_where_something_else_would_be_lost_nothing_is_written(
     assert not taught.written
     assert "nothing was changed" in taught.report
     assert not (tmp_path / "taught").exists()
+
+
+def test_the_report_says_how_few_examples_watch_over_everything_else(
+    project: Callable[..., Path], tmp_path: Path, few_steps: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = project(*corrected(6))
+    watched = [replace(sample, split="val", photo=f"g{number}") for number, sample in enumerate(lessons_of(folder)[:4])]
+    monkeypatch.setitem(teach.__globals__, "gallery", lambda vocabulary: watched)
+    report = teach(folder, tmp_path / "taught", names_only=True).report
+    assert "only the gallery's 4 examples were watched, of which one is 25.0 points" in report
