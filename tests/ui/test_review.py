@@ -68,6 +68,16 @@ def test_before_a_region_is_chosen_the_answer_leads_to_the_first_that_is_open(re
     assert 'data-select="1" data-key="a"' in panels.answer(reviewer.session)
 
 
+def test_a_caption_that_a_person_wrote_is_in_no_doubt(reviewer: Visitor) -> None:
+    session = reviewer.session
+    unsure = tuple(replace(entry, answer=replace(entry.answer, sure=False)) for entry in session.album.entries)
+    session.edit(lambda album: replace(album, entries=unsure))
+    assert "not sure" in panels.answer(session)
+    press(reviewer, say="caption", value="a jar of jam")
+    assert "not sure" not in panels.answer(session)
+    assert "dr-unsure" not in panels.answer(session)
+
+
 def test_pressing_a_review_again_opens_the_region_again(reviewer: Visitor) -> None:
     press(reviewer, review="accepted")
     press(reviewer, select="0")
