@@ -57,6 +57,14 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", help="float32, bfloat16 or float16 (default: by device)")
 
 
+def _add_segmenter(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--segmenter",
+        help="folder or Hub id of an EdgeTAM, SAM 2 or SAM for masks of what is pointed at (default: "
+        "DYNREFER_SEGMENTER, or none)",
+    )
+
+
 def _add_question(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", help="class names to choose from, between commas, or a text file of them")
     parser.add_argument("--controls", help="words the caption should mention, separated by commas")
@@ -91,6 +99,7 @@ def _add_refer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_question(parser)
     parser.add_argument("--json", dest="json_out", metavar="OUT", help="write JSON to this file, - for the screen")
     _add_model(parser)
+    _add_segmenter(parser)
     parser.set_defaults(run=_refer)
 
 
@@ -148,6 +157,7 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--folder", type=Path, help="work through the photographs of a folder, see docs/project.md")
     parser.add_argument("--no-page", action="store_false", dest="page", help="only /v1, /health, /ready and /metrics")
     _add_model(parser)
+    _add_segmenter(parser)
     parser.set_defaults(run=_serve)
 
 
@@ -191,13 +201,15 @@ def _label_studio(
     serve_label_studio(Backend(Predictor.from_pretrained(model, device, dtype), server, token, photos), **given)
 
 
-def _serve(model: str | None, device: str | None, dtype: str | None, folder: Path | None, **given: Any) -> None:
+def _serve(
+    model: str | None, device: str | None, dtype: str | None, segmenter: str | None, folder: Path | None, **given: Any
+) -> None:
     from dynrefer.predictor import Predictor
     from dynrefer.project import Project
     from dynrefer.server import serve
 
     project = Project(folder) if folder else None
-    serve(Predictor.from_pretrained(model, device, dtype), project=project, **given)
+    serve(Predictor.from_pretrained(model, device, dtype, segmenter), project=project, **given)
 
 
 def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -19,6 +19,7 @@ from dynrefer.errors import InputError, shown
 from dynrefer.question import Question
 
 MOST_POINTS = 1000
+FINEST = 1000  # an outline's corners are told apart down to this share of the photograph's longer side
 SCRIBBLE_CLICKS = 24  # points of a scribble that are asked about, evenly along it
 KINDS = ("point", "points", "scribble", "mask")
 _POINT = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
@@ -169,6 +170,13 @@ def mask_box(mask: np.ndarray) -> Box:
     """The smallest box around what is marked in bool [H, W]; at least one pixel is."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def mask_outline(mask: np.ndarray) -> list[list[list[int]]]:
+    """The edges of bool [H, W] as polygons of [x, y] in its pixels; holes are polygons of their own."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    edges = [cv2.approxPolyDP(contour, max(mask.shape) / FINEST, True) for contour in contours]
+    return [edge[:, 0].tolist() for edge in edges if len(edge) > 2]
 
 
 def _from_file(path: Path) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dynrefer.ui.pressing import PressHandlers, outline, packed
+from dynrefer.ui.pressing import PressHandlers, packed
 from tests.pointing import Pointing
 from tests.ui.conftest import Said, Visitor
 
@@ -27,15 +27,6 @@ def test_the_browser_gets_the_grid_to_a_fraction_of_a_pixel() -> None:
     grid = packed(boxes, size)
     sent = np.frombuffer(base64.b64decode(grid["boxes"]), dtype="<u2").reshape(grid["rows"], grid["columns"], 4)
     assert np.abs(sent / 65535 * np.tile(size, 2) - np.clip(boxes, 0, np.tile(size, 2))).max() < 0.05
-
-
-def test_a_mask_with_a_hole_has_two_edges() -> None:
-    mask = np.zeros((60, 80), dtype=bool)
-    mask[10:50, 20:70] = True
-    mask[20:30, 30:40] = False
-    outer, hole = sorted(outline(mask), key=lambda edge: min(edge))
-    assert [min(x for x, _ in outer), max(x for x, _ in outer)] == [20, 69]
-    assert len(hole) >= 4
 
 
 def test_a_new_photograph_is_looked_at_once(visitor: Visitor, pressing: PressHandlers) -> None:
