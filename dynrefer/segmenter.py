@@ -1,6 +1,6 @@
 """Masks by a segmenter of the user's own: EdgeTAM, SAM 2 or SAM as transformers has them, from a folder or the Hub.
 
-transformers is imported when the first mask is asked for: a start without a segmenter costs nothing, one with it little.
+transformers is imported when the first mask is asked for, so that a start costs nothing more.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def pointer(request: pytest.FixtureRequest, folders: dict[str, Path], tiny_checkpoint: Path) -> Iterator[Predictor]:
-    yield Predictor.from_pretrained(tiny_checkpoint, device="cpu", segmenter=str(folders[request.param]))
+def pointer(request: pytest.FixtureRequest, folders: dict[str, Path], tiny_checkpoint: Path) -> Predictor:
+    return Predictor.from_pretrained(tiny_checkpoint, device="cpu", segmenter=str(folders[request.param]))
 
 
 @pytest.mark.parametrize(

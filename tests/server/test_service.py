@@ -177,6 +177,7 @@ def test_health_and_models_tell_what_runs(client: TestClient) -> None:
     assert client.get("/health").json() == {"status": "ok"}
     (model,) = client.get("/v1/models").json()["models"]
     assert (model["id"], model["fingerprint"], model["num_views"]) == ("fake", "0123456789abcdef", 3)
+    assert model["segmenter"] is None
 
 
 def test_metrics_count_requests_regions_stages_and_refusals(client: TestClient) -> None:

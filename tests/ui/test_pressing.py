@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dynrefer import Predictor, Proposal
+from dynrefer.pointing import encode_mask, mask_outline
 from dynrefer.ui.pressing import PressHandlers, packed
 from tests.pointing import Pointing
 from tests.ui.conftest import Said, Visitor
@@ -50,6 +52,30 @@ def test_a_press_is_told_what_there_is_at_its_points(
     assert [one["box"] for one in found["found"]] == [list(box) for box in pointing.boxes]
     assert found["found"][0]["outline"] is not None
     assert found["found"][1]["outline"] is None
+
+
+def test_a_press_that_is_described_keeps_the_mask_it_took_and_shows_it(
+    visitor: Visitor, tiny_predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = np.zeros((150, 200), dtype=bool)
+    mask[20:50, 30:70] = True
+    other = Proposal((0, 0, 200, 150), 0.9, mask=np.ones_like(mask))
+    monkeypatch.setattr(tiny_predictor, "segmenter", "any")
+    monkeypatch.setattr(visitor.main, "_propose", lambda *_, **__: [other, Proposal((30, 20, 70, 50), 0.8, mask=mask)])
+    said = Said(points=[[50.5, 40.0, True]])
+    shape = told(visitor, visitor.main.describe_drawn(visitor.values((30, 20, 70, 50)), said))["shape"]
+    assert shape == {"box": [30, 20, 70, 50], "outline": mask_outline(mask)}
+    (result,) = visitor.session.album.results
+    assert result.mask == encode_mask(mask)
+    assert "shape" in told(visitor, visitor.main.clear_answer(visitor.session, 0.5))
+    assert told(visitor, visitor.main.clear_answer(visitor.session, 0.5))["shape"] == {}
+
+
+def test_without_a_pointing_head_the_browser_presses_without_a_grid(
+    visitor: Visitor, pressing: PressHandlers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Predictor, "can_find", False)
+    assert told(visitor, pressing.look(visitor.values()))["grid"]["rows"] == 0
 
 
 def test_a_press_without_points_is_refused(visitor: Visitor, pressing: PressHandlers) -> None:
