@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +88,10 @@ class Segmenter:
             options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
             model, told = model_class.from_pretrained(self.folder, dtype=torch.float32, **options)
             processor = processor_class.from_pretrained(self.folder, local_files_only=True)
-        except ImportError as error:
-            raise InputError(
-                "A segmenter needs transformers, timm and torchvision: pip install transformers timm torchvision."
-            ) from error
         except Exception as error:  # the library raises many kinds
+            absent = [name for name in ("transformers", "timm", "torchvision") if find_spec(name) is None]
+            if absent:
+                raise InputError(f"A segmenter needs more packages: pip install {' '.join(absent)}.") from error
             raise InputError(
                 f"The segmenter {self.name} cannot be loaded; its files are damaged or do not belong together."
             ) from error
