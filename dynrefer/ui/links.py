@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl, quote, urlencode
 import gradio as gr
 
 from dynrefer.boxes import MAX_BOXES, parse_box
+from dynrefer.checkpoint import shipped
 from dynrefer.errors import InputError, shown
 from dynrefer.project import PhotoRecord
 from dynrefer.question import Question
-from dynrefer.shipped import shipped
 
 from .album import Session
 from .style import component_files, read

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from dynrefer import Predictor
 from dynrefer.pointing import read_mask
-from dynrefer.server import build_service
+from dynrefer.server.app import build_service
 from dynrefer.server.schema import PROPOSAL, REGION
 from tests.server.conftest import BOX, FakePredictor, picture
 
