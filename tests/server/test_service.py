@@ -203,7 +203,7 @@ def test_the_openapi_document_has_every_route_with_examples(client: TestClient) 
     post = document["paths"]["/v1/regions"]["post"]
     assert {"multipart/form-data", "application/json"} == set(post["requestBody"]["content"])
     example = post["responses"]["200"]["content"]["application/json"]["example"]["regions"][0]
-    assert set(REGION["properties"]) - set(example) == {"prompt"}  # FastAPI leaves nulls out of its document
+    assert set(REGION["properties"]) - set(example) == {"prompt", "mask"}  # FastAPI leaves nulls out of its document
     assert post["security"] == [{"HTTPBearer": []}]
 
 
