@@ -142,20 +142,30 @@ def read_mask(value: Any, size: tuple[int, int]) -> np.ndarray:
     if isinstance(value, (str, os.PathLike)):
         mask = _from_file(Path(value))
     elif isinstance(value, Mapping):
-        mask = _decoded(value)
+        mask = _decoded(value, size)
     elif isinstance(value, np.ndarray) or hasattr(value, "tolist") or hasattr(value, "getdata"):
         mask = _from_array(np.asarray(value))
     elif isinstance(value, Sequence) and value:
         mask = _from_polygons(value, size)
     else:
         raise InputError(f'the mask must be {MASK_FORMS}, not "{shown(value)}"')
-    if mask.shape != (size[1], size[0]):
-        raise InputError(
-            f"the mask is {mask.shape[1]} x {mask.shape[0]} and the image {size[0]} x {size[1]}; both must be alike"
-        )
+    _check_alike(mask.shape, size)
     if not mask.any():
         raise InputError("the mask is empty: nothing in it is marked")
     return mask
+
+
+def fitting_mask(mask: Mapping[str, Any] | None, size: tuple[int, int]) -> Mapping[str, Any] | None:
+    """A mask that was kept, as it is; None where it is none of a photograph of `size` (width, height)."""
+    try:
+        return None if mask is None else encode_mask(read_mask(mask, size))
+    except InputError:
+        return None
+
+
+def _check_alike(shape: tuple[int, ...], size: tuple[int, int]) -> None:
+    if tuple(shape) != (size[1], size[0]):
+        raise InputError(f"the mask is {shape[1]} x {shape[0]} and the image {size[0]} x {size[1]}; both must be alike")
 
 
 def encode_mask(mask: np.ndarray) -> dict[str, Any]:
@@ -210,7 +220,7 @@ def _from_polygons(value: Sequence[Any], size: tuple[int, int]) -> np.ndarray:
     return mask.astype(bool)
 
 
-def _decoded(value: Mapping[str, Any]) -> np.ndarray:
+def _decoded(value: Mapping[str, Any], image_size: tuple[int, int]) -> np.ndarray:
     """Of COCO's run-length encoding, as counts or as text."""
     wrong = InputError(
         'the mask\'s run-length encoding must be {"size": [height, width], "counts": ...} as COCO has it'
@@ -232,6 +242,7 @@ def _decoded(value: Mapping[str, Any]) -> np.ndarray:
         raise InputError(
             f"the mask's runs add up to {sum(counts)} pixels, and {size[1]} x {size[0]} are {size[0] * size[1]}"
         )
+    _check_alike(tuple(size), image_size)  # before it takes room: strangers send it
     marks = np.arange(len(counts)) % 2 == 1
     return np.repeat(marks, counts).reshape(size[1], size[0]).T
 

@@ -88,6 +88,7 @@ def test_a_scribble_of_a_thousand_points_takes_what_it_lies_on(tiny_predictor: P
         ({"mask": {"size": [90, 120], "counts": [5, 5]}}, "runs add up to 10 pixels, and 120 x 90 are 10800"),
         ({"mask": {"size": [90, 120], "counts": "zzz\x01"}}, "is damaged or was cut off"),
         ({"mask": {"size": [90, 120], "counts": "o"}}, "is damaged or was cut off"),
+        ({"mask": {"size": [30000, 30000], "counts": [0, 900_000_000]}}, "30000 x 30000 and the image 120 x 90"),
         ({"mask": {"size": [90, -1], "counts": [5]}}, "must be COCO's|must be .*counts"),
         ({"mask": {"counts": [5]}}, "run-length encoding must be"),
         ({"mask": [[1, 2], [3, 4]]}, "at least three points"),

@@ -11,7 +11,7 @@ from dynrefer.boxes import Box, check_box
 from dynrefer.errors import InputError
 from dynrefer.fetching import within_limit
 from dynrefer.photo import Photo
-from dynrefer.pointing import encode_mask, read_prompt
+from dynrefer.pointing import encode_mask, fitting_mask, read_prompt
 from dynrefer.predictor import Predictor
 from dynrefer.project import Project, Region
 from dynrefer.question import Question
@@ -293,8 +293,11 @@ def next_place(project: Project, place: int, name: object, step: object) -> int:
 
 
 def opened(photo: Photo, regions: Sequence[Region], selected: int | None) -> Album:
-    """Regions of a project as the table holds them; boxes are checked against the photograph as it is now."""
-    answers = [replace(region.answer, box=check_box(region.answer.box, photo.size)) for region in regions]
+    """Regions of a project as the table holds them; boxes and masks are checked against the photograph as it is now."""
+    known = [region.answer for region in regions]
+    answers = [
+        replace(one, box=check_box(one.box, photo.size), mask=fitting_mask(one.mask, photo.size)) for one in known
+    ]
     pictures = thumbnails(photo, [answer.box for answer in answers])
     entries = [
         Entry(region.question, answer, region.words, region.status, look)
