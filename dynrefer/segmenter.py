@@ -49,9 +49,10 @@ class Segmenter:
         self.folder, self.device, self.name = folder, device, shown(name)
         kind = self._kind()
         if kind not in FAMILIES:
+            says = f"model_type {shown(kind)}" if kind else "no model_type"
             raise InputError(
-                f'{self.name} is no segmenter: its config.json says model_type "{shown(kind)}"; give EdgeTAM, SAM 2 or'
-                " SAM as transformers has them, for example yonigozlan/EdgeTAM-hf."
+                f"The model {self.name} is no segmenter: its config.json says {says}; give EdgeTAM, SAM 2 or SAM as "
+                "transformers has them, for example yonigozlan/EdgeTAM-hf."
             )
         for names in (WEIGHTS, PROCESSOR):
             if not any((folder / file).is_file() for file in names):
@@ -75,7 +76,7 @@ class Segmenter:
             config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"The segmenter {self.name} has no readable config.json; it is not complete.") from error
-        return str(config.get("model_type")) if isinstance(config, dict) else ""
+        return str(config.get("model_type", "")) if isinstance(config, dict) else ""
 
     @cached_property
     def network(self) -> tuple[Any, Any]:

@@ -151,8 +151,8 @@ def test_tiny_parts_of_a_mask_do_not_spoil_its_box() -> None:
     [
         ("gone", "no segmenter folder"),
         ("someone/not-downloaded", "not on this machine|Hub has no model"),
-        ("foreign", 'foreign is no segmenter: .* "bert"; give EdgeTAM, SAM 2 or SAM'),
-        ("list", "list is no segmenter"),
+        ("foreign", "model foreign is no segmenter: .* model_type bert; give EdgeTAM, SAM 2 or SAM"),
+        ("list", "model list is no segmenter: .* no model_type"),
         ("no config", "no readable config.json"),
         ("no weights", "has no model.safetensors; download it again"),
         ("no processor", "has no processor_config.json; download it again"),
