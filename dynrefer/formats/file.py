@@ -104,7 +104,8 @@ def read_files(path: str | PathLike[str]) -> list[File]:
         data = read_bytes(path)
         files = _unpacked(data, path.name) if zipfile.is_zipfile(io.BytesIO(data)) else [File(path.name, data)]
     if not files:
-        raise InputError(f"{shown(path.name)} holds no file of annotations ({', '.join(sorted(ENDINGS))})")
+        kind = "folder" if path.is_dir() else "archive"
+        raise InputError(f"the {kind} {shown(path.name)} holds no file of annotations ({', '.join(sorted(ENDINGS))})")
     return files
 
 

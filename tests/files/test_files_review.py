@@ -143,6 +143,9 @@ TABLES = {
     "xywh": ("image,x,y,width,height\ncat.png,10,4,50,36\n", BOTH[:1]),
     "excel_sep": ("sep=;\nimage;x1;y1;x2;y2\ncat.png;10;4;60;40\n", BOTH[:1]),
     "blanks": ("image   x1 y1 x2 y2\ncat.png  10  4 60 40\n puppy.png 20 10 70 50 \n", BOTH),
+    "box_in_a_cell": ('image,box\ncat.png,"(10, 4, 60, 40)"\n', BOTH[:1]),
+    "bbox_in_a_cell": ('FileName;bbox\ncat.png;"[10.0, 4.0, 50.0, 36.0]"\n', BOTH[:1]),
+    "bbox_in_a_cell_beside_the_size": ('image_id,width,height,bbox\ncat,160,120,"[20, 8, 100, 72]"\n', BOTH[:1]),
     "full_width": ("image，x1，y1，x2，y2\ncat.png，１０，４，６０，４０\n", BOTH[:1]),
 }
 
@@ -151,6 +154,16 @@ TABLES = {
 def test_csv_columns(refer: Refer, photos: Path, tmp_path: Path, name: str) -> None:
     text, asked = TABLES[name]
     assert refer(photos, "--boxes", write(tmp_path / "boxes.csv", text)).asked == asked
+
+
+@pytest.mark.parametrize("rows", ["cat.png,10,4,60,40", "cat.png,10,4,60,40\npuppy.png,20,10,70,50"])
+def test_a_table_without_a_header_is_refused_with_its_first_line(
+    refer: Refer, photos: Path, tmp_path: Path, rows: str
+) -> None:
+    ran = refer(photos, "--boxes", write(tmp_path / "boxes.csv", rows))
+    assert ran.code == 2
+    assert "must" in ran.err
+    assert "10" in ran.err
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
