@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from dynrefer.datasets.words import content_words, said_tags
 
@@ -282,6 +283,23 @@ def test_a_bad_photograph(refer: Refer, command: Command, photos: Path, tmp_path
     assert measured.code == 3
     assert "- cat.png" in measured.out
     assert len(asked_by_evaluate(tmp_path / "run")) == 1
+
+
+def test_an_animation_is_said_to_be_one(refer: Refer, tmp_path: Path) -> None:
+    still = Image.open(save(tmp_path / "cat.png"))
+    still.save(tmp_path / "cat.gif", save_all=True, append_images=[still.rotate(90)])
+    ran = refer(tmp_path / "cat.gif", "--box", *CAT)
+    assert (ran.code, ran.err) == (0, "cat.gif: The photograph is an animation; this is about its first frame.\n")
+
+
+def test_a_link_that_leads_nowhere_is_no_missing_photograph(refer: Refer, photos: Path, tmp_path: Path) -> None:
+    (photos / "cat.png").unlink()
+    (photos / "cat.png").symlink_to("nowhere.png")
+    ran = refer(photos / "cat.png", "--box", *CAT)
+    assert (ran.code, "cat.png is a link that leads to no file" in ran.err) == (2, True)
+    ran = refer(photos, "--boxes", write(tmp_path / "boxes.csv", TABLES["by_image"][0]))
+    assert (ran.code, ran.asked) == (3, BOTH[1:])
+    assert "cat.png is a link that leads to no file" in ran.err
 
 
 def test_a_missing_folder_for_the_output_is_made(command: Command, photos: Path, tmp_path: Path) -> None:
