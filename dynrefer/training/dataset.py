@@ -26,7 +26,7 @@ from dynrefer.training.transforms import Rng, ViewTransform, region_box, repeat_
 from dynrefer.views import CANDIDATES
 
 TRIES = 100  # other regions that are drawn where photographs cannot be read
-_STEP, _ORDER, _TEXT, _VIEWS, _SENTENCE, _OTHER = range(1, 7)  # streams of chance
+_STEP, _ORDER, _TEXT, _VIEWS, _OTHER = range(1, 6)  # streams of chance
 Views = dict[str, np.ndarray]
 
 
@@ -47,15 +47,11 @@ class ViewSource(Protocol):
 
 @dataclass(frozen=True)
 class Draw:
-    """What a step trains on: `samples`, `texts` and `sources` [B], and `sentences` without a photograph.
-
-    `tags` are indices into the whole vocabulary, None for all.
-    """
+    """What a step trains on: `samples`, `texts` and `sources` [B]; `tags` of the whole vocabulary, None for all."""
 
     samples: Tensor
     texts: Tensor
     sources: tuple[str, ...]
-    sentences: Tensor
     tags: Tensor | None = None
 
 
@@ -77,25 +73,10 @@ class Item:
 
 
 class RegionDataset(Dataset[Item]):
-    """Draws items.
+    """Draws items, every region once an epoch."""
 
-    Args:
-        weights: chance of each region, or None to pass over all of them once an epoch.
-        sentences: numbers of the texts without a photograph, and the chance of each.
-    """
-
-    def __init__(
-        self,
-        config: TrainConfig,
-        regions: RegionTable,
-        texts: TextTable,
-        views: ViewSource,
-        weights: np.ndarray | None = None,
-        sentences: tuple[np.ndarray, np.ndarray] | None = None,
-    ) -> None:
+    def __init__(self, config: TrainConfig, regions: RegionTable, texts: TextTable, views: ViewSource) -> None:
         self.config, self.regions, self.texts, self.views = config, regions, texts, views
-        self._ends = None if weights is None else np.cumsum(weights)
-        self._sentences = sentences
         self._drawn: tuple[int, Draw] | None = None
         self._orders: dict[int, np.ndarray] = {}
 
@@ -128,32 +109,23 @@ class RegionDataset(Dataset[Item]):
         none, drop, limit = chosen.no_controls, chosen.drop_control, chosen.max_controls
         return draw_controls(self.texts.words(text), rng, none=none, drop=drop, limit=limit)
 
-    def sentence_rng(self, step: int, place: int) -> Rng:
-        """The generator of a sentence without a photograph."""
-        return self.rng(_SENTENCE, step, place)
-
     def rng(self, *stream: int) -> Rng:
         """A generator that follows from the seed and the numbers."""
         return np.random.default_rng((self.config.seed, *stream))
 
     def _draw(self, step: int) -> Draw:
-        rng = self.rng(_STEP, step)
-        chosen = self._choose(step, rng)
+        chosen = self._choose(step)
         picked = [self.regions.draw_text(n, self.rng(_TEXT, step, place)) for place, n in enumerate(chosen.tolist())]
         samples = torch.from_numpy(chosen)
         return Draw(
             samples,
             torch.tensor([number for number, _ in picked]),
             tuple(source for _, source in picked),
-            self._choose_sentences(rng),
-            self._choose_tags(samples, rng),
+            self._choose_tags(samples, self.rng(_STEP, step)),
         )
 
-    def _choose(self, step: int, rng: Rng) -> np.ndarray:
+    def _choose(self, step: int) -> np.ndarray:
         size, count = self.config.batch_size, len(self.regions)
-        if self._ends is not None:
-            found = np.searchsorted(self._ends, rng.random(size) * self._ends[-1], side="right")
-            return np.minimum(found, count - 1)
         places = np.arange(step * size, (step + 1) * size)
         epochs = np.unique(places // count).tolist()
         self._orders = {e: self._orders[e] if e in self._orders else self._order(e) for e in epochs}
@@ -161,12 +133,6 @@ class RegionDataset(Dataset[Item]):
 
     def _order(self, epoch: int) -> np.ndarray:
         return self.rng(_ORDER, epoch).permutation(len(self.regions))
-
-    def _choose_sentences(self, rng: Rng) -> Tensor:
-        if self._sentences is None or not self.config.texts.extra:
-            return torch.zeros(0, dtype=torch.long)
-        numbers, chances = self._sentences
-        return torch.from_numpy(rng.choice(numbers, self.config.texts.extra, p=chances))
 
     def _choose_tags(self, samples: Tensor, rng: Rng) -> Tensor | None:
         limit, count = self.config.max_tags, self.regions.num_tags

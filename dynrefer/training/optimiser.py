@@ -29,12 +29,11 @@ def rate_of(name: str, rates: Mapping[str, float]) -> float:
 
 def freeze_unused(model: DynRefer, weights: LossWeights, rates: Mapping[str, float], cached: bool) -> None:
     """Freeze decoders whose losses have no weight, what has the rate 0, and an encoder whose features are cached."""
-    contrast = weights.attribute or weights.name or weights.category
     off = {
         "encoder": cached,
-        "language": not (weights.caption or weights.text_only),
+        "language": not weights.caption,
         "tagging": not weights.tag,
-        "contrast": not (weights.contrast or contrast),
+        "contrast": not (weights.contrast or weights.attribute or weights.category),
         "log_temperature": not weights.contrast,
         "contrast_bias": not weights.contrast,
     }

@@ -14,11 +14,10 @@ from torch import Tensor
 from dynrefer.boxes import Box
 from dynrefer.datasets.sample import SOURCES, Sample, Source
 from dynrefer.errors import InputError
-from dynrefer.training.sampling import Traits
 from dynrefer.vocabulary import Vocabulary
 
 STYLE_OF = {"whole": "scene", "class": "class"}  # all other sources describe a region
-UNKNOWN, FALSE, TRUE = -1, 0, 1
+UNKNOWN = -1
 
 
 @dataclass(frozen=True)
@@ -53,22 +52,19 @@ class RegionTable:
 
     Attributes:
         photographs: the different ones.
-        traits: what decides how often a region is drawn.
     """
 
     def __init__(self, vocabulary: Vocabulary, texts: dict[str, int], sources: Mapping[Source, float]) -> None:
-        self.num_tags, self.num_names = len(vocabulary.tags), len(vocabulary.classes)
-        self.num_attributes = len(vocabulary.attributes)
+        self.num_tags, self.num_attributes = len(vocabulary.tags), len(vocabulary.attributes)
         self._tag_number = {tag: k for k, tag in enumerate(vocabulary.tags)}
-        self._name_number = {name: k for k, name in enumerate(vocabulary.classes)}
+        self._class_number = {name: k for k, name in enumerate(vocabulary.classes)}
         self._text_number = texts
         self._chance = np.array([sources.get(source, 0.0) for source in SOURCES])
-        self.traits = Traits()
         self.photographs: list[Path] = []
         self._images: dict[Path, int] = {}
         self._image, self._box, self._size, self._category = array("i"), array("d"), array("i"), array("i")
         self._texts, self._sources = _Lists(), _Lists("b")
-        self._tags, self._open_tags, self._names, self._open_names = (_Lists() for _ in range(4))
+        self._tags, self._open_tags = _Lists(), _Lists()
         self._attributes, self._attribute_row = array("b"), array("i")
 
     @classmethod
@@ -102,19 +98,10 @@ class RegionTable:
         self._image.append(self._images[sample.image])
         self._box.extend(sample.box)
         self._size.extend(sample.image_size or (0, 0))
-        self._category.append(self._name_number.get(sample.class_name or "", -1))
-        self._add_words(sample)
+        self._category.append(self._class_number.get(sample.class_name or "", -1))
+        for words, lists in ((sample.tags, self._tags), (sample.ignored_tags, self._open_tags)):
+            lists.append(self._tag_number[word] for word in words if word in self._tag_number)
         self._add_attributes(sample)
-        self.traits.add(sample)
-
-    def _add_words(self, sample: Sample) -> None:
-        tags = [self._tag_number[word] for word in sample.tags if word in self._tag_number]
-        self._tags.append(tags)
-        self._open_tags.append(self._tag_number[word] for word in sample.ignored_tags if word in self._tag_number)
-        called = {name for name in (sample.name, sample.class_name) if name in self._name_number}
-        self._names.append(self._name_number[name] for name in called if name is not None)
-        may_be = {*sample.tags, *sample.ignored_tags} - called if called else ()
-        self._open_names.append(self._name_number[word] for word in may_be if word in self._name_number)
 
     def _add_attributes(self, sample: Sample) -> None:
         if sample.attributes is None:
@@ -138,6 +125,12 @@ class RegionTable:
         width, height = self._size[2 * number : 2 * number + 2]
         return Place(self.photographs[self._image[number]], (x1, y1, x2, y2), (width, height) if width else None)
 
+    def areas(self) -> np.ndarray:
+        """Share of the photograph that each box covers [S]; 1 where the photograph's size is not known."""
+        boxes, sizes = np.asarray(self._box).reshape(-1, 4), np.asarray(self._size).reshape(-1, 2).prod(1)
+        covered = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+        return np.divide(covered, sizes, out=np.ones(len(self)), where=sizes > 0)
+
     def texts(self, number: int) -> list[tuple[int, str]]:
         """Number and source of each of the region's texts."""
         pairs = zip(self._texts[number].tolist(), self._sources[number].tolist(), strict=True)
@@ -153,16 +146,11 @@ class RegionTable:
 
     def tags(self, numbers: Tensor) -> Tensor:
         """Tag labels of regions [B] -> int8 [B, N], 1 / 0 / -1 (may or may not be true)."""
-        return _labels(numbers, self.num_tags, self._tags, self._open_tags)
-
-    def names(self, numbers: Tensor) -> Tensor:
-        """What regions [B] are called, among the vocabulary's classes: int8 [B, K], 1 / 0 / -1 (unknown).
-
-        Names that a region's tags allow are unknown, and so is everything of a region whose own name is not known.
-        """
-        labels = _labels(numbers, self.num_names, self._names, self._open_names)
-        labels[~(labels == TRUE).any(1)] = UNKNOWN
-        return labels
+        labels = np.zeros((len(numbers), self.num_tags), dtype=np.int8)
+        for row, number in enumerate(numbers.tolist()):
+            labels[row, self._open_tags[number]] = UNKNOWN
+            labels[row, self._tags[number]] = 1
+        return torch.from_numpy(labels)
 
     def attributes(self, numbers: Tensor) -> Tensor:
         """Attribute labels of regions [B] -> int8 [B, A], 1 / 0 / -1 (unknown)."""
@@ -172,11 +160,3 @@ class RegionTable:
             if start >= 0:
                 labels[row] = self._attributes[start : start + self.num_attributes]
         return torch.from_numpy(labels)
-
-
-def _labels(numbers: Tensor, count: int, true: _Lists, unknown: _Lists) -> Tensor:
-    labels = np.zeros((len(numbers), count), dtype=np.int8)
-    for row, number in enumerate(numbers.tolist()):
-        labels[row, unknown[number]] = UNKNOWN
-        labels[row, true[number]] = TRUE
-    return torch.from_numpy(labels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -18,7 +18,6 @@ import torch
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
 from dynrefer.datasets.io import iter_samples, too_many
 from dynrefer.datasets.sample import SOURCES, Sample
-from dynrefer.datasets.texts import Sentence, load_texts
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer, ModelConfig
 from dynrefer.training.cache import CacheSettings, FeatureCache, build_cache
@@ -27,7 +26,6 @@ from dynrefer.training.config import TrainConfig
 from dynrefer.training.dataset import CachedViews, PhotographViews, RegionDataset, ViewSource
 from dynrefer.training.optimiser import freeze_unused
 from dynrefer.training.regions import RegionTable
-from dynrefer.training.sampling import choose_samples, sample_weights
 from dynrefer.training.texts import TextTable
 from dynrefer.training.transforms import ViewTransform
 from dynrefer.training.validation import Validation
@@ -70,37 +68,27 @@ def prepare(
     init = init or config.init
     if init is None:
         raise InputError("Say what to start from: --init CHECKPOINT, or 'init' in the configuration.")
-    chosen = partial(choose_samples, partial(iter_samples, data / "samples.jsonl"), config.sampling)
+    samples = data / "samples.jsonl"
     checkpoint = load_checkpoint(init, device)
     features = None
     if config.cache.enabled:
-        features = _open_cache(config, chosen(), checkpoint.model, cache or data / "features")
-    corpus = _corpus(data / "corpus.jsonl") if config.texts.extra else []
-    regions = _Regions(config, checkpoint.vocabulary, chosen(), features)
+        features = _open_cache(config, iter_samples(samples), checkpoint.model, cache or data / "features")
+    regions = _Regions(config, checkpoint.vocabulary, iter_samples(samples), features)
     if not len(regions.train):
         raise InputError(f"{data} has no sample of the split 'train' to train on.")
-    sentences = regions.add_corpus(corpus)
     texts = _text_table(list(regions.texts), checkpoint.model, config, data)
     model = adapt(checkpoint.model, config).to(device)
     freeze_unused(model, config.weights, config.optimiser.rates, config.cache.enabled)
     loading = loader_arguments(config, device, processes)
     views = partial(_view_source, config, model.config, features)
     bank = checkpoint.vocabulary.bank()
-    dataset = RegionDataset(
-        config,
-        regions.train,
-        texts,
-        views(regions.train, regions.train_rows),
-        _weights(regions.train, config),
-        _sentence_chances(sentences, config),
-    )
-    collate = Collate(dataset, model.language.tokenize, model.config.language.styles, sentences)
+    dataset = RegionDataset(config, regions.train, texts, views(regions.train, regions.train_rows))
+    collate = Collate(dataset, model.language.tokenize, model.config.language.styles)
     validation = None
     if len(regions.val):
         validation = Validation(regions.val, texts, views(regions.val, regions.val_rows), bank, loading)
     logger.info(
-        "%d samples train, %d validate; %d texts, %d of them alone",
-        *(len(part) for part in (regions.train, regions.val, texts.texts, corpus)),
+        "%d samples train, %d validate; %d texts", *(len(part) for part in (regions.train, regions.val, texts.texts))
     )
     identity = _identity(config, regions.digest, checkpoint)
     steps = config.steps_for(len(regions.train))
@@ -116,13 +104,6 @@ def open_validation(config: TrainConfig, samples: Sequence[Sample], checkpoint: 
     views = _view_source(config, model.config, features, regions.val, regions.val_rows)
     loading = loader_arguments(config, next(model.parameters()).device, 1)
     return Validation(regions.val, texts, views, checkpoint.vocabulary.bank(), loading)
-
-
-def _corpus(file: Path) -> list[Sentence]:
-    """Texts without a photograph."""
-    if not file.exists():
-        raise InputError(f"{file} is missing: build the data with texts, or set 'texts.extra' to 0.")
-    return load_texts(file)
 
 
 class _Regions:
@@ -153,10 +134,6 @@ class _Regions:
         self.digest = digest.hexdigest()
         if left_out:
             logger.warning("%d samples on photographs that cannot be read are left out", left_out)
-
-    def add_corpus(self, corpus: Iterable[Sentence]) -> dict[int, str]:
-        """Add sentences without a photograph: the kind of each by its number."""
-        return {self.texts.setdefault(s.text, len(self.texts)): s.kind for s in corpus}
 
 
 def adapt(model: DynRefer, config: TrainConfig) -> DynRefer:
@@ -218,24 +195,6 @@ def _text_table(texts: Sequence[str], model: DynRefer, config: TrainConfig, data
             *(len(table.unspelled), len(texts), table.unspelled[0]),
         )
     return table
-
-
-def _weights(regions: RegionTable, config: TrainConfig) -> np.ndarray | None:
-    """Chances of the samples; None when all are alike, so that an epoch is a pass over them."""
-    weights = sample_weights(regions.traits, config.sampling)
-    return None if np.allclose(weights, weights[0]) else weights
-
-
-def _sentence_chances(sentences: Mapping[int, str], config: TrainConfig) -> tuple[np.ndarray, np.ndarray] | None:
-    """Numbers of the sentences without a photograph, and their chances, which sum to 1."""
-    if not sentences:
-        return None
-    chances = np.array([config.texts.extra_sources.get(kind, 0.0) for kind in sentences.values()])  # type: ignore[call-overload]
-    if not chances.sum():
-        raise InputError(
-            "No text of corpus.jsonl is of a kind that 'texts.extra_sources' draws from: set 'extra' to 0."
-        )
-    return np.fromiter(sentences, dtype=np.int64), chances / chances.sum()
 
 
 def _identity(config: TrainConfig, samples: str, checkpoint: Checkpoint) -> str:

@@ -123,7 +123,7 @@ class Validation:
         numbers = torch.tensor(answers.numbers)
         scores: dict[str, float] = {}
         truth = self.regions.category(numbers).numpy()
-        known = (truth >= 0) & (np.asarray(self.regions.traits.area)[answers.numbers] > MIN_AREA)
+        known = (truth >= 0) & (self.regions.areas()[answers.numbers] > MIN_AREA)
         if known.any():
             classes = torch.cat(answers.classes).numpy()[known]
             scores["class_top1"], scores["class_mean"] = class_accuracy(truth[known], classes)

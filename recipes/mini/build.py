@@ -3,8 +3,8 @@
     python -m recipes.mini.build OUT --coco DIR [--flickr DIR] [--named DIR] [--texts DIR] [--min-count N]
 
 COCO's boxes get texts derived from captions and attributes, and the descriptions of `descriptions.jsonl`; Flickr's and
-the named things keep their own. Writes samples.jsonl, tags.json, stats.json and with --texts corpus.jsonl, which
-`python -m dynrefer train --data OUT` reads. Photographs of the other data sets are told apart by their folders.
+the named things keep their own. Writes samples.jsonl, tags.json, stats.json and with --texts corpus.jsonl.
+Photographs of the other data sets are told apart by their folders.
 """
 
 import argparse
@@ -20,10 +20,10 @@ from dynrefer.datasets import flickr_regions, named_things
 from dynrefer.datasets.build import Summary, finish, write_json
 from dynrefer.datasets.io import Problems, iter_samples, write_samples
 from dynrefer.datasets.sample import DESCRIBED, Sample
-from dynrefer.datasets.texts import read_texts, write_texts
 from dynrefer.errors import InputError
 from recipes.mini import coco
 from recipes.mini.attributes import unsaid_attributes
+from recipes.mini.corpus import read_texts, write_texts
 from recipes.mini.tags import build_tag_vocabulary, restrict_tags
 from recipes.mini.words import content_words, head_noun
 

@@ -1,4 +1,4 @@
-"""A small data folder: generated photographs with a coloured square each, their samples and a corpus."""
+"""A small data folder: generated photographs with a coloured square each, and their samples."""
 
 from __future__ import annotations
 
@@ -75,8 +75,7 @@ def settings(tiny_checkpoint: Path) -> dict[str, Any]:
         "validate_every": 3,
         "log_every": 1,
         "optimiser": {"learning_rate": 0.01, "warmup_steps": 2, "ema": 0.9},
-        "weights": {"category": 1.0, "attribute": 1.0, "sentence": 1.0, "text_only": 0.5},
-        "texts": {"extra": 2},
+        "weights": {"category": 1.0, "attribute": 1.0, "sentence": 1.0},
         "cache": {"enabled": True, "drawn": 2, "variants": 2},
         "augment": {"jitter": 0.06, "colour": 0.2},
     }
@@ -86,8 +85,6 @@ def write_data(folder: Path, samples: list[Sample]) -> Path:
     """A folder as `python -m dynrefer data build` leaves it."""
     folder.mkdir()
     write_samples(samples, folder / "samples.jsonl")
-    sentences = [{"text": f"a {colour} cup", "kind": "caption"} for colour in COLOURS]
-    (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, sentences)))
     return folder
 
 

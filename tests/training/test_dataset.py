@@ -83,7 +83,6 @@ def test_parts_of_a_batch_are_the_batch(setup: Setup) -> None:
         assert torch.equal(part.geometry[row], whole.geometry[place])
         assert part.text_id[row] == whole.text_id[place]
         assert torch.equal(part.cuts.view(2, 3, -1)[row], whole.cuts.view(4, 3, -1)[place])
-    assert torch.equal(torch.cat([part.extra_text for part in parts]).sort(0)[0], whole.extra_text.sort(0)[0])
     assert torch.equal(part_of(setup, 0, 1, 2).texts.text_id, whole.text_id)
 
 
@@ -113,13 +112,6 @@ def test_labels_belong_to_the_sample(setup: Setup, samples: list[Sample]) -> Non
         assert tuple(batch.attributes[row].tolist()) == sample.attributes
 
 
-def test_names_that_may_be_true_are_no_negatives(samples: list[Sample]) -> None:
-    told = replace(samples[0], class_name=None, name="dog", tags=("dog", "cup"), ignored_tags=("car",))
-    nameless = replace(told, name=None)
-    regions = RegionTable.of([told, nameless], tiny_vocabulary(), {}, EVERY)
-    assert regions.names(torch.arange(2)).tolist() == [[1, 0, -1, -1], [-1, -1, -1, -1]]
-
-
 def test_the_tags_of_a_step_include_those_of_its_regions(setup: Setup) -> None:
     dataset = setup.dataset
     dataset.config = replace(dataset.config, max_tags=3)
@@ -129,15 +121,6 @@ def test_the_tags_of_a_step_include_those_of_its_regions(setup: Setup) -> None:
     present = (every == 1).any(0).nonzero().flatten().tolist()
     assert len(set(present) - set(part.tags.tolist())) == max(0, len(present) - 3)
     assert torch.equal(part.batch.tags, every[:, part.tags])
-
-
-def test_captions_of_whole_images_without_a_photograph_are_written_as_scenes(setup: Setup) -> None:
-    setup.collate.styles = ["region", "class", "scene"]
-    kinds = list(setup.collate.kinds)
-    setup.collate.kinds = {kinds[0]: "caption", kinds[1]: "thing"}
-    batch, texts = batch_of(setup, 0), setup.dataset.draw(0).sentences
-    assert batch.extra_style is not None
-    assert batch.extra_style.tolist() == [2 if text == kinds[0] else 0 for text in texts.tolist()]
 
 
 def broken(sample: Sample, folder: Path) -> Sample:
@@ -158,7 +141,7 @@ def test_an_unreadable_photograph_never_lends_its_labels_to_another(samples: lis
 
     assert list(replaced.unreadable) == [str(tmp_path / "broken.png")]
     assert replaced.sample != 0 and replaced.text in dict(regions.texts(replaced.sample))
-    part = Collate(dataset, lambda rows: (torch.zeros(len(rows), 0), torch.zeros(len(rows), 0)), [], {})(items)
+    part = Collate(dataset, lambda rows: (torch.zeros(len(rows), 0), torch.zeros(len(rows), 0)), [])(items)
     assert part.batch is not None
     assert tiny_vocabulary().classes.index("dog") not in part.batch.category.tolist()
     for row, item in enumerate(items):
@@ -172,7 +155,7 @@ def test_where_no_photograph_can_be_read_there_is_no_batch(samples: list[Sample]
     regions = RegionTable.of([broken(samples[0], tmp_path)], tiny_vocabulary(), texts, EVERY)
     views = PhotographViews(regions, ViewTransform(2, 16, ViewsConfig(), AugmentConfig()))
     dataset = RegionDataset(TrainConfig(batch_size=1), regions, table_of(texts), views)
-    part = Collate(dataset, lambda rows: (torch.zeros(0), torch.zeros(0)), [], {})([dataset[0, 0]])
+    part = Collate(dataset, lambda rows: (torch.zeros(0), torch.zeros(0)), [])([dataset[0, 0]])
     assert part.batch is None and list(part.unreadable) == [str(tmp_path / "broken.png")]
 
 
@@ -284,10 +267,7 @@ def test_sentence_embeddings_are_computed_once(tmp_path: Path) -> None:
     assert torch.allclose(table.embeddings(torch.arange(3)).norm(dim=1), torch.ones(3))
 
 
-def test_a_folder_without_samples_or_sentences_is_named(config: Path, data: Path, features: Path) -> None:
-    (data / "corpus.jsonl").unlink()
-    with pytest.raises(InputError, match=r"corpus\.jsonl"):
-        prepare(TrainConfig.from_json(config), data, None, features, torch.device("cpu"))
+def test_a_folder_without_samples_is_named(config: Path, data: Path, features: Path) -> None:
     (data / "samples.jsonl").write_text(json.dumps({"image": "x.jpg"}))
     with pytest.raises(InputError, match="Line 1"):
         prepare(TrainConfig.from_json(config), data, None, features, torch.device("cpu"))

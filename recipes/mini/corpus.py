@@ -1,4 +1,4 @@
-"""Texts without photographs, which teach a small language model to write.
+"""Texts without photographs, which teach the writer to write.
 
 A folder holds any of `things/*.jsonl` (one `{"thing", "kind", "text"}` a line), `flickr_captions.txt` (also as `.gz`),
 `coco_captions.txt` and `referring_expressions.txt` (one text a line).
