@@ -12,13 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from dynrefer.model.align import RegionAlign
-from dynrefer.model.belief import ClassifierNames
 from dynrefer.model.config import CLASSES, ModelConfig
 from dynrefer.model.encoder import EfficientNetEncoder, build_encoder
 from dynrefer.model.language import LanguageDecoder
 from dynrefer.model.packed import can_pack, pack
 from dynrefer.model.pointing import PointingHead
-from dynrefer.model.query_decoder import QueryDecoder, TextQueries
+from dynrefer.model.query_decoder import ClassifierNames, QueryDecoder, TextQueries
 from dynrefer.model.resampler import RegionSummary, Resampler
 from dynrefer.model.text_encoder import TextEncoder
 
