@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from dynrefer.boxes import MAX_BOXES, Box, check_box
-from dynrefer.datasets.photographs import OTHER_SIZES
+from dynrefer.datasets.records import OTHER_SIZES
 from dynrefer.errors import InputError, LeftOut, reason
 from dynrefer.evaluation.benchmark import Benchmark, Region
 from dynrefer.evaluation.store import PredictionStore

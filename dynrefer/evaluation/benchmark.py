@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from dynrefer.datasets.build import READERS
-from dynrefer.datasets.io import Problems, read_samples
-from dynrefer.datasets.sample import Sample
+from dynrefer.datasets.records import Problems
+from dynrefer.datasets.sample import Sample, read_samples
 from dynrefer.errors import InputError, LeftOut
 from dynrefer.evaluation.store import Prediction
 from dynrefer.results import RegionResult
@@ -144,12 +144,6 @@ def first(samples: Sequence[Sample], limit: int | None, what: str) -> list[Sampl
     if not samples:
         raise InputError(f"The data set is empty for this benchmark: it has no {what}.")
     return list(samples[:limit])
-
-
-def covered(sample: Sample) -> float:
-    """The share of the photograph that a box covers, 0 where the photograph's size is not known."""
-    x1, y1, x2, y2 = sample.box
-    return (x2 - x1) * (y2 - y1) / (sample.image_size[0] * sample.image_size[1]) if sample.image_size else 0.0
 
 
 def data_hash(benchmark: Benchmark) -> str:

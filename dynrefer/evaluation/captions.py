@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from dynrefer.datasets.sample import Sample
 from dynrefer.evaluation import wording
-from dynrefer.evaluation.benchmark import EvaluationData, Figure, Region, Scores, covered, first, region_of
+from dynrefer.evaluation.benchmark import EvaluationData, Figure, Region, Scores, first, region_of
 from dynrefer.evaluation.meteor import Meteor, score_captions
 from dynrefer.evaluation.store import Prediction
 from dynrefer.results import RegionResult
@@ -48,7 +48,7 @@ class Captions:
         Raises:
             InputError: the data set has none.
         """
-        large = [sample for sample in data.samples if not min_area or covered(sample) > min_area]
+        large = [sample for sample in data.samples if not min_area or (sample.covered or 0) > min_area]
         by_sources = {sources: [sample for sample in large if _texts(sample, sources)] for sources in ORIGINS}
         sources = next((sources for sources in ORIGINS if by_sources[sources]), ("grounded",))
         return cls(data, first(by_sources[sources], limit, "regions with captions"), sources, meteor, min_area)

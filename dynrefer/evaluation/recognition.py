@@ -11,7 +11,7 @@ import numpy as np
 from dynrefer.datasets.coco import CLASS_NAMES
 from dynrefer.datasets.sample import Sample
 from dynrefer.evaluation import metrics
-from dynrefer.evaluation.benchmark import EvaluationData, Figure, Region, Scores, covered, first, region_of, rounded
+from dynrefer.evaluation.benchmark import EvaluationData, Figure, Region, Scores, first, region_of, rounded
 from dynrefer.evaluation.store import Prediction
 from dynrefer.results import RegionResult
 
@@ -88,7 +88,7 @@ class Recognition:
         scores = np.array([predictions[region.key]["classes"] for region in self.regions])
         protocol = f"{self.data.title}, true boxes, {len(self.classes)} classes"
         figures = self._figures(protocol, scores, np.full(len(scores), True))
-        large = np.array([covered(sample) > LARGE_SHARE for sample in self.samples])
+        large = np.array([(sample.covered or 0) > LARGE_SHARE for sample in self.samples])
         if large.any():
             figures += self._figures(f"{protocol}, above {LARGE_SHARE:.1%} of the photograph", scores, large)
         precisions = zip(self.classes, metrics.class_precisions(self.labels, scores).tolist(), strict=True)

@@ -25,7 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dynrefer.boxes import Box, geometry
-from dynrefer.datasets.io import too_many
+from dynrefer.datasets.records import check_readable
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer
@@ -112,11 +112,6 @@ class FeatureCache:
         """Whether the plain variant of a row is there."""
         return bool(self.state[row, 0] == DONE)
 
-    @property
-    def bad(self) -> np.ndarray:
-        """Which rows could not be read [N]."""
-        return (np.asarray(self.state) == BAD).any(1)
-
 
 def build_cache(
     samples: Sequence[Sample],
@@ -124,7 +119,6 @@ def build_cache(
     folder: Path,
     settings: CacheSettings = DEFAULTS,
     dtype: torch.dtype = torch.bfloat16,
-    shard: tuple[int, int] = (0, 1),
 ) -> FeatureCache:
     """Encode all samples, or those that are not in the cache yet, photograph by photograph.
 
@@ -133,8 +127,6 @@ def build_cache(
     Args:
         model: with its frozen encoder, on any device; `dtype` is the autocast type (bfloat16 is 3-5 times faster on a
             CPU with AMX and changes the features less than neighbouring views differ).
-        shard: (k, n) does every n-th photograph, starting with the k-th: n processes with `OMP_NUM_THREADS=1` share a
-            folder, and are much faster than one process with n threads where others use the processor too.
 
     Raises:
         InputError: the folder holds other samples, views or weights, the disk is too small, or more than 1 % of the
@@ -142,17 +134,16 @@ def build_cache(
     """
     cache = _open(samples, model, folder, settings)
     rows = np.array([cache.row(sample) for sample in samples], dtype=np.int64)
-    own = _own_photographs(samples, shard)
     wanted = np.asarray(cache.state)[rows] != DONE
-    pending = int(wanted[own].sum())
+    pending = int(wanted.sum())
     if not pending:
         return FeatureCache(folder)
     encode = _Encoder(model, dtype)
-    total = int(own.sum()) * settings.variants
+    total, photographs = wanted.size, len({sample.image for sample in samples})
     away: dict[Path, str] = {}
     with tqdm(total=total, initial=total - pending, unit="region", desc="features", smoothing=0.05) as bar:
         for variant in range(settings.variants):
-            for path, numbers in _by_photograph(samples, own & wanted[:, variant]).items():
+            for path, numbers in _by_photograph(samples, wanted[:, variant]).items():
                 here = [(int(rows[number]), samples[number]) for number in numbers]
                 try:
                     _cache_photograph(path, here, variant, cache, encode, settings)
@@ -160,22 +151,11 @@ def build_cache(
                     bar.write(f"left out {len(here)} samples of {path}: {error}")
                     cache.state[[row for row, _ in here], variant] = BAD
                     away[path] = str(error)
-                    _check(away, samples)
+                    check_readable(away, photographs)
                 bar.update(len(here))
     for array in (cache.features, cache.state):
         array.flush()
     return FeatureCache(folder)
-
-
-def _check(away: dict[Path, str], samples: Sequence[Sample]) -> None:
-    """Raises InputError where too many photographs cannot be read, naming the first of them."""
-    total = len({sample.image for sample in samples})
-    if too_many(len(away), total) or len(away) == total:
-        path, reason = next(iter(away.items()))
-        raise InputError(
-            f"{len(away)} of {total} photographs cannot be read, more than 1 %; the first is {path} "
-            f"({reason.rstrip('.')}). Put them right and start again: what is cached stays."
-        )
 
 
 def _open(samples: Sequence[Sample], model: DynRefer, folder: Path, settings: CacheSettings) -> FeatureCache:
@@ -277,12 +257,6 @@ class _Encoder:
         pixels = self.model.normalize(torch.from_numpy(crops)).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             return self.encoder(pixels).float()
-
-
-def _own_photographs(samples: Sequence[Sample], shard: tuple[int, int]) -> np.ndarray:
-    """Which samples [N] lie on a photograph of this shard."""
-    number = {path: n for n, path in enumerate(dict.fromkeys(sample.image for sample in samples))}
-    return np.array([number[sample.image] % shard[1] == shard[0] for sample in samples], dtype=bool)
 
 
 def _by_photograph(samples: Sequence[Sample], wanted: np.ndarray) -> dict[Path, list[int]]:

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
-from dynrefer.datasets.io import iter_samples, too_many
-from dynrefer.datasets.sample import SOURCES, Sample
+from dynrefer.datasets.records import too_many
+from dynrefer.datasets.sample import SOURCES, Sample, iter_samples
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer, ModelConfig
 from dynrefer.training.cache import CacheSettings, FeatureCache, build_cache

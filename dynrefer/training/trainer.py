@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 
 from dynrefer.checkpoint import save_checkpoint
-from dynrefer.datasets.io import too_many
+from dynrefer.datasets.records import check_readable
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer
 from dynrefer.training.collate import StepPart
@@ -182,13 +182,7 @@ class Trainer:
     def _note_unreadable(self, part: StepPart) -> None:
         """Remember photographs that were passed over. Raises InputError where they are more than 1 % of all."""
         self.unreadable |= part.unreadable
-        total = len(self.setup.dataset.regions.photographs)
-        if part.batch is None or too_many(len(self.unreadable), total):
-            image, reason = next(iter(self.unreadable.items()))
-            raise InputError(
-                f"{len(self.unreadable)} of {total} photographs cannot be read, more than 1 %; the first is {image} "
-                f"({reason.rstrip('.')}). Put them right, and the same command goes on."
-            )
+        check_readable(self.unreadable, len(self.setup.dataset.regions.photographs), none=part.batch is None)
 
     def _update(self, step: int, total: Tensor) -> None:
         norm = torch.nn.utils.clip_grad_norm_(

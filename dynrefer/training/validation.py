@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dynrefer.datasets.io import too_many
+from dynrefer.datasets.records import check_readable
 from dynrefer.datasets.sample import DESCRIBED
 from dynrefer.errors import InputError
 from dynrefer.evaluation.metrics import attribute_precisions, class_accuracy
@@ -89,13 +89,7 @@ class Validation:
                 with autocast:
                     self._answer(model, bank, numbers, _batch(views).to(device), answers)
         model.train()
-        total = len(self.regions.photographs)
-        if not answers.numbers or too_many(len(self.unreadable), total):
-            image, reason = next(iter(self.unreadable.items()))
-            raise InputError(
-                f"{len(self.unreadable)} of {total} photographs to validate with cannot be read, over 1 %; the first "
-                f"is {image} ({reason.rstrip('.')}). Put them right, and the same command goes on."
-            )
+        check_readable(self.unreadable, len(self.regions.photographs), "photographs to validate with")
         return self._scores(answers)
 
     def _answer(self, model: DynRefer, bank: TextBank, numbers: list[int], batch: Batch, answers: _Answers) -> None:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.atomic import claim
-from dynrefer.datasets import flickr_regions, named_things
+from dynrefer.datasets import named_things
 from dynrefer.datasets.build import Summary, finish, write_json
-from dynrefer.datasets.io import Problems, iter_samples, write_samples
-from dynrefer.datasets.sample import DESCRIBED, Sample
+from dynrefer.datasets.flickr import read_packed
+from dynrefer.datasets.records import Problems
+from dynrefer.datasets.sample import DESCRIBED, Sample, iter_samples, write_samples
 from dynrefer.errors import InputError
 from recipes.mini import coco
 from recipes.mini.attributes import unsaid_attributes
@@ -89,7 +90,7 @@ def _samples(
     if root is not None:
         yield from coco.read(root, problems, descriptions)
     if flickr is not None:
-        for sample in flickr_regions.read(flickr, problems):
+        for sample in read_packed(flickr, problems):
             yield retagged(replace(sample, photo=f"flickr/{sample.photo}", name=_everyday(sample)))
     if named is not None:
         for sample in named_things.read(named, problems):

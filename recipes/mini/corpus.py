@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from dynrefer.datasets.io import Problems
+from dynrefer.datasets.records import Problems
 from dynrefer.datasets.words import clean_caption, fix_articles
 from dynrefer.errors import InputError
 from dynrefer.tables import decode_text, read_jsonl, read_text

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dynrefer.datasets.coco import read
-from dynrefer.datasets.io import Problems
+from dynrefer.datasets.records import Problems
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dynrefer.datasets import flickr_entities, flickr_regions, named_things
-from dynrefer.datasets.io import Problems
+from dynrefer.datasets import flickr, named_things
+from dynrefer.datasets.records import Problems
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 
@@ -40,7 +40,7 @@ def texts(sample: Sample, source: str) -> list[str]:
 
 def test_entities_give_phrases_and_the_sentences_that_begin_with_them(tmp_path: Path) -> None:
     root = make_entities(tmp_path, ONE_BOX.format(1, 20) + ONE_BOX.format(2, 30))
-    samples = by_id(list(flickr_entities.read(root, Problems())))
+    samples = by_id(list(flickr.read_entities(root, Problems())))
     girl, dress = samples["flickr30k-36-1"], samples["flickr30k-36-2"]
 
     assert texts(girl, "human") == ["a little girl in a pink dress climbs"]
@@ -52,12 +52,12 @@ def test_entities_give_phrases_and_the_sentences_that_begin_with_them(tmp_path: 
 
 def test_a_thing_with_several_boxes_is_no_region(tmp_path: Path) -> None:
     root = make_entities(tmp_path, ONE_BOX.format(1, 20) + ONE_BOX.format(1, 40))
-    assert set(by_id(list(flickr_entities.read(root, Problems())))) == {"flickr30k-image-36"}
+    assert set(by_id(list(flickr.read_entities(root, Problems())))) == {"flickr30k-image-36"}
 
 
 def test_one_box_may_be_of_two_things(tmp_path: Path) -> None:
     root = make_entities(tmp_path, ONE_BOX.replace("</name>", "</name><name>2</name>").format(1, 20))
-    assert {"flickr30k-36-1", "flickr30k-36-2"} <= set(by_id(list(flickr_entities.read(root, Problems()))))
+    assert {"flickr30k-36-1", "flickr30k-36-2"} <= set(by_id(list(flickr.read_entities(root, Problems()))))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_one_box_may_be_of_two_things(tmp_path: Path) -> None:
 def test_bad_annotations_cost_themselves_alone(tmp_path: Path, objects: str, reason: str, named: str) -> None:
     root = make_entities(make_entities(tmp_path, objects), ONE_BOX.format(1, 20), "37")
     problems = Problems()
-    samples = by_id(list(flickr_entities.read(root, problems)))
+    samples = by_id(list(flickr.read_entities(root, problems)))
 
     assert "flickr30k-37-1" in samples and "flickr30k-36-1" not in samples
     assert problems.counts == {reason: 1}
@@ -85,7 +85,7 @@ def test_bad_annotations_cost_themselves_alone(tmp_path: Path, objects: str, rea
 
 def test_a_folder_that_is_not_entities_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Annotations and Sentences"):
-        flickr_entities.read(tmp_path, Problems())
+        flickr.read_entities(tmp_path, Problems())
 
 
 def test_packed_regions_are_read_with_their_captions(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_packed_regions_are_read_with_their_captions(tmp_path: Path) -> None:
     }
     write_json(tmp_path / "annotations" / "regions.json", content)
     write_json(tmp_path / "annotations" / "splits.json", {"train": [7]})
-    dog, whole = flickr_regions.read(tmp_path, Problems())
+    dog, whole = flickr.read_packed(tmp_path, Problems())
 
     assert [(t.text, t.source) for t in dog.texts] == [("a dog runs", "human"), ("the dog", "phrase")]
     assert (dog.box, dog.split, texts(whole, "whole")) == ((10, 10, 30, 30), "train", ["a dog runs on grass"])

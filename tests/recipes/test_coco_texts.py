@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from dynrefer.datasets.io import Problems
+from dynrefer.datasets.records import Problems
 from dynrefer.datasets.sample import Sample
 from recipes.mini.coco import read
 from tests.datasets.conftest import write_json

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dynrefer.datasets.io import Problems
+from dynrefer.datasets.records import Problems
 from dynrefer.errors import InputError
 from recipes.mini.corpus import load_texts, read_texts, write_texts
 

@@ -12,8 +12,7 @@ import torch
 from PIL import Image
 
 from dynrefer.checkpoint import load_checkpoint
-from dynrefer.datasets.io import write_samples
-from dynrefer.datasets.sample import RegionText, Sample
+from dynrefer.datasets.sample import RegionText, Sample, write_samples
 from dynrefer.training.cache import CacheSettings, build_cache
 from dynrefer.training.trainer import train
 

@@ -35,8 +35,8 @@ def believing(model: DynRefer) -> DynRefer:
     return changed
 
 
-def build(samples: list[Sample], model: DynRefer, folder: Path, shard: tuple[int, int] = (0, 1)) -> FeatureCache:
-    return build_cache(samples, model, folder, SETTINGS, dtype=torch.float32, shard=shard)
+def build(samples: list[Sample], model: DynRefer, folder: Path) -> FeatureCache:
+    return build_cache(samples, model, folder, SETTINGS, dtype=torch.float32)
 
 
 def test_features_are_those_of_the_products_own_views(samples: list[Sample], model: DynRefer, tmp_path: Path) -> None:
@@ -100,12 +100,6 @@ def test_an_interrupted_cache_is_finished_without_doing_the_rest_again(
     assert (again.features[0, 0] == 7).all()
 
 
-def test_shards_together_do_everything_once(samples: list[Sample], model: DynRefer, tmp_path: Path) -> None:
-    first = build(samples[:2], model, tmp_path, shard=(0, 2))
-    assert first.state.tolist() == [[DONE, DONE], [PENDING, PENDING]]
-    assert (build(samples[:2], model, tmp_path, shard=(1, 2)).state[:] == DONE).all()
-
-
 def test_a_cache_of_other_samples_is_refused(samples: list[Sample], model: DynRefer, tmp_path: Path) -> None:
     build(samples[:1], model, tmp_path)
     with pytest.raises(InputError, match="caches other samples"):
@@ -151,7 +145,7 @@ def test_a_photograph_of_another_size_than_annotated_is_bad(
     samples: list[Sample], model: DynRefer, tmp_path: Path
 ) -> None:
     wrong = replace(samples[0], image_size=(640, 480))
-    assert build([wrong, samples[1]], model, tmp_path).bad.tolist() == [True, False]
+    assert build([wrong, samples[1]], model, tmp_path).state.tolist() == [[BAD, BAD], [DONE, DONE]]
 
 
 def test_many_bad_photographs_end_the_run_and_one_of_this_run_is_named(
