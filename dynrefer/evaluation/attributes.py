@@ -30,8 +30,7 @@ class Attributes:
     def load(cls, data: EvaluationData, limit: int | None = None) -> "Attributes":
         """The boxes with attribute labels, and OVAD's own list of attributes.
 
-        Raises:
-            InputError: the data set has none.
+        Raises InputError: the data set has none.
         """
         labelled = [sample for sample in data.samples if sample.attributes is not None]
         return cls(data, first(labelled, limit, "boxes with attribute labels"), data.attribute_entries())
@@ -66,11 +65,7 @@ class Attributes:
         return replace(self, samples=[s for s in self.samples if region_of(s).key in keys])
 
     def keep(self, result: RegionResult) -> Prediction:
-        """The score of each attribute, in OVAD's order.
-
-        Raises:
-            InputError: the model's vocabulary lacks some.
-        """
+        """The score of each attribute, in OVAD's order. Raises InputError: the model's vocabulary lacks some."""
         scores = {(item.type, item.name): item.score for item in result.attributes}
         missing = [word for word in self.words if word not in scores]
         if missing:

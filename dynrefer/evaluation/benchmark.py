@@ -89,8 +89,7 @@ class EvaluationData:
     def attribute_entries(self) -> list[Mapping[str, Any]]:
         """OVAD's list of attributes (`name`, `is_has_att`, `freq_set`), by id, from its annotation file.
 
-        Raises:
-            InputError: there is no such file beside the data.
+        Raises InputError: there is no such file beside the data.
         """
         folders = [self.folder, *{sample.image.parent.parent for sample in self.samples[:1]}]
         files = [file for folder in folders for file in sorted((folder / "annotations").glob("ovad*.json"))]
@@ -167,8 +166,7 @@ class _Noted(Problems):
 def load_data(folder: Path, split: str | None = None) -> EvaluationData:
     """The samples of a split (by default the one that the paper evaluates on) whose photographs are there.
 
-    Raises:
-        InputError: the folder is missing, of no known format, or empty in this split.
+    Raises InputError: the folder is missing, of no known format, or empty in this split.
     """
     if not folder.is_dir():
         raise InputError(f"There is no data folder {folder}: give --data the folder of the data set.")

@@ -45,8 +45,7 @@ class Captions:
 
         Only boxes that cover more than the share `min_area` of their photograph count.
 
-        Raises:
-            InputError: the data set has none.
+        Raises InputError: the data set has none.
         """
         large = [sample for sample in data.samples if not min_area or (sample.covered or 0) > min_area]
         by_sources = {sources: [sample for sample in large if _texts(sample, sources)] for sources in ORIGINS}

@@ -68,8 +68,7 @@ class DenseCaptions:
             limit: how many photographs.
             boxes: a detector's results in COCO's format ([{"image_id", "bbox", "score"}, ..]); None: the true boxes.
 
-        Raises:
-            InputError: there are no such captions, or the box file does not fit.
+        Raises InputError: there are no such captions, or the box file does not fit.
         """
         found: dict[str, dict[Region, tuple[str, ...]]] = defaultdict(dict)
         for sample in data.samples:

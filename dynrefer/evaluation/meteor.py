@@ -65,8 +65,7 @@ class Meteor:
     def score(self, candidates: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[float, list[float]]:
         """METEOR over all captions together and of each; candidates and references are one line each.
 
-        Raises:
-            InputError: Java stopped, said nothing for too long, or answered no number; its last words are given.
+        Raises InputError: Java stopped, said nothing for too long, or answered no number; its last words are given.
         """
         if not candidates:
             return 0.0, []
@@ -139,8 +138,7 @@ class Meteor:
 def score_captions(candidates: Sequence[str], references: Sequence[Sequence[str]], meteor: Meteor) -> CaptionScores:
     """Score captions against one or more reference texts each, tokenised as the COCO caption challenge does.
 
-    Raises:
-        InputError: Java stopped.
+    Raises InputError: Java stopped.
     """
     from pycocoevalcap.cider.cider import Cider
 
@@ -156,8 +154,7 @@ def score_captions(candidates: Sequence[str], references: Sequence[Sequence[str]
 def plain_scores(candidates: Sequence[str], references: Sequence[Sequence[str]], meteor: Meteor) -> list[float]:
     """METEOR of each single caption as dense captioning uses it: lower case, no punctuation, no other tokenizer.
 
-    Raises:
-        InputError: Java stopped.
+    Raises InputError: Java stopped.
     """
     return meteor.score([_plain(text) for text in candidates], [[_plain(t) for t in texts] for texts in references])[1]
 
@@ -165,8 +162,7 @@ def plain_scores(candidates: Sequence[str], references: Sequence[Sequence[str]],
 def tokenise(texts: Sequence[str], limit: float = SILENCE_S) -> list[str]:
     """Texts as the Penn Treebank's tokenizer cuts them, lower case, without punctuation.
 
-    Raises:
-        InputError: Java stopped, or took more than `limit` seconds.
+    Raises InputError: Java stopped, or took more than `limit` seconds.
     """
     from pycocoevalcap.tokenizer.ptbtokenizer import PUNCTUATIONS, STANFORD_CORENLP_3_4_1_JAR
 

@@ -35,8 +35,7 @@ class Recognition:
     ) -> "Recognition":
         """The boxes whose class is in the list: the given one, COCO's 80, or else the data set's own classes.
 
-        Raises:
-            InputError: the data set has no such box.
+        Raises InputError: the data set has no such box.
         """
         named = [sample for sample in data.samples if sample.class_name is not None]
         own = {sample.class_name or "" for sample in named}

@@ -118,33 +118,25 @@ class DynRefer(nn.Module):
 
     def tag_texts(self, texts: Tensor) -> TextQueries:
         """Text embeddings [T, E], prepared once for `tag_logits`."""
-        return self.tagging.prepare(texts, self._votes(texts))
+        return self._prepared(self.tagging, texts)
 
     def contrast_texts(self, texts: Tensor) -> TextQueries:
         """Text embeddings [T, E], prepared once for `contrast_logits`."""
-        return self.contrast.prepare(texts, self._votes(texts))
+        return self._prepared(self.contrast, texts)
 
     def tag_logits(
-        self,
-        queries: Tensor,
-        texts: Tensor | TextQueries,
-        summary: Tensor | None = None,
-        belief: Tensor | None = None,
+        self, queries: Tensor, texts: Tensor | TextQueries, summary: Tensor | None = None, belief: Tensor | None = None
     ) -> Tensor:
         """queries [S, Q, D], texts [N, E] -> [S, N]; the sigmoid is the tag's probability."""
-        return self.tagging(queries, self.tag_texts(texts) if isinstance(texts, Tensor) else texts, summary, belief)
+        return self.tagging(queries, self._prepared(self.tagging, texts), summary, belief)
 
     def contrast_logits(
-        self,
-        queries: Tensor,
-        texts: Tensor | TextQueries,
-        summary: Tensor | None = None,
-        belief: Tensor | None = None,
+        self, queries: Tensor, texts: Tensor | TextQueries, summary: Tensor | None = None, belief: Tensor | None = None
     ) -> Tensor:
         """queries [S, Q, D], texts [T, E] -> [S, T]; ranks classes, and its sigmoid is an attribute's probability."""
-        return self.contrast(
-            queries, self.contrast_texts(texts) if isinstance(texts, Tensor) else texts, summary, belief
-        )
+        return self.contrast(queries, self._prepared(self.contrast, texts), summary, belief)
 
-    def _votes(self, texts: Tensor) -> Tensor | None:
-        return self.classifier_names(texts) if self.classifier_names is not None else None
+    def _prepared(self, decoder: QueryDecoder, texts: Tensor | TextQueries) -> TextQueries:
+        if isinstance(texts, TextQueries):
+            return texts
+        return decoder.prepare(texts, self.classifier_names(texts) if self.classifier_names is not None else None)

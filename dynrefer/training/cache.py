@@ -128,9 +128,8 @@ def build_cache(
         model: with its frozen encoder, on any device; `dtype` is the autocast type (bfloat16 is 3-5 times faster on a
             CPU with AMX and changes the features less than neighbouring views differ).
 
-    Raises:
-        InputError: the folder holds other samples, views or weights, the disk is too small, or more than 1 % of the
-            photographs cannot be read.
+    Raises InputError: the folder holds other samples, views or weights, the disk is too small, or more than 1 % of the
+    photographs cannot be read.
     """
     cache = _open(samples, model, folder, settings)
     rows = np.array([cache.row(sample) for sample in samples], dtype=np.int64)

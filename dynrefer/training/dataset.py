@@ -20,8 +20,7 @@ from dynrefer.errors import InputError
 from dynrefer.photo import Photo
 from dynrefer.training.cache import DONE, FeatureCache
 from dynrefer.training.config import TrainConfig, ViewsConfig
-from dynrefer.training.regions import RegionTable
-from dynrefer.training.texts import TextTable, draw_controls
+from dynrefer.training.tables import RegionTable, TextTable, draw_controls
 from dynrefer.training.transforms import Rng, ViewTransform, region_box, repeat_first
 from dynrefer.views import CANDIDATES
 
@@ -95,19 +94,14 @@ class RegionDataset(Dataset[Item]):
                 break
             except InputError as error:
                 unreadable[str(self.regions.place(sample).image)] = str(error)
-        return Item(step, place, sample, text, source, self.controls(text, rng), views, unreadable)
+        controls = draw_controls(self.texts.words(text), rng, self.config.texts)
+        return Item(step, place, sample, text, source, controls, views, unreadable)
 
     def draw(self, step: int) -> Draw:
         """The global batch of a step."""
         if self._drawn is None or self._drawn[0] != step:
             self._drawn = step, self._draw(step)
         return self._drawn[1]
-
-    def controls(self, text: int, rng: Rng) -> tuple[str, ...]:
-        """Control words of a text, some of its own."""
-        chosen = self.config.texts
-        none, drop, limit = chosen.no_controls, chosen.drop_control, chosen.max_controls
-        return draw_controls(self.texts.words(text), rng, none=none, drop=drop, limit=limit)
 
     def rng(self, *stream: int) -> Rng:
         """A generator that follows from the seed and the numbers."""

@@ -24,9 +24,8 @@ from dynrefer.training.cache import CacheSettings, FeatureCache, build_cache
 from dynrefer.training.collate import Collate, loader_arguments
 from dynrefer.training.config import TrainConfig
 from dynrefer.training.dataset import CachedViews, PhotographViews, RegionDataset, ViewSource
-from dynrefer.training.optimiser import freeze_unused
-from dynrefer.training.regions import RegionTable
-from dynrefer.training.texts import TextTable
+from dynrefer.training.state import freeze_unused
+from dynrefer.training.tables import RegionTable, TextTable
 from dynrefer.training.transforms import ViewTransform
 from dynrefer.training.validation import Validation
 from dynrefer.vocabulary import TextBank, Vocabulary

@@ -26,10 +26,9 @@ from dynrefer.training.collate import StepPart
 from dynrefer.training.config import TrainConfig
 from dynrefer.training.dataset import StepSampler
 from dynrefer.training.objective import Objective
-from dynrefer.training.optimiser import AveragedWeights, build_optimiser, rate_factor
 from dynrefer.training.run_log import RunLog
 from dynrefer.training.setup import Setup, prepare
-from dynrefer.training.state import load_state, owned, save_state
+from dynrefer.training.state import AveragedWeights, build_optimiser, load_state, owned, rate_factor, save_state
 from dynrefer.training.validation import with_pixels
 from dynrefer.vocabulary import TextBank
 
@@ -55,8 +54,7 @@ def train(
     Returns:
         The best checkpoint, or None when the run was stopped before its end.
 
-    Raises:
-        InputError: in one sentence for whatever cannot be used.
+    Raises InputError: in one sentence for whatever cannot be used.
     """
     settings = config if isinstance(config, TrainConfig) else TrainConfig.from_json(config)
     patience = InitProcessGroupKwargs(timeout=timedelta(days=1))  # others wait while one process fills the cache

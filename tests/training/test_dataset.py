@@ -18,9 +18,8 @@ from dynrefer.training.collate import Collate, StepPart
 from dynrefer.training.config import AugmentConfig, TextConfig, TrainConfig, ViewsConfig
 from dynrefer.training.dataset import CachedViews, PhotographViews, RegionDataset, StepSampler
 from dynrefer.training.objective import Batch
-from dynrefer.training.regions import RegionTable
 from dynrefer.training.setup import Setup, prepare
-from dynrefer.training.texts import TextTable, draw_controls
+from dynrefer.training.tables import RegionTable, TextTable, draw_controls
 from dynrefer.training.transforms import ViewTransform
 from dynrefer.vocabulary import Vocabulary
 from tests.tiny import tiny_vocabulary, word_tokenizer
@@ -236,7 +235,7 @@ def test_attribute_labels_must_fit_the_vocabulary(samples: list[Sample]) -> None
 def test_control_words_are_dropped_as_the_paper_says() -> None:
     rng = np.random.default_rng(0)
     words = ("man", "red", "car", "holding")
-    drawn = [draw_controls(words, rng, none=0.5, drop=0.5, limit=8) for _ in range(2000)]
+    drawn = [draw_controls(words, rng, TextConfig()) for _ in range(2000)]
     assert 0.49 < sum(not row for row in drawn) / 2000 < 0.57  # 1/2 + 1/2 * 1/16
     assert 0.45 < np.mean([len(row) / 4 for row in drawn if row]) < 0.60
     assert len({row for row in drawn if set(row) == set(words)}) > 10
