@@ -89,6 +89,17 @@ class DynRefer(nn.Module):
                 pack(part, arithmetic or torch.float32)
             self.arithmetic = arithmetic
 
+    def changed(self, config: ModelConfig) -> DynRefer:
+        """A network of another configuration: what still fits keeps its weights and tokenizers, the rest is random."""
+        new = DynRefer(config)
+        own = new.state_dict()
+        fitting = {k: v for k, v in self.state_dict().items() if k in own and own[k].shape == v.shape}
+        new.load_state_dict(fitting, strict=False)
+        new.language.tokenizer = self.language.tokenizer
+        if new.text_encoder is not None and self.text_encoder is not None:
+            new.text_encoder.tokenizer = self.text_encoder.tokenizer
+        return new
+
     def encode(self, pixels: Tensor) -> Tensor:
         """Normalised views [N, 3, 224, 224] -> tokens [N, T, C]."""
         assert self.encoder is not None

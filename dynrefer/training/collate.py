@@ -7,8 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,8 +24,7 @@ MAX_WORKERS = 8
 Tokenize = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
 
 
-@dataclass(frozen=True)
-class StepPart:
+class StepPart(NamedTuple):
     """A process's part of a step.
 
     Attributes:
@@ -38,12 +36,8 @@ class StepPart:
 
     batch: Batch | None
     texts: GlobalTexts
-    tags: Tensor | None = None
-    unreadable: dict[str, str] = field(default_factory=dict)
-
-    def pin_memory(self) -> StepPart:
-        """A copy that a GPU can fetch by itself; called by the DataLoader."""
-        return StepPart(_pinned(self.batch), _pinned(self.texts), self.tags, self.unreadable)
+    tags: Tensor | None
+    unreadable: dict[str, str]
 
 
 class Collate:
@@ -122,11 +116,3 @@ def _ignore_signals(number: int) -> None:
     """A worker ends when the run does: Ctrl-C and SIGTERM, which reach it too, are for the run to answer."""
     for signalled in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signalled, signal.SIG_IGN)
-
-
-def _pinned(tensors: Any) -> Any:
-    """A dataclass of tensors with all of them pinned."""
-    if tensors is None:
-        return None
-    found = {entry.name: getattr(tensors, entry.name) for entry in fields(tensors)}
-    return type(tensors)(**{name: value if value is None else value.pin_memory() for name, value in found.items()})

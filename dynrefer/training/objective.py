@@ -5,8 +5,7 @@ S regions, V views, Q queries, N tags, A attributes, M attribute templates, K cl
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +17,7 @@ from dynrefer.training.tables import UNKNOWN
 from dynrefer.vocabulary import TextBank, best_of_groups, moved
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """One training batch. Give either `pixels` and `boxes`, or `cuts` (RoIAligned features from a cache).
 
     Attributes:
@@ -49,12 +47,10 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """A copy on another device."""
-        tensors: dict[str, Any] = {f.name: moved(getattr(self, f.name), device) for f in fields(self)}
-        return Batch(**tensors)
+        return Batch(*(moved(value, device) for value in self))
 
 
-@dataclass(frozen=True)
-class GlobalTexts:
+class GlobalTexts(NamedTuple):
     """Texts of the global batch, over all processes, for the contrast: embeddings [T, E], ids and categories [T]."""
 
     text: Tensor
@@ -64,7 +60,7 @@ class GlobalTexts:
 
     def to(self, device: torch.device) -> GlobalTexts:
         """A copy on another device."""
-        return GlobalTexts(**{name: value.to(device) for name, value in vars(self).items()})
+        return GlobalTexts(*(value.to(device) for value in self))
 
 
 class Objective(nn.Module):

@@ -136,21 +136,13 @@ class _Regions:
 
 
 def adapt(model: DynRefer, config: TrainConfig) -> DynRefer:
-    """The model with the configuration's changes: what still fits keeps its weights, the rest is random."""
+    """The model with the configuration's changes; what is new follows from the seed."""
     changed = model.config.changed(config.model)
     if changed == model.config:
         return model
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        new = DynRefer(changed)
-    own = new.state_dict()
-    new.load_state_dict(
-        {k: v for k, v in model.state_dict().items() if k in own and own[k].shape == v.shape}, strict=False
-    )
-    new.language.tokenizer = model.language.tokenizer
-    assert new.text_encoder is not None and model.text_encoder is not None
-    new.text_encoder.tokenizer = model.text_encoder.tokenizer
-    return new
+        return model.changed(changed)
 
 
 def _open_cache(config: TrainConfig, samples: Iterable[Sample], model: DynRefer, folder: Path) -> FeatureCache:

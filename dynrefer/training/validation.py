@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -131,7 +131,7 @@ class Validation:
 
 def with_pixels(batch: Batch, model: DynRefer) -> Batch:
     """Crops as uint8 become what the encoder takes; a batch of cached cuts stays."""
-    return batch if batch.pixels is None else replace(batch, pixels=model.normalize(batch.pixels))
+    return batch if batch.pixels is None else batch._replace(pixels=model.normalize(batch.pixels))
 
 
 def _collate(items: Sequence[tuple[int, Views | str]]) -> tuple[list[int], dict[str, Tensor], dict[int, str]]:

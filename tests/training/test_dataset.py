@@ -48,7 +48,7 @@ def batch_of(setup: Setup, step: int, part: int = 0, parts: int = 1) -> Batch:
 
 
 def assert_same(one: Batch, other: Batch) -> None:
-    for name, value in vars(one).items():
+    for name, value in one._asdict().items():
         if value is not None:
             assert torch.equal(value, getattr(other, name)), name
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,8 +44,7 @@ def contrast(setup: Setup, category: int, names_class: bool) -> float:
     """The contrast's loss when all regions of a batch are said to be of one category."""
     batch = batch_of(setup)
     count = len(batch.text_id)
-    batch = replace(
-        batch,
+    batch = batch._replace(
         text_id=torch.arange(count),
         category=torch.full((count,), category),
         names_class=torch.full((count,), names_class),
