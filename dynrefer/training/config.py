@@ -93,10 +93,16 @@ class AugmentConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class CacheConfig:
-    """Frozen features on disk instead of photographs; see `CacheSettings`."""
+    """Frozen features on disk instead of photographs.
+
+    Attributes:
+        drawn: cached views besides t = 0 and t = 1; drawn anew for every sample and variant that trains.
+        variants: of every sample that trains: the first plain, the others changed as `AugmentConfig` says, and every
+            second one mirrored.
+    """
 
     enabled: bool = False
-    drawn: Positive = 2
+    drawn: Annotated[int, Field(ge=1, le=9)] = 2
     variants: Positive = 2
 
 

@@ -20,7 +20,7 @@ from dynrefer.datasets.records import too_many
 from dynrefer.datasets.sample import SOURCES, Sample, iter_samples
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer, ModelConfig
-from dynrefer.training.cache import CacheSettings, FeatureCache, build_cache
+from dynrefer.training.cache import FeatureCache, build_cache
 from dynrefer.training.collate import Collate, loader_arguments
 from dynrefer.training.config import TrainConfig
 from dynrefer.training.dataset import CachedViews, PhotographViews, RegionDataset, ViewSource
@@ -71,7 +71,7 @@ def prepare(
     checkpoint = load_checkpoint(init, device)
     features = None
     if config.cache.enabled:
-        features = _open_cache(config, iter_samples(samples), checkpoint.model, cache or data / "features")
+        features = build_cache(iter_samples(samples), checkpoint.model, cache or data / "features", config)
     regions = _Regions(config, checkpoint.vocabulary, iter_samples(samples), features)
     if not len(regions.train):
         raise InputError(f"{data} has no sample of the split 'train' to train on.")
@@ -97,7 +97,7 @@ def prepare(
 def open_validation(config: TrainConfig, samples: Sequence[Sample], checkpoint: Checkpoint, folder: Path) -> Validation:
     """What scores a model on `samples` of the split "val", from features that are cached in `folder`."""
     model = checkpoint.model
-    features = _open_cache(config, samples, model, folder)
+    features = build_cache(samples, model, folder, config)
     regions = _Regions(config, checkpoint.vocabulary, samples, features)
     texts = _text_table(list(regions.texts), model, config, folder)
     views = _view_source(config, model.config, features, regions.val, regions.val_rows)
@@ -143,20 +143,6 @@ def adapt(model: DynRefer, config: TrainConfig) -> DynRefer:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return model.changed(changed)
-
-
-def _open_cache(config: TrainConfig, samples: Iterable[Sample], model: DynRefer, folder: Path) -> FeatureCache:
-    """The cache in `folder`, built or finished first where anything is missing."""
-    logger.info("cached features are in %s; what is missing is made once, and goes on where it stopped", folder)
-    settings = CacheSettings(
-        drawn=config.cache.drawn,
-        variants=config.cache.variants,
-        jitter=config.augment.jitter,
-        colour=config.augment.colour,
-    )
-    dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
-    every = [sample for sample in samples if sample.split in ("train", "val")]
-    return build_cache(every, model, folder, settings, dtype)
 
 
 def _view_source(

@@ -13,7 +13,8 @@ from PIL import Image
 
 from dynrefer.checkpoint import load_checkpoint
 from dynrefer.datasets.sample import RegionText, Sample, write_samples
-from dynrefer.training.cache import CacheSettings, build_cache
+from dynrefer.training.cache import build_cache
+from dynrefer.training.config import AugmentConfig, CacheConfig, TrainConfig
 from dynrefer.training.trainer import train
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
@@ -57,8 +58,9 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
 def features(tmp_path_factory: pytest.TempPathFactory, samples: list[Sample], tiny_checkpoint: Path) -> Path:
     """A complete feature cache of the samples."""
     folder = tmp_path_factory.mktemp("features")
-    settings = CacheSettings(drawn=2, variants=2)
-    build_cache(samples, load_checkpoint(tiny_checkpoint).model, folder, settings, dtype=torch.float32)
+    augment, cache = AugmentConfig(jitter=0.06, colour=0.2), CacheConfig(enabled=True, drawn=2, variants=2)
+    config = TrainConfig(augment=augment, cache=cache, precision="fp32")
+    build_cache(samples, load_checkpoint(tiny_checkpoint).model, folder, config)
     return folder
 
 

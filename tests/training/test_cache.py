@@ -15,10 +15,11 @@ from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer
 from dynrefer.photo import Photo
-from dynrefer.training.cache import BAD, DONE, PENDING, CacheSettings, FeatureCache, build_cache
+from dynrefer.training.cache import BAD, DONE, PENDING, FeatureCache, build_cache
+from dynrefer.training.config import AugmentConfig, CacheConfig, TrainConfig
 from dynrefer.views import boxes_in_views, crop_views, view_boxes
 
-SETTINGS = CacheSettings(drawn=1, variants=2)
+CACHE, AUGMENT = CacheConfig(drawn=1, variants=2), AugmentConfig(jitter=0.06, colour=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +36,10 @@ def believing(model: DynRefer) -> DynRefer:
     return changed
 
 
-def build(samples: list[Sample], model: DynRefer, folder: Path) -> FeatureCache:
-    return build_cache(samples, model, folder, SETTINGS, dtype=torch.float32)
+def build(samples: list[Sample], model: DynRefer, folder: Path, **changed: float) -> FeatureCache:
+    cache = replace(CACHE, **{name: value for name, value in changed.items() if hasattr(CACHE, name)})
+    augment = replace(AUGMENT, **{name: value for name, value in changed.items() if hasattr(AUGMENT, name)})
+    return build_cache(samples, model, folder, TrainConfig(cache=cache, augment=augment, precision="fp32"))
 
 
 def test_features_are_those_of_the_products_own_views(samples: list[Sample], model: DynRefer, tmp_path: Path) -> None:
@@ -112,8 +115,16 @@ def test_a_complete_cache_of_other_settings_is_refused(
 ) -> None:
     build(samples[:1], model, tmp_path)
     [(name, value)] = change.items()
-    with pytest.raises(InputError, match=f"made with {name} {getattr(SETTINGS, name)} instead of {value}"):
-        build_cache(samples[:1], model, tmp_path, replace(SETTINGS, **change), dtype=torch.float32)
+    made = getattr(CACHE, name, None) or getattr(AUGMENT, name)
+    with pytest.raises(InputError, match=f"made with {name} {made} instead of {value}"):
+        build(samples[:1], model, tmp_path, **change)
+
+
+def test_samples_outside_of_training_have_as_many_views_as_are_asked_for(
+    samples: list[Sample], model: DynRefer, tmp_path: Path
+) -> None:
+    [cached] = build(samples[-1:], model, tmp_path, drawn=4, variants=1).coefficients
+    assert cached[0].tolist() == pytest.approx([0, 0.3, 0.6, 0.1, 0.8, 1])
 
 
 def test_a_cache_of_more_samples_is_used_without_encoding(
