@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-SHIPPED = ("checkpoints/dynrefer-mini", "assets/examples")  # found there again by `dynrefer.shipped`
+SHIPPED = ("checkpoints/dynrefer-mini", "assets/examples")  # found there again by `dynrefer.checkpoint.shipped`
 
 
 class BuildWithData(build_py):

@@ -15,7 +15,7 @@ from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats import parse, read
 from dynrefer.formats.own import CORNERS
 from dynrefer.formats.record import Record
-from dynrefer.photo_files import Measured, best_names, fit_boxes
+from dynrefer.photo_files import Measured, PhotoFinder, best_names, fit_boxes
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +122,19 @@ class BoxFile:
         kept_texts = {str(name) for name in kept} | {""}  # a record of which one cannot tell may be about this one
         return BoxFile(self.name, groups, [left for left in self.left_out if left.photograph in kept_texts])
 
+    def in_folder(self, finder: PhotoFinder) -> tuple[dict[Path, list[PhotoBoxes]], list[LeftOut]]:
+        """The boxes by the photograph of a folder that they are of; what has none there, or could not be read."""
+        found = finder.find_all(dict.fromkeys(group.name for group in self.photographs if group.name != ""))
+        photographs: dict[Path, list[PhotoBoxes]] = {}
+        left_out = list(self.left_out)
+        for group in self.photographs:
+            path = found.get(group.name, InputError(f"{self.name} does not say whose they are"))
+            if isinstance(path, InputError):
+                left_out.append(LeftOut(str(group.name), places(group.boxes), reason(path)))
+            else:
+                photographs.setdefault(path, []).append(group)
+        return photographs, left_out
+
     def fit(self, photo: Measured, say: Callable[[str], None] = logger.warning) -> tuple[list[Record], list[LeftOut]]:
         """All boxes as boxes of one photograph, see `PhotoBoxes.fit`; what is left out includes what was not read."""
         parts = [group.fit(photo, say) for group in self.photographs]
@@ -129,6 +142,12 @@ class BoxFile:
             *self.left_out,
             *(left for _, lefts in parts for left in lefts),
         ]
+
+
+def places(boxes: Sequence[Record]) -> str:
+    """Where in a file boxes are: "annotation 7, annotation 9 and 3 more"."""
+    more = f" and {len(boxes) - 3} more" if len(boxes) > 3 else ""
+    return ", ".join(given.where for given in boxes[:3]) + more
 
 
 def _only_number(names: Sequence[str | int], photo: Path) -> list[str | int]:

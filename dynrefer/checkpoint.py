@@ -24,7 +24,6 @@ from dynrefer.atomic import restored, written_whole
 from dynrefer.errors import InputError, shown
 from dynrefer.model.config import ModelConfig
 from dynrefer.model.dynrefer import DynRefer
-from dynrefer.shipped import shipped
 from dynrefer.vocabulary import Vocabulary
 from dynrefer.weights import (
     StoredTensor,
@@ -36,10 +35,23 @@ from dynrefer.weights import (
     write_tensors,
 )
 
-DEFAULT_CHECKPOINT = shipped("checkpoints/dynrefer-mini")
 CONFIG, VOCABULARY, CARD = "config.json", "vocabulary.json", "README.md"
 TOKENIZER, TEXT_TOKENIZER = "tokenizer.json", "text_tokenizer.json"
 VOCABULARY_PREFIX = "vocabulary."
+
+
+def shipped(name: str) -> Path:
+    """A folder that comes with DynRefer: in an installed wheel below the package, in a checkout beside it.
+
+    Args:
+        name: "checkpoints/dynrefer-mini" or "assets/examples".
+    """
+    package = Path(__file__).resolve().parent
+    inside = package / "_data" / name
+    return inside if inside.is_dir() else package.parent / name
+
+
+DEFAULT_CHECKPOINT = shipped("checkpoints/dynrefer-mini")
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
-"""Photographs that others name by a URL or write as text: how large they may be, and how they are fetched."""
+"""Photographs that others send, name by a URL or write as text: how large they may be, and how they are fetched."""
 
 import asyncio
 import base64
 import binascii
+import hashlib
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
-from urllib.parse import urljoin, urlsplit
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
 
 import httpx
 import safehttpx
@@ -87,3 +89,24 @@ async def _fetch(url: str, connect: Connect) -> bytes:
                     raise InputError(TOO_LARGE)
             return bytes(content)
     raise InputError(f"the photograph's URL leads on to another more than {MAX_REDIRECTS} times")
+
+
+def within_limit(path: Path) -> Path:
+    """The path of an uploaded file. Raises InputError where it is too large."""
+    if path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
+        raise InputError(TOO_LARGE)
+    return path
+
+
+async def download(url: str, cache_dir: str) -> str:
+    """Fetch a URL into a file below `cache_dir`; its path.
+
+    Takes the place of Gradio's own download, which reads a body of any length into memory.
+    """
+    name = Path(unquote(urlsplit(url).path)).name
+    folder = Path(cache_dir) / hashlib.sha256(url.encode()).hexdigest()
+    path = folder / ("".join(letter for letter in name if letter.isalnum() or letter in "._- ")[-80:] or "photograph")
+    content = await fetch(url)
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return str(path.resolve())

@@ -22,11 +22,10 @@ from dynrefer.photo import ImageSource, Photo
 from dynrefer.pointing import Prompt, read_prompt
 from dynrefer.proposals import BoxGrid, Proposal, Surroundings, check_limit, check_words, look_around, named
 from dynrefer.question import Question
-from dynrefer.requests import BoxLike, Ready, Request, batches, made_ahead
 from dynrefer.results import RegionResult
+from dynrefer.scheduling import BoxLike, Ready, Request, Turns, batches, made_ahead
 from dynrefer.selection import Region, choose_regions
 from dynrefer.text_cache import Progress
-from dynrefer.turns import Turns
 
 NAMED_AMONG = 32  # proposals of a photograph that words are looked for among
 KEPT_SURROUNDINGS = 64  # photographs whose things are known

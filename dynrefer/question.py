@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import re
 import unicodedata
 from collections.abc import Mapping
 from functools import cached_property
@@ -16,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from dynrefer.errors import InputError, shown
 from dynrefer.views import CANDIDATES, validate_coefficients
-from dynrefer.word_lists import split_words
+from dynrefer.word_lists import read_words, split_words
 
 Mode = Literal["dynamic", "prior:caption", "prior:attributes", "manual", "random"]
 HashMethod = Literal["dct_mean", "imagehash"]
@@ -177,6 +178,25 @@ class Question(BaseModel):
         return question
 
     @classmethod
+    def typed(
+        cls, classes: str | None = None, controls: str | None = None, coefficients: str | None = None, **options: Any
+    ) -> Self:
+        """A question of options as a command line has them, None for those that were not given.
+
+        Args:
+            classes: names between commas, or a file of them. controls, coefficients: between commas.
+            options: the other fields.
+
+        Raises InputError where one cannot be used.
+        """
+        options |= {
+            "classes": None if classes is None else read_words(classes),
+            "controls": split_words(controls or ""),
+            "coefficients": None if coefficients is None else _typed_numbers(coefficients),
+        }
+        return cls.checked({name: value for name, value in options.items() if value is not None})
+
+    @classmethod
     def _validated(cls, given: dict[Any, Any]) -> Self:
         try:
             question = cls.model_validate(given)
@@ -202,6 +222,13 @@ class Question(BaseModel):
             return ()
         others = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
         return (f'"{shown(foreign[0])}"{others} may mean little to this model, which reads English.',)
+
+
+def _typed_numbers(text: str) -> list[float]:
+    try:
+        return [float(number) for number in re.split(r"[\s,;]+", text.strip(" ,;"))]
+    except ValueError as error:
+        raise InputError("Coefficients are numbers from 0 to 1, separated by commas.") from error
 
 
 def _given(options: object) -> dict[Any, Any]:

@@ -15,11 +15,11 @@ import torch
 from cachetools import LRUCache, cached
 from PIL import Image
 
-from dynrefer.boxes import Box, check_box, check_boxes, geometry
+from dynrefer.boxes import Box, check_boxes, geometry
 from dynrefer.errors import InputError, shown
 from dynrefer.photo import ImageSource, Photo
-from dynrefer.question import HASH_METHODS, MAX_VIEWS, MODES, Question
-from dynrefer.views import CANDIDATES, boxes_in_views, pixel_boxes, validate_coefficients, view_boxes
+from dynrefer.question import Question
+from dynrefer.views import CANDIDATES, boxes_in_views, pixel_boxes, view_boxes
 
 PRIOR_CENTRES = {"prior:caption": 0.45, "prior:attributes": 0.2}
 HASH_INPUT = 224
@@ -92,19 +92,21 @@ def choose_regions(
 
     Raises InputError that names the box at fault.
     """
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise InputError(f'the generator must be a torch.Generator, not "{shown(generator)}"')
     mode = question.mode or ("manual" if question.coefficients is not None else mode)
+    steps = [0.0, *(question.coefficients[1:] if question.coefficients else CANDIDATES)]
     regions = []
     for box in check_boxes(boxes, photo.size):
-        views = select_views(
-            photo,
-            box,
-            question.num_views or num_views,
-            mode,
-            coefficients=question.coefficients,
-            hash_method=question.hash_method,
-            generator=generator,
+        views = view_boxes(box, photo.size, steps)
+        gains = information_gains(photo, views, steps, question.hash_method)
+        order = _order(gains, question.num_views or num_views, mode, generator)
+        ranks = {index: rank for rank, index in enumerate(order)}
+        choices = (
+            ViewChoice(t, tuple(view.tolist()), float(gain) if t else None, ranks.get(index))
+            for index, (t, view, gain) in enumerate(zip(steps, views, gains, strict=True))
         )
-        regions.append(Region(photo, box, tuple(views)))
+        regions.append(Region(photo, box, tuple(choices)))
     return regions
 
 
@@ -124,25 +126,9 @@ def select_views(
     the given `coefficients` in their order (at most `num_views`, the first taken as 0), and all are chosen.
     `generator` draws the views of mode "random". Raises InputError on bad input.
     """
-    if generator is not None and not isinstance(generator, torch.Generator):
-        raise InputError(f'the generator must be a torch.Generator, not "{shown(generator)}"')
-    if mode not in MODES:
-        raise InputError(f'there is no selection mode "{shown(mode)}"; the modes are {", ".join(MODES)}')
-    if hash_method not in HASH_METHODS:
-        raise InputError(f'there is no hash method "{shown(hash_method)}"; the methods are {", ".join(HASH_METHODS)}')
-    if coefficients is not None and mode != "manual":
-        raise InputError(f'coefficients are for the mode manual, not for "{mode}"; leave them out or change the mode')
-    _check_count(num_views)
-    photo = Photo.open(image)
-    steps = _manual_steps(coefficients, num_views) if mode == "manual" else [0.0, *CANDIDATES]
-    boxes = view_boxes(check_box(box, photo.size), photo.size, steps)
-    gains = information_gains(photo, boxes, steps, hash_method)
-    order = _order(gains, num_views, mode, generator)
-    ranks = {index: rank for rank, index in enumerate(order)}
-    return [
-        ViewChoice(t, tuple(view.tolist()), float(gain) if t else None, ranks.get(index))
-        for index, (t, view, gain) in enumerate(zip(steps, boxes, gains, strict=True))
-    ]
+    question = Question.checked(num_views=num_views, mode=mode, coefficients=coefficients, hash_method=hash_method)
+    (region,) = choose_regions(Photo.open(image), [box], question, num_views, mode, generator)
+    return list(region.views)
 
 
 def information_gains(
@@ -185,19 +171,3 @@ def _order(gains: np.ndarray, num_views: int, mode: str, generator: torch.Genera
     else:
         ranking = np.argsort(np.abs(np.array(CANDIDATES) - PRIOR_CENTRES[mode]).round(6), kind="stable")
     return [0, *(int(index) + 1 for index in ranking[: num_views - 1])]
-
-
-def _check_count(num_views: int) -> None:
-    if isinstance(num_views, bool) or not isinstance(num_views, (int, np.integer)):
-        raise InputError(f'the number of views must be a whole number, not "{shown(num_views)}"')
-    if not 1 <= num_views <= MAX_VIEWS:
-        raise InputError(f"the number of views must lie from 1 to {MAX_VIEWS}, and {num_views} does not")
-
-
-def _manual_steps(coefficients: Sequence[float] | np.ndarray | None, num_views: int) -> list[float]:
-    steps = validate_coefficients(coefficients)
-    if not steps:
-        raise InputError("manual views need at least one coefficient from 0 to 1")
-    if len(steps) > num_views:
-        raise InputError(f"there are {len(steps)} coefficients; the limit is {num_views} views")
-    return [0.0, *steps[1:]]

@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from dynrefer import Predictor
-from dynrefer.ui import build_page, launch_options
+from dynrefer.ui.page import build_page, launch_options
 from tests.browser.chromium import find_chromium, launch_chromium
 
 FOLDER = Path(__file__).parents[1] / "assets" / "screenshots"

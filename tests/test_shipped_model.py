@@ -5,8 +5,8 @@ import re
 import pytest
 
 from dynrefer import Predictor
+from dynrefer.checkpoint import shipped
 from dynrefer.results import RegionResult
-from dynrefer.shipped import shipped
 from dynrefer.ui.links import EXAMPLES, Example, read_examples
 
 # Where a caption turns from the thing itself to what is around it: "cup | on a saucer", "man | riding a horse".

@@ -29,7 +29,6 @@ ALL_DESCRIBED, SOME_FAILED = 0, 3
 def describe(
     path: str,
     out: str,
-    question: Question,
     boxes: str | None = None,
     whole: bool = False,
     everything: bool = False,
@@ -47,13 +46,13 @@ def describe(
     model: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
+    **options: Any,
 ) -> int:
     """Describe an input's photographs into a folder of parts; one that is there already is not made again.
 
     Args:
         path: what to describe, see `dynrefer.bulk.inputs.read_input`.
         out: the folder, here or behind an address.
-        question: what is asked of every region.
         boxes: a file of boxes. whole: describe each photograph as one region. everything: the things that the model
             finds. find: those that these words name. Without any of them the input has the boxes.
         most: things a photograph, where they are looked for; least: the score from which one is described.
@@ -62,6 +61,7 @@ def describe(
         workers: processes on this machine; None for as many as are fast.
         ray: address of a Ray cluster, or "local" for one on this machine.
         actors: how many models there, "4" or "2-8" for the fewest and the most; cpus, gpus: the share of each.
+        options: what is asked of every region, see `Question.typed`.
 
     Returns the exit code: 0 where all was described, 3 where some failed; these are rows with an error, and named.
     Raises InputError where nothing could be done, or not all; parts that are finished stay.
@@ -70,6 +70,7 @@ def describe(
         raise InputError("--shard-size must be 1 or more")
     if ray is not None:  # whose workers are in another folder
         path, out = (place if is_remote(place) else os.path.abspath(place) for place in (path, out))
+    question = Question.typed(**options)
     output, file = Output(out, form), None if boxes is None else read_boxes(boxes)
     what: What = "whole" if whole else "everything" if everything else "boxes" if find is None else "find"
     words = (check_words(read_words(find)) or ()) if find is not None else ()

@@ -11,8 +11,7 @@ from dynrefer.coco_files import CocoImages, annotation_box, category_names, id_k
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import pages
-from dynrefer.formats.record import Record, said
-from dynrefer.formats.words import UNNAMED
+from dynrefer.formats.record import UNNAMED, Record, said
 
 
 def knows(file: File) -> bool:

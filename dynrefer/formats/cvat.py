@@ -9,10 +9,10 @@ from xml.etree.ElementTree import Element
 from dynrefer.boxes import Box
 from dynrefer.coco_files import shape_box
 from dynrefer.errors import InputError, LeftOut, reason, shown
-from dynrefer.formats import words, xml
+from dynrefer.formats import xml
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import pages
-from dynrefer.formats.record import MODEL, PERSON, Record
+from dynrefer.formats.record import MODEL, PERSON, UNNAMED, Record, as_pairs, from_pairs
 
 CORNERS = ("xtl", "ytl", "xbr", "ybr")
 SHAPES = ("box", "polygon", "polyline", "ellipse", "mask", "points", "cuboid", "skeleton")
@@ -69,7 +69,7 @@ def turned(box: Box, degrees: float) -> Box:
 
 def _said(shape: Element) -> dict[str, object]:
     pairs = [(pair.get("name") or "", pair.text or "") for pair in shape.iterfind("attribute")]
-    return words.unnamed(shape.get("label"), pairs, SOURCES.get(shape.get("source") or "", ""))
+    return from_pairs(shape.get("label"), pairs, SOURCES.get(shape.get("source") or "", ""))
 
 
 def write(records: Sequence[Record]) -> dict[str, str]:
@@ -82,14 +82,14 @@ def write(records: Sequence[Record]) -> dict[str, str]:
         image = xml.add(root, "image", id=number, name=photograph.name, width=width, height=height)
         for record in photograph.records:
             shape = _shape(image, record, photograph.box(record))
-            for name, value in words.named(record):
+            for name, value in as_pairs(record):
                 xml.add(shape, "attribute", value, name=name)
     return {"annotations.xml": xml.written(root)}
 
 
 def _shape(image: Element, record: Record, box: Box) -> Element:
     common = {
-        "label": record.label or words.UNNAMED,
+        "label": record.label or UNNAMED,
         "source": {PERSON: "manual", MODEL: "auto"}.get(record.by, "file"),
         "occluded": 0,
     }
@@ -102,13 +102,13 @@ def _shape(image: Element, record: Record, box: Box) -> Element:
 
 
 def _declare(labels: Element, records: Sequence[Record]) -> None:
-    for label in sorted({record.label or words.UNNAMED for record in records}):
+    for label in sorted({record.label or UNNAMED for record in records}):
         found = xml.add(labels, "label")
         xml.add(found, "name", label)
         xml.add(found, "type", "any")
         attributes = xml.add(found, "attributes")
-        alike = (record for record in records if (record.label or words.UNNAMED) == label)
-        for name in sorted({name for record in alike for name, _ in words.named(record)}):
+        alike = (record for record in records if (record.label or UNNAMED) == label)
+        for name in sorted({name for record in alike for name, _ in as_pairs(record)}):
             attribute = xml.add(attributes, "attribute")
             for tag, value in (
                 ("name", name),

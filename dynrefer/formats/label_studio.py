@@ -15,8 +15,7 @@ from dynrefer.coco_files import box_numbers, corners, shape_box
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import pages
-from dynrefer.formats.record import MODEL, PERSON, Record, said
-from dynrefer.formats.words import UNNAMED
+from dynrefer.formats.record import MODEL, PERSON, UNNAMED, Record, said
 from dynrefer.photo_files import PHOTO_ENDINGS
 
 SIDES = ("x", "y", "width", "height")

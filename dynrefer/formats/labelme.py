@@ -11,8 +11,7 @@ from dynrefer.coco_files import box_numbers, shape_box
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import Page, beside, pages, side_names
-from dynrefer.formats.record import Record, said, typed
-from dynrefer.formats.words import UNNAMED
+from dynrefer.formats.record import UNNAMED, Record, said, typed
 
 VERSION = "5.5.0"  # of the form that is written; later ones read it
 

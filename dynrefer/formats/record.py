@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,9 @@ from dynrefer.results import RegionResult
 
 LIKELY = 0.5  # attributes that the model holds for less likely than this are in DynRefer's JSON alone
 PERSON, MODEL = "person", "model"
+UNNAMED = "region"  # the label of a region that has none, where a format wants one
+PAIRED_CAPTIONS = frozenset(("caption", "description", "text"))
+BETWEEN = "; "
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,33 @@ def typed(words: object) -> object:
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         return words
     return [{"name": name, "type": kind} for kind, _, name in (word.rpartition(": ") for word in words)]
+
+
+def as_pairs(record: Record) -> list[tuple[str, str]]:
+    """Caption, tags and attributes by type as pairs of a name and a text, for formats that hold nothing else."""
+    by_type: dict[str, list[str]] = {}
+    for kind, name in record.attributes:
+        by_type.setdefault(kind or "attribute", []).append(name)
+    pairs = [("caption", record.caption), ("tags", BETWEEN.join(record.tags))]
+    return [pair for pair in pairs if pair[1]] + [(kind, BETWEEN.join(names)) for kind, names in by_type.items()]
+
+
+def from_pairs(label: str | None, pairs: Iterable[tuple[str, str]], by: str = "") -> dict[str, Any]:
+    """Pairs of a file as `Record.said`; what is "true" or "false" is an attribute that it has or has not."""
+    caption, tags, attributes = "", list[str](), list[dict[str, str]]()
+    for name, value in pairs:
+        name, value = name.strip(), value.strip()
+        if name.casefold() in PAIRED_CAPTIONS:
+            caption = value
+        elif name.casefold() == "tags":
+            tags = value.split(BETWEEN)
+        elif value.casefold() == "true":
+            attributes.append({"name": name})
+        elif value and value.casefold() != "false":
+            kind = {} if name == "attribute" else {"type": name}
+            attributes += [{"name": part, **kind} for part in value.split(BETWEEN)]
+    label = (label or "").strip()
+    return said(caption, None if label == UNNAMED else label, None, tags, attributes, by)
 
 
 def _items(value: object) -> list[dict[str, Any]]:

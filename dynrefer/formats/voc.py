@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element
 
 from dynrefer.errors import InputError, LeftOut, reason, shown
-from dynrefer.formats import words, xml
+from dynrefer.formats import xml
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import Page, beside, pages, side_names
-from dynrefer.formats.record import Record
+from dynrefer.formats.record import UNNAMED, Record, as_pairs, from_pairs
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -51,7 +51,7 @@ def _said(element: Element) -> dict[str, object]:
     named = [
         (pair.findtext("name") or "", pair.findtext("value") or "") for pair in element.iterfind("attributes/attribute")
     ]
-    return words.unnamed(element.findtext("name"), named)
+    return from_pairs(element.findtext("name"), named)
 
 
 def write(records: Sequence[Record]) -> dict[str, str]:
@@ -73,7 +73,7 @@ def _annotation(photograph: Page) -> Element:
     xml.add(root, "segmented", 0)
     for record in photograph.records:
         found = xml.add(root, "object")
-        xml.add(found, "name", record.label or words.UNNAMED)
+        xml.add(found, "name", record.label or UNNAMED)
         xml.add(found, "pose", "Unspecified")
         for tag in ("truncated", "difficult"):
             xml.add(found, tag, 0)
@@ -81,7 +81,7 @@ def _annotation(photograph: Page) -> Element:
         place = xml.add(found, "bndbox")
         for tag, value in zip(CORNERS, (x1 + 1, y1 + 1, max(x2, x1 + 1), max(y2, y1 + 1)), strict=True):
             xml.add(place, tag, value)
-        if named := words.named(record):
+        if named := as_pairs(record):
             listed = xml.add(found, "attributes")
             for name, said in named:
                 pair = xml.add(listed, "attribute")

@@ -14,8 +14,7 @@ from dynrefer.coco_files import box_numbers, corners, shape_box
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import beside, pages, side_names
-from dynrefer.formats.record import Record, said
-from dynrefer.formats.words import UNNAMED
+from dynrefer.formats.record import UNNAMED, Record, said
 
 ROOM = 0.01  # by which rounding may lead outside the photograph
 _LINE = re.compile(r"\s*\d+(\.0+)?([ \t]+-?[\d.]+([eE][+-]?\d+)?){4,}\s*")

@@ -19,7 +19,7 @@ from dynrefer.server.intake import RefusedError
 from dynrefer.server.metrics import Counted
 from dynrefer.server.schema import BODY, PROPOSE_BODY, PROPOSED, RESPONSES
 from dynrefer.server.service import PROPOSE, REGIONS, Service
-from dynrefer.ui import build_page, launch_options
+from dynrefer.ui.page import build_page, launch_options
 
 TOKEN = "DYNREFER_TOKEN"
 MODELS, OPENAPI, HEALTH, READY, METRICS = "/v1/models", "/v1/openapi.json", "/health", "/ready", "/metrics"

@@ -8,7 +8,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, aclosing, contextmanager
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar
@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from dynrefer.boxes import Box, check_boxes
 from dynrefer.errors import InputError
 from dynrefer.photo import Photo
-from dynrefer.pointing import Prompt, read_prompt, take_prompt
+from dynrefer.pointing import read_prompt, take_prompt
 from dynrefer.predictor import Predictor
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
@@ -54,7 +54,7 @@ class Service:
         self.warm = threading.Event()
         self.batcher = Batcher(self._answer_group, self.metrics)
         self.room = Room()
-        self._refer_many, self._box_of = on_gpu(_refer_many(predictor)), on_gpu(_box_of(predictor))
+        self._refer_many, self._box_of = on_gpu(self._refer_together), on_gpu(predictor.box_of)
         self.programs = Programs(predictor)
         self._token = token
         self._requests = 0
@@ -231,23 +231,12 @@ class Service:
         except InputError as error:  # of the machine: what the asker gave was checked, or comes back in its place
             raise RefusedError(503, str(error), "memory") from error
 
-
-def _refer_many(predictor: Predictor) -> Callable[[Asked, Question], list[list[RegionResult] | InputError]]:
-    def refer_many(asked: Asked, question: Question) -> list[list[RegionResult] | InputError]:
-        return list(predictor.refer_many(asked, batch_size=TOGETHER, errors="return", question=question))
-
-    return refer_many
+    def _refer_together(self, asked: Asked, question: Question) -> list[list[RegionResult] | InputError]:
+        return list(self.predictor.refer_many(asked, batch_size=TOGETHER, errors="return", question=question))
 
 
 def _told(result: RegionResult, prompt: Told) -> dict[str, Any]:
     return replace(result, prompt=prompt).to_dict()
-
-
-def _box_of(predictor: Predictor) -> Callable[[Photo, Prompt], Box]:
-    def box_of(photo: Photo, prompt: Prompt) -> Box:
-        return predictor.box_of(photo, prompt)
-
-    return box_of
 
 
 def _event(name: str, data: dict[str, Any]) -> str:

@@ -11,12 +11,12 @@ from itertools import islice
 from pathlib import Path
 
 from dynrefer.boxes import Box
+from dynrefer.checkpoint import shipped
 from dynrefer.datasets.sample import RegionText, Sample, iter_samples
 from dynrefer.datasets.words import class_text, clean_caption, has_letters, said_tags
 from dynrefer.errors import InputError
 from dynrefer.photo_files import PhotoFinder
 from dynrefer.project import PhotoRecord, Region, attribute_key, photo_folder, project_file, read_project
-from dynrefer.shipped import shipped
 from dynrefer.vocabulary import Vocabulary
 
 HELD_OUT = 5  # one photograph in five

@@ -9,6 +9,7 @@ from gradio import processing_utils
 
 from dynrefer.decoding import megapixels
 from dynrefer.errors import InputError
+from dynrefer.fetching import download, within_limit
 from dynrefer.photo import ImageSource, Photo
 from dynrefer.pointing import take_prompt
 from dynrefer.predictor import Predictor
@@ -17,7 +18,6 @@ from dynrefer.question import Question
 
 from .compute import in_words, on_gpu
 from .links import MOST_NAMES
-from .uploads import download, within_limit
 
 MAX_IMAGES = 16
 MAX_REQUEST_MEGAPIXELS = 128

@@ -9,6 +9,7 @@ import gradio as gr
 
 from dynrefer.boxes import Box, check_box
 from dynrefer.errors import InputError
+from dynrefer.fetching import within_limit
 from dynrefer.photo import Photo
 from dynrefer.pointing import read_prompt
 from dynrefer.predictor import Predictor
@@ -22,7 +23,6 @@ from .layout import Choices, Display, Stage, Updates, Upload, usual_search
 from .links import EXAMPLES, MOST_NAMES, Example, file_url, find_example, folder_of, name_of, read_link, read_record
 from .pictures import display_url, thumbnails
 from .review import told
-from .uploads import within_limit
 
 Values = dict[Any, Any]
 MOST_OWN_CLASSES = 12

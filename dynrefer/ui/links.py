@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl, quote, urlencode
 import gradio as gr
 
 from dynrefer.boxes import MAX_BOXES, parse_box
+from dynrefer.checkpoint import shipped
 from dynrefer.errors import InputError, shown
 from dynrefer.project import PhotoRecord
 from dynrefer.question import Question
-from dynrefer.shipped import shipped
 
 from .album import Session
 from .style import component_files, read
@@ -73,12 +73,12 @@ class Keeper(gr.HTML):
     `photo` and `record`; `moved` to another photograph of the folder, by `step` or `to` its name; and `saving` all,
     by which the value holds the `lines` of the browser's project.
 
-    `gr.BrowserState` would not do: it
-    sends all that is kept with every visit, holds no photograph of some megabytes, and says nothing when it is full.
+    `gr.BrowserState` would not do: it sends all that is kept with every visit, holds no photograph of some megabytes,
+    and says nothing when it is full.
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        defaults = {"record": {}, "current": "", "folder": None, "apply_default_css": False}
+        defaults: dict[str, Any] = {"record": {}, "current": "", "folder": None, "apply_default_css": False}
         files = component_files("keeper") | {"js_on_load": read("keeper_store.js") + read("keeper.js")}
         super().__init__(**{**files, **defaults, **kwargs})
 

@@ -16,10 +16,10 @@ from dynrefer.question import Question
 from . import panels
 from .album import Session, Ticket, thinned
 from .compute import in_words
-from .downloads import choices, download, download_all
 from .handlers import Handlers, Values
 from .layout import Updates
 from .panels import Panel
+from .pictures import choices, download, download_all
 from .review import act
 
 BATCH = 4  # regions until the table is shown again; who asks meanwhile is let in by the Predictor

@@ -1,7 +1,7 @@
 """What the pointing head learns from: photographs as the frozen encoder sees them whole, and the boxes on them.
 
     python -m recipes.mini.pointing_views RUN --start CHECKPOINT --coco DIR --flickr DIR --things DIR
-        [--engine openvino] [--part 0 --parts 2]
+        [--part 0 --parts 2]
 
 Writes RUN/views.jsonl, one line a view (a photograph scaled, perhaps cut or mirrored), and RUN/<H>x<W>.s<stride>.npy,
 the encoder's maps (float16 [N, H / stride, W / stride, C]) of all views on a canvas of that shape. Goes on where it
@@ -9,11 +9,10 @@ stopped; several processes share the work.
 """
 
 import argparse
-import importlib
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ import cv2
 import numpy as np
 import torch
 from filelock import FileLock
-from torch import Tensor, nn
 from tqdm import tqdm
 
 from dynrefer.atomic import written_whole
@@ -43,8 +41,6 @@ THING, PART, CROWD = 0, 1, 2
 LEAST_SIDE, LEAST_LEFT = 8.0, 0.6  # a cut box needs so many pixels a side and so much of what it was
 BRIGHTNESS = (0.75, 1.25)
 DESCRIPTIONS = Path(__file__).with_name("descriptions.jsonl")
-
-Encode = Callable[[np.ndarray], list[Tensor]]  # uint8 [N, H, W, 3] -> maps [N, C, H / s, W / s]
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,6 @@ def main() -> None:
     parser.add_argument("--start", type=Path, required=True, help="checkpoint whose encoder stays frozen")
     for name in ("coco", "flickr", "things"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--engine", choices=("torch", "openvino"), default="torch")
     parser.add_argument("--part", type=int, default=0)
     parser.add_argument("--parts", type=int, default=1)
     args = parser.parse_args()
@@ -86,7 +81,7 @@ def main() -> None:
             views = list(plan(args.coco, args.flickr, args.things))
             with written_whole(args.run / "views.jsonl") as draft:
                 draft.write_text("".join(json.dumps(asdict(view)) + "\n" for view in views), encoding="utf-8")
-    fill(args.run, load_checkpoint(args.start).model, args)
+    fill(args.run, load_checkpoint(args.start).model, args.part, args.parts)
 
 
 def read_views(run: Path) -> list[View]:
@@ -218,17 +213,18 @@ def _record(
     }
 
 
-def fill(run: Path, model: DynRefer, args: argparse.Namespace) -> None:
+@torch.inference_mode()
+def fill(run: Path, model: DynRefer, part: int = 0, parts: int = 1) -> None:
     """Cache the maps of this process's share of the views that are missing."""
     views = read_views(run)
     assert isinstance(model.encoder, EfficientNetEncoder)
     model.prepare_inference()
-    engine = _Openvino(model) if args.engine == "openvino" else _torch_encoder(model)
     arrays, done = _arrays(run, views, model.encoder)
-    for number in tqdm(range(args.part, len(views), args.parts), unit="view", mininterval=10):
+    for number in tqdm(range(part, len(views), parts), unit="view", mininterval=10):
         if not done[number]:
             view = views[number]
-            for stride, level in zip(STRIDES, engine(render(view)[None]), strict=True):
+            pixels = model.normalize(torch.from_numpy(render(view)[None]))
+            for stride, level in zip(STRIDES, model.encoder.levels(pixels), strict=True):
                 arrays[view.canvas, stride][view.row] = level[0].permute(1, 2, 0).half().numpy()
             done[number] = 1
 
@@ -259,48 +255,6 @@ def _arrays(
             np.lib.format.open_memmap(run / "done.npy", "w+", np.uint8, (len(views),)).flush()
     arrays = {(c, s): maps(run, c, s, "r+") for c in counts for s in STRIDES}  # type: ignore[arg-type]
     return arrays, np.load(run / "done.npy", mmap_mode="r+")  # type: ignore[return-value]
-
-
-class _Levels(nn.Module):
-    """Pixels uint8 [N, H, W, 3] -> the encoder's maps, as one graph."""
-
-    def __init__(self, model: DynRefer) -> None:
-        super().__init__()
-        self.encoder = model.encoder
-        self.register_buffer("mean", torch.tensor(model.config.encoder.mean))
-        self.register_buffer("std", torch.tensor(model.config.encoder.std))
-
-    def forward(self, pixels: Tensor) -> list[Tensor]:
-        assert isinstance(self.encoder, EfficientNetEncoder)
-        return self.encoder.levels(((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2))
-
-
-def _torch_encoder(model: DynRefer) -> Encode:
-    levels = _Levels(model).eval()
-
-    def encode(pixels: np.ndarray) -> list[Tensor]:
-        with torch.inference_mode():
-            return levels(torch.from_numpy(pixels))
-
-    return encode
-
-
-class _Openvino:
-    """The same in OpenVINO on one thread, compiled for each shape."""
-
-    def __init__(self, model: DynRefer) -> None:
-        self.openvino = importlib.import_module("openvino")  # optional, so that no list of requirements names it
-        self.levels, self.compiled = _Levels(model).eval(), {}  # type: ignore[var-annotated]
-
-    def __call__(self, pixels: np.ndarray) -> list[Tensor]:
-        if pixels.shape not in self.compiled:
-            with torch.no_grad():
-                example = torch.zeros(pixels.shape, dtype=torch.uint8)
-                graph = self.openvino.convert_model(self.levels, example_input=example, input=[list(pixels.shape)])
-            options = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "bf16", "ENABLE_CPU_PINNING": False}
-            self.compiled[pixels.shape] = self.openvino.Core().compile_model(graph, "CPU", options)
-        found = self.compiled[pixels.shape](pixels)
-        return [torch.from_numpy(found[k]) for k in range(len(STRIDES))]
 
 
 if __name__ == "__main__":

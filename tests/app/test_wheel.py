@@ -51,9 +51,7 @@ def test_it_answers_about_one_of_its_examples(installed: Path) -> None:
 
 
 def test_its_page_finds_its_examples_and_files(installed: Path) -> None:
-    build = (
-        "from dynrefer import Predictor; from dynrefer.ui import build_page; build_page(Predictor.from_pretrained())"
-    )
-    python(installed, "-c", build)
-    shown = python(installed, "-c", "from dynrefer.shipped import shipped; print(shipped('assets/examples'))")
+    loaded = "from dynrefer import Predictor; from dynrefer.ui.page import build_page"
+    python(installed, "-c", f"{loaded}; build_page(Predictor.from_pretrained())")
+    shown = python(installed, "-c", "from dynrefer.checkpoint import shipped; print(shipped('assets/examples'))")
     assert Path(shown.strip()) == installed / "dynrefer" / "_data" / "assets" / "examples"

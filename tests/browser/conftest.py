@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 from dynrefer import Predictor
 from dynrefer.photo import Photo
 from dynrefer.question import Question
-from dynrefer.ui import build_page, launch_options
+from dynrefer.ui.page import build_page, launch_options
 from tests.browser.chromium import find_chromium, launch_chromium
 from tests.browser.visitor import MARK, PATIENCE_S, App, Asked, settle
 from tests.pointing import Pointing

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from dynrefer import Predictor
 from dynrefer.project import Project, read_project
-from dynrefer.ui import build_page, launch_options
+from dynrefer.ui.page import build_page, launch_options
 from tests.browser.visitor import App, Visit, caption, choose_example, open_tab, rows, settle
 
 pytestmark = pytest.mark.browser

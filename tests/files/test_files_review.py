@@ -229,7 +229,7 @@ def test_shares_in_the_place_of_pixels(refer: Refer, photos: Path, box: tuple[fl
 
 
 # --- 4. is in tests/evaluation/test_meteor.py ---
-# --- 5. is in tests/test_portable.py, tests/ui/test_uploads.py and, for screens, tests/test_cli_refer.py ---
+# --- 5. is in tests/test_portable.py, tests/ui/test_uploads.py and, for screens, tests/cli/test_refer.py ---
 # --- 6. All or nothing, written last ---
 
 

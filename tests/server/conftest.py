@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from dynrefer.errors import InputError
 from dynrefer.proposals import Proposal
 from dynrefer.results import RegionResult
-from dynrefer.server import build_service
+from dynrefer.server.app import build_service
 
 BOX = [10, 10, 60, 50]
 

@@ -12,7 +12,7 @@ import pytest
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
 from dynrefer.question import Question
-from dynrefer.server import build_service
+from dynrefer.server.app import build_service
 from dynrefer.server.batching import Batcher
 from dynrefer.server.intake import Room
 from dynrefer.server.metrics import Metrics

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from dynrefer import Predictor
-from dynrefer.server import with_service
-from dynrefer.ui import build_page, launch_options
+from dynrefer.server.app import with_service
+from dynrefer.ui.page import build_page, launch_options
 from tests.server.conftest import BOX, form, picture
 
 

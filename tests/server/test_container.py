@@ -73,7 +73,7 @@ def test_what_is_copied_is_enough_to_answer_a_question(tmp_path: Path) -> None:
             shutil.copy(source, target)
     code = (
         "import io, base64, json; from starlette.testclient import TestClient; from dynrefer import Predictor\n"
-        "from dynrefer.server import build_service\n"
+        "from dynrefer.server.app import build_service\n"
         "image = base64.b64encode(open('assets/examples/puppy.jpg', 'rb').read()).decode()\n"
         "with TestClient(build_service(Predictor.from_pretrained())) as client:\n"
         "    print(client.post('/v1/regions', json={'image': image, 'boxes': [[258, 148, 594, 658]]}).text)"

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from dynrefer.checkpoint import shipped
 from dynrefer.formats import parse
 from dynrefer.proposals import Proposal
 from dynrefer.results import Attribute, Caption, RegionResult, Scored
 from dynrefer.server.label_studio import Backend, Labelling, build_backend
-from dynrefer.shipped import shipped
 
 CONFIGURATION = (Path(__file__).parents[2] / "docs/label-studio.xml").read_text("utf-8")
 ATTRIBUTES = (Attribute("red", "color", 0.9), Attribute("wet", "state", 0.8), Attribute("white", "color", 0.2))

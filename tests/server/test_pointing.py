@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from dynrefer import Predictor
-from dynrefer.server import build_service
+from dynrefer.server.app import build_service
 from dynrefer.server.schema import PROPOSAL
 from tests.server.conftest import BOX, picture
 

@@ -9,8 +9,7 @@ from starlette.testclient import TestClient
 
 from dynrefer.fetching import MAX_FILE_BYTES
 from dynrefer.predictor import Predictor
-from dynrefer.server import build_service
-from dynrefer.server.app import PATHS
+from dynrefer.server.app import PATHS, build_service
 from dynrefer.server.schema import ERROR, REGION
 from tests.server.conftest import BOX, FakePredictor, ask, form, picture
 

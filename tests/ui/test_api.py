@@ -18,9 +18,8 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from dynrefer import Predictor, fetching
-from dynrefer.ui import build_page, launch_options
 from dynrefer.ui.api import ENDPOINT
-from dynrefer.ui.page import QUEUE_SIZE
+from dynrefer.ui.page import QUEUE_SIZE, build_page, launch_options
 
 AT_ONCE = ENDPOINT["concurrency_limit"]
 PATIENCE_S = 240.0  # longest wait for an answer; what comes sooner ends it

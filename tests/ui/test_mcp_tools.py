@@ -16,7 +16,7 @@ from mcp.types import CallToolResult, Tool
 from PIL import Image
 
 from dynrefer import Predictor, fetching
-from dynrefer.ui import build_page, launch_options
+from dynrefer.ui.page import build_page, launch_options
 
 BOX, OTHER = [20.0, 15.0, 80.0, 60.0], [5.0, 40.0, 50.0, 88.0]
 

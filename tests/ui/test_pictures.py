@@ -12,8 +12,7 @@ from dynrefer.box_files import BoxFile
 from dynrefer.errors import InputError
 from dynrefer.photo import DISPLAY_SIZE, Photo
 from dynrefer.results import Caption, RegionResult, Scored
-from dynrefer.ui.downloads import PNG, choices, download
-from dynrefer.ui.pictures import display_url, thumbnails, view_colour
+from dynrefer.ui.pictures import PNG, choices, display_url, download, thumbnails, view_colour
 
 
 def decoded(url: str) -> bytes:

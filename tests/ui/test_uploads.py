@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+import dynrefer.ui
 from dynrefer import fetching
-from dynrefer.ui import uploads
 
 
 def test_a_download_lies_below_its_folder_under_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,7 +18,7 @@ def test_a_download_lies_below_its_folder_under_its_own_name(tmp_path: Path, mon
         return httpx.MockTransport(lambda request: httpx.Response(200, content=b"x"))
 
     monkeypatch.setattr(fetching, "public_transport", connect)
-    path = Path(asyncio.run(uploads.download("https://photographs.example/..%2F..%2Fa%20dog.jpg", str(tmp_path))))
+    path = Path(asyncio.run(fetching.download("https://photographs.example/..%2F..%2Fa%20dog.jpg", str(tmp_path))))
     assert tmp_path in path.parents
     assert path.name == "a dog.jpg"
     assert path.read_bytes() == b"x"
@@ -28,12 +28,12 @@ def folder(temporary: Path, **environment: str) -> Path:
     """Where a program keeps uploads that imports nothing but this module."""
     program = (
         "import importlib.util, os, sys;"
-        f"spec = importlib.util.spec_from_file_location('uploads', {uploads.__file__!r});"
-        "uploads = importlib.util.module_from_spec(spec); spec.loader.exec_module(uploads);"
-        "uploads.use_own_folder(); print(os.environ['GRADIO_TEMP_DIR'])"
+        f"spec = importlib.util.spec_from_file_location('ui', {dynrefer.ui.__file__!r});"
+        "ui = importlib.util.module_from_spec(spec); spec.loader.exec_module(ui);"
+        "print(os.environ['GRADIO_TEMP_DIR'])"
     )
     inherited = {name: value for name, value in os.environ.items() if name != "GRADIO_TEMP_DIR"}
-    inherited |= {"PYTHONPATH": str(Path(uploads.__file__).parents[2])}
+    inherited |= {"PYTHONPATH": str(Path(dynrefer.ui.__file__).parents[2])}
     run = subprocess.run(
         [sys.executable, "-c", program],
         env={**inherited, "TMPDIR": str(temporary), **environment},

@@ -1,23 +1,70 @@
-"""What the command line's `project` does: regions of other tools into a folder's project, and its regions out of it."""
+"""The commands `export` and `project`: regions from one format into another, into a folder's project and out of it."""
 
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from dynrefer.box_files import BoxFile, PhotoBoxes
+from dynrefer import formats
+from dynrefer.box_files import BoxFile, places
 from dynrefer.errors import InputError, LeftOut, reason, shown
-from dynrefer.formats import write
 from dynrefer.formats.record import Record
 from dynrefer.photo_files import PhotoFinder, PhotoHeader
-from dynrefer.project import Project, Region, export, read_project, words_in
+from dynrefer.project import Project, Region, read_project, words_in
+from dynrefer.project import export as records_of
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
 
 logger = logging.getLogger(__name__)
+
+
+def export(source: Path, out: Path, format: str | None = None, photos: Path | None = None) -> int:
+    """Write the regions of `source` (a file, folder or .zip of any format) to `out`.
+
+    Args:
+        format: one of `dynrefer.formats.FORMATS`; by default by the ending of `out`.
+        photos: the folder of the photographs, for formats that need their sizes: names and boxes are then made to fit.
+
+    Returns the exit code: 0 where all was written, 3 where some was left out, which stderr names.
+    Raises InputError where nothing can be written.
+    """
+    format = formats.format_of(out, format)
+    left_out: list[LeftOut] = []
+    if photos is None:
+        records = formats.read(source, on_bad=left_out.append)
+    else:
+        records, left_out = _fitted(BoxFile.read(source), photos)
+    for left in left_out:
+        print(f"Left out: {left}.", file=sys.stderr)
+    if not records:
+        raise InputError("No region could be used.")
+    if note := formats.write(records, out, format):
+        print(note, file=sys.stderr)
+    print(f"{len(records)} regions written to {out}")
+    return 3 if left_out else 0
+
+
+def _fitted(file: BoxFile, folder: Path) -> tuple[list[Record], list[LeftOut]]:
+    """The records with their boxes in pixels of the photographs of a folder, and these by their paths there."""
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}")
+    finder = PhotoFinder(folder)
+    found, left_out = file.in_folder(finder)
+    records: list[Record] = []
+    for path, groups in found.items():
+        try:
+            header = PhotoHeader.read(path)
+            fitted = [group.fit(header) for group in groups]
+        except InputError as error:
+            left_out += [LeftOut(str(group.name), places(group.boxes), reason(error)) for group in groups]
+            continue
+        for boxes, bad in fitted:
+            left_out += bad
+            records += [replace(record, image=finder.identity(path)) for record in boxes]
+    return records, left_out
 
 
 def project(folder: Path, take: Path | None = None, give: Path | None = None, format: str = "json") -> int:
@@ -34,10 +81,10 @@ def project(folder: Path, take: Path | None = None, give: Path | None = None, fo
     for left in left_out:
         logger.warning("left out: %s", left)
     if give is not None:
-        records = export(read_project(folder), 0.5)
+        records = records_of(read_project(folder), 0.5)
         if not records:
             raise InputError(f"the project of {folder.name} has no region to write")
-        note = write(records, give, format)
+        note = formats.write(records, give, format)
         logger.warning("%d regions written to %s%s", len(records), give, f"; {note}" if note else "")
     return 3 if left_out else 0
 
@@ -50,24 +97,17 @@ def take_regions(folder: Path, path: Path) -> list[LeftOut]:
     """
     file, work = BoxFile.read(path), Project(folder)
     try:
-        finder, left_out = PhotoFinder(work.folder), list(file.left_out)
-        found = finder.find_all(dict.fromkeys(group.name for group in file.photographs))
-        groups: dict[Path, list[PhotoBoxes]] = defaultdict(list)
-        for group in file.photographs:
-            photograph = found[group.name]
-            if isinstance(photograph, InputError):
-                left_out.append(LeftOut(str(group.name), "", reason(photograph)))
-            else:
-                groups[photograph].append(group)
-        for photograph, parts in groups.items():
+        finder = PhotoFinder(work.folder)
+        found, left_out = file.in_folder(finder)
+        if not found:
+            raise InputError(f"{shown(path.name)} has no region on a photograph of {folder.name}: {left_out[0]}")
+        for photograph, groups in found.items():
             header = PhotoHeader.read(photograph)
-            fitted = [part.fit(header) for part in parts]
+            fitted = [group.fit(header) for group in groups]
             left_out += [left for _, lefts in fitted for left in lefts]
             name = finder.identity(photograph)
             known = work.regions(name)
             work.keeping(name, header.size)(_joined(known, [box for boxes, _ in fitted for box in boxes]))
-        if not groups:
-            raise InputError(f"{shown(path.name)} has no region on a photograph of {folder.name}: {left_out[0]}")
         return left_out
     finally:
         work.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,19 +9,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dynrefer.box_files import BoxFile, PhotoBoxes
+from dynrefer.box_files import BoxFile, PhotoBoxes, places
 from dynrefer.boxes import MAX_BOXES, Box, parse_box
-from dynrefer.cli_pointing import Pointing
+from dynrefer.cli.output import json_list, show
+from dynrefer.cli.pointing import Pointing
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats import format_of, own, write
 from dynrefer.formats.record import Record
-from dynrefer.output import json_list, show
 from dynrefer.photo import Photo
 from dynrefer.photo_files import PhotoFinder
 from dynrefer.predictor import Predictor
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
-from dynrefer.word_lists import read_words, split_words
 
 SHOWN_TAGS, SHOWN_ATTRIBUTES = 8, 8
 ALL_ANSWERED, SOME_LEFT_OUT = 0, 3  # and 2 where nothing could be done: an InputError
@@ -56,7 +54,7 @@ def refer(
         out, format: file or folder for the answers in a format of `dynrefer.formats`.
         point, points, scribble: as typed, see `parse_points`; mask: an image file.
         find: words between commas, whose things are described; everything: describe all that is found.
-        options: see `typed_question`.
+        options: see `Question.typed`.
 
     Returns the exit code: 0 where every box was answered, 3 where some were left out; these are named on stderr.
     Raises InputError where none could be answered, before the model is loaded if that can be told.
@@ -66,7 +64,7 @@ def refer(
     if pointing is not None and (box or boxes is not None):
         raise InputError("Point, or give boxes with --box or --boxes; not both.")
     work = _Work.gathered(photo, [parse_box(" ".join(words)) for words in box], boxes, pointing)
-    question = typed_question(**options)
+    question = Question.typed(**options)
     work.remarks += question.notes
     stopped = False
     records: list[Record] = []
@@ -91,25 +89,6 @@ def refer(
     if stopped:
         raise KeyboardInterrupt
     return SOME_LEFT_OUT if work.left_out else ALL_ANSWERED
-
-
-def typed_question(
-    classes: str | None = None, controls: str | None = None, coefficients: str | None = None, **options: Any
-) -> Question:
-    """What is asked, of options as typed.
-
-    Args:
-        classes: names between commas, or a file of them; controls, coefficients: between commas.
-        options: of `Predictor.refer`; None for those that were not given.
-
-    Raises InputError where one cannot be used.
-    """
-    options |= {
-        "classes": None if classes is None else read_words(classes),
-        "controls": split_words(controls or ""),
-        "coefficients": _numbers(coefficients),
-    }
-    return Question.checked({name: value for name, value in options.items() if value is not None})
 
 
 @dataclass
@@ -157,19 +136,10 @@ class _Work:
     @classmethod
     def _of_folder(cls, folder: Path, file: BoxFile) -> _Work:
         finder = PhotoFinder(folder)
-        named = [group for group in file.photographs if group.name != ""]
-        found = finder.find_all(dict.fromkeys(group.name for group in named))
-        work = cls({}, left_out=list(file.left_out))
-        photographs: dict[str, tuple[Path, list[PhotoBoxes]]] = {}
-        for group in file.photographs:
-            path = found.get(group.name, InputError(f"{file.name} does not say whose they are"))
-            if isinstance(path, InputError):
-                work.left_out.append(LeftOut(str(group.name), _places(group.boxes), reason(path)))
-            else:
-                photographs.setdefault(finder.identity(path), (path, []))[1].append(group)
-        if not photographs:
-            raise InputError(f"{file.name} has no box for a photograph in {shown(folder.name)}: {work.left_out[0]}")
-        return replace(work, photographs=photographs)
+        found, left_out = file.in_folder(finder)
+        if not found:
+            raise InputError(f"{file.name} has no box for a photograph in {shown(folder.name)}: {left_out[0]}")
+        return cls({finder.identity(path): (path, groups) for path, groups in found.items()}, left_out=left_out)
 
     def answered(self, predictor: Predictor, question: Question) -> Iterator[tuple[str, Record, RegionResult]]:
         """Each box's answer under its photograph's name; what cannot be answered goes to `left_out`."""
@@ -185,7 +155,7 @@ class _Work:
             for results in predictor.refer_many(self._requests(asked), errors="return", question=question):
                 name, boxes = asked.popleft()
                 if isinstance(results, InputError):
-                    self.left_out.append(LeftOut(name, _places(boxes), reason(results)))
+                    self.left_out.append(LeftOut(name, places(boxes), reason(results)))
                     continue
                 self.answers += len(results)
                 yield from ((name, given, result) for given, result in zip(boxes, results, strict=True))
@@ -240,18 +210,3 @@ def as_text(name: str, result: RegionResult) -> str:
         lines.append(f"  {title:<11} " + ", ".join(f"{item.name} {item.score:.2f}" for item in items))
     lines.append(f"  time        {result.timing_ms.get('total', 0):.0f} ms, {result.model}")
     return "\n".join(lines)
-
-
-def _places(boxes: Sequence[Record]) -> str:
-    """Where in a file boxes are: "annotation 7, annotation 9 and 3 more"."""
-    more = f" and {len(boxes) - 3} more" if len(boxes) > 3 else ""
-    return ", ".join(given.where for given in boxes[:3]) + more
-
-
-def _numbers(text: str | None) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(float(number) for number in re.split(r"[\s,;]+", text.strip(" ,;")))
-    except ValueError as error:
-        raise InputError("Coefficients are numbers from 0 to 1, separated by commas.") from error

@@ -60,10 +60,10 @@ def test_everything_is_what_proposals_find(refer: Refer, file: Path, capsys: pyt
 def test_what_is_found_by_name_is_described_and_else_it_is_said_that_there_is_none(
     refer: Refer, file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dynrefer.cli_pointing.FOUND", 0.0)
+    monkeypatch.setattr("dynrefer.cli.pointing.FOUND", 0.0)
     assert refer(file, "--find", "dog, cup", "--json", "-") == 0
     assert json.loads(capsys.readouterr().out)
-    monkeypatch.setattr("dynrefer.cli_pointing.FOUND", 1.1)
+    monkeypatch.setattr("dynrefer.cli.pointing.FOUND", 1.1)
     assert refer(file, "--find", "dog, cup") == 2
     assert "No dog or cup was found in photo.png; the likeliest place scores 0." in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""Requests about many photographs, made ready one after the other and gathered into batches."""
+"""Who is answered when: turns at the one network, and requests about many photographs gathered into batches."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,44 @@ from dynrefer.selection import Region
 BoxLike = Sequence[float] | np.ndarray | torch.Tensor
 Request = tuple[ImageSource, Sequence[BoxLike]]
 T = TypeVar("T")
+
+
+class Turns:
+    """A lock that goes to those who wait for it in the order in which they came; not to be taken twice."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self._numbers = count()
+        self._line: list[int] = []
+        """Numbers of those who came, the first of whom has the turn."""
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return max(0, len(self._line) - 1)
+
+    def give_way(self) -> None:
+        """Let those who wait now come first, and go on after them."""
+        if self.waiting:
+            self.__exit__()
+            self.__enter__()
+
+    def __enter__(self) -> None:
+        with self.changed:
+            number = next(self._numbers)
+            self._line.append(number)
+            self.changed.notify_all()
+            try:
+                self.changed.wait_for(lambda: self._line[0] == number)
+            except BaseException:  # an interrupt: the turn must not come to somebody who is gone
+                self._line.remove(number)
+                self.changed.notify_all()
+                raise
+
+    def __exit__(self, *_error: object) -> None:
+        with self.changed:
+            del self._line[0]
+            self.changed.notify_all()
 
 
 @dataclass(frozen=True)
@@ -66,12 +105,12 @@ def batches(
         yield batch
 
 
-def made_ahead(items: Iterator[T], count: int) -> Iterator[T]:
-    """The same items, of which a thread of its own makes up to `count` before they are asked for.
+def made_ahead(items: Iterator[T], most: int) -> Iterator[T]:
+    """The same items, of which a thread of its own makes up to `most` before they are asked for.
 
     An error comes where its item would have. Closing this iterator ends the thread after the item it is at.
     """
-    ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(count)
+    ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(most)
     closed = threading.Event()
 
     def make() -> None:
