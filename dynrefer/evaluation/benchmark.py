@@ -4,9 +4,9 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Self
 
 from dynrefer.datasets.build import READERS
 from dynrefer.datasets.records import Problems
@@ -98,39 +98,44 @@ class EvaluationData:
         return sorted(read_json(files[0], "attributes")["attributes"], key=lambda entry: entry["id"])
 
 
-class Benchmark(Protocol):
-    """A benchmark on loaded data.
+@dataclass(frozen=True)
+class Benchmark:
+    """What every benchmark on the regions of `samples` has, and what each defines.
 
     `question` goes to `Predictor.refer_many` beside the views; `truth` is all that scoring compares with, JSON-ready.
     """
 
-    name: str
-    needs_java: bool
-
-    @property
-    def data(self) -> EvaluationData:
-        """The data set."""
+    data: EvaluationData
+    samples: Sequence[Sample]
+    name: ClassVar[str]
+    needs_java: ClassVar[bool] = False
 
     @property
     def regions(self) -> Sequence[Region]:
         """What to ask about."""
+        return [region_of(sample) for sample in self.samples]
 
     @property
     def question(self) -> dict[str, Any]:
         """Options of the question."""
+        return {"captions": False}
 
     @property
     def truth(self) -> Any:
         """What scoring compares with."""
+        raise NotImplementedError
 
     def only(self, keys: frozenset[str]) -> Self:
         """The same benchmark over the regions of these keys alone, as if the data set had no others."""
+        return replace(self, samples=[sample for sample in self.samples if region_of(sample).key in keys])
 
     def keep(self, result: RegionResult) -> Prediction:
         """What is stored of an answer."""
+        raise NotImplementedError
 
     def score(self, predictions: Mapping[str, Prediction]) -> Scores:
         """Figures from the stored answers by region key."""
+        raise NotImplementedError
 
 
 def region_of(sample: Sample) -> Region:

@@ -1,14 +1,14 @@
 """Region captions by METEOR and CIDEr (the paper: RefCOCOg val, and Visual Genome in two protocols)."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 from dynrefer.datasets.sample import Sample
 from dynrefer.evaluation import wording
-from dynrefer.evaluation.benchmark import EvaluationData, Figure, Region, Scores, first, region_of
+from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Figure, Region, Scores, first, region_of
 from dynrefer.evaluation.meteor import Meteor, score_captions
 from dynrefer.evaluation.store import Prediction
 from dynrefer.results import RegionResult
@@ -25,14 +25,12 @@ _SLIPS_SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Captions:
+class Captions(Benchmark):
     """Captions against one or more texts a region: people's own where there are any, else derived ones.
 
     On Flickr30k Entities these are a region's phrases and the sentences whose subject it is.
     """
 
-    data: EvaluationData
-    samples: Sequence[Sample]
     sources: tuple[str, ...]
     meteor: Meteor
     min_area: float = 0.0
@@ -89,10 +87,6 @@ class Captions:
     def truth(self) -> Any:
         """The texts of each region."""
         return list(self.references.values())
-
-    def only(self, keys: frozenset[str]) -> Self:
-        """Without the regions of other keys."""
-        return replace(self, samples=[s for s in self.samples if region_of(s).key in keys])
 
     def keep(self, result: RegionResult) -> Prediction:
         """The caption and its score."""

@@ -2,16 +2,15 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from dynrefer.datasets.coco import CLASS_NAMES
-from dynrefer.datasets.sample import Sample
 from dynrefer.evaluation import metrics
-from dynrefer.evaluation.benchmark import EvaluationData, Figure, Region, Scores, first, region_of, rounded
+from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Figure, Scores, first, rounded
 from dynrefer.evaluation.store import Prediction
 from dynrefer.results import RegionResult
 
@@ -19,15 +18,12 @@ LARGE_SHARE = 0.005
 
 
 @dataclass(frozen=True)
-class Recognition:
+class Recognition(Benchmark):
     """Accuracy and mean average precision over the classes of a list, and how far the scores can be believed."""
 
-    data: EvaluationData
-    samples: Sequence[Sample]
     classes: tuple[str, ...]
     left_out: int = 0
     name = "recognition"
-    needs_java = False
 
     @classmethod
     def load(
@@ -45,11 +41,6 @@ class Recognition:
         chosen = first(known, limit, f"boxes of the {len(names)} classes asked for")
         return cls(data, chosen, names, len(named) - len(known))
 
-    @cached_property
-    def regions(self) -> list[Region]:
-        """What to ask about."""
-        return [region_of(sample) for sample in self.samples]
-
     @property
     def question(self) -> dict[str, Any]:
         """All classes of the list, no caption."""
@@ -65,10 +56,6 @@ class Recognition:
     def truth(self) -> Any:
         """The class list and the class of each region."""
         return [self.classes, self.labels.tolist()]
-
-    def only(self, keys: frozenset[str]) -> Self:
-        """Without the regions of other keys."""
-        return replace(self, samples=[s for s in self.samples if region_of(s).key in keys])
 
     def keep(self, result: RegionResult) -> Prediction:
         """The score of each class in the order of the list, whether the answer is sure, and the tags shown."""
