@@ -9,7 +9,7 @@ from dynrefer.datasets.records import Problems
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 
-from .conftest import write_json, write_photograph
+from .conftest import texts, write_json, write_photograph
 
 ONE_BOX = (
     "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>10</ymin><xmax>60</xmax><ymax>70</ymax></bndbox></object>"
@@ -32,10 +32,6 @@ def make_entities(root: Path, objects: str, image: str = "36") -> Path:
 
 def by_id(samples: list[Sample]) -> dict[str, Sample]:
     return {sample.sample_id: sample for sample in samples}
-
-
-def texts(sample: Sample, source: str) -> list[str]:
-    return [text.text for text in sample.texts if text.source == source]
 
 
 def test_entities_give_phrases_and_the_sentences_that_begin_with_them(tmp_path: Path) -> None:
