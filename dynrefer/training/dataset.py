@@ -19,10 +19,20 @@ from dynrefer.boxes import Box
 from dynrefer.errors import InputError
 from dynrefer.photo import Photo
 from dynrefer.training.cache import DONE, FeatureCache
-from dynrefer.training.config import TrainConfig, ViewsConfig
+from dynrefer.training.config import AugmentConfig, TrainConfig, ViewsConfig
 from dynrefer.training.tables import RegionTable, TextTable, draw_controls
-from dynrefer.training.transforms import Rng, ViewTransform, region_box, repeat_first
-from dynrefer.views import CANDIDATES
+from dynrefer.training.transforms import (
+    Rng,
+    ViewPlan,
+    draw_coefficients,
+    draw_colours,
+    jitter_box,
+    mirror_box,
+    move_views,
+    region_box,
+    repeat_first,
+)
+from dynrefer.views import CANDIDATES, view_boxes
 
 TRIES = 100  # other regions that are drawn where photographs cannot be read
 _STEP, _ORDER, _TEXT, _VIEWS, _OTHER = range(1, 6)  # streams of chance
@@ -153,20 +163,33 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
 
 
 class PhotographViews:
-    """Views cut out of the photographs."""
+    """Views cut out of the photographs, `side` pixels large."""
 
-    def __init__(self, regions: RegionTable, transform: ViewTransform) -> None:
-        self.regions, self.transform = regions, transform
+    def __init__(
+        self, regions: RegionTable, num_views: int, side: int, views: ViewsConfig, augment: AugmentConfig
+    ) -> None:
+        self.regions, self.num_views, self.side, self.views, self.augment = regions, num_views, side, views, augment
 
     def draw(self, number: int, sided: bool, rng: Rng) -> Views:
         """pixels uint8 [V, s, s, 3], boxes [V, 4] and geometry [6]."""
         photo, box = self._open(number)
-        return self.transform.draw(box, photo.size, sided, rng).cut(photo.pixels, self.transform.view_size)
+        size, wanted = photo.size, self.num_views - int(self.views.keep_region)
+        drawn = draw_coefficients(wanted, rng) if self.views.stochastic else list(self.views.fixed[:wanted])
+        steps = repeat_first([0.0, *drawn] if self.views.keep_region else drawn, self.views.repeat, rng)
+        mirror = not sided and bool(rng.random() < self.augment.mirror)
+        box = jitter_box(box, size, self.augment.jitter, rng)
+        colours = draw_colours(self.augment.colour, rng) if self.augment.colour else None
+        box = mirror_box(box, size) if mirror else box
+        views = view_boxes(box, size, steps)
+        if not self.views.nested:
+            views = move_views(views, box, size, rng)
+        return ViewPlan(box, views, size, mirror, colours).cut(photo.pixels, self.side)
 
     def plain(self, number: int) -> Views:
-        """t = 0 and evenly spread candidates."""
+        """t = 0 and evenly spread candidates, nothing changed."""
         photo, box = self._open(number)
-        return self.transform.plain(box, photo.size).cut(photo.pixels, self.transform.view_size)
+        steps = np.arange(self.num_views) * (0.9 / self.num_views)
+        return ViewPlan(box, view_boxes(box, photo.size, steps), photo.size).cut(photo.pixels, self.side)
 
     def _open(self, number: int) -> tuple[Photo, Box]:
         place = self.regions.place(number)

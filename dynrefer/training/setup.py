@@ -26,7 +26,6 @@ from dynrefer.training.config import TrainConfig
 from dynrefer.training.dataset import CachedViews, PhotographViews, RegionDataset, ViewSource
 from dynrefer.training.state import freeze_unused
 from dynrefer.training.tables import RegionTable, TextTable
-from dynrefer.training.transforms import ViewTransform
 from dynrefer.training.validation import Validation
 from dynrefer.vocabulary import TextBank, Vocabulary
 
@@ -150,9 +149,7 @@ def _view_source(
 ) -> ViewSource:
     if cache is not None:
         return CachedViews(cache, np.array(rows), model.num_views, config.views)
-    return PhotographViews(
-        regions, ViewTransform(model.num_views, model.encoder.image_size, config.views, config.augment)
-    )
+    return PhotographViews(regions, model.num_views, model.encoder.image_size, config.views, config.augment)
 
 
 def _text_table(texts: Sequence[str], model: DynRefer, config: TrainConfig, data: Path) -> TextTable:

@@ -20,7 +20,6 @@ from dynrefer.training.dataset import CachedViews, PhotographViews, RegionDatase
 from dynrefer.training.objective import Batch
 from dynrefer.training.setup import Setup, prepare
 from dynrefer.training.tables import RegionTable, TextTable, draw_controls
-from dynrefer.training.transforms import ViewTransform
 from dynrefer.vocabulary import Vocabulary
 from tests.tiny import tiny_vocabulary, word_tokenizer
 
@@ -133,7 +132,7 @@ def test_an_unreadable_photograph_never_lends_its_labels_to_another(samples: lis
     every = [broken(samples[0], tmp_path), *(s for s in samples[1:12] if s.class_name != "dog")]
     regions = RegionTable.of(every, tiny_vocabulary(), texts, EVERY)
     config = TrainConfig(batch_size=len(every), texts=TextConfig(sources={"class": 1.0, "grounded": 1.0}))
-    views = PhotographViews(regions, ViewTransform(2, 16, ViewsConfig(), AugmentConfig()))
+    views = PhotographViews(regions, 2, 16, ViewsConfig(), AugmentConfig())
     dataset = RegionDataset(config, regions, table_of(texts), views)
     items = [dataset[0, place] for place in range(len(every))]
     [replaced] = [item for item in items if item.unreadable]
@@ -152,7 +151,7 @@ def test_an_unreadable_photograph_never_lends_its_labels_to_another(samples: lis
 def test_where_no_photograph_can_be_read_there_is_no_batch(samples: list[Sample], tmp_path: Path) -> None:
     texts: dict[str, int] = {}
     regions = RegionTable.of([broken(samples[0], tmp_path)], tiny_vocabulary(), texts, EVERY)
-    views = PhotographViews(regions, ViewTransform(2, 16, ViewsConfig(), AugmentConfig()))
+    views = PhotographViews(regions, 2, 16, ViewsConfig(), AugmentConfig())
     dataset = RegionDataset(TrainConfig(batch_size=1), regions, table_of(texts), views)
     part = Collate(dataset, lambda rows: (torch.zeros(0), torch.zeros(0)), [])([dataset[0, 0]])
     assert part.batch is None and list(part.unreadable) == [str(tmp_path / "broken.png")]
@@ -160,7 +159,7 @@ def test_where_no_photograph_can_be_read_there_is_no_batch(samples: list[Sample]
 
 def test_a_photograph_of_another_size_than_annotated_is_not_used(samples: list[Sample]) -> None:
     regions = RegionTable.of([replace(samples[0], image_size=(640, 480))], tiny_vocabulary(), {}, EVERY)
-    views = PhotographViews(regions, ViewTransform(2, 16, ViewsConfig(), AugmentConfig()))
+    views = PhotographViews(regions, 2, 16, ViewsConfig(), AugmentConfig())
     with pytest.raises(InputError, match="640 x 480"):
         views.plain(0)
 
