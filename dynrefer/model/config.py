@@ -247,21 +247,19 @@ class ModelConfig:
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
         """Inverse of `to_dict`. Raises InputError that names a setting which is unknown, of another kind or too big."""
         try:
-            return cls.from_json(json.dumps(values))
+            return TypeAdapter(cls).validate_json(json.dumps(_current(values)))
         except TypeError as error:
             raise InputError(f"config.json is not a DynRefer configuration: {error}.") from error
+        except ValidationError as error:
+            raise InputError(_sentence(error)) from error
 
     @classmethod
     def from_json(cls, text: str) -> ModelConfig:
         """Read `config.json`'s text. Raises InputError where it is not JSON, and as `from_dict` does."""
         try:
-            values = json.loads(text)
+            return cls.from_dict(json.loads(text))
         except json.JSONDecodeError as error:
             raise InputError(f"config.json is not valid JSON ({error}); download the checkpoint again.") from error
-        try:
-            return TypeAdapter(cls).validate_json(json.dumps(_current(values)))
-        except ValidationError as error:
-            raise InputError(_sentence(error)) from error
 
     def changed(self, changes: Mapping[str, Any]) -> ModelConfig:
         """A copy with other settings, for example {"align": {"enabled": False}}. Raises InputError as `from_dict`."""
