@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dynrefer.errors import InputError
-from dynrefer.vocabulary import Vocabulary, best_of_groups
+from dynrefer.vocabulary import AttributeWord, Vocabulary, best_of_groups
 
 
 def test_the_best_template_of_each_attribute_counts() -> None:
@@ -30,9 +30,9 @@ def test_priors_that_are_not_one_a_word_are_refused(priors: dict[str, list[float
 
 
 def test_more_and_fewer_classes_keep_each_its_prior_and_embedding() -> None:
-    words = Vocabulary((), (), ("dog", "cat"), class_priors=(0.5, -0.25)).embedded(
-        lambda texts: torch.ones(len(texts), 2)
-    )
+    red = AttributeWord("red", "color", ("the red color",))
+    words = Vocabulary(("dog",), (red,), ("dog", "cat"), class_priors=(0.5, -0.25))
+    words = words.embedded(lambda texts: torch.ones(len(texts), 2))
     more = words.with_more_classes(["teapot"], torch.zeros(1, 2))
     assert (more.classes, more.class_priors) == (("dog", "cat", "teapot"), (0.5, -0.25, 0.0))
     few = more.with_classes_at([2, 1])

@@ -252,7 +252,7 @@ def test_a_run_that_dies_leaves_its_answers_where_they_can_be_read(
     assert not out.exists()
     (record,) = formats.read(tmp_path / "answers.xml.unfinished.jsonl")
     assert record.image == "cat.jpg"
-    assert record.caption
+    assert record.said["model"] == "tiny"
 
 
 def test_a_run_that_ends_well_leaves_its_file_alone(refer: Refer, photographs: Path, tmp_path: Path) -> None:
