@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
-from dynrefer.boxes import Box, check_box
+from dynrefer.boxes import Box, check_box, overlaps
 from dynrefer.errors import InputError
 from dynrefer.fetching import within_limit
 from dynrefer.photo import Photo
@@ -26,6 +27,7 @@ from .review import told
 
 Values = dict[Any, Any]
 MOST_OWN_CLASSES = 12
+SAME_BOX = 0.9  # overlap from which the bounds of a mask are the box that a press took
 
 
 class Handlers:
@@ -151,12 +153,19 @@ class Handlers:
         return self.shown(session, photo, question.tag_threshold)
 
     def _mask(self, photo: Photo, points: Any, box: Box) -> dict[str, Any] | None:
-        """The segmenter's mask that a press took, of those at its points the one whose bounds are the box."""
+        """The segmenter's mask that a press took: of those at its points the one whose bounds are the box.
+
+        Up to a pixel or two, for a GPU does not add up in the same order every time.
+        """
         if self.predictor.segmenter is None:
             return None
-        found = self._propose(photo, points=points)
-        masks = [one.mask for one in found if one.mask is not None and one.box == box]
-        return encode_mask(masks[0]) if masks else None
+        found = [one for one in self._propose(photo, points=points) if one.mask is not None]
+        fits = overlaps(np.array([box]), np.array([one.box for one in found]).reshape(-1, 4))[0]
+        if not found or fits.max() < SAME_BOX:
+            return None
+        mask = found[int(fits.argmax())].mask
+        assert mask is not None
+        return encode_mask(mask)
 
     @in_words
     def recall(self, values: Values) -> Updates:
