@@ -20,7 +20,7 @@ from .layout import Updates
 from .panels import Panel
 from .pictures import thumbnails
 from .proposals import MOST, describe_everything, fresh
-from .regions_tab import SHOWN, RegionHandlers
+from .regions_tab import SHOWN, RegionsTab
 from .review import told
 
 MOST_FOUND = 20
@@ -62,7 +62,7 @@ def build_finding(predictor: Predictor) -> Finding:
 class FindHandlers:
     """The events of finding, on top of those of the regions."""
 
-    def __init__(self, regions: RegionHandlers, finding: Finding, tabs: gr.Tabs) -> None:
+    def __init__(self, regions: RegionsTab, finding: Finding, tabs: gr.Tabs) -> None:
         self.regions, self.main, self.finding, self.tabs = regions, regions.main, finding, tabs
         self.pointing = self.main.predictor.can_point
         self._propose = on_gpu(self.main.predictor.propose)
@@ -129,7 +129,7 @@ class FindHandlers:
         for done, total, best in self._everything(photo, values):
             boxes = best
             progress = panels.progress(done, total, "places looked at")
-            yield {self.regions.tab.progress: progress, self.regions.tab.stop: SHOWN}
+            yield {self.regions.progress: progress, self.regions.end: SHOWN}
         if session.ticket().table != table:
             yield self.regions.stop()
             return

@@ -18,8 +18,9 @@ from dynrefer.question import Question
 
 from . import panels
 from .album import Album, Entry, Session, few_tags
+from .components import Upload
 from .compute import in_words, on_gpu
-from .layout import Choices, Display, Stage, Updates, Upload, usual_search
+from .layout import Choices, Display, Stage, Updates, usual_search
 from .links import EXAMPLES, MOST_NAMES, Example, file_url, find_example, folder_of, name_of, read_link, read_record
 from .pictures import display_url, thumbnails
 from .review import told

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 
@@ -14,33 +14,12 @@ from dynrefer.question import MAX_BEAMS, MAX_CONTROLS, MAX_NEW_TOKENS, MODES, Qu
 
 from . import panels
 from .album import Session
-from .box_picker import BoxPicker
-from .links import MOST_NAMES, Keeper, folder_of, record_of
+from .components import BoxPicker, Keeper, PhotoInput
+from .links import MOST_NAMES, folder_of, record_of
 from .panels import MODE_NAMES, Panel
 
 Updates = dict[Any, Any]
 HOUR = 3600
-
-
-class Upload(NamedTuple):
-    """An uploaded file: where it lies on the server, and what its owner calls it."""
-
-    path: str
-    name: str
-
-
-class PhotoInput(gr.Image):
-    """`gr.Image` that hands over an `Upload`, the file just as it was sent, or None.
-
-    Gradio has checked that the path lies in its upload folder. Opening the file is ours, for it knows about rotation,
-    transparency and size limits, and tells a person what is wrong with a bad one.
-    """
-
-    is_template = True  # the browser shows it as a plain image component
-
-    def preprocess(self, payload: Any) -> Upload | None:  # type: ignore[override]
-        """The uploaded file."""
-        return Upload(payload.path, payload.orig_name or "photograph") if payload else None
 
 
 @dataclass(frozen=True)

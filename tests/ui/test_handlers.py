@@ -11,7 +11,8 @@ from dynrefer import Predictor
 from dynrefer.boxes import MAX_BOXES
 from dynrefer.question import Question
 from dynrefer.ui.album import KEPT_TAGS, Entry
-from dynrefer.ui.layout import Upload, build_choices, usual_search
+from dynrefer.ui.components import Upload
+from dynrefer.ui.layout import build_choices, usual_search
 from dynrefer.ui.links import record_of
 from tests.ui.conftest import BOX, Said, Visitor
 
