@@ -6,10 +6,8 @@ S regions, V views a region, T tokens a view, C channels, K classes, A attribute
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +16,7 @@ from cachetools import LRUCache
 from torch import Tensor
 
 from dynrefer.checkpoint import Checkpoint
+from dynrefer.devices import Clock
 from dynrefer.model.config import Calibrated, Generation
 from dynrefer.model.language import control_text
 from dynrefer.model.query_decoder import QueryDecoder, TextQueries
@@ -34,7 +33,6 @@ ENCODED_TOGETHER = {"cpu": 3, "cuda": 32}  # views between two moments at which 
 PAIRS_TOGETHER = 32_768  # of region and text; bounds the memory of long class lists
 IDENTITY = (1.0, 0.0)
 ENDINGS = "e?s|e?d|ing|en"  # of a word's other forms
-UNFINISHED, PAUSED = "unfinished", "paused"  # marks of a clock that end no stage
 
 Representation = tuple[Tensor, Tensor | None, Tensor | None]
 """Queries [S, Q, D], summary [S, D] and belief, see `DynRefer.represent`."""
@@ -297,52 +295,6 @@ class Inference:
             sure=surest >= self.config.sure_threshold,
             notes=(*region.photo.notes, *notes),
         )
-
-
-class Clock:
-    """Milliseconds a stage took; a GPU's own clock is read at the end, so that no stage waits for the one before."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._marks: list[tuple[str, Any]] = [("", self._now())]
-
-    def lap(self, stage: str) -> None:
-        """End a stage; stages of the same name add up."""
-        self._marks.append((stage, self._now()))
-
-    def pause(self) -> None:
-        """Stop in the middle of a stage; it goes on with `resume`."""
-        self._marks.append((UNFINISHED, self._now()))
-
-    def resume(self) -> None:
-        """Go on; the time since `pause` does not count."""
-        self._marks.append((PAUSED, self._now()))
-
-    def times(self, regions: int) -> dict[str, float]:
-        """Milliseconds a region of a batch of `regions`; waits for the device."""
-        laps: dict[str, float] = {}
-        begun = 0.0
-        for (_, start), (stage, end) in pairwise(self._marks):
-            if stage == PAUSED:
-                continue
-            begun += self._between(start, end)
-            if stage != UNFINISHED:
-                laps[stage] = laps.get(stage, 0.0) + begun
-                begun = 0.0
-        return {stage: ms / regions for stage, ms in laps.items()}
-
-    def _now(self) -> Any:
-        if self._device.type != "cuda":
-            return time.perf_counter()
-        mark = torch.cuda.Event(enable_timing=True)
-        mark.record(torch.cuda.current_stream(self._device))
-        return mark
-
-    def _between(self, start: Any, end: Any) -> float:
-        if self._device.type != "cuda":
-            return 1000 * (end - start)
-        end.synchronize()
-        return start.elapsed_time(end)
 
 
 def _best(names: Sequence[str], logits: Tensor, count: int | None) -> list[Scored]:

@@ -15,9 +15,9 @@ from cachetools import LRUCache
 
 from dynrefer.boxes import Box
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
-from dynrefer.devices import choose_device, return_freed_memory, too_little_memory
+from dynrefer.devices import Clock, choose_device, return_freed_memory, too_little_memory
 from dynrefer.errors import InputError, shown
-from dynrefer.inference import Clock, Inference
+from dynrefer.inference import Inference
 from dynrefer.photo import ImageSource, Photo
 from dynrefer.pointing import Prompt, read_prompt
 from dynrefer.proposals import BoxGrid, Proposal, Surroundings, check_limit, check_words, look_around, named

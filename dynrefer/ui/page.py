@@ -10,9 +10,9 @@ from dynrefer.project import Project
 
 from .api import Programs, add_endpoints
 from .components import THEME, read
-from .finding import REGIONS_TAB, FindHandlers, build_finding
+from .finding import REGIONS_TAB, FindHandlers, Finding
 from .handlers import Handlers
-from .layout import HOUR, build_choices, build_display, build_stage
+from .layout import HOUR, Choices, Display, Stage
 from .links import EXAMPLES
 from .looks_tab import Comparison, Sweep
 from .mcp_tools import mcp_options
@@ -39,14 +39,14 @@ def build_page(predictor: Predictor, project: Project | None = None) -> gr.Block
         gr.HTML(read("header.html"), apply_default_css=False, elem_id="header")
         with gr.Row(elem_id="main"):
             with gr.Column(scale=11, min_width=320):
-                stage = build_stage(project)
+                stage = Stage(project)
                 with stage.tools:
-                    finding = build_finding(predictor)
+                    finding = Finding(predictor)
                 views = Panel(elem_id="views")
                 stage.examples.render()
             with gr.Column(scale=9, min_width=320):
-                choices = build_choices(predictor)
-                display = build_display(predictor, stage, choices, views, project)
+                choices = Choices(predictor)
+                display = Display(predictor, stage, choices, views, project)
                 handlers = Handlers(predictor, stage, choices, display)
                 with gr.Tabs(elem_id="tabs") as tabs:
                     with gr.Tab("Answer"):

@@ -13,9 +13,9 @@ from dynrefer import Predictor
 from dynrefer.question import Question
 from dynrefer.ui.album import Session
 from dynrefer.ui.components import Upload
-from dynrefer.ui.finding import FindHandlers, Finding, build_finding
+from dynrefer.ui.finding import FindHandlers, Finding
 from dynrefer.ui.handlers import Handlers
-from dynrefer.ui.layout import build_choices, build_display, build_stage
+from dynrefer.ui.layout import Choices, Display, Stage
 from dynrefer.ui.looks_tab import Comparison, Sweep
 from dynrefer.ui.panels import Panel
 from dynrefer.ui.regions_tab import RegionsTab
@@ -77,9 +77,9 @@ def visitor(tiny_predictor: Predictor, tmp_path: Path) -> Visitor:
     photo = tmp_path / "photo.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (150, 200, 3), dtype=np.uint8)).save(photo)
     with gr.Blocks():
-        stage, choices = build_stage(), build_choices(tiny_predictor)
-        display = build_display(tiny_predictor, stage, choices, Panel())
-        main, parts = Handlers(tiny_predictor, stage, choices, display), build_finding(tiny_predictor)
+        stage, choices = Stage(), Choices(tiny_predictor)
+        display = Display(tiny_predictor, stage, choices, Panel())
+        main, parts = Handlers(tiny_predictor, stage, choices, display), Finding(tiny_predictor)
         regions, sweep, comparison = RegionsTab(main), Sweep(main), Comparison(main)
     session = Session()
     session.begin(photo.name, source="gradio_api/file=photo.png", size=(200, 150))
