@@ -14,11 +14,11 @@ from dynrefer.proposals import FOUND, check_words
 from . import panels
 from .album import Session
 from .compute import in_words, on_gpu
+from .contours import MOST, describe_everything, fresh
 from .handlers import Values
 from .layout import Updates
 from .panels import Panel
 from .pictures import thumbnails
-from .proposals import MOST, describe_everything, fresh
 from .regions_tab import SHOWN, RegionsTab
 from .review import told
 
