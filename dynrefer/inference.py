@@ -6,7 +6,7 @@ S regions, V views a region, T tokens a view, C channels, K classes, A attribute
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from dynrefer.model.query_decoder import QueryDecoder, TextQueries
 from dynrefer.question import Question
 from dynrefer.results import Attribute, Caption, RegionResult, Scored
 from dynrefer.selection import Region
-from dynrefer.text_cache import Progress, TextCache
+from dynrefer.text_cache import GiveWay, TextCache, go_on
 from dynrefer.views import pixel_boxes
 from dynrefer.vocabulary import best_of_groups
 
@@ -36,8 +36,6 @@ ENDINGS = "e?s|e?d|ing|en"  # of a word's other forms
 
 Representation = tuple[Tensor, Tensor | None, Tensor | None]
 """Queries [S, Q, D], summary [S, D] and belief, see `DynRefer.represent`."""
-GiveWay = Callable[[], None]
-"""Called where others may use the network before going on."""
 
 
 class ClassQueries(NamedTuple):
@@ -76,7 +74,7 @@ class Inference:
         self, regions: Sequence[Region], question: Question, clock: Clock, give_way: GiveWay
     ) -> list[RegionResult]:
         """A result a region, without its timing."""
-        between = give_way if len(regions) > 1 else _go_on  # a single region is not worth waiting for others
+        between = give_way if len(regions) > 1 else go_on  # a single region is not worth waiting for others
         tokens = self._encode(regions, between)
         clock.lap("encode")
         places = np.concatenate([region.inside(self.config.num_views, self._view_size) for region in regions])
@@ -104,18 +102,15 @@ class Inference:
         rows = zip(regions, surest, classes.cpu(), tags.cpu(), attributes.cpu(), captions, strict=True)
         return [self._result(question, notes, *row) for row in rows]
 
-    def class_embeddings(self, names: Sequence[str], give_way: GiveWay, progress: Progress | None = None) -> Tensor:
-        """[K, E] of the names in the class template; what was taught by examples is beside its prototype."""
-        texts = self.texts.embed(self.vocabulary.class_texts(names), progress, give_way)
-        return self.vocabulary.beside_prototypes(names, texts)
-
     def _class_queries(self, names: tuple[str, ...], give_way: GiveWay) -> ClassQueries:
         """Names as the decoders take them, kept for the next question with the same list."""
         if names not in self._asked:
-            texts = self.class_embeddings(names, give_way)
-            words = [name.lower() for name in names]
-            plain = self.texts.embed(words, None, give_way) if self.config.class_tag_weight else None
-            plain = None if plain is None else self.vocabulary.beside_prototypes(names, plain)
+            texts = self.texts.embed(self.vocabulary.class_texts(names), give_way)
+            texts = self.vocabulary.beside_prototypes(names, texts)  # where there are any, of names that were taught
+            plain = None
+            if self.config.class_tag_weight:
+                plain = self.texts.embed([name.lower() for name in names], give_way)
+                plain = self.vocabulary.beside_prototypes(names, plain)
             self._asked[names] = self._prepared(texts, plain)
         return self._asked[names]
 
@@ -311,7 +306,3 @@ def _says(caption: str, word: str) -> bool:
     """Whether a caption says a word or a form of it: dogs for dog, puppies for puppy, but not carpet for car."""
     forms = rf"{re.escape(word[:-1])}(?:y|ies|ied)" if word.endswith("y") else rf"{re.escape(word)}(?:{ENDINGS})?"
     return re.search(rf"\b{forms}(?!\w)", caption, re.IGNORECASE) is not None
-
-
-def _go_on() -> None:
-    """Give way to nobody."""

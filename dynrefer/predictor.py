@@ -25,7 +25,6 @@ from dynrefer.question import Question
 from dynrefer.results import RegionResult
 from dynrefer.scheduling import BoxLike, Ready, Request, Turns, batches, made_ahead
 from dynrefer.selection import Region, choose_regions
-from dynrefer.text_cache import Progress
 
 NAMED_AMONG = 32  # proposals of a photograph that words are looked for among
 KEPT_SURROUNDINGS = 64  # photographs whose things are known
@@ -298,17 +297,6 @@ class Predictor:
         """Answer one question about a grey square, so that the first user does not wait; milliseconds it took."""
         grey = Photo.read(np.full((64, 64, 3), 128, dtype=np.uint8))
         return self.refer(grey, (8, 8, 56, 56)).timing_ms["total"]
-
-    def embed_classes(self, names: Sequence[str], progress: Progress | None = None) -> None:
-        """Embed a long class list beforehand; `progress(done, total)` follows what was not known yet.
-
-        Raises InputError where the list cannot be used.
-        """
-        classes = Question.checked(classes=names).classes
-        if classes is None:
-            raise InputError("classes must be a list of words, not none")
-        with self._turns, torch.inference_mode():
-            self.inference.class_embeddings(classes, self._turns.give_way, progress)
 
     def _checked(self, question: Question | None, options: dict[str, Any]) -> Question:
         if question is not None and not isinstance(question, Question):
