@@ -187,13 +187,7 @@ class Handlers:
     def question(self, values: Values) -> Question:
         """What the page's choices ask for, checked; what was left as it stood is the checkpoint's own choice."""
         choices = self.choices
-        options = {
-            "mode": values[choices.mode],
-            "num_views": values[choices.num_views],
-            "num_beams": values[choices.num_beams],
-            "max_new_tokens": values[choices.max_new_tokens],
-            "tag_threshold": values[choices.tag_threshold],
-        }
+        options = {name: values[getattr(choices, name)] for name in self._usual}
         options = {name: value for name, value in options.items() if value != self._usual[name]}
         options |= {"classes": values[choices.classes], "controls": values[choices.controls]}
         if options.get("mode") == "manual":
