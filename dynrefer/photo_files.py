@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from urllib.parse import unquote
 
 from PIL import Image
@@ -19,6 +19,7 @@ from PIL import Image
 from dynrefer.boxes import Box
 from dynrefer.decoding import FORMATS, ORIENTATION
 from dynrefer.errors import InputError, shown
+from dynrefer.photo import Photo
 
 PHOTO_ENDINGS = frozenset(
     ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .tif .tiff .bmp .dib .ppm .pgm .pbm .pnm .avif .heic .heif".split()
@@ -28,26 +29,6 @@ _SLACK = 1.0  # pixels by which a resized side may be rounded
 
 logger = logging.getLogger(__name__)
 Name = TypeVar("Name", bound=Hashable)
-
-
-class Measured(Protocol):
-    """What is known of a photograph without its pixels: `dynrefer.photo.Photo`, or a `PhotoHeader`."""
-
-    @property
-    def name(self) -> str:
-        """The file's name, for errors."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) upright."""
-
-    @property
-    def stored_size(self) -> tuple[int, int]:
-        """(width, height) as stored, before EXIF's turn."""
-
-    @property
-    def orientation(self) -> int:
-        """EXIF's orientation, 1 to 8."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +56,9 @@ class PhotoHeader:
         except Exception as error:  # a broken header can raise almost anything inside a decoder
             why = "is empty (0 bytes)" if _is_empty(path) else "is not a photograph that can be opened"
             raise InputError(f"{shown(path.name)} {why}") from error
+
+
+Measured = Photo | PhotoHeader
 
 
 class PhotoFinder:
