@@ -19,11 +19,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dynrefer.checkpoint import find_checkpoint, read_config
 from dynrefer.errors import InputError
-from dynrefer.model.config import ModelConfig, PointingConfig
+from dynrefer.model.config import PRESETS, ModelConfig, PointingConfig
 from dynrefer.model.dynrefer import DynRefer
 from dynrefer.model.encoder import EfficientNetEncoder
 from dynrefer.model.pointing import STRIDES, PointingHead
-from dynrefer.model.presets import PRESETS
 from dynrefer.model.query_decoder import QueryDecoder
 
 TAGS = 4585  # Recognize Anything's list

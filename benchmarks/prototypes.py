@@ -12,8 +12,7 @@ from pathlib import Path
 import torch
 
 from dynrefer.checkpoint import load_checkpoint
-from dynrefer.datasets.io import iter_samples
-from dynrefer.datasets.sample import Sample
+from dynrefer.datasets.sample import Sample, iter_samples
 from dynrefer.model import DynRefer
 from dynrefer.teaching.prototypes import embed_regions, with_prototypes
 from dynrefer.teaching.teach import CONFIG
@@ -59,8 +58,7 @@ def choose(data: Path, classes: int, examples: int, asked: int) -> tuple[list[Sa
     """Regions to show and others to ask about, of the classes with most of them, each from a photograph of its own."""
     found: dict[str, dict[str, Sample]] = defaultdict(dict)
     for sample in iter_samples(data / "samples.jsonl"):
-        large = sample.image_size and _area(sample) > 0.01 * sample.image_size[0] * sample.image_size[1]
-        if sample.split == "val" and sample.class_name and large:
+        if sample.split == "val" and sample.class_name and (sample.covered or 0) > 0.01:
             found[sample.class_name].setdefault(sample.photo_id, sample)
     most = sorted(found.values(), key=len, reverse=True)[:classes]
     parts = [list(regions.values())[: examples + asked] for regions in most]
@@ -80,11 +78,6 @@ def answers(
     )
     logits = model.contrast_logits(queries, texts, summary, belief)
     return (logits + model.config.class_tag_weight * model.tag_logits(queries, plain, summary, belief)).argmax(1)
-
-
-def _area(sample: Sample) -> float:
-    x1, y1, x2, y2 = sample.box
-    return (x2 - x1) * (y2 - y1)
 
 
 if __name__ == "__main__":

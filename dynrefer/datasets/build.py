@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.atomic import claim, written_whole
-from dynrefer.datasets import coco, flickr_entities, flickr_regions, named_things, own, refcocog, visual_genome
-from dynrefer.datasets.io import Problems, too_many, write_samples
-from dynrefer.datasets.sample import DESCRIBED, SOURCES, Sample
+from dynrefer.datasets import coco, flickr, named_things, own, refcocog, visual_genome
+from dynrefer.datasets.records import Problems, too_many
+from dynrefer.datasets.sample import DESCRIBED, SOURCES, Sample, write_samples
 from dynrefer.datasets.words import is_english_script
 from dynrefer.errors import InputError
 from dynrefer.tables import json_text
@@ -17,8 +17,8 @@ from dynrefer.tables import json_text
 Reader = Callable[[Path, Problems], Iterator[Sample]]
 READERS: dict[str, Reader] = {
     "coco": coco.read,
-    "flickr-entities": flickr_entities.read,
-    "flickr-regions": flickr_regions.read,
+    "flickr-entities": flickr.read_entities,
+    "flickr-regions": flickr.read_packed,
     "named-things": named_things.read,
     "own": own.read,
     "refcocog": refcocog.read,

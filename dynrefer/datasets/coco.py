@@ -14,8 +14,7 @@ from dynrefer.boxes import Box, share_inside
 from dynrefer.coco_files import annotation_box, category_names, id_key
 from dynrefer.datasets.coco_format import read_coco_file
 from dynrefer.datasets.described import whole_image
-from dynrefer.datasets.io import Problems, read_splits, records
-from dynrefer.datasets.photographs import Photograph, Photographs
+from dynrefer.datasets.records import Photograph, Photographs, Problems, read_splits, records
 from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.datasets.words import class_text, said_tags
 from dynrefer.errors import InputError, reason
@@ -110,20 +109,14 @@ def read_images(root: Path, problems: Problems) -> CocoData:
 
 def sample_of(image: CocoImage, region: CocoRegion, texts: Sequence[RegionText], **more: Any) -> Sample:
     """The sample of a region with these texts; `more` sets further fields."""
-    photograph = image.photograph
-    return Sample(
-        image=photograph.path,
-        image_id=photograph.image_id,
-        image_size=photograph.size,
-        box=region.box,
-        texts=tuple(texts),
-        sample_id=f"coco-{region.id}",
-        split=photograph.split,
+    return image.photograph.sample(
+        f"coco-{region.id}",
+        region.box,
+        texts,
         attributes=region.attributes,
         class_name=region.class_name,
         complete=image.complete,
         name=EVERYDAY_NAMES.get(region.class_name, region.class_name),
-        photo=photograph.name,
         **more,
     )
 

@@ -12,8 +12,7 @@ from typing import Any
 
 from dynrefer.boxes import Box, are_shares
 from dynrefer.coco_files import NAMES, annotation_box, category_names, id_key, number_if
-from dynrefer.datasets.io import Problems, entry, records, texts_of
-from dynrefer.datasets.photographs import Photograph, Photographs, fitted, stated_size
+from dynrefer.datasets.records import Photograph, Photographs, Problems, entry, fitted, records, stated_size, texts_of
 from dynrefer.errors import InputError, shown
 from dynrefer.tables import read_json
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dynrefer.boxes import Box, share_inside
-from dynrefer.datasets.photographs import Photograph, whole
+from dynrefer.datasets.records import Photograph, whole
 from dynrefer.datasets.sample import RegionText, Sample, Source
 from dynrefer.datasets.words import class_text, clean_caption, has_letters, said_tags
 
@@ -44,41 +44,23 @@ def described_samples(photograph: Photograph, regions: Sequence[DescribedRegion]
             if other is not region and share_inside(other.box, region.box) >= _OVERLAP
         )
         ignored: set[str] = set().union(*around) - said
-        yield Sample(
-            image=photograph.path,
-            image_id=photograph.image_id,
-            image_size=photograph.size,
-            box=region.box,
-            texts=tuple(found),
-            sample_id=region.region_id,
-            split=photograph.split,
+        yield photograph.sample(
+            region.region_id,
+            region.box,
+            found,
             tags=tuple(sorted(said)),
             ignored_tags=tuple(sorted(ignored)),
             class_name=region.class_name,
             name=region.name or region.class_name,
-            photo=photograph.name,
         )
 
 
 def whole_image(photograph: Photograph, captions: Iterable[str], sample_id: str) -> list[Sample]:
     """A sample of the whole photograph with its captions, or nothing where there are none."""
     texts = dict.fromkeys(clean_caption(caption) for caption in captions)
-    kept = tuple(RegionText(text, "whole") for text in texts if has_letters(text))
-    if not kept:
-        return []
-    return [
-        Sample(
-            image=photograph.path,
-            image_id=photograph.image_id,
-            image_size=photograph.size,
-            box=whole(photograph.size),
-            texts=kept,
-            sample_id=sample_id,
-            split=photograph.split,
-            tags=tuple(sorted(set().union(*(said_tags(text.text) for text in kept)))),
-            photo=photograph.name,
-        )
-    ]
+    kept = [RegionText(text, "whole") for text in texts if has_letters(text)]
+    tags = set().union(*(said_tags(text.text) for text in kept))
+    return [photograph.sample(sample_id, whole(photograph.size), kept, tags=tuple(sorted(tags)))] if kept else []
 
 
 def _texts(region: DescribedRegion) -> list[RegionText]:

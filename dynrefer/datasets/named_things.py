@@ -9,8 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.datasets.described import DescribedRegion, described_samples
-from dynrefer.datasets.io import Problems, entry, records
-from dynrefer.datasets.photographs import Photograph, Photographs, fitted, sized_box, stated_size, whole
+from dynrefer.datasets.records import (
+    Photograph,
+    Photographs,
+    Problems,
+    entry,
+    fitted,
+    records,
+    sized_box,
+    stated_size,
+    whole,
+)
 from dynrefer.datasets.sample import Sample
 from dynrefer.datasets.words import one_line
 from dynrefer.tables import read_json

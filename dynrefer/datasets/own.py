@@ -13,8 +13,7 @@ from typing import Any
 
 from dynrefer.datasets.coco_format import AnnotatedImage, read_coco_file
 from dynrefer.datasets.described import DescribedRegion, described_samples
-from dynrefer.datasets.io import Problems
-from dynrefer.datasets.photographs import Photographs
+from dynrefer.datasets.records import Photographs, Problems
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 

@@ -13,8 +13,7 @@ from typing import Any, NoReturn
 from dynrefer.coco_files import id_key
 from dynrefer.datasets.coco_format import AnnotatedImage, read_coco_file
 from dynrefer.datasets.described import DescribedRegion, described_samples
-from dynrefer.datasets.io import Problems, records
-from dynrefer.datasets.photographs import Photograph, Photographs
+from dynrefer.datasets.records import Photograph, Photographs, Problems, records
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.tables import read_json

@@ -1,11 +1,15 @@
-"""What every data set is turned into: one region of one photograph with all that is known about it."""
+"""What every data set is turned into: one region of one photograph with all that is known of it, a JSON line each."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
+from dynrefer.atomic import written_whole
 from dynrefer.datasets.words import one_line
+from dynrefer.errors import InputError
+from dynrefer.tables import json_text
 
 Source = Literal["human", "phrase", "described", "grounded", "attributes", "class", "whole"]
 SOURCES: tuple[Source, ...] = get_args(Source)
@@ -58,6 +62,14 @@ class Sample:
         """What the photograph is known by: its path relative to the data set, or its whole path."""
         return self.photo or self.image.as_posix()
 
+    @property
+    def covered(self) -> float | None:
+        """The share of the photograph that the box covers, None where the photograph's size is not known."""
+        if self.image_size is None:
+            return None
+        x1, y1, x2, y2 = self.box
+        return (x2 - x1) * (y2 - y1) / (self.image_size[0] * self.image_size[1])
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary; `from_dict` reads it back."""
         return asdict(self) | {"image": str(self.image)}
@@ -86,3 +98,34 @@ class Sample:
                 "attributes": None if attributes is None else tuple(attributes),
             }
         )
+
+
+def write_samples(samples: Iterable[Sample], file: Path) -> None:
+    """Writes one sample a line; the file is whole or as it was before. Raises InputError where it cannot be written."""
+    with written_whole(file) as draft, draft.open("w", encoding="utf-8") as stream:
+        for sample in samples:
+            stream.write(json_text(sample.to_dict(), separators=(",", ":")) + "\n")
+
+
+def iter_samples(file: Path) -> Iterator[Sample]:
+    """The samples of a file, one after the other.
+
+    Raises InputError, naming the line, where the file is missing or a line is not a sample.
+    """
+    try:
+        with file.open(encoding="utf-8-sig") as stream:  # an editor may have set a mark
+            for number, line in enumerate(stream, start=1):
+                try:
+                    yield Sample.from_dict(json.loads(line))
+                except (ValueError, TypeError, KeyError) as error:
+                    message = f"line {number} of {file} is not a sample ({error}): build the file again."
+                    raise InputError(message) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8: build the file again.") from error
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: build it with 'python -m dynrefer data build'.") from error
+
+
+def read_samples(file: Path, split: str | None = None) -> list[Sample]:
+    """The samples of a file, or those of one split. Raises InputError as `iter_samples` does."""
+    return [sample for sample in iter_samples(file) if split in (None, sample.split)]

@@ -11,8 +11,17 @@ from typing import Any
 
 from dynrefer.coco_files import id_key
 from dynrefer.datasets.described import DescribedRegion, described_samples
-from dynrefer.datasets.io import Problems, entry, read_splits, records
-from dynrefer.datasets.photographs import Photograph, Photographs, fitted, sized_box, stated_size
+from dynrefer.datasets.records import (
+    Photograph,
+    Photographs,
+    Problems,
+    entry,
+    fitted,
+    read_splits,
+    records,
+    sized_box,
+    stated_size,
+)
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.tables import read_json

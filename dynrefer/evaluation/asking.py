@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from dynrefer.boxes import MAX_BOXES, Box, check_box
-from dynrefer.datasets.photographs import OTHER_SIZES
+from dynrefer.datasets.records import OTHER_SIZES
 from dynrefer.errors import InputError, LeftOut, reason
 from dynrefer.evaluation.benchmark import Benchmark, Region
 from dynrefer.evaluation.store import PredictionStore
@@ -45,8 +45,7 @@ def parse_views(text: str | None) -> dict[str, Any]:
     Read are `dynamic`, `random`, `prior:caption`, `prior:attributes`, `3 views`, `random 2 views` and `t=0.3,0.5`: `t`
     names the views besides t = 0, which is always taken; `t=0` is that one view alone.
 
-    Raises:
-        InputError: the words are none of these.
+    Raises InputError: the words are none of these.
     """
     words = (text or "").strip()
     try:

@@ -1,50 +1,35 @@
 """Attribute detection with the boxes given (OVAD's box oracle; Bravo et al., CVPR 2023)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.evaluation import metrics
-from dynrefer.evaluation.benchmark import EvaluationData, Figure, Region, Scores, first, region_of, rounded
+from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Figure, Scores, first, rounded
 from dynrefer.evaluation.store import Prediction
 from dynrefer.results import RegionResult
 from dynrefer.vocabulary import ovad_attributes
 
 
 @dataclass(frozen=True)
-class Attributes:
+class Attributes(Benchmark):
     """Mean average precision over OVAD's attributes, unknown labels ignored."""
 
-    data: EvaluationData
-    samples: Sequence[Sample]
     entries: Sequence[Mapping[str, Any]]
     name = "attributes"
-    needs_java = False
 
     @classmethod
     def load(cls, data: EvaluationData, limit: int | None = None) -> "Attributes":
         """The boxes with attribute labels, and OVAD's own list of attributes.
 
-        Raises:
-            InputError: the data set has none.
+        Raises InputError: the data set has none.
         """
         labelled = [sample for sample in data.samples if sample.attributes is not None]
         return cls(data, first(labelled, limit, "boxes with attribute labels"), data.attribute_entries())
-
-    @cached_property
-    def regions(self) -> list[Region]:
-        """What to ask about."""
-        return [region_of(sample) for sample in self.samples]
-
-    @property
-    def question(self) -> dict[str, Any]:
-        """No caption."""
-        return {"captions": False}
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -61,16 +46,8 @@ class Attributes:
         """Type and name of each attribute as results call it, in OVAD's order."""
         return [(word.type, word.name) for word in ovad_attributes(self.entries, object_forms=False)]
 
-    def only(self, keys: frozenset[str]) -> Self:
-        """Without the regions of other keys."""
-        return replace(self, samples=[s for s in self.samples if region_of(s).key in keys])
-
     def keep(self, result: RegionResult) -> Prediction:
-        """The score of each attribute, in OVAD's order.
-
-        Raises:
-            InputError: the model's vocabulary lacks some.
-        """
+        """The score of each attribute, in OVAD's order. Raises InputError: the model's vocabulary lacks some."""
         scores = {(item.type, item.name): item.score for item in result.attributes}
         missing = [word for word in self.words if word not in scores]
         if missing:

@@ -4,13 +4,13 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Self
 
 from dynrefer.datasets.build import READERS
-from dynrefer.datasets.io import Problems, read_samples
-from dynrefer.datasets.sample import Sample
+from dynrefer.datasets.records import Problems
+from dynrefer.datasets.sample import Sample, read_samples
 from dynrefer.errors import InputError, LeftOut
 from dynrefer.evaluation.store import Prediction
 from dynrefer.results import RegionResult
@@ -89,8 +89,7 @@ class EvaluationData:
     def attribute_entries(self) -> list[Mapping[str, Any]]:
         """OVAD's list of attributes (`name`, `is_has_att`, `freq_set`), by id, from its annotation file.
 
-        Raises:
-            InputError: there is no such file beside the data.
+        Raises InputError: there is no such file beside the data.
         """
         folders = [self.folder, *{sample.image.parent.parent for sample in self.samples[:1]}]
         files = [file for folder in folders for file in sorted((folder / "annotations").glob("ovad*.json"))]
@@ -99,39 +98,44 @@ class EvaluationData:
         return sorted(read_json(files[0], "attributes")["attributes"], key=lambda entry: entry["id"])
 
 
-class Benchmark(Protocol):
-    """A benchmark on loaded data.
+@dataclass(frozen=True)
+class Benchmark:
+    """What every benchmark on the regions of `samples` has, and what each defines.
 
     `question` goes to `Predictor.refer_many` beside the views; `truth` is all that scoring compares with, JSON-ready.
     """
 
-    name: str
-    needs_java: bool
-
-    @property
-    def data(self) -> EvaluationData:
-        """The data set."""
+    data: EvaluationData
+    samples: Sequence[Sample]
+    name: ClassVar[str]
+    needs_java: ClassVar[bool] = False
 
     @property
     def regions(self) -> Sequence[Region]:
         """What to ask about."""
+        return [region_of(sample) for sample in self.samples]
 
     @property
     def question(self) -> dict[str, Any]:
         """Options of the question."""
+        return {"captions": False}
 
     @property
     def truth(self) -> Any:
         """What scoring compares with."""
+        raise NotImplementedError
 
     def only(self, keys: frozenset[str]) -> Self:
         """The same benchmark over the regions of these keys alone, as if the data set had no others."""
+        return replace(self, samples=[sample for sample in self.samples if region_of(sample).key in keys])
 
     def keep(self, result: RegionResult) -> Prediction:
         """What is stored of an answer."""
+        raise NotImplementedError
 
     def score(self, predictions: Mapping[str, Prediction]) -> Scores:
         """Figures from the stored answers by region key."""
+        raise NotImplementedError
 
 
 def region_of(sample: Sample) -> Region:
@@ -144,12 +148,6 @@ def first(samples: Sequence[Sample], limit: int | None, what: str) -> list[Sampl
     if not samples:
         raise InputError(f"The data set is empty for this benchmark: it has no {what}.")
     return list(samples[:limit])
-
-
-def covered(sample: Sample) -> float:
-    """The share of the photograph that a box covers, 0 where the photograph's size is not known."""
-    x1, y1, x2, y2 = sample.box
-    return (x2 - x1) * (y2 - y1) / (sample.image_size[0] * sample.image_size[1]) if sample.image_size else 0.0
 
 
 def data_hash(benchmark: Benchmark) -> str:
@@ -173,8 +171,7 @@ class _Noted(Problems):
 def load_data(folder: Path, split: str | None = None) -> EvaluationData:
     """The samples of a split (by default the one that the paper evaluates on) whose photographs are there.
 
-    Raises:
-        InputError: the folder is missing, of no known format, or empty in this split.
+    Raises InputError: the folder is missing, of no known format, or empty in this split.
     """
     if not folder.is_dir():
         raise InputError(f"There is no data folder {folder}: give --data the folder of the data set.")

@@ -1,14 +1,14 @@
 """Region captions by METEOR and CIDEr (the paper: RefCOCOg val, and Visual Genome in two protocols)."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 from dynrefer.datasets.sample import Sample
 from dynrefer.evaluation import wording
-from dynrefer.evaluation.benchmark import EvaluationData, Figure, Region, Scores, covered, first, region_of
+from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Figure, Region, Scores, first, region_of
 from dynrefer.evaluation.meteor import Meteor, score_captions
 from dynrefer.evaluation.store import Prediction
 from dynrefer.results import RegionResult
@@ -25,14 +25,12 @@ _SLIPS_SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Captions:
+class Captions(Benchmark):
     """Captions against one or more texts a region: people's own where there are any, else derived ones.
 
     On Flickr30k Entities these are a region's phrases and the sentences whose subject it is.
     """
 
-    data: EvaluationData
-    samples: Sequence[Sample]
     sources: tuple[str, ...]
     meteor: Meteor
     min_area: float = 0.0
@@ -45,10 +43,9 @@ class Captions:
 
         Only boxes that cover more than the share `min_area` of their photograph count.
 
-        Raises:
-            InputError: the data set has none.
+        Raises InputError: the data set has none.
         """
-        large = [sample for sample in data.samples if not min_area or covered(sample) > min_area]
+        large = [sample for sample in data.samples if not min_area or (sample.covered or 0) > min_area]
         by_sources = {sources: [sample for sample in large if _texts(sample, sources)] for sources in ORIGINS}
         sources = next((sources for sources in ORIGINS if by_sources[sources]), ("grounded",))
         return cls(data, first(by_sources[sources], limit, "regions with captions"), sources, meteor, min_area)
@@ -90,10 +87,6 @@ class Captions:
     def truth(self) -> Any:
         """The texts of each region."""
         return list(self.references.values())
-
-    def only(self, keys: frozenset[str]) -> Self:
-        """Without the regions of other keys."""
-        return replace(self, samples=[s for s in self.samples if region_of(s).key in keys])
 
     def keep(self, result: RegionResult) -> Prediction:
         """The caption and its score."""

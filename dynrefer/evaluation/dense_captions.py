@@ -17,7 +17,7 @@ from dynrefer.boxes import overlaps, xywh_to_xyxy
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError, LeftOut, reason
 from dynrefer.evaluation import metrics
-from dynrefer.evaluation.benchmark import EvaluationData, Figure, Region, Scores, region_of
+from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Figure, Region, Scores, first, region_of
 from dynrefer.evaluation.captions import keep_caption
 from dynrefer.evaluation.meteor import Meteor, plain_scores
 from dynrefer.evaluation.store import Prediction
@@ -42,14 +42,12 @@ class CaptionedBox:
 
 
 @dataclass(frozen=True)
-class DenseCaptions:
+class DenseCaptions(Benchmark):
     """Mean average precision over IoU and METEOR thresholds; a detector's box keeps the detector's score.
 
-    `truths` and `detections` go by photograph, each as `Sample.photo_id` names it.
+    `samples` have captions by people; `detections` go by photograph, each as `Sample.photo_id` names it.
     """
 
-    data: EvaluationData
-    truths: Mapping[str, Mapping[Region, tuple[str, ...]]]
     meteor: Meteor
     detections: Mapping[str, Mapping[Region, float]] | None = None
     boxes: str = "true boxes"
@@ -68,21 +66,23 @@ class DenseCaptions:
             limit: how many photographs.
             boxes: a detector's results in COCO's format ([{"image_id", "bbox", "score"}, ..]); None: the true boxes.
 
-        Raises:
-            InputError: there are no such captions, or the box file does not fit.
+        Raises InputError: there are no such captions, or the box file does not fit.
         """
-        found: dict[str, dict[Region, tuple[str, ...]]] = defaultdict(dict)
-        for sample in data.samples:
-            texts = tuple(text.text for text in sample.texts if text.source == "human")
-            if texts:
-                region = region_of(sample)
-                found[sample.photo_id][region] = found[sample.photo_id].get(region, ()) + texts
-        chosen = dict(list(found.items())[:limit])
-        if not chosen:
-            raise InputError("The data set is empty for this benchmark: it has no boxes with captions by people.")
-        detections = None if boxes is None else _read_detections(boxes, data, set(chosen))
+        told = first([sample for sample in data.samples if _by_people(sample)], None, "boxes with captions by people")
+        photographs = set(list(dict.fromkeys(sample.photo_id for sample in told))[:limit])
+        chosen = [sample for sample in told if sample.photo_id in photographs]
+        detections = None if boxes is None else _read_detections(boxes, data, photographs)
         named: dict[str | None, str] = {None: "true boxes", OWN_PROPOSALS: "own proposals"}
         return cls(data, chosen, meteor, detections, named.get(boxes.name if boxes else None, "detected boxes"))
+
+    @cached_property
+    def truths(self) -> dict[str, dict[Region, tuple[str, ...]]]:
+        """The captions of the true boxes on each photograph; boxes that are given twice have those of both."""
+        found: dict[str, dict[Region, tuple[str, ...]]] = defaultdict(dict)
+        for sample in self.samples:
+            region = region_of(sample)
+            found[sample.photo_id][region] = found[sample.photo_id].get(region, ()) + _by_people(sample)
+        return found
 
     @cached_property
     def asked(self) -> dict[str, dict[Region, float | None]]:
@@ -110,12 +110,10 @@ class DenseCaptions:
     def only(self, keys: frozenset[str]) -> Self:
         """Without true boxes of other keys; with a detector, without the photographs whose boxes all have others."""
         if self.detections is None:
-            kept = {p: {r: t for r, t in truth.items() if r.key in keys} for p, truth in self.truths.items()}
-            return replace(self, truths={photo: truth for photo, truth in kept.items() if truth})
+            return super().only(keys)
         left = {p: {r: s for r, s in found.items() if r.key in keys} for p, found in self.detections.items()}
         lost = {photo for photo, found in self.detections.items() if found and not left[photo]}
-        truths = {photo: truth for photo, truth in self.truths.items() if photo not in lost}
-        return replace(self, truths=truths, detections=left)
+        return replace(self, samples=[s for s in self.samples if s.photo_id not in lost], detections=left)
 
     def keep(self, result: RegionResult) -> Prediction:
         """The caption and its score."""
@@ -138,6 +136,10 @@ class DenseCaptions:
         details = {f"IoU {iou:g}, METEOR {meteor:g}": 100 * ap for (iou, meteor), ap in precisions.items()}
         figure = Figure(protocol, "mAP", mean, len(images), "photographs", detector)
         return Scores([figure], {"AP by thresholds": details, "boxes described": len(self.regions)})
+
+
+def _by_people(sample: Sample) -> tuple[str, ...]:
+    return tuple(text.text for text in sample.texts if text.source == "human")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 from dynrefer.boxes import Box, check_box, iou, xyxy_to_xywh
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError, LeftOut
-from dynrefer.evaluation.benchmark import EvaluationData, Figure, covered
+from dynrefer.evaluation.benchmark import EvaluationData, Figure
 from dynrefer.evaluation.store import write_whole
 from dynrefer.photo import Photo
 from dynrefer.photo_files import fit_boxes
@@ -151,7 +151,7 @@ def scenes(data: EvaluationData, limit: int | None) -> Iterator[Scene]:
     named = [sample for sample in data.samples if sample.class_name is not None] or data.samples
     large: dict[Path, list[Sample]] = {}
     for sample in named:
-        if covered(sample) >= LEAST_AREA:
+        if (sample.covered or 0) >= LEAST_AREA:
             large.setdefault(sample.image, []).append(sample)
     if not large:
         raise InputError(f"The data set is empty for this benchmark: it has no box above {LEAST_AREA:.0%}.")

@@ -2,16 +2,15 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from dynrefer.datasets.coco import CLASS_NAMES
-from dynrefer.datasets.sample import Sample
 from dynrefer.evaluation import metrics
-from dynrefer.evaluation.benchmark import EvaluationData, Figure, Region, Scores, covered, first, region_of, rounded
+from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Figure, Scores, first, rounded
 from dynrefer.evaluation.store import Prediction
 from dynrefer.results import RegionResult
 
@@ -19,15 +18,12 @@ LARGE_SHARE = 0.005
 
 
 @dataclass(frozen=True)
-class Recognition:
+class Recognition(Benchmark):
     """Accuracy and mean average precision over the classes of a list, and how far the scores can be believed."""
 
-    data: EvaluationData
-    samples: Sequence[Sample]
     classes: tuple[str, ...]
     left_out: int = 0
     name = "recognition"
-    needs_java = False
 
     @classmethod
     def load(
@@ -35,8 +31,7 @@ class Recognition:
     ) -> "Recognition":
         """The boxes whose class is in the list: the given one, COCO's 80, or else the data set's own classes.
 
-        Raises:
-            InputError: the data set has no such box.
+        Raises InputError: the data set has no such box.
         """
         named = [sample for sample in data.samples if sample.class_name is not None]
         own = {sample.class_name or "" for sample in named}
@@ -45,11 +40,6 @@ class Recognition:
         known = [sample for sample in named if sample.class_name in names]
         chosen = first(known, limit, f"boxes of the {len(names)} classes asked for")
         return cls(data, chosen, names, len(named) - len(known))
-
-    @cached_property
-    def regions(self) -> list[Region]:
-        """What to ask about."""
-        return [region_of(sample) for sample in self.samples]
 
     @property
     def question(self) -> dict[str, Any]:
@@ -66,10 +56,6 @@ class Recognition:
     def truth(self) -> Any:
         """The class list and the class of each region."""
         return [self.classes, self.labels.tolist()]
-
-    def only(self, keys: frozenset[str]) -> Self:
-        """Without the regions of other keys."""
-        return replace(self, samples=[s for s in self.samples if region_of(s).key in keys])
 
     def keep(self, result: RegionResult) -> Prediction:
         """The score of each class in the order of the list, whether the answer is sure, and the tags shown."""
@@ -88,7 +74,7 @@ class Recognition:
         scores = np.array([predictions[region.key]["classes"] for region in self.regions])
         protocol = f"{self.data.title}, true boxes, {len(self.classes)} classes"
         figures = self._figures(protocol, scores, np.full(len(scores), True))
-        large = np.array([covered(sample) > LARGE_SHARE for sample in self.samples])
+        large = np.array([(sample.covered or 0) > LARGE_SHARE for sample in self.samples])
         if large.any():
             figures += self._figures(f"{protocol}, above {LARGE_SHARE:.1%} of the photograph", scores, large)
         precisions = zip(self.classes, metrics.class_precisions(self.labels, scores).tolist(), strict=True)

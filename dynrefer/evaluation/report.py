@@ -62,8 +62,7 @@ def published_beside(benchmark: str, figure: Figure) -> str:
 def report(run_dirs: Iterable[str | Path]) -> str:
     """A Markdown table of all runs; figures on a detector's boxes have columns of their own.
 
-    Raises:
-        InputError: none of the folders holds a `metrics.json`, or one is not ours.
+    Raises InputError: none of the folders holds a `metrics.json`, or one is not ours.
     """
     named = [Path(folder) for folder in run_dirs]
     folders = [folder for folder in named if (folder / "metrics.json").exists()]
@@ -107,11 +106,7 @@ def write_report(out: Path, metrics: Mapping[str, Any], notes: Sequence[str] = (
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """The content of a run's `metrics.json`.
-
-    Raises:
-        InputError: it is not ours.
-    """
+    """The content of a run's `metrics.json`. Raises InputError: it is not ours."""
     try:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         figures_of(metrics)

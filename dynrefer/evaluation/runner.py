@@ -96,8 +96,7 @@ def run_benchmark(
     Returns:
         The content of `metrics.json`; `left_out` lists the records that could not be measured.
 
-    Raises:
-        InputError: something is missing or does not fit, or nothing could be measured; what was predicted stays.
+    Raises InputError: something is missing or does not fit, or nothing could be measured; what was predicted stays.
     """
     from dynrefer.evaluation.ablation import run_ablation
 
@@ -191,8 +190,7 @@ def run(benchmark: Benchmark, predictor: Predictor, asking: Asking, out: Path, p
     Returns:
         The content of `metrics.json`.
 
-    Raises:
-        InputError: nothing could be asked, the predictor refuses an option, or the folder cannot be written.
+    Raises InputError: nothing could be asked, the predictor refuses an option, or the folder cannot be written.
     """
     views = dict(asking.views)
     if "coefficients" not in views:
@@ -230,8 +228,7 @@ def run(benchmark: Benchmark, predictor: Predictor, asking: Asking, out: Path, p
 def rescore(benchmark: Benchmark, out: Path, model_hash: str | None = None) -> dict[str, Any]:
     """Score the stored predictions again and rewrite `metrics.json`; the model is not needed.
 
-    Raises:
-        InputError: there are none, not all, or they belong to another benchmark, other data or another model.
+    Raises InputError: there are none, not all, or they belong to another benchmark, other data or another model.
     """
     file = out / "predictions.json"
     if not file.exists():

@@ -23,8 +23,7 @@ class PredictionStore:
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
         """Open the folder, which is made where it is missing.
 
-        Raises:
-            InputError: the folder holds a `predictions.json` that is not ours, or cannot be written.
+        Raises InputError: the folder holds a `predictions.json` that is not ours, or cannot be written.
         """
         self.identity = dict(identity)
         self.complete, self.partial = folder / "predictions.json", folder / "predictions.partial.jsonl"
@@ -59,8 +58,7 @@ class PredictionStore:
     def add(self, predictions: Mapping[str, Prediction], sizes: Mapping[str, int | None], seconds: float) -> None:
         """Write down at once the predictions of some regions, which took so many seconds together.
 
-        Raises:
-            InputError: the disk is full; what was written before stays.
+        Raises InputError: the disk is full; what was written before stays.
         """
         share = seconds / max(len(predictions), 1)
         records = [
@@ -95,8 +93,7 @@ class PredictionStore:
 def read_predictions(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The identity and the records (`key`, `bytes`, `seconds`, `prediction`) of a prediction file.
 
-    Raises:
-        InputError: the file is not one of ours.
+    Raises InputError: the file is not one of ours.
     """
     try:
         if path.suffix == ".json":
@@ -121,8 +118,7 @@ def read_left_out(path: Path) -> list[dict[str, str]]:
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a whole file or none of it, UTF-8 where it is text.
 
-    Raises:
-        InputError: it cannot be written; an older file of the name stays as it is.
+    Raises InputError: it cannot be written; an older file of the name stays as it is.
     """
     with written_whole(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)

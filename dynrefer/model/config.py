@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -18,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 RETIRED = {"without_article", "qualities"}  # settings of `language` in older checkpoints that nothing reads any more
+
+PRESETS = {file.stem: file for file in sorted(Path(__file__).with_name("presets").glob("*.json"))}
+"""The sizes that have a name: what each differs in from the defaults."""
 
 CLASSES = 1000  # of ImageNet, which the small encoder's classifier knows
 
@@ -243,21 +247,19 @@ class ModelConfig:
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
         """Inverse of `to_dict`. Raises InputError that names a setting which is unknown, of another kind or too big."""
         try:
-            return cls.from_json(json.dumps(values))
+            return TypeAdapter(cls).validate_json(json.dumps(_current(values)))
         except TypeError as error:
             raise InputError(f"config.json is not a DynRefer configuration: {error}.") from error
+        except ValidationError as error:
+            raise InputError(_sentence(error)) from error
 
     @classmethod
     def from_json(cls, text: str) -> ModelConfig:
         """Read `config.json`'s text. Raises InputError where it is not JSON, and as `from_dict` does."""
         try:
-            values = json.loads(text)
+            return cls.from_dict(json.loads(text))
         except json.JSONDecodeError as error:
             raise InputError(f"config.json is not valid JSON ({error}); download the checkpoint again.") from error
-        try:
-            return TypeAdapter(cls).validate_json(json.dumps(_current(values)))
-        except ValidationError as error:
-            raise InputError(_sentence(error)) from error
 
     def changed(self, changes: Mapping[str, Any]) -> ModelConfig:
         """A copy with other settings, for example {"align": {"enabled": False}}. Raises InputError as `from_dict`."""
@@ -265,12 +267,10 @@ class ModelConfig:
 
     @classmethod
     def preset(cls, name: str) -> ModelConfig:
-        """A named size, see `dynrefer.model.presets`. Raises InputError that lists the names."""
-        from dynrefer.model.presets import PRESETS
-
+        """A size of PRESETS. Raises InputError that lists the names."""
         if name not in PRESETS:
             raise InputError(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
-        return PRESETS[name]
+        return cls().changed(json.loads(PRESETS[name].read_text(encoding="utf-8")))
 
 
 def check_changes(changes: dict[str, Any]) -> dict[str, Any]:

@@ -12,13 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from dynrefer.model.align import RegionAlign
-from dynrefer.model.belief import ClassifierNames
 from dynrefer.model.config import CLASSES, ModelConfig
 from dynrefer.model.encoder import EfficientNetEncoder, build_encoder
 from dynrefer.model.language import LanguageDecoder
 from dynrefer.model.packed import can_pack, pack
 from dynrefer.model.pointing import PointingHead
-from dynrefer.model.query_decoder import QueryDecoder, TextQueries
+from dynrefer.model.query_decoder import ClassifierNames, QueryDecoder, TextQueries
 from dynrefer.model.resampler import RegionSummary, Resampler
 from dynrefer.model.text_encoder import TextEncoder
 
@@ -90,6 +89,17 @@ class DynRefer(nn.Module):
                 pack(part, arithmetic or torch.float32)
             self.arithmetic = arithmetic
 
+    def changed(self, config: ModelConfig) -> DynRefer:
+        """A network of another configuration: what still fits keeps its weights and tokenizers, the rest is random."""
+        new = DynRefer(config)
+        own = new.state_dict()
+        fitting = {k: v for k, v in self.state_dict().items() if k in own and own[k].shape == v.shape}
+        new.load_state_dict(fitting, strict=False)
+        new.language.tokenizer = self.language.tokenizer
+        if new.text_encoder is not None and self.text_encoder is not None:
+            new.text_encoder.tokenizer = self.text_encoder.tokenizer
+        return new
+
     def encode(self, pixels: Tensor) -> Tensor:
         """Normalised views [N, 3, 224, 224] -> tokens [N, T, C]."""
         assert self.encoder is not None
@@ -119,33 +129,25 @@ class DynRefer(nn.Module):
 
     def tag_texts(self, texts: Tensor) -> TextQueries:
         """Text embeddings [T, E], prepared once for `tag_logits`."""
-        return self.tagging.prepare(texts, self._votes(texts))
+        return self._prepared(self.tagging, texts)
 
     def contrast_texts(self, texts: Tensor) -> TextQueries:
         """Text embeddings [T, E], prepared once for `contrast_logits`."""
-        return self.contrast.prepare(texts, self._votes(texts))
+        return self._prepared(self.contrast, texts)
 
     def tag_logits(
-        self,
-        queries: Tensor,
-        texts: Tensor | TextQueries,
-        summary: Tensor | None = None,
-        belief: Tensor | None = None,
+        self, queries: Tensor, texts: Tensor | TextQueries, summary: Tensor | None = None, belief: Tensor | None = None
     ) -> Tensor:
         """queries [S, Q, D], texts [N, E] -> [S, N]; the sigmoid is the tag's probability."""
-        return self.tagging(queries, self.tag_texts(texts) if isinstance(texts, Tensor) else texts, summary, belief)
+        return self.tagging(queries, self._prepared(self.tagging, texts), summary, belief)
 
     def contrast_logits(
-        self,
-        queries: Tensor,
-        texts: Tensor | TextQueries,
-        summary: Tensor | None = None,
-        belief: Tensor | None = None,
+        self, queries: Tensor, texts: Tensor | TextQueries, summary: Tensor | None = None, belief: Tensor | None = None
     ) -> Tensor:
         """queries [S, Q, D], texts [T, E] -> [S, T]; ranks classes, and its sigmoid is an attribute's probability."""
-        return self.contrast(
-            queries, self.contrast_texts(texts) if isinstance(texts, Tensor) else texts, summary, belief
-        )
+        return self.contrast(queries, self._prepared(self.contrast, texts), summary, belief)
 
-    def _votes(self, texts: Tensor) -> Tensor | None:
-        return self.classifier_names(texts) if self.classifier_names is not None else None
+    def _prepared(self, decoder: QueryDecoder, texts: Tensor | TextQueries) -> TextQueries:
+        if isinstance(texts, TextQueries):
+            return texts
+        return decoder.prepare(texts, self.classifier_names(texts) if self.classifier_names is not None else None)

@@ -6,6 +6,7 @@ N views, G global tokens, T = G + B + sum of side * side over the encoder's grid
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
@@ -65,23 +66,23 @@ class EfficientNetEncoder(nn.Module):
 
     def maps(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """The backbone's maps: stride 32 [N, 1280, 7, 7] and stride 16 [N, 120, 14, 14]."""
-        x = self.backbone.bn1(self.backbone.conv_stem(pixels.contiguous(memory_format=torch.channels_last)))
-        fine = x
-        for stage, block in enumerate(self.backbone.blocks):
-            x = block(x)
+        fine = coarse = pixels
+        for stage, coarse in enumerate(self._stages(pixels)):
             if stage == self.STRIDE_16_STAGE:
-                fine = x
-        return self.backbone.bn2(self.backbone.conv_head(x)).to(pixels.dtype), fine.to(pixels.dtype)
+                fine = coarse
+        return self.backbone.bn2(self.backbone.conv_head(coarse)).to(pixels.dtype), fine.to(pixels.dtype)
 
     def levels(self, pixels: Tensor) -> list[Tensor]:
         """Photographs [N, 3, H, W], normalised, sides multiples of 32 -> maps [N, C, H / s, W / s], s = 8, 16, 32."""
+        stages = enumerate(self._stages(pixels))
+        return [level.to(pixels.dtype) for stage, level in stages if stage in self.LEVEL_STAGES]
+
+    def _stages(self, pixels: Tensor) -> Iterator[Tensor]:
+        """The maps behind each of the backbone's stages, one after the other."""
         x = self.backbone.bn1(self.backbone.conv_stem(pixels.contiguous(memory_format=torch.channels_last)))
-        found: list[Tensor] = []
-        for stage, block in enumerate(self.backbone.blocks):
+        for block in self.backbone.blocks:
             x = block(x)
-            if stage in self.LEVEL_STAGES:
-                found.append(x.to(pixels.dtype))
-        return found
+            yield x
 
     @property
     def level_channels(self) -> list[int]:

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dynrefer.model.config import QueryDecoderConfig
-from dynrefer.model.transformer import TransformerLayer
+from dynrefer.model.resampler import TransformerLayer
 
 SMALLEST = 0.01  # belief below it is as good as none
+ALIKE_FROM = 0.55  # cosine of two names below which one says nothing of the other
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,26 @@ class TextQueries:
     def _part(self, rows: slice) -> TextQueries:
         bilinear = None if self.bilinear is None else self.bilinear[rows]
         return TextQueries(self.queries[rows], bilinear, None if self.votes is None else self.votes[:, rows])
+
+
+class ClassifierNames(nn.Module):
+    """Names of the classifier's classes, and how much each class's probability is worth to a text.
+
+    Every class votes for a text with its probability, weighted by how alike name and text are: the convex combination
+    of Norouzi et al. (ICLR 2014), as a score a text. A class has two names, the data set's and the everyday one.
+    """
+
+    embeddings: Tensor
+
+    def __init__(self, text_width: int, classes: int) -> None:
+        super().__init__()
+        self.register_buffer("embeddings", torch.zeros(2, classes, text_width))
+
+    def forward(self, texts: Tensor) -> Tensor:
+        """Texts [T, E] of unit norm -> votes [K, T] in 0 .. 1."""
+        names = self.embeddings.to(texts.dtype)
+        alike = torch.maximum(names[0] @ texts.T, names[1] @ texts.T)
+        return ((alike - ALIKE_FROM).clamp(min=0) / (1 - ALIKE_FROM)).square()
 
 
 class QueryDecoder(nn.Module):

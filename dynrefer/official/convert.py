@@ -64,8 +64,7 @@ def convert(
         tag_threshold: the score from which a tag is shown; None keeps the preset's.
         config: the size to fit; the preset "dynrefer-flant5xl" when None.
 
-    Raises:
-        InputError: names the file or tensor that is missing, damaged, unexpected or mis-shaped.
+    Raises InputError: names the file or tensor that is missing, damaged, unexpected or mis-shaped.
     """
     out, config = Path(out), config or ModelConfig.preset(PRESET)
     if out.exists():

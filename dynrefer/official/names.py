@@ -66,8 +66,7 @@ def convert_state_dict(released: Mapping[str, Tensor], config: ModelConfig | Non
         released: what the released file holds under "model".
         config: the size to fit, by default the preset "dynrefer-flant5xl".
 
-    Raises:
-        InputError: names a missing, unexpected or mis-shaped tensor, or says that the file holds LoRA weights.
+    Raises InputError: names a missing, unexpected or mis-shaped tensor, or says that the file holds LoRA weights.
     """
     if any("lora_" in name for name in released):
         raise InputError(
@@ -158,8 +157,7 @@ def pick(
         what: how errors call the checkpoint.
         ignored: their names that may be there without being used; None allows any.
 
-    Raises:
-        InputError: names a missing, unexpected or mis-shaped tensor.
+    Raises InputError: names a missing, unexpected or mis-shaped tensor.
     """
     sources = {name: rename(name) for name in expected}
     for name, source in sources.items():

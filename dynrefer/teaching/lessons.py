@@ -12,8 +12,7 @@ from pathlib import Path
 
 from dynrefer.boxes import Box
 from dynrefer.checkpoint import shipped
-from dynrefer.datasets.io import iter_samples
-from dynrefer.datasets.sample import RegionText, Sample
+from dynrefer.datasets.sample import RegionText, Sample, iter_samples
 from dynrefer.datasets.words import class_text, clean_caption, has_letters, said_tags
 from dynrefer.errors import InputError
 from dynrefer.photo_files import PhotoFinder

@@ -20,8 +20,7 @@ from torch import Tensor
 
 from dynrefer.atomic import written_whole
 from dynrefer.checkpoint import CARD, Checkpoint, load_checkpoint, save_checkpoint
-from dynrefer.datasets.io import write_samples
-from dynrefer.datasets.sample import Sample
+from dynrefer.datasets.sample import Sample, write_samples
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer
 from dynrefer.teaching.lessons import Lessons, checked, gallery, read_lessons

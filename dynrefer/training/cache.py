@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -24,13 +24,15 @@ from filelock import FileLock
 from torch import Tensor
 from tqdm import tqdm
 
+from dynrefer.atomic import written_whole
 from dynrefer.boxes import Box, geometry
-from dynrefer.datasets.io import too_many
+from dynrefer.datasets.records import check_readable
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer
 from dynrefer.model.encoder import EfficientNetEncoder
 from dynrefer.photo import Photo
+from dynrefer.training.config import TrainConfig
 from dynrefer.training.transforms import (
     ViewPlan,
     changed,
@@ -43,33 +45,12 @@ from dynrefer.training.transforms import (
 )
 from dynrefer.views import boxes_in_views, crop_views, pixel_boxes, view_boxes
 
+logger = logging.getLogger(__name__)
+
 ARRAYS = ("features", "coefficients", "geometry", "state")
 PENDING, DONE, BAD = 0, 1, 2
-
-
-@dataclass(frozen=True)
-class CacheSettings:
-    """What is cached of every sample. Views: t = 0, then `drawn` coefficients below 1, then t = 1.
-
-    Attributes:
-        drawn: for training drawn anew for every sample and variant; other splits take the first of `fixed`.
-        variants: odd ones are mirrored; all but 0 have the box jittered by `jitter` and the colours by `colour`.
-    """
-
-    drawn: int = 2
-    fixed: tuple[float, ...] = (0.3, 0.6)
-    variants: int = 2
-    jitter: float = 0.06
-    colour: float = 0.2
-    seed: int = 0
-
-    @property
-    def num_views(self) -> int:
-        """V."""
-        return self.drawn + 2
-
-
-DEFAULTS = CacheSettings()
+FIXED = (0.3, 0.6, 0.1, 0.8, 0.5, 0.2, 0.7, 0.4, 0.9)  # the views that are not drawn, of samples outside of training
+SEED = 0
 
 
 class FeatureCache:
@@ -112,89 +93,70 @@ class FeatureCache:
         """Whether the plain variant of a row is there."""
         return bool(self.state[row, 0] == DONE)
 
-    @property
-    def bad(self) -> np.ndarray:
-        """Which rows could not be read [N]."""
-        return (np.asarray(self.state) == BAD).any(1)
 
+def build_cache(samples: Iterable[Sample], model: DynRefer, folder: Path, config: TrainConfig) -> FeatureCache:
+    """Encode all samples of "train" and "val", or those that are not in the cache yet, photograph by photograph.
 
-def build_cache(
-    samples: Sequence[Sample],
-    model: DynRefer,
-    folder: Path,
-    settings: CacheSettings = DEFAULTS,
-    dtype: torch.dtype = torch.bfloat16,
-    shard: tuple[int, int] = (0, 1),
-) -> FeatureCache:
-    """Encode all samples, or those that are not in the cache yet, photograph by photograph.
-
-    A photograph that could not be read is tried again by the next call. A cache of more samples is used as it is.
+    A photograph that could not be read is tried again by the next call. A cache of more samples is used as it is. On a
+    CPU with AMX bfloat16 is 3-5 times faster and changes the features less than neighbouring views differ.
 
     Args:
-        model: with its frozen encoder, on any device; `dtype` is the autocast type (bfloat16 is 3-5 times faster on a
-            CPU with AMX and changes the features less than neighbouring views differ).
-        shard: (k, n) does every n-th photograph, starting with the k-th: n processes with `OMP_NUM_THREADS=1` share a
-            folder, and are much faster than one process with n threads where others use the processor too.
+        model: with its frozen encoder, on any device.
 
-    Raises:
-        InputError: the folder holds other samples, views or weights, the disk is too small, or more than 1 % of the
-            photographs cannot be read.
+    Raises InputError: the folder holds other samples, views or weights, the disk is too small, or more than 1 % of the
+    photographs cannot be read.
     """
-    cache = _open(samples, model, folder, settings)
-    rows = np.array([cache.row(sample) for sample in samples], dtype=np.int64)
-    own = _own_photographs(samples, shard)
+    logger.info("cached features are in %s; what is missing is made once, and goes on where it stopped", folder)
+    every = [sample for sample in samples if sample.split in ("train", "val")]
+    cache = _open(every, model, folder, config)
+    rows = np.array([cache.row(sample) for sample in every], dtype=np.int64)
     wanted = np.asarray(cache.state)[rows] != DONE
-    pending = int(wanted[own].sum())
+    pending = int(wanted.sum())
     if not pending:
         return FeatureCache(folder)
-    encode = _Encoder(model, dtype)
-    total = int(own.sum()) * settings.variants
+    encode = _Encoder(model, torch.bfloat16 if config.precision == "bf16" else torch.float32)
+    total, photographs = wanted.size, len({sample.image for sample in every})
     away: dict[Path, str] = {}
     with tqdm(total=total, initial=total - pending, unit="region", desc="features", smoothing=0.05) as bar:
-        for variant in range(settings.variants):
-            for path, numbers in _by_photograph(samples, own & wanted[:, variant]).items():
-                here = [(int(rows[number]), samples[number]) for number in numbers]
+        for variant in range(config.cache.variants):
+            for path, numbers in _by_photograph(every, wanted[:, variant]).items():
+                here = [(int(rows[number]), every[number]) for number in numbers]
                 try:
-                    _cache_photograph(path, here, variant, cache, encode, settings)
+                    _cache_photograph(path, here, variant, cache, encode, config)
                 except InputError as error:
                     bar.write(f"left out {len(here)} samples of {path}: {error}")
                     cache.state[[row for row, _ in here], variant] = BAD
                     away[path] = str(error)
-                    _check(away, samples)
+                    check_readable(away, photographs)
                 bar.update(len(here))
     for array in (cache.features, cache.state):
         array.flush()
     return FeatureCache(folder)
 
 
-def _check(away: dict[Path, str], samples: Sequence[Sample]) -> None:
-    """Raises InputError where too many photographs cannot be read, naming the first of them."""
-    total = len({sample.image for sample in samples})
-    if too_many(len(away), total) or len(away) == total:
-        path, reason = next(iter(away.items()))
-        raise InputError(
-            f"{len(away)} of {total} photographs cannot be read, more than 1 %; the first is {path} "
-            f"({reason.rstrip('.')}). Put them right and start again: what is cached stays."
-        )
-
-
-def _open(samples: Sequence[Sample], model: DynRefer, folder: Path, settings: CacheSettings) -> FeatureCache:
+def _open(samples: Sequence[Sample], model: DynRefer, folder: Path, config: TrainConfig) -> FeatureCache:
     """The cache in `folder` to write to, made with all its space reserved when it is not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
+    made_with = {"drawn": config.cache.drawn, "variants": config.cache.variants}
+    made_with |= {"jitter": config.augment.jitter, "colour": config.augment.colour}
     info = {
         "encoder": encoder_fingerprint(model),
-        "settings": asdict(settings),
-        "samples": [sample_key(s) for s in samples],
+        "settings": made_with,
+        "samples": [sample_key(sample) for sample in samples],
     }
     with FileLock(folder / "lock"):
         if (folder / "cache.json").exists():
             cache = FeatureCache(folder, "r+")
-            _check_same(cache, json.loads(json.dumps(info)))
+            _check_same(cache, info)
             return cache
-        _make(samples, model, folder, settings)
-        temporary = folder / "cache.json.new"
-        temporary.write_text(json.dumps(info), encoding="utf-8")
-        temporary.replace(folder / "cache.json")
+        n, a, v = len(samples), config.cache.variants, config.cache.drawn + 2
+        tokens, width = model.align.cut_tokens, model.config.encoder.width
+        _reserve(folder / "features.npy", (n, a, v, tokens, width), np.float16)
+        _reserve(folder / "coefficients.npy", (n, a, v), np.float32)
+        _reserve(folder / "geometry.npy", (n, a, 6), np.float32)
+        _reserve(folder / "state.npy", (n, a), np.uint8)
+        with written_whole(folder / "cache.json") as draft:
+            draft.write_text(json.dumps(info), encoding="utf-8")
     cache = FeatureCache(folder, "r+")
     cache.state[[s.split != "train" for s in samples], 1:] = DONE  # what is only measured needs no variants
     return cache
@@ -208,14 +170,6 @@ def _check_same(cache: FeatureCache, info: dict[str, Any]) -> None:
     other = [f"{name} {held.get(name)} instead of {asked[name]}" for name in asked if held.get(name) != asked[name]]
     if other:
         raise InputError(f"The feature cache {cache.folder} was made with {', '.join(other)}: {remedy}")
-
-
-def _make(samples: Sequence[Sample], model: DynRefer, folder: Path, settings: CacheSettings) -> None:
-    n, a, v = len(samples), settings.variants, settings.num_views
-    _reserve(folder / "features.npy", (n, a, v, model.align.cut_tokens, model.config.encoder.width), np.float16)
-    _reserve(folder / "coefficients.npy", (n, a, v), np.float32)
-    _reserve(folder / "geometry.npy", (n, a, 6), np.float32)
-    _reserve(folder / "state.npy", (n, a), np.uint8)
 
 
 def _reserve(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> None:
@@ -279,12 +233,6 @@ class _Encoder:
             return self.encoder(pixels).float()
 
 
-def _own_photographs(samples: Sequence[Sample], shard: tuple[int, int]) -> np.ndarray:
-    """Which samples [N] lie on a photograph of this shard."""
-    number = {path: n for n, path in enumerate(dict.fromkeys(sample.image for sample in samples))}
-    return np.array([number[sample.image] % shard[1] == shard[0] for sample in samples], dtype=bool)
-
-
 def _by_photograph(samples: Sequence[Sample], wanted: np.ndarray) -> dict[Path, list[int]]:
     groups: dict[Path, list[int]] = defaultdict(list)
     for number in np.flatnonzero(wanted).tolist():
@@ -298,15 +246,15 @@ def _cache_photograph(
     variant: int,
     cache: FeatureCache,
     encode: _Encoder,
-    settings: CacheSettings,
+    config: TrainConfig,
 ) -> None:
     """One variant of the samples of one photograph, each with its row. Raises InputError where it cannot be read."""
     photo = Photo.read(path)
     rows, samples = [row for row, _ in here], [sample for _, sample in here]
     boxes = [region_box(sample.box, sample.image_size, photo.size) for sample in samples]
-    plans = [_plan(s, box, photo.size, variant, settings) for s, box in zip(samples, boxes, strict=True)]
+    plans = [_plan(s, box, photo.size, variant, config) for s, box in zip(samples, boxes, strict=True)]
     cache.features[rows, variant] = _features(photo.pixels, plans, encode)
-    cache.coefficients[rows, variant] = [_coefficients(sample, variant, settings) for sample in samples]
+    cache.coefficients[rows, variant] = [_coefficients(sample, variant, config.cache.drawn) for sample in samples]
     cache.geometry[rows, variant] = [geometry(plan.box, photo.size) for plan in plans]
     cache.state[rows, variant] = DONE
 
@@ -321,24 +269,25 @@ def _features(pixels: np.ndarray, plans: Sequence[ViewPlan], encode: _Encoder) -
     return encode.cuts(crops, inverse, inside).unflatten(0, (len(plans), -1)).numpy()
 
 
-def _plan(sample: Sample, box: Box, size: tuple[int, int], variant: int, settings: CacheSettings) -> ViewPlan:
+def _plan(sample: Sample, box: Box, size: tuple[int, int], variant: int, config: TrainConfig) -> ViewPlan:
     """How a variant's views are cut; colours and mirror are the photograph's."""
-    coefficients = _coefficients(sample, variant, settings)
+    coefficients = _coefficients(sample, variant, config.cache.drawn)
     if variant == 0:
         return ViewPlan(box, view_boxes(box, size, coefficients), size)
-    colours = draw_colours(settings.colour, generator_for(settings.seed, sample.photo_id, variant))
-    box = jitter_box(box, size, settings.jitter, generator_for(settings.seed, sample.sample_id, variant, "box"))
+    colours = draw_colours(config.augment.colour, generator_for(SEED, sample.photo_id, variant))
+    box = jitter_box(box, size, config.augment.jitter, generator_for(SEED, sample.sample_id, variant, "box"))
     box = mirror_box(box, size) if variant % 2 else box
     return ViewPlan(box, view_boxes(box, size, coefficients), size, mirror=bool(variant % 2), colours=colours)
 
 
-def _coefficients(sample: Sample, variant: int, settings: CacheSettings) -> np.ndarray:
+def _coefficients(sample: Sample, variant: int, drawn: int) -> np.ndarray:
+    """t of the cached views: 0, then some below 1, then 1."""
     if sample.split == "train":
-        rng = generator_for(settings.seed, sample.sample_id, variant, "views")
-        drawn: Sequence[float] = draw_coefficients(settings.drawn, rng, whole_image=False)
+        rng = generator_for(SEED, sample.sample_id, variant, "views")
+        steps: Sequence[float] = draw_coefficients(drawn, rng, whole_image=False)
     else:
-        drawn = settings.fixed[: settings.drawn]
-    return np.array([0.0, *drawn, 1.0], dtype=np.float32)
+        steps = FIXED[:drawn]
+    return np.array([0.0, *steps, 1.0], dtype=np.float32)
 
 
 def _parts(array: np.ndarray, size: int) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Items -> a training batch: what a worker hands over. S items, V views, B extra sentences."""
+"""Items -> a training batch: what a worker hands over. S items, V views."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,14 +18,13 @@ from dynrefer.model.language import control_text
 from dynrefer.training.config import TrainConfig
 from dynrefer.training.dataset import Draw, Item, RegionDataset, Views
 from dynrefer.training.objective import Batch, GlobalTexts
-from dynrefer.training.regions import STYLE_OF
+from dynrefer.training.tables import STYLE_OF
 
 MAX_WORKERS = 8
 Tokenize = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
 
 
-@dataclass(frozen=True)
-class StepPart:
+class StepPart(NamedTuple):
     """A process's part of a step.
 
     Attributes:
@@ -38,12 +36,8 @@ class StepPart:
 
     batch: Batch | None
     texts: GlobalTexts
-    tags: Tensor | None = None
-    unreadable: dict[str, str] = field(default_factory=dict)
-
-    def pin_memory(self) -> StepPart:
-        """A copy that a GPU can fetch by itself; called by the DataLoader."""
-        return StepPart(_pinned(self.batch), _pinned(self.texts), self.tags, self.unreadable)
+    tags: Tensor | None
+    unreadable: dict[str, str]
 
 
 class Collate:
@@ -52,13 +46,10 @@ class Collate:
     Args:
         tokenize: control texts -> ids and mask.
         styles: names of the model's styles.
-        kinds: kind of each text that has no photograph, by its number.
     """
 
-    def __init__(
-        self, dataset: RegionDataset, tokenize: Tokenize, styles: Sequence[str], kinds: dict[int, str]
-    ) -> None:
-        self.dataset, self.tokenize, self.styles, self.kinds = dataset, tokenize, styles, kinds
+    def __init__(self, dataset: RegionDataset, tokenize: Tokenize, styles: Sequence[str]) -> None:
+        self.dataset, self.tokenize, self.styles = dataset, tokenize, styles
 
     def __call__(self, items: Sequence[Item]) -> StepPart:
         """The part of a step that the items are: every n-th place of its batch."""
@@ -68,11 +59,10 @@ class Collate:
         return StepPart(self._batch(items, draw) if readable else None, self._texts(draw), draw.tags, unreadable)
 
     def _batch(self, items: Sequence[Item], draw: Draw) -> Batch:
-        dataset, regions, table = self.dataset, self.dataset.regions, self.dataset.texts
+        regions, table = self.dataset.regions, self.dataset.texts
         samples, texts = (torch.tensor([getattr(item, name) for item in items]) for name in ("sample", "text"))
         controls, mask = self.tokenize([control_text(item.controls) for item in items])
         tags = regions.tags(samples)
-        weights = dataset.config.weights
         return Batch(
             **stack_views([item.views for item in items if item.views is not None]),
             captions=table.captions(texts),
@@ -84,9 +74,7 @@ class Collate:
             style=self._style([STYLE_OF.get(item.source, "region") for item in items]),
             attributes=regions.attributes(samples),
             category=regions.category(samples),
-            names=regions.names(samples) if weights.name else None,
             names_class=torch.tensor([item.source == "class" for item in items]),
-            **self._sentences(draw, items[0], dataset.config.batch_size // len(items)),
         )
 
     def _texts(self, draw: Draw) -> GlobalTexts:
@@ -99,26 +87,6 @@ class Collate:
 
     def _style(self, names: Sequence[str]) -> Tensor:
         return torch.tensor([self.styles.index(name) if name in self.styles else 0 for name in names])
-
-    def _sentences(self, draw: Draw, first: Item, parts: int) -> dict[str, Tensor]:
-        """This part's share of the sentences without a photograph."""
-        texts = draw.sentences[first.place :: parts]
-        if not len(texts):
-            return {}
-        places = range(first.place, len(draw.sentences), parts)
-        rngs = [self.dataset.sentence_rng(first.step, place) for place in places]
-        clean = self.dataset.texts.embeddings(texts)
-        noise = np.stack([rng.normal(0, self.dataset.config.texts.extra_noise, clean.shape[1]) for rng in rngs])
-        words = [self.dataset.controls(text, rng) for text, rng in zip(texts.tolist(), rngs, strict=True)]
-        controls, mask = self.tokenize([control_text(row) for row in words])
-        scenes = ["scene" if self.kinds.get(text) == "caption" else "region" for text in texts.tolist()]
-        return {
-            "extra_captions": self.dataset.texts.captions(texts),
-            "extra_text": torch.nn.functional.normalize(clean + torch.from_numpy(noise).float(), dim=-1),
-            "extra_controls": controls,
-            "extra_controls_mask": mask,
-            "extra_style": self._style(scenes),
-        }
 
 
 def stack_views(views: Sequence[Views]) -> dict[str, Tensor]:
@@ -148,11 +116,3 @@ def _ignore_signals(number: int) -> None:
     """A worker ends when the run does: Ctrl-C and SIGTERM, which reach it too, are for the run to answer."""
     for signalled in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signalled, signal.SIG_IGN)
-
-
-def _pinned(tensors: Any) -> Any:
-    """A dataclass of tensors with all of them pinned."""
-    if tensors is None:
-        return None
-    found = {entry.name: getattr(tensors, entry.name) for entry in fields(tensors)}
-    return type(tensors)(**{name: value if value is None else value.pin_memory() for name, value in found.items()})

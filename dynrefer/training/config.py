@@ -11,7 +11,6 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from pydantic.dataclasses import dataclass
 
 from dynrefer.datasets.sample import SOURCES, Source
-from dynrefer.datasets.texts import KINDS, Kind
 from dynrefer.errors import InputError
 from dynrefer.model.config import check_changes
 from dynrefer.tables import read_text
@@ -29,10 +28,8 @@ class LossWeights:
 
     Attributes:
         attribute: binary cross-entropy on known attribute labels, through the contrast head.
-        name: binary cross-entropy on what the region is called and what not, through the contrast head.
         category: cross-entropy over the class list, through the contrast head.
         sentence: 1 - cosine of the predicted and the true sentence embedding.
-        text_only: caption cross-entropy on text without a photograph.
         class_caption: factor on the caption loss of texts that only name the class.
     """
 
@@ -40,35 +37,10 @@ class LossWeights:
     tag: Weight = 0.01
     contrast: Weight = 0.5
     attribute: Weight = 0.0
-    name: Weight = 0.0
     category: Weight = 0.0
     sentence: Weight = 0.0
-    text_only: Weight = 0.0
     class_caption: Weight = 1.0
     label_smoothing: Chance = 0.0
-
-
-@dataclass(frozen=True, config=STRICT)
-class SamplingConfig:
-    """Choice of samples and their weights.
-
-    Attributes:
-        min_area: smaller boxes (as a share of the image) are left out, unless they carry more than a class name.
-        max_class_only: at most so many samples of a class that carry nothing but its name.
-        class_power: weight = class frequency ** class_power; 0 draws all samples alike.
-        captioned, attributed, small: factors for samples with a caption of their own, with attributes, below 1 % area.
-        whole_images: share of the draws that are whole images.
-        classless: share of the other draws that are parts of images without a class.
-    """
-
-    min_area: Chance = 0.0
-    max_class_only: Count | None = None
-    class_power: float = 0.0
-    captioned: Weight = 1.0
-    attributed: Weight = 1.0
-    small: Weight = 1.0
-    whole_images: Chance | None = None
-    classless: Chance | None = None
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -98,8 +70,6 @@ class TextConfig:
         max_tokens: a caption's length with its end token.
         no_controls, drop_control: chance to drop all control words, else each of them (paper, section 3.4).
         max_controls: words that may remain.
-        extra: sentences without a photograph a step; `extra_sources`: chance of each kind in the corpus.
-        extra_noise: standard deviation added to such a sentence's embedding, which stands in for a region's.
     """
 
     sources: dict[Source, Weight] = field(default_factory=lambda: dict.fromkeys(SOURCES, 1.0))
@@ -107,9 +77,6 @@ class TextConfig:
     no_controls: Chance = 0.5
     drop_control: Chance = 0.5
     max_controls: Count = 8
-    extra: Count = 0
-    extra_sources: dict[Kind, Weight] = field(default_factory=lambda: dict.fromkeys(KINDS, 1.0))
-    extra_noise: Weight = 0.03
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -126,10 +93,16 @@ class AugmentConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class CacheConfig:
-    """Frozen features on disk instead of photographs; see `CacheSettings`."""
+    """Frozen features on disk instead of photographs.
+
+    Attributes:
+        drawn: cached views besides t = 0 and t = 1; drawn anew for every sample and variant that trains.
+        variants: of every sample that trains: the first plain, the others changed as `AugmentConfig` says, and every
+            second one mirrored.
+    """
 
     enabled: bool = False
-    drawn: Positive = 2
+    drawn: Annotated[int, Field(ge=1, le=9)] = 2
     variants: Positive = 2
 
 
@@ -185,7 +158,6 @@ class TrainConfig:
     log_every: Positive = 20
     weights: LossWeights = field(default_factory=LossWeights)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
-    sampling: SamplingConfig = field(default_factory=SamplingConfig)
     views: ViewsConfig = field(default_factory=ViewsConfig)
     texts: TextConfig = field(default_factory=TextConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -199,8 +171,6 @@ class TrainConfig:
             raise ValueError("fixed or random views are cut from photographs: set 'cache' to {}")
         if not any(self.texts.sources.values()):
             raise ValueError("'texts.sources' must give a chance above 0 to at least one source")
-        if self.texts.extra and not any(self.texts.extra_sources.values()):
-            raise ValueError("'texts.extra_sources' must give a chance above 0 to at least one kind")
         return self
 
     def to_dict(self) -> dict[str, Any]:

@@ -19,14 +19,23 @@ from dynrefer.boxes import Box
 from dynrefer.errors import InputError
 from dynrefer.photo import Photo
 from dynrefer.training.cache import DONE, FeatureCache
-from dynrefer.training.config import TrainConfig, ViewsConfig
-from dynrefer.training.regions import RegionTable
-from dynrefer.training.texts import TextTable, draw_controls
-from dynrefer.training.transforms import Rng, ViewTransform, region_box, repeat_first
-from dynrefer.views import CANDIDATES
+from dynrefer.training.config import AugmentConfig, TrainConfig, ViewsConfig
+from dynrefer.training.tables import RegionTable, TextTable, draw_controls
+from dynrefer.training.transforms import (
+    Rng,
+    ViewPlan,
+    draw_coefficients,
+    draw_colours,
+    jitter_box,
+    mirror_box,
+    move_views,
+    region_box,
+    repeat_first,
+)
+from dynrefer.views import CANDIDATES, view_boxes
 
 TRIES = 100  # other regions that are drawn where photographs cannot be read
-_STEP, _ORDER, _TEXT, _VIEWS, _SENTENCE, _OTHER = range(1, 7)  # streams of chance
+_STEP, _ORDER, _TEXT, _VIEWS, _OTHER = range(1, 6)  # streams of chance
 Views = dict[str, np.ndarray]
 
 
@@ -47,15 +56,11 @@ class ViewSource(Protocol):
 
 @dataclass(frozen=True)
 class Draw:
-    """What a step trains on: `samples`, `texts` and `sources` [B], and `sentences` without a photograph.
-
-    `tags` are indices into the whole vocabulary, None for all.
-    """
+    """What a step trains on: `samples`, `texts` and `sources` [B]; `tags` of the whole vocabulary, None for all."""
 
     samples: Tensor
     texts: Tensor
     sources: tuple[str, ...]
-    sentences: Tensor
     tags: Tensor | None = None
 
 
@@ -77,25 +82,10 @@ class Item:
 
 
 class RegionDataset(Dataset[Item]):
-    """Draws items.
+    """Draws items, every region once an epoch."""
 
-    Args:
-        weights: chance of each region, or None to pass over all of them once an epoch.
-        sentences: numbers of the texts without a photograph, and the chance of each.
-    """
-
-    def __init__(
-        self,
-        config: TrainConfig,
-        regions: RegionTable,
-        texts: TextTable,
-        views: ViewSource,
-        weights: np.ndarray | None = None,
-        sentences: tuple[np.ndarray, np.ndarray] | None = None,
-    ) -> None:
+    def __init__(self, config: TrainConfig, regions: RegionTable, texts: TextTable, views: ViewSource) -> None:
         self.config, self.regions, self.texts, self.views = config, regions, texts, views
-        self._ends = None if weights is None else np.cumsum(weights)
-        self._sentences = sentences
         self._drawn: tuple[int, Draw] | None = None
         self._orders: dict[int, np.ndarray] = {}
 
@@ -114,7 +104,8 @@ class RegionDataset(Dataset[Item]):
                 break
             except InputError as error:
                 unreadable[str(self.regions.place(sample).image)] = str(error)
-        return Item(step, place, sample, text, source, self.controls(text, rng), views, unreadable)
+        controls = draw_controls(self.texts.words(text), rng, self.config.texts)
+        return Item(step, place, sample, text, source, controls, views, unreadable)
 
     def draw(self, step: int) -> Draw:
         """The global batch of a step."""
@@ -122,38 +113,23 @@ class RegionDataset(Dataset[Item]):
             self._drawn = step, self._draw(step)
         return self._drawn[1]
 
-    def controls(self, text: int, rng: Rng) -> tuple[str, ...]:
-        """Control words of a text, some of its own."""
-        chosen = self.config.texts
-        none, drop, limit = chosen.no_controls, chosen.drop_control, chosen.max_controls
-        return draw_controls(self.texts.words(text), rng, none=none, drop=drop, limit=limit)
-
-    def sentence_rng(self, step: int, place: int) -> Rng:
-        """The generator of a sentence without a photograph."""
-        return self.rng(_SENTENCE, step, place)
-
     def rng(self, *stream: int) -> Rng:
         """A generator that follows from the seed and the numbers."""
         return np.random.default_rng((self.config.seed, *stream))
 
     def _draw(self, step: int) -> Draw:
-        rng = self.rng(_STEP, step)
-        chosen = self._choose(step, rng)
+        chosen = self._choose(step)
         picked = [self.regions.draw_text(n, self.rng(_TEXT, step, place)) for place, n in enumerate(chosen.tolist())]
         samples = torch.from_numpy(chosen)
         return Draw(
             samples,
             torch.tensor([number for number, _ in picked]),
             tuple(source for _, source in picked),
-            self._choose_sentences(rng),
-            self._choose_tags(samples, rng),
+            self._choose_tags(samples, self.rng(_STEP, step)),
         )
 
-    def _choose(self, step: int, rng: Rng) -> np.ndarray:
+    def _choose(self, step: int) -> np.ndarray:
         size, count = self.config.batch_size, len(self.regions)
-        if self._ends is not None:
-            found = np.searchsorted(self._ends, rng.random(size) * self._ends[-1], side="right")
-            return np.minimum(found, count - 1)
         places = np.arange(step * size, (step + 1) * size)
         epochs = np.unique(places // count).tolist()
         self._orders = {e: self._orders[e] if e in self._orders else self._order(e) for e in epochs}
@@ -161,12 +137,6 @@ class RegionDataset(Dataset[Item]):
 
     def _order(self, epoch: int) -> np.ndarray:
         return self.rng(_ORDER, epoch).permutation(len(self.regions))
-
-    def _choose_sentences(self, rng: Rng) -> Tensor:
-        if self._sentences is None or not self.config.texts.extra:
-            return torch.zeros(0, dtype=torch.long)
-        numbers, chances = self._sentences
-        return torch.from_numpy(rng.choice(numbers, self.config.texts.extra, p=chances))
 
     def _choose_tags(self, samples: Tensor, rng: Rng) -> Tensor | None:
         limit, count = self.config.max_tags, self.regions.num_tags
@@ -193,20 +163,33 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
 
 
 class PhotographViews:
-    """Views cut out of the photographs."""
+    """Views cut out of the photographs, `side` pixels large."""
 
-    def __init__(self, regions: RegionTable, transform: ViewTransform) -> None:
-        self.regions, self.transform = regions, transform
+    def __init__(
+        self, regions: RegionTable, num_views: int, side: int, views: ViewsConfig, augment: AugmentConfig
+    ) -> None:
+        self.regions, self.num_views, self.side, self.views, self.augment = regions, num_views, side, views, augment
 
     def draw(self, number: int, sided: bool, rng: Rng) -> Views:
         """pixels uint8 [V, s, s, 3], boxes [V, 4] and geometry [6]."""
         photo, box = self._open(number)
-        return self.transform.draw(box, photo.size, sided, rng).cut(photo.pixels, self.transform.view_size)
+        size, wanted = photo.size, self.num_views - int(self.views.keep_region)
+        drawn = draw_coefficients(wanted, rng) if self.views.stochastic else list(self.views.fixed[:wanted])
+        steps = repeat_first([0.0, *drawn] if self.views.keep_region else drawn, self.views.repeat, rng)
+        mirror = not sided and bool(rng.random() < self.augment.mirror)
+        box = jitter_box(box, size, self.augment.jitter, rng)
+        colours = draw_colours(self.augment.colour, rng) if self.augment.colour else None
+        box = mirror_box(box, size) if mirror else box
+        views = view_boxes(box, size, steps)
+        if not self.views.nested:
+            views = move_views(views, box, size, rng)
+        return ViewPlan(box, views, size, mirror, colours).cut(photo.pixels, self.side)
 
     def plain(self, number: int) -> Views:
-        """t = 0 and evenly spread candidates."""
+        """t = 0 and evenly spread candidates, nothing changed."""
         photo, box = self._open(number)
-        return self.transform.plain(box, photo.size).cut(photo.pixels, self.transform.view_size)
+        steps = np.arange(self.num_views) * (0.9 / self.num_views)
+        return ViewPlan(box, view_boxes(box, photo.size, steps), photo.size).cut(photo.pixels, self.side)
 
     def _open(self, number: int) -> tuple[Photo, Box]:
         place = self.regions.place(number)

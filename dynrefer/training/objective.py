@@ -1,29 +1,23 @@
-"""From a training batch to the losses.
+"""From a training batch to the losses, and these as functions of logits and labels.
 
-S regions, V views, Q queries, N tags, A attributes, M attribute templates, K classes, E text width, B extra sentences.
+S regions, V views, Q queries, N tags, A attributes, M attribute templates, K classes, E text width.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dynrefer.model import DynRefer
 from dynrefer.training.config import LossWeights
-from dynrefer.training.losses import (
-    asymmetric_loss,
-    attribute_loss,
-    name_loss,
-    pairwise_sigmoid_loss,
-)
+from dynrefer.training.tables import UNKNOWN
 from dynrefer.vocabulary import TextBank, best_of_groups, moved
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """One training batch. Give either `pixels` and `boxes`, or `cuts` (RoIAligned features from a cache).
 
     Attributes:
@@ -32,9 +26,8 @@ class Batch:
         geometry: [S, 6], see `RegionAlign.forward`.
         captions: [S, L] token ids with end token, 0 = padding. controls, controls_mask: [S, L']. style: [S].
         text: [S, E] embedding of the region's text; text_id: [S], equal where two texts are the same.
-        tags: [S, N], attributes: [S, A] and names: [S, K], 1 / 0 / -1 (unknown). category: [S], -1 = unknown.
+        tags: [S, N] and attributes: [S, A], 1 / 0 / -1 (unknown). category: [S], -1 = unknown.
         names_class: [S] bool, the text only names the class.
-        extra_captions, extra_text, extra_controls, extra_controls_mask, extra_style: B sentences without a photograph.
     """
 
     geometry: Tensor
@@ -50,22 +43,14 @@ class Batch:
     style: Tensor | None = None
     attributes: Tensor | None = None
     category: Tensor | None = None
-    names: Tensor | None = None
     names_class: Tensor | None = None
-    extra_captions: Tensor | None = None
-    extra_text: Tensor | None = None
-    extra_controls: Tensor | None = None
-    extra_controls_mask: Tensor | None = None
-    extra_style: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """A copy on another device."""
-        tensors: dict[str, Any] = {f.name: moved(getattr(self, f.name), device) for f in fields(self)}
-        return Batch(**tensors)
+        return Batch(*(moved(value, device) for value in self))
 
 
-@dataclass(frozen=True)
-class GlobalTexts:
+class GlobalTexts(NamedTuple):
     """Texts of the global batch, over all processes, for the contrast: embeddings [T, E], ids and categories [T]."""
 
     text: Tensor
@@ -75,7 +60,7 @@ class GlobalTexts:
 
     def to(self, device: torch.device) -> GlobalTexts:
         """A copy on another device."""
-        return GlobalTexts(**{name: value.to(device) for name, value in vars(self).items()})
+        return GlobalTexts(*(value.to(device) for value in self))
 
 
 class Objective(nn.Module):
@@ -120,8 +105,6 @@ def compute_losses(
     if weights.sentence and summary is not None:
         cosine = (model.language.sentence(summary) * batch.text).sum(-1)
         losses["sentence"] = weights.sentence * (1 - cosine).mean()
-    if weights.text_only and batch.extra_captions is not None:
-        losses["text_only"] = weights.text_only * text_only_loss(model, batch, weights)
     losses["total"] = torch.stack(list(losses.values())).sum()
     return losses
 
@@ -140,17 +123,6 @@ def caption_loss(
     return (each * share).sum() / share.sum()
 
 
-def text_only_loss(model: DynRefer, batch: Batch, weights: LossWeights) -> Tensor:
-    """Cross-entropy of sentences written from their own embedding alone: teaches the small language model to write."""
-    language = model.language
-    assert batch.extra_captions is not None
-    assert batch.extra_controls is not None and batch.extra_controls_mask is not None
-    prompt, mask = language.prompt(
-        None, batch.extra_controls, batch.extra_controls_mask, batch.extra_text, batch.extra_style
-    )
-    return language(prompt, mask, batch.extra_captions, weights.label_smoothing, batch.extra_controls).mean()
-
-
 def _contrast_losses(
     model: DynRefer,
     batch: Batch,
@@ -159,13 +131,13 @@ def _contrast_losses(
     texts: GlobalTexts,
     region: tuple[Tensor, Tensor | None, Tensor | None],
 ) -> dict[str, Tensor]:
-    """What goes through the contrast head: captions, and where weighted, names, classes, attributes."""
+    """What goes through the contrast head: captions, and where weighted, classes and attributes."""
     queries, summary, belief = region
     losses: dict[str, Tensor] = {}
     parts: dict[str, Tensor] = {}
     if weights.contrast:
         parts["text"] = texts.text
-    if weights.category or weights.name:
+    if weights.category:
         parts["classes"] = bank.classes
     split: dict[str, Tensor] = {}
     if parts:
@@ -177,11 +149,9 @@ def _contrast_losses(
             split["text"], _same_text(batch, texts), model.log_temperature, model.contrast_bias, len(queries)
         )
     if weights.category and batch.category is not None and (known := batch.category >= 0).any():
-        losses["category"] = weights.category * torch.nn.functional.cross_entropy(
+        losses["category"] = weights.category * F.cross_entropy(
             split["classes"].float()[known], batch.category[known], label_smoothing=weights.label_smoothing
         )
-    if weights.name and batch.names is not None:
-        losses["name"] = weights.name * name_loss(split["classes"], batch.names)
     if weights.attribute and batch.attributes is not None and (known := (batch.attributes >= 0).any(1)).any():
         own_summary = summary[known] if summary is not None else None
         templates = model.contrast_logits(queries[known], bank.attributes, own_summary)
@@ -207,3 +177,41 @@ def _own_texts(batch: Batch) -> GlobalTexts:
         batch.category if batch.category is not None else unknown,
         batch.names_class if batch.names_class is not None else unknown.bool() & False,
     )
+
+
+def asymmetric_loss(
+    logits: Tensor, labels: Tensor, gamma_negative: float = 7.0, gamma_positive: float = 0.0, clip: float = 0.05
+) -> Tensor:
+    """Asymmetric multi-label loss (Ridnik et al., ICCV 2021): logits, labels [S, N] (1 / 0 / -1 unknown) -> scalar.
+
+    Easy negatives are discounted by `gamma_negative` and dropped below probability `clip`. Sum over N, mean over S.
+    """
+    p = logits.float().sigmoid()
+    not_p = (1 - p + clip).clamp(max=1)
+    positive, negative = (labels == 1).float(), (labels == 0).float()
+    log_likelihood = positive * p.clamp(min=1e-8).log() + negative * not_p.clamp(min=1e-8).log()
+    certainty = p * positive + not_p * negative
+    focus = (1 - certainty).clamp(min=0) ** (gamma_positive * positive + gamma_negative * negative)
+    return -(log_likelihood * focus.detach()).sum(1).mean()
+
+
+def pairwise_sigmoid_loss(
+    logits: Tensor, same: Tensor, log_temperature: Tensor, bias: Tensor, total_texts: int | None = None
+) -> Tensor:
+    """Sigmoid loss of region-text pairs (SigLIP, Zhai et al., ICCV 2023): logits [S, T], same [S, T] bool -> scalar.
+
+    Every pair counts once; the mean of both directions (per region, per text) of a square batch is the same number.
+    `total_texts` is what to divide by, T by default: with several processes every one holds its own rows of the global
+    batch's pairs, and passes its own number of regions so that the mean over processes is the loss of the whole batch.
+    """
+    signs = torch.where(same, 1.0, -1.0)
+    scaled = logits.float() * log_temperature.exp() + bias
+    return -F.logsigmoid(signs * scaled).sum() / (total_texts or logits.shape[1])
+
+
+def attribute_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross-entropy over known attributes: logits, labels [S, A] (1 / 0 / -1) -> scalar, 0 if none is known."""
+    known = labels != UNKNOWN
+    if not known.any():
+        return logits.sum() * 0
+    return F.binary_cross_entropy_with_logits(logits.float()[known], labels.float()[known])

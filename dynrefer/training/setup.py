@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -16,20 +16,16 @@ import numpy as np
 import torch
 
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
-from dynrefer.datasets.io import iter_samples, too_many
-from dynrefer.datasets.sample import SOURCES, Sample
-from dynrefer.datasets.texts import Sentence, load_texts
+from dynrefer.datasets.records import too_many
+from dynrefer.datasets.sample import SOURCES, Sample, iter_samples
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer, ModelConfig
-from dynrefer.training.cache import CacheSettings, FeatureCache, build_cache
+from dynrefer.training.cache import FeatureCache, build_cache
 from dynrefer.training.collate import Collate, loader_arguments
 from dynrefer.training.config import TrainConfig
 from dynrefer.training.dataset import CachedViews, PhotographViews, RegionDataset, ViewSource
-from dynrefer.training.optimiser import freeze_unused
-from dynrefer.training.regions import RegionTable
-from dynrefer.training.sampling import choose_samples, sample_weights
-from dynrefer.training.texts import TextTable
-from dynrefer.training.transforms import ViewTransform
+from dynrefer.training.state import freeze_unused
+from dynrefer.training.tables import RegionTable, TextTable
 from dynrefer.training.validation import Validation
 from dynrefer.vocabulary import TextBank, Vocabulary
 
@@ -70,37 +66,27 @@ def prepare(
     init = init or config.init
     if init is None:
         raise InputError("Say what to start from: --init CHECKPOINT, or 'init' in the configuration.")
-    chosen = partial(choose_samples, partial(iter_samples, data / "samples.jsonl"), config.sampling)
+    samples = data / "samples.jsonl"
     checkpoint = load_checkpoint(init, device)
     features = None
     if config.cache.enabled:
-        features = _open_cache(config, chosen(), checkpoint.model, cache or data / "features")
-    corpus = _corpus(data / "corpus.jsonl") if config.texts.extra else []
-    regions = _Regions(config, checkpoint.vocabulary, chosen(), features)
+        features = build_cache(iter_samples(samples), checkpoint.model, cache or data / "features", config)
+    regions = _Regions(config, checkpoint.vocabulary, iter_samples(samples), features)
     if not len(regions.train):
         raise InputError(f"{data} has no sample of the split 'train' to train on.")
-    sentences = regions.add_corpus(corpus)
     texts = _text_table(list(regions.texts), checkpoint.model, config, data)
     model = adapt(checkpoint.model, config).to(device)
     freeze_unused(model, config.weights, config.optimiser.rates, config.cache.enabled)
     loading = loader_arguments(config, device, processes)
     views = partial(_view_source, config, model.config, features)
     bank = checkpoint.vocabulary.bank()
-    dataset = RegionDataset(
-        config,
-        regions.train,
-        texts,
-        views(regions.train, regions.train_rows),
-        _weights(regions.train, config),
-        _sentence_chances(sentences, config),
-    )
-    collate = Collate(dataset, model.language.tokenize, model.config.language.styles, sentences)
+    dataset = RegionDataset(config, regions.train, texts, views(regions.train, regions.train_rows))
+    collate = Collate(dataset, model.language.tokenize, model.config.language.styles)
     validation = None
     if len(regions.val):
         validation = Validation(regions.val, texts, views(regions.val, regions.val_rows), bank, loading)
     logger.info(
-        "%d samples train, %d validate; %d texts, %d of them alone",
-        *(len(part) for part in (regions.train, regions.val, texts.texts, corpus)),
+        "%d samples train, %d validate; %d texts", *(len(part) for part in (regions.train, regions.val, texts.texts))
     )
     identity = _identity(config, regions.digest, checkpoint)
     steps = config.steps_for(len(regions.train))
@@ -110,19 +96,12 @@ def prepare(
 def open_validation(config: TrainConfig, samples: Sequence[Sample], checkpoint: Checkpoint, folder: Path) -> Validation:
     """What scores a model on `samples` of the split "val", from features that are cached in `folder`."""
     model = checkpoint.model
-    features = _open_cache(config, samples, model, folder)
+    features = build_cache(samples, model, folder, config)
     regions = _Regions(config, checkpoint.vocabulary, samples, features)
     texts = _text_table(list(regions.texts), model, config, folder)
     views = _view_source(config, model.config, features, regions.val, regions.val_rows)
     loading = loader_arguments(config, next(model.parameters()).device, 1)
     return Validation(regions.val, texts, views, checkpoint.vocabulary.bank(), loading)
-
-
-def _corpus(file: Path) -> list[Sentence]:
-    """Texts without a photograph."""
-    if not file.exists():
-        raise InputError(f"{file} is missing: build the data with texts, or set 'texts.extra' to 0.")
-    return load_texts(file)
 
 
 class _Regions:
@@ -154,41 +133,15 @@ class _Regions:
         if left_out:
             logger.warning("%d samples on photographs that cannot be read are left out", left_out)
 
-    def add_corpus(self, corpus: Iterable[Sentence]) -> dict[int, str]:
-        """Add sentences without a photograph: the kind of each by its number."""
-        return {self.texts.setdefault(s.text, len(self.texts)): s.kind for s in corpus}
-
 
 def adapt(model: DynRefer, config: TrainConfig) -> DynRefer:
-    """The model with the configuration's changes: what still fits keeps its weights, the rest is random."""
+    """The model with the configuration's changes; what is new follows from the seed."""
     changed = model.config.changed(config.model)
     if changed == model.config:
         return model
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        new = DynRefer(changed)
-    own = new.state_dict()
-    new.load_state_dict(
-        {k: v for k, v in model.state_dict().items() if k in own and own[k].shape == v.shape}, strict=False
-    )
-    new.language.tokenizer = model.language.tokenizer
-    assert new.text_encoder is not None and model.text_encoder is not None
-    new.text_encoder.tokenizer = model.text_encoder.tokenizer
-    return new
-
-
-def _open_cache(config: TrainConfig, samples: Iterable[Sample], model: DynRefer, folder: Path) -> FeatureCache:
-    """The cache in `folder`, built or finished first where anything is missing."""
-    logger.info("cached features are in %s; what is missing is made once, and goes on where it stopped", folder)
-    settings = CacheSettings(
-        drawn=config.cache.drawn,
-        variants=config.cache.variants,
-        jitter=config.augment.jitter,
-        colour=config.augment.colour,
-    )
-    dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
-    every = [sample for sample in samples if sample.split in ("train", "val")]
-    return build_cache(every, model, folder, settings, dtype)
+        return model.changed(changed)
 
 
 def _view_source(
@@ -196,9 +149,7 @@ def _view_source(
 ) -> ViewSource:
     if cache is not None:
         return CachedViews(cache, np.array(rows), model.num_views, config.views)
-    return PhotographViews(
-        regions, ViewTransform(model.num_views, model.encoder.image_size, config.views, config.augment)
-    )
+    return PhotographViews(regions, model.num_views, model.encoder.image_size, config.views, config.augment)
 
 
 def _text_table(texts: Sequence[str], model: DynRefer, config: TrainConfig, data: Path) -> TextTable:
@@ -218,24 +169,6 @@ def _text_table(texts: Sequence[str], model: DynRefer, config: TrainConfig, data
             *(len(table.unspelled), len(texts), table.unspelled[0]),
         )
     return table
-
-
-def _weights(regions: RegionTable, config: TrainConfig) -> np.ndarray | None:
-    """Chances of the samples; None when all are alike, so that an epoch is a pass over them."""
-    weights = sample_weights(regions.traits, config.sampling)
-    return None if np.allclose(weights, weights[0]) else weights
-
-
-def _sentence_chances(sentences: Mapping[int, str], config: TrainConfig) -> tuple[np.ndarray, np.ndarray] | None:
-    """Numbers of the sentences without a photograph, and their chances, which sum to 1."""
-    if not sentences:
-        return None
-    chances = np.array([config.texts.extra_sources.get(kind, 0.0) for kind in sentences.values()])  # type: ignore[call-overload]
-    if not chances.sum():
-        raise InputError(
-            "No text of corpus.jsonl is of a kind that 'texts.extra_sources' draws from: set 'extra' to 0."
-        )
-    return np.fromiter(sentences, dtype=np.int64), chances / chances.sum()
 
 
 def _identity(config: TrainConfig, samples: str, checkpoint: Checkpoint) -> str:

@@ -19,17 +19,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 
 from dynrefer.checkpoint import save_checkpoint
-from dynrefer.datasets.io import too_many
+from dynrefer.datasets.records import check_readable
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer
 from dynrefer.training.collate import StepPart
 from dynrefer.training.config import TrainConfig
 from dynrefer.training.dataset import StepSampler
 from dynrefer.training.objective import Objective
-from dynrefer.training.optimiser import AveragedWeights, build_optimiser, rate_factor
 from dynrefer.training.run_log import RunLog
 from dynrefer.training.setup import Setup, prepare
-from dynrefer.training.state import load_state, owned, save_state
+from dynrefer.training.state import AveragedWeights, build_optimiser, load_state, owned, rate_factor, save_state
 from dynrefer.training.validation import with_pixels
 from dynrefer.vocabulary import TextBank
 
@@ -55,8 +54,7 @@ def train(
     Returns:
         The best checkpoint, or None when the run was stopped before its end.
 
-    Raises:
-        InputError: in one sentence for whatever cannot be used.
+    Raises InputError: in one sentence for whatever cannot be used.
     """
     settings = config if isinstance(config, TrainConfig) else TrainConfig.from_json(config)
     patience = InitProcessGroupKwargs(timeout=timedelta(days=1))  # others wait while one process fills the cache
@@ -182,13 +180,7 @@ class Trainer:
     def _note_unreadable(self, part: StepPart) -> None:
         """Remember photographs that were passed over. Raises InputError where they are more than 1 % of all."""
         self.unreadable |= part.unreadable
-        total = len(self.setup.dataset.regions.photographs)
-        if part.batch is None or too_many(len(self.unreadable), total):
-            image, reason = next(iter(self.unreadable.items()))
-            raise InputError(
-                f"{len(self.unreadable)} of {total} photographs cannot be read, more than 1 %; the first is {image} "
-                f"({reason.rstrip('.')}). Put them right, and the same command goes on."
-            )
+        check_readable(self.unreadable, len(self.setup.dataset.regions.photographs), none=part.batch is None)
 
     def _update(self, step: int, total: Tensor) -> None:
         norm = torch.nn.utils.clip_grad_norm_(

@@ -14,8 +14,7 @@ from PIL import Image, ImageEnhance
 
 from dynrefer.boxes import Box, check_box, geometry
 from dynrefer.errors import InputError
-from dynrefer.training.config import AugmentConfig, ViewsConfig
-from dynrefer.views import CANDIDATES, boxes_in_views, crop_views, view_boxes
+from dynrefer.views import CANDIDATES, boxes_in_views, crop_views
 
 Rng = np.random.Generator
 
@@ -41,32 +40,6 @@ class ViewPlan:
         crops = crop_views(changed(pixels, self.colours, self.mirror), self.views, side)
         inside = boxes_in_views(self.box, self.views, self.size, side)
         return {"pixels": crops, "boxes": inside, "geometry": geometry(self.box, self.size)}
-
-
-class ViewTransform:
-    """Draws how views are cut: boxes, mirror and colours by chance, or the same every time."""
-
-    def __init__(self, num_views: int, view_size: int, views: ViewsConfig, augment: AugmentConfig) -> None:
-        self.num_views, self.view_size, self.views, self.augment = num_views, view_size, views, augment
-
-    def draw(self, box: Box, size: tuple[int, int], sided: bool, rng: Rng) -> ViewPlan:
-        """For training, from the generator alone; a text that is `sided` (says left or right) is not mirrored."""
-        wanted = self.num_views - int(self.views.keep_region)
-        drawn = draw_coefficients(wanted, rng) if self.views.stochastic else list(self.views.fixed[:wanted])
-        steps = repeat_first([0.0, *drawn] if self.views.keep_region else drawn, self.views.repeat, rng)
-        mirror = not sided and bool(rng.random() < self.augment.mirror)
-        box = jitter_box(box, size, self.augment.jitter, rng)
-        colours = draw_colours(self.augment.colour, rng) if self.augment.colour else None
-        box = mirror_box(box, size) if mirror else box
-        views = view_boxes(box, size, steps)
-        if not self.views.nested:
-            views = move_views(views, box, size, rng)
-        return ViewPlan(box, views, size, mirror, colours)
-
-    def plain(self, box: Box, size: tuple[int, int]) -> ViewPlan:
-        """For validation: t = 0 and evenly spread candidates, nothing changed."""
-        steps = np.arange(self.num_views) * (0.9 / self.num_views)
-        return ViewPlan(box, view_boxes(box, size, steps), size)
 
 
 def region_box(box: Box, stated: tuple[int, int] | None, size: tuple[int, int]) -> Box:

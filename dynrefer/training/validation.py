@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dynrefer.datasets.io import too_many
+from dynrefer.datasets.records import check_readable
 from dynrefer.datasets.sample import DESCRIBED
 from dynrefer.errors import InputError
 from dynrefer.evaluation.metrics import attribute_precisions, class_accuracy
@@ -19,8 +19,7 @@ from dynrefer.model import DynRefer
 from dynrefer.training.collate import stack_views
 from dynrefer.training.dataset import Views, ViewSource
 from dynrefer.training.objective import Batch, represent
-from dynrefer.training.regions import RegionTable
-from dynrefer.training.texts import TextTable
+from dynrefer.training.tables import RegionTable, TextTable
 from dynrefer.vocabulary import TextBank, best_of_groups
 
 BATCH = 64
@@ -89,13 +88,7 @@ class Validation:
                 with autocast:
                     self._answer(model, bank, numbers, _batch(views).to(device), answers)
         model.train()
-        total = len(self.regions.photographs)
-        if not answers.numbers or too_many(len(self.unreadable), total):
-            image, reason = next(iter(self.unreadable.items()))
-            raise InputError(
-                f"{len(self.unreadable)} of {total} photographs to validate with cannot be read, over 1 %; the first "
-                f"is {image} ({reason.rstrip('.')}). Put them right, and the same command goes on."
-            )
+        check_readable(self.unreadable, len(self.regions.photographs), "photographs to validate with")
         return self._scores(answers)
 
     def _answer(self, model: DynRefer, bank: TextBank, numbers: list[int], batch: Batch, answers: _Answers) -> None:
@@ -123,7 +116,7 @@ class Validation:
         numbers = torch.tensor(answers.numbers)
         scores: dict[str, float] = {}
         truth = self.regions.category(numbers).numpy()
-        known = (truth >= 0) & (np.asarray(self.regions.traits.area)[answers.numbers] > MIN_AREA)
+        known = (truth >= 0) & (self.regions.areas()[answers.numbers] > MIN_AREA)
         if known.any():
             classes = torch.cat(answers.classes).numpy()[known]
             scores["class_top1"], scores["class_mean"] = class_accuracy(truth[known], classes)
@@ -138,7 +131,7 @@ class Validation:
 
 def with_pixels(batch: Batch, model: DynRefer) -> Batch:
     """Crops as uint8 become what the encoder takes; a batch of cached cuts stays."""
-    return batch if batch.pixels is None else replace(batch, pixels=model.normalize(batch.pixels))
+    return batch if batch.pixels is None else batch._replace(pixels=model.normalize(batch.pixels))
 
 
 def _collate(items: Sequence[tuple[int, Views | str]]) -> tuple[list[int], dict[str, Tensor], dict[int, str]]:

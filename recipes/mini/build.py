@@ -3,8 +3,8 @@
     python -m recipes.mini.build OUT --coco DIR [--flickr DIR] [--named DIR] [--texts DIR] [--min-count N]
 
 COCO's boxes get texts derived from captions and attributes, and the descriptions of `descriptions.jsonl`; Flickr's and
-the named things keep their own. Writes samples.jsonl, tags.json, stats.json and with --texts corpus.jsonl, which
-`python -m dynrefer train --data OUT` reads. Photographs of the other data sets are told apart by their folders.
+the named things keep their own. Writes samples.jsonl, tags.json, stats.json and with --texts corpus.jsonl.
+Photographs of the other data sets are told apart by their folders.
 """
 
 import argparse
@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.atomic import claim
-from dynrefer.datasets import flickr_regions, named_things
+from dynrefer.datasets import named_things
 from dynrefer.datasets.build import Summary, finish, write_json
-from dynrefer.datasets.io import Problems, iter_samples, write_samples
-from dynrefer.datasets.sample import DESCRIBED, Sample
-from dynrefer.datasets.texts import read_texts, write_texts
+from dynrefer.datasets.flickr import read_packed
+from dynrefer.datasets.records import Problems
+from dynrefer.datasets.sample import DESCRIBED, Sample, iter_samples, write_samples
 from dynrefer.errors import InputError
 from recipes.mini import coco
 from recipes.mini.attributes import unsaid_attributes
+from recipes.mini.corpus import read_texts, write_texts
 from recipes.mini.tags import build_tag_vocabulary, restrict_tags
 from recipes.mini.words import content_words, head_noun
 
@@ -89,7 +90,7 @@ def _samples(
     if root is not None:
         yield from coco.read(root, problems, descriptions)
     if flickr is not None:
-        for sample in flickr_regions.read(flickr, problems):
+        for sample in read_packed(flickr, problems):
             yield retagged(replace(sample, photo=f"flickr/{sample.photo}", name=_everyday(sample)))
     if named is not None:
         for sample in named_things.read(named, problems):

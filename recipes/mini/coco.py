@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dynrefer.boxes import area, share_inside
 from dynrefer.datasets.coco import CocoData, CocoImage, overlapping, read_images, sample_of, whole_sample
-from dynrefer.datasets.io import Problems
+from dynrefer.datasets.records import Problems
 from dynrefer.datasets.sample import RegionText, Sample
 from recipes.mini.attributes import Labels, unsaid_attributes
 from recipes.mini.classes import groups_of
@@ -88,16 +88,11 @@ def _described_part(image: CocoImage, description: Description, number: int, wor
     near = {region.class_name for region in image.regions if share_inside(region.box, box) >= _OVERLAP}
     near |= {region.class_name for region in image.regions if share_inside(box, region.box) >= _OVERLAP}
     ignored = {*words, *unsaid_attributes(tags), *near, *(group for name in near for group in groups_of(name))}
-    return Sample(
-        image=photograph.path,
-        image_id=photograph.image_id,
-        image_size=photograph.size,
-        box=box,
-        texts=(RegionText(description.text, "described"),),
-        sample_id=f"coco-{photograph.image_id}-described-{number}",
-        split=photograph.split,
+    return photograph.sample(
+        f"coco-{photograph.image_id}-described-{number}",
+        box,
+        [RegionText(description.text, "described")],
         tags=tuple(tags),
         ignored_tags=tuple(ignored - tags),
         name=head_noun(description.text),
-        photo=photograph.name,
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dynrefer.boxes import Box, iou
 from dynrefer.coco_files import id_key
-from dynrefer.datasets.io import Problems
+from dynrefer.datasets.records import Problems
 from dynrefer.datasets.words import fix_articles
 from dynrefer.tables import read_jsonl
 from recipes.mini.words import normalise

@@ -35,6 +35,7 @@ from recipes.mini.start import start_model
 logger = logging.getLogger(__name__)
 
 Encode = Callable[[np.ndarray], Tensor]  # uint8 [N, side, side, 3] -> tokens [N, T, C]
+Rows = dict[str, tuple[tuple[int, ...], type[np.generic]]]  # shape and kind of a row of each array
 
 FOLDER = "features"
 TOGETHER = 8  # regions encoded at a time
@@ -78,18 +79,23 @@ def open_cache(folder: Path, count: int, model: DynRefer) -> Cache:
     config = model.config
     tokens = config.encoder.global_tokens + config.encoder.belief_tokens + config.align.output_size**2
     views = config.num_views
-    shapes: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
-        "cuts": ((count, views, tokens, config.encoder.width), np.float16),
-        "geometry": ((count, 6), np.float32),
-        "steps": ((count, views), np.float32),
-        "done": ((count,), np.uint8),
+    rows: Rows = {
+        "cuts": ((views, tokens, config.encoder.width), np.float16),
+        "geometry": ((6,), np.float32),
+        "steps": ((views,), np.float32),
+        "done": ((), np.uint8),
     }
+    make_arrays(folder, count, rows)
+    return Cache(folder, "r+")
+
+
+def make_arrays(folder: Path, count: int, rows: Rows) -> None:
+    """Arrays of `count` rows, zeros where there are none yet; several processes may ask for them at once."""
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
-        for name, (shape, dtype) in shapes.items():
+        for name, (shape, dtype) in rows.items():
             if not (folder / f"{name}.npy").exists():
-                np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape).flush()
-    return Cache(folder, "r+")
+                np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (count, *shape)).flush()
 
 
 def fill(regions: Sequence[Sample], cache: Cache, model: DynRefer, encode: Encode, args: argparse.Namespace) -> None:

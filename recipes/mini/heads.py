@@ -24,7 +24,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from dynrefer.evaluation.metrics import attribute_precisions, class_accuracy
 from dynrefer.model import DynRefer
 from dynrefer.model.query_decoder import TextQueries
-from dynrefer.training.losses import attribute_loss
+from dynrefer.training.objective import attribute_loss
 from recipes.mini.loop import Schedule, train
 from recipes.mini.predictions import FOLDER as PREDICTIONS
 from recipes.mini.predictions import Predictions

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from dynrefer.atomic import written_whole
 from dynrefer.boxes import Box, clip, iou, xywh_to_xyxy
 from dynrefer.checkpoint import load_checkpoint
-from dynrefer.datasets.io import Problems
+from dynrefer.datasets.records import Problems
 from dynrefer.model import DynRefer
 from dynrefer.model.encoder import EfficientNetEncoder
 from dynrefer.photo import Photo

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 from tqdm import tqdm
 
 from dynrefer.model import DynRefer
 from recipes.mini.features import FOLDER as FEATURES
-from recipes.mini.features import Cache
+from recipes.mini.features import Cache, Rows, make_arrays
 from recipes.mini.start import Heads, heads_of, name_logits
 from recipes.mini.vocabulary import Words, default_queries
 
@@ -58,21 +57,17 @@ def main() -> None:
 def open_predictions(folder: Path, count: int, model: DynRefer) -> Predictions:
     """The arrays in `folder`, made empty where there are none."""
     config = model.config
-    shapes: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
-        "queries": ((count, config.resampler.queries, config.resampler.width), np.float16),
-        "summaries": ((count, config.resampler.width), np.float32),
-        "sentences": ((count, config.text_encoder.width), np.float16),
-        "names": ((count, KEPT["names"]), np.int16),
-        "name_logits": ((count, KEPT["names"]), np.float16),
-        "tags": ((count, KEPT["tags"]), np.int16),
-        "tag_logits": ((count, KEPT["tags"]), np.float16),
-        "done": ((count,), np.uint8),
+    rows: Rows = {
+        "queries": ((config.resampler.queries, config.resampler.width), np.float16),
+        "summaries": ((config.resampler.width,), np.float32),
+        "sentences": ((config.text_encoder.width,), np.float16),
+        "names": ((KEPT["names"],), np.int16),
+        "name_logits": ((KEPT["names"],), np.float16),
+        "tags": ((KEPT["tags"],), np.int16),
+        "tag_logits": ((KEPT["tags"],), np.float16),
+        "done": ((), np.uint8),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock"):
-        for name, (shape, dtype) in shapes.items():
-            if not (folder / f"{name}.npy").exists():
-                np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape).flush()
+    make_arrays(folder, count, rows)
     return Predictions(folder, "r+")
 
 

@@ -19,8 +19,8 @@ from typing import Any, Literal
 import numpy as np
 
 from dynrefer.coco_files import id_key
-from dynrefer.datasets.io import iter_samples, read_samples, read_splits, write_samples
-from dynrefer.datasets.sample import RegionText, Sample
+from dynrefer.datasets.records import read_splits
+from dynrefer.datasets.sample import RegionText, Sample, iter_samples, read_samples, write_samples
 from dynrefer.errors import InputError
 from dynrefer.tables import read_json
 

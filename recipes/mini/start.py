@@ -66,12 +66,9 @@ def start_model(checkpoint: Checkpoint, embeddings: dict[str, Tensor] | None = N
         encoder=replace(old.config.encoder, belief=True),
         decoder=replace(old.config.decoder, shortlist=SHORTLIST),
     )
-    model = DynRefer(config)
-    own = model.state_dict()
-    known = {name: value for name, value in old.state_dict().items() if name in own}
-    model.load_state_dict(known, strict=False)
+    model = old.changed(config)
     with torch.no_grad():
-        if "contrast.belief_weights" not in known:
+        if old.contrast.belief_weights is None:
             for decoder in (model.contrast, model.tagging):
                 assert decoder.belief_weights is not None
                 decoder.belief_weights.copy_(torch.tensor(BELIEF_WEIGHTS))
@@ -79,9 +76,6 @@ def start_model(checkpoint: Checkpoint, embeddings: dict[str, Tensor] | None = N
             assert model.classifier_names is not None
             names = torch.stack([embeddings["classifier_names"], embeddings["everyday_names"]])
             model.classifier_names.embeddings.copy_(names)
-    assert model.text_encoder is not None and old.text_encoder is not None
-    model.language.tokenizer = old.language.tokenizer
-    model.text_encoder.tokenizer = old.text_encoder.tokenizer
     return model.eval()
 
 

@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from dynrefer.atomic import written_whole
 from dynrefer.datasets.sample import Sample
-from dynrefer.datasets.texts import Sentence, load_texts
 from dynrefer.tables import read_jsonl
+from recipes.mini.corpus import Sentence, load_texts
 from recipes.mini.names import head_nouns
 from recipes.mini.regions import origin, read_regions, texts_of
 from recipes.mini.vocabulary import Words

@@ -23,12 +23,12 @@ from textblob.en import lexicon
 
 from dynrefer.checkpoint import load_checkpoint
 from dynrefer.datasets.sample import Sample
-from dynrefer.datasets.texts import load_texts
 from dynrefer.model.query_decoder import TextQueries
 from dynrefer.model.text_encoder import TextEncoder
 from dynrefer.tables import read_json, read_text
 from recipes.mini.attributes import COLOURS
 from recipes.mini.classes import CLASS_NAMES, NOUN_CLASS
+from recipes.mini.corpus import load_texts
 from recipes.mini.names import LONGEST, all_heads, as_name, lemma
 from recipes.mini.regions import origin, read_regions, texts_of
 from recipes.mini.start import EMBEDDINGS, Heads

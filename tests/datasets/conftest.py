@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from dynrefer.datasets.sample import Sample
+
 SIZE = (100, 80)
 MakeCoco = Callable[..., Path]
 
@@ -15,6 +17,18 @@ MakeCoco = Callable[..., Path]
 def write_json(file: Path, content: Any) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(content), encoding="utf-8")
+
+
+def edit(file: Path, change: Any) -> None:
+    """Change the content of a JSON file."""
+    content = json.loads(file.read_text())
+    change(content)
+    write_json(file, content)
+
+
+def texts(sample: Sample, source: str) -> list[str]:
+    """The sample's texts of one source."""
+    return [text.text for text in sample.texts if text.source == source]
 
 
 def write_photograph(file: Path, size: tuple[int, int] = SIZE) -> None:

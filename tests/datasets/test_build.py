@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from dynrefer.datasets.build import build
-from dynrefer.datasets.io import read_samples, too_many, write_samples
-from dynrefer.datasets.sample import RegionText, Sample
+from dynrefer.datasets.records import too_many
+from dynrefer.datasets.sample import RegionText, Sample, read_samples, write_samples
 from dynrefer.errors import InputError
 
 from .conftest import coco_content, write_json, write_photograph

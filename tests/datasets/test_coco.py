@@ -1,29 +1,18 @@
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dynrefer.datasets.coco import read
-from dynrefer.datasets.io import Problems
+from dynrefer.datasets.records import Problems
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 
-from .conftest import BOXES, NAMES, coco_content, write_json, write_photograph
+from .conftest import BOXES, NAMES, coco_content, edit, write_json, write_photograph
 
 
 def by_id(root: Path) -> dict[str, Sample]:
     return {sample.sample_id: sample for sample in read(root, Problems())}
-
-
-def texts(sample: Sample, source: str) -> list[str]:
-    return [text.text for text in sample.texts if text.source == source]
-
-
-def edit(file: Path, change: Any) -> None:
-    content = json.loads(file.read_text())
-    change(content)
-    file.write_text(json.dumps(content))
 
 
 def test_a_sample_for_every_box_and_every_captioned_image(coco_root: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dynrefer.datasets import own, refcocog, visual_genome
-from dynrefer.datasets.io import Problems
+from dynrefer.datasets.records import Problems
 from dynrefer.errors import InputError
 
 from .conftest import NAMES, coco_content, write_json, write_photograph

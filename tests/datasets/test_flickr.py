@@ -1,18 +1,15 @@
-"""Flickr30k Entities in its own format and packed, named things, and texts without photographs."""
+"""Flickr30k Entities in its own format and packed, and named things."""
 
-import gzip
-import json
 from pathlib import Path
 
 import pytest
 
-from dynrefer.datasets import flickr_entities, flickr_regions, named_things
-from dynrefer.datasets.io import Problems
+from dynrefer.datasets import flickr, named_things
+from dynrefer.datasets.records import Problems
 from dynrefer.datasets.sample import Sample
-from dynrefer.datasets.texts import load_texts, read_texts, write_texts
 from dynrefer.errors import InputError
 
-from .conftest import write_json, write_photograph
+from .conftest import texts, write_json, write_photograph
 
 ONE_BOX = (
     "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>10</ymin><xmax>60</xmax><ymax>70</ymax></bndbox></object>"
@@ -37,13 +34,9 @@ def by_id(samples: list[Sample]) -> dict[str, Sample]:
     return {sample.sample_id: sample for sample in samples}
 
 
-def texts(sample: Sample, source: str) -> list[str]:
-    return [text.text for text in sample.texts if text.source == source]
-
-
 def test_entities_give_phrases_and_the_sentences_that_begin_with_them(tmp_path: Path) -> None:
     root = make_entities(tmp_path, ONE_BOX.format(1, 20) + ONE_BOX.format(2, 30))
-    samples = by_id(list(flickr_entities.read(root, Problems())))
+    samples = by_id(list(flickr.read_entities(root, Problems())))
     girl, dress = samples["flickr30k-36-1"], samples["flickr30k-36-2"]
 
     assert texts(girl, "human") == ["a little girl in a pink dress climbs"]
@@ -55,12 +48,12 @@ def test_entities_give_phrases_and_the_sentences_that_begin_with_them(tmp_path: 
 
 def test_a_thing_with_several_boxes_is_no_region(tmp_path: Path) -> None:
     root = make_entities(tmp_path, ONE_BOX.format(1, 20) + ONE_BOX.format(1, 40))
-    assert set(by_id(list(flickr_entities.read(root, Problems())))) == {"flickr30k-image-36"}
+    assert set(by_id(list(flickr.read_entities(root, Problems())))) == {"flickr30k-image-36"}
 
 
 def test_one_box_may_be_of_two_things(tmp_path: Path) -> None:
     root = make_entities(tmp_path, ONE_BOX.replace("</name>", "</name><name>2</name>").format(1, 20))
-    assert {"flickr30k-36-1", "flickr30k-36-2"} <= set(by_id(list(flickr_entities.read(root, Problems()))))
+    assert {"flickr30k-36-1", "flickr30k-36-2"} <= set(by_id(list(flickr.read_entities(root, Problems()))))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +72,7 @@ def test_one_box_may_be_of_two_things(tmp_path: Path) -> None:
 def test_bad_annotations_cost_themselves_alone(tmp_path: Path, objects: str, reason: str, named: str) -> None:
     root = make_entities(make_entities(tmp_path, objects), ONE_BOX.format(1, 20), "37")
     problems = Problems()
-    samples = by_id(list(flickr_entities.read(root, problems)))
+    samples = by_id(list(flickr.read_entities(root, problems)))
 
     assert "flickr30k-37-1" in samples and "flickr30k-36-1" not in samples
     assert problems.counts == {reason: 1}
@@ -88,7 +81,7 @@ def test_bad_annotations_cost_themselves_alone(tmp_path: Path, objects: str, rea
 
 def test_a_folder_that_is_not_entities_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Annotations and Sentences"):
-        flickr_entities.read(tmp_path, Problems())
+        flickr.read_entities(tmp_path, Problems())
 
 
 def test_packed_regions_are_read_with_their_captions(tmp_path: Path) -> None:
@@ -102,7 +95,7 @@ def test_packed_regions_are_read_with_their_captions(tmp_path: Path) -> None:
     }
     write_json(tmp_path / "annotations" / "regions.json", content)
     write_json(tmp_path / "annotations" / "splits.json", {"train": [7]})
-    dog, whole = flickr_regions.read(tmp_path, Problems())
+    dog, whole = flickr.read_packed(tmp_path, Problems())
 
     assert [(t.text, t.source) for t in dog.texts] == [("a dog runs", "human"), ("the dog", "phrase")]
     assert (dog.box, dog.split, texts(whole, "whole")) == ((10, 10, 30, 30), "train", ["a dog runs on grass"])
@@ -120,50 +113,3 @@ def test_named_things_are_described_and_not_human(tmp_path: Path) -> None:
 
     assert [(t.text, t.source) for t in snail.texts] == [("brown snail on a leaf", "described"), ("a snail", "class")]
     assert (snail.name, reef.name, reef.box) == ("snail", "reef", (0, 0, 100, 80))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "things").mkdir()
-    lines = ['{"thing": "Pizza", "kind": "food", "text": "A orange pizza."}', '{"thing": "pizza"', '{"text": 3}']
-    (tmp_path / "things" / "food.jsonl").write_text("\n".join(lines[:1] * 300 + lines[1:]))
-    with gzip.open(tmp_path / "flickr_captions.txt.gz", "wt", encoding="utf-8") as stream:
-        stream.write("A dog runs on grass.\ntwo cats sleep on a bed\na dog .\n")
-    (tmp_path / "referring_expressions.txt").write_text("the man's hat\n", encoding="utf-16")
-    return tmp_path
-
-
-def test_texts_are_read_once_without_held_out_captions(folder: Path) -> None:
-    problems = Problems()
-    found = read_texts(folder, problems, ["Two cats sleep on a bed!"])
-
-    assert [(s.text, s.kind, s.thing) for s in found] == [
-        ("an orange pizza", "thing", "pizza"),
-        ("a dog runs on grass", "caption", None),
-        ("the man's hat", "referring", None),
-    ]
-    assert problems.counts == {"lines that are no text": 2}
-
-
-def test_texts_read_back_as_written(folder: Path, tmp_path: Path) -> None:
-    found = read_texts(folder, Problems())
-    write_texts(found, tmp_path / "corpus.jsonl")
-    assert load_texts(tmp_path / "corpus.jsonl") == found
-
-
-@pytest.mark.parametrize("line", ["{", json.dumps({"text": "a", "kind": "poem"}), json.dumps({"kind": "caption"})])
-def test_a_damaged_corpus_names_the_line(tmp_path: Path, line: str) -> None:
-    (tmp_path / "corpus.jsonl").write_text(line)
-    with pytest.raises(InputError, match="Line 1 of corpus"):
-        load_texts(tmp_path / "corpus.jsonl")
-
-
-def test_a_folder_without_texts_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"coco_captions\.txt"):
-        read_texts(tmp_path, Problems())
-
-
-def test_a_cut_off_archive_is_named(tmp_path: Path) -> None:
-    (tmp_path / "coco_captions.txt.gz").write_bytes(gzip.compress(b"a dog runs on grass\n" * 99)[:-9])
-    with pytest.raises(InputError, match="damaged or cut short"):
-        read_texts(tmp_path, Problems())

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dynrefer.datasets import own
 from dynrefer.datasets.coco import read as read_coco
-from dynrefer.datasets.io import Problems
+from dynrefer.datasets.records import Problems
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 

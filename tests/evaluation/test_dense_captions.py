@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 from dynrefer import InputError
-from dynrefer.datasets.io import write_samples
-from dynrefer.datasets.sample import RegionText, Sample
+from dynrefer.datasets.sample import RegionText, Sample, write_samples
 from dynrefer.evaluation import dense_captions
 from dynrefer.evaluation.benchmark import EvaluationData, load_data
 from dynrefer.evaluation.dense_captions import CaptionedBox, DenseCaptions, dense_caption_ap, merge_truth

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dynrefer.datasets.io import read_samples, write_samples
-from dynrefer.datasets.sample import RegionText, Sample
+from dynrefer.datasets.sample import RegionText, Sample, read_samples, write_samples
 from dynrefer.evaluation.benchmark import EvaluationData, Scores
 from dynrefer.evaluation.recognition import Recognition
 from dynrefer.question import Question

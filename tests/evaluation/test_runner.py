@@ -15,8 +15,7 @@ from PIL import Image
 from sklearn.metrics import average_precision_score
 
 from dynrefer import InputError, Predictor
-from dynrefer.datasets.io import write_samples
-from dynrefer.datasets.sample import RegionText, Sample
+from dynrefer.datasets.sample import RegionText, Sample, write_samples
 from dynrefer.evaluation import BenchmarkOptions, report, run_benchmark, runner
 from dynrefer.evaluation.meteor import Meteor
 from dynrefer.evaluation.store import PredictionStore

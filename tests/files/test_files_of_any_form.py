@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dynrefer.box_files import BoxFile
 from dynrefer.boxes import parse_boxes
 from dynrefer.datasets import own
-from dynrefer.datasets.io import Problems
+from dynrefer.datasets.records import Problems
 from dynrefer.errors import InputError
 from dynrefer.photo_files import PhotoHeader
 from dynrefer.tables import decode_text

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from dynrefer.model import bert
+from dynrefer.model import text_encoder
 from tests.model.test_beam_search import own, tiny_t5
 
 
@@ -44,7 +44,7 @@ def test_bert_gives_the_hidden_states_of_transformers() -> None:
     sizes = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2}
     sizes |= {"intermediate_size": 24}
     theirs = BertModel(BertConfig(**sizes), add_pooling_layer=False).eval()
-    ours = bert.Bert(bert.BertConfig(**sizes))
+    ours = text_encoder.Bert(text_encoder.BertConfig(**sizes))
     ours.load_state_dict(theirs.state_dict())
     ids, mask = torch.randint(0, 40, (3, 9)), torch.ones(3, 9, dtype=torch.long)
     mask[1, 4:] = 0

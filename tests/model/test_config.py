@@ -9,11 +9,11 @@ import pytest
 
 from dynrefer import InputError
 from dynrefer.model import ModelConfig
-from dynrefer.model.presets import PRESETS
+from dynrefer.model.config import PRESETS
 from tests.tiny import TINY
 
 
-@pytest.mark.parametrize("config", [*PRESETS.values(), TINY], ids=lambda config: config.name)
+@pytest.mark.parametrize("config", [*map(ModelConfig.preset, PRESETS), TINY], ids=lambda config: config.name)
 def test_a_configuration_survives_json(config: ModelConfig) -> None:
     assert ModelConfig.from_json(json.dumps(config.to_dict())) == config
 

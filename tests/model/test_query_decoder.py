@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dynrefer.model.belief import ClassifierNames
 from dynrefer.model.config import QueryDecoderConfig
-from dynrefer.model.query_decoder import QueryDecoder, TextQueries
+from dynrefer.model.query_decoder import ClassifierNames, QueryDecoder, TextQueries
 
 WIDTH, REGIONS, TEXTS, NAMES = 16, 3, 12, 5
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from dynrefer.datasets.io import read_samples
+from dynrefer.datasets.sample import read_samples
 from dynrefer.errors import InputError
 from recipes.mini.build import build
 from recipes.mini.tags import build_tag_vocabulary

@@ -1,26 +1,15 @@
-import json
 import re
 from pathlib import Path
 from typing import Any
 
-from dynrefer.datasets.io import Problems
+from dynrefer.datasets.records import Problems
 from dynrefer.datasets.sample import Sample
 from recipes.mini.coco import read
-from tests.datasets.conftest import write_json
+from tests.datasets.conftest import edit, texts
 
 
 def by_id(root: Path) -> dict[str, Sample]:
     return {sample.sample_id: sample for sample in read(root, Problems())}
-
-
-def texts(sample: Sample, source: str) -> list[str]:
-    return [text.text for text in sample.texts if text.source == source]
-
-
-def edit(file: Path, change: Any) -> None:
-    content = json.loads(file.read_text())
-    change(content)
-    write_json(file, content)
 
 
 def test_the_only_man_gets_the_captions_of_a_man(coco_root: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dynrefer.datasets.io import Problems
+from dynrefer.datasets.records import Problems
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from recipes.mini.coco import read

@@ -1,4 +1,4 @@
-"""A small data folder: generated photographs with a coloured square each, their samples and a corpus."""
+"""A small data folder: generated photographs with a coloured square each, and their samples."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from dynrefer.checkpoint import load_checkpoint
-from dynrefer.datasets.io import write_samples
-from dynrefer.datasets.sample import RegionText, Sample
-from dynrefer.training.cache import CacheSettings, build_cache
+from dynrefer.datasets.sample import RegionText, Sample, write_samples
+from dynrefer.training.cache import build_cache
+from dynrefer.training.config import AugmentConfig, CacheConfig, TrainConfig
 from dynrefer.training.trainer import train
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
@@ -58,8 +58,9 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
 def features(tmp_path_factory: pytest.TempPathFactory, samples: list[Sample], tiny_checkpoint: Path) -> Path:
     """A complete feature cache of the samples."""
     folder = tmp_path_factory.mktemp("features")
-    settings = CacheSettings(drawn=2, variants=2)
-    build_cache(samples, load_checkpoint(tiny_checkpoint).model, folder, settings, dtype=torch.float32)
+    augment, cache = AugmentConfig(jitter=0.06, colour=0.2), CacheConfig(enabled=True, drawn=2, variants=2)
+    config = TrainConfig(augment=augment, cache=cache, precision="fp32")
+    build_cache(samples, load_checkpoint(tiny_checkpoint).model, folder, config)
     return folder
 
 
@@ -75,8 +76,7 @@ def settings(tiny_checkpoint: Path) -> dict[str, Any]:
         "validate_every": 3,
         "log_every": 1,
         "optimiser": {"learning_rate": 0.01, "warmup_steps": 2, "ema": 0.9},
-        "weights": {"category": 1.0, "attribute": 1.0, "sentence": 1.0, "text_only": 0.5},
-        "texts": {"extra": 2},
+        "weights": {"category": 1.0, "attribute": 1.0, "sentence": 1.0},
         "cache": {"enabled": True, "drawn": 2, "variants": 2},
         "augment": {"jitter": 0.06, "colour": 0.2},
     }
@@ -86,8 +86,6 @@ def write_data(folder: Path, samples: list[Sample]) -> Path:
     """A folder as `python -m dynrefer data build` leaves it."""
     folder.mkdir()
     write_samples(samples, folder / "samples.jsonl")
-    sentences = [{"text": f"a {colour} cup", "kind": "caption"} for colour in COLOURS]
-    (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, sentences)))
     return folder
 
 

@@ -15,10 +15,11 @@ from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.model import DynRefer
 from dynrefer.photo import Photo
-from dynrefer.training.cache import BAD, DONE, PENDING, CacheSettings, FeatureCache, build_cache
+from dynrefer.training.cache import BAD, DONE, PENDING, FeatureCache, build_cache
+from dynrefer.training.config import AugmentConfig, CacheConfig, TrainConfig
 from dynrefer.views import boxes_in_views, crop_views, view_boxes
 
-SETTINGS = CacheSettings(drawn=1, variants=2)
+CACHE, AUGMENT = CacheConfig(drawn=1, variants=2), AugmentConfig(jitter=0.06, colour=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +36,10 @@ def believing(model: DynRefer) -> DynRefer:
     return changed
 
 
-def build(samples: list[Sample], model: DynRefer, folder: Path, shard: tuple[int, int] = (0, 1)) -> FeatureCache:
-    return build_cache(samples, model, folder, SETTINGS, dtype=torch.float32, shard=shard)
+def build(samples: list[Sample], model: DynRefer, folder: Path, **changed: float) -> FeatureCache:
+    cache = replace(CACHE, **{name: value for name, value in changed.items() if hasattr(CACHE, name)})
+    augment = replace(AUGMENT, **{name: value for name, value in changed.items() if hasattr(AUGMENT, name)})
+    return build_cache(samples, model, folder, TrainConfig(cache=cache, augment=augment, precision="fp32"))
 
 
 def test_features_are_those_of_the_products_own_views(samples: list[Sample], model: DynRefer, tmp_path: Path) -> None:
@@ -100,12 +103,6 @@ def test_an_interrupted_cache_is_finished_without_doing_the_rest_again(
     assert (again.features[0, 0] == 7).all()
 
 
-def test_shards_together_do_everything_once(samples: list[Sample], model: DynRefer, tmp_path: Path) -> None:
-    first = build(samples[:2], model, tmp_path, shard=(0, 2))
-    assert first.state.tolist() == [[DONE, DONE], [PENDING, PENDING]]
-    assert (build(samples[:2], model, tmp_path, shard=(1, 2)).state[:] == DONE).all()
-
-
 def test_a_cache_of_other_samples_is_refused(samples: list[Sample], model: DynRefer, tmp_path: Path) -> None:
     build(samples[:1], model, tmp_path)
     with pytest.raises(InputError, match="caches other samples"):
@@ -118,8 +115,16 @@ def test_a_complete_cache_of_other_settings_is_refused(
 ) -> None:
     build(samples[:1], model, tmp_path)
     [(name, value)] = change.items()
-    with pytest.raises(InputError, match=f"made with {name} {getattr(SETTINGS, name)} instead of {value}"):
-        build_cache(samples[:1], model, tmp_path, replace(SETTINGS, **change), dtype=torch.float32)
+    made = getattr(CACHE, name, None) or getattr(AUGMENT, name)
+    with pytest.raises(InputError, match=f"made with {name} {made} instead of {value}"):
+        build(samples[:1], model, tmp_path, **change)
+
+
+def test_samples_outside_of_training_have_as_many_views_as_are_asked_for(
+    samples: list[Sample], model: DynRefer, tmp_path: Path
+) -> None:
+    [cached] = build(samples[-1:], model, tmp_path, drawn=4, variants=1).coefficients
+    assert cached[0].tolist() == pytest.approx([0, 0.3, 0.6, 0.1, 0.8, 1])
 
 
 def test_a_cache_of_more_samples_is_used_without_encoding(
@@ -151,7 +156,7 @@ def test_a_photograph_of_another_size_than_annotated_is_bad(
     samples: list[Sample], model: DynRefer, tmp_path: Path
 ) -> None:
     wrong = replace(samples[0], image_size=(640, 480))
-    assert build([wrong, samples[1]], model, tmp_path).bad.tolist() == [True, False]
+    assert build([wrong, samples[1]], model, tmp_path).state.tolist() == [[BAD, BAD], [DONE, DONE]]
 
 
 def test_many_bad_photographs_end_the_run_and_one_of_this_run_is_named(

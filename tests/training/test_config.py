@@ -59,7 +59,6 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
         ({"optimiser": {"learning_rate": -1}}, "more than 0"),
         ({"optimiser": {"ema": 5}}, "less than 1"),
         ({"epochs": -3}, "'epochs' in run.json cannot be -3: it must be more than 0"),
-        ({"sampling": {"whole_images": 3}}, r"sampling\.whole_images"),
         ({"weights": 5}, "'weights'"),
         ({"cache": {"enabled": True}, "views": {"stochastic": False}}, "cut from photographs"),
         ([], "JSON object"),

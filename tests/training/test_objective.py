@@ -1,17 +1,30 @@
-"""Which losses a batch of training has, and which texts are true of which region."""
+"""Which losses a batch of training has, which texts are true of which region, and the losses' properties."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dynrefer.training.config import LossWeights, TrainConfig
-from dynrefer.training.losses import name_loss
-from dynrefer.training.objective import Batch, compute_losses
+from dynrefer.training.objective import (
+    Batch,
+    asymmetric_loss,
+    attribute_loss,
+    compute_losses,
+    pairwise_sigmoid_loss,
+)
 from dynrefer.training.setup import Setup, prepare
+
+SEEDS = st.integers(0, 2**20)
+
+
+def random(seed: int, *shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture
@@ -31,8 +44,7 @@ def contrast(setup: Setup, category: int, names_class: bool) -> float:
     """The contrast's loss when all regions of a batch are said to be of one category."""
     batch = batch_of(setup)
     count = len(batch.text_id)
-    batch = replace(
-        batch,
+    batch = batch._replace(
         text_id=torch.arange(count),
         category=torch.full((count,), category),
         names_class=torch.full((count,), names_class),
@@ -55,17 +67,47 @@ def test_only_losses_with_a_weight_are_computed(setup: Setup) -> None:
     assert losses["total"] == losses["tag"]
 
 
-def test_each_name_is_judged_by_itself_and_unknown_ones_are_not() -> None:
-    logits = torch.tensor([[2.0, -3.0, 9.0], [5.0, 5.0, 5.0]])
-    labels = torch.tensor([[1, 0, -1], [-1, -1, -1]])
-    expected = torch.nn.functional.softplus(torch.tensor([-2.0, -3.0])).sum()
-    assert torch.isclose(name_loss(logits, labels), expected)
+@given(SEEDS)
+def test_without_focus_and_clip_the_asymmetric_loss_is_cross_entropy(seed: int) -> None:
+    logits, labels = random(seed, 3, 5), (random(seed + 1, 3, 5) > 0).long()
+    plain = F.binary_cross_entropy_with_logits(logits, labels.float(), reduction="none").sum(1).mean()
+    torch.testing.assert_close(asymmetric_loss(logits, labels, 0.0, 0.0, 0.0), plain, rtol=1e-4, atol=1e-5)
 
 
-def test_names_have_a_loss_of_their_own(setup: Setup) -> None:
-    batch = batch_of(setup)
-    batch = replace(batch, names=torch.nn.functional.one_hot(batch.category, 4))
-    weights = LossWeights(caption=0, tag=0, contrast=0, name=2.0)
-    losses = compute_losses(setup.model, batch, setup.bank, weights)
-    assert set(losses) == {"name", "total"}
-    assert torch.isfinite(losses["name"]) and losses["name"] > 0
+def test_easy_negatives_cost_nothing_and_unknown_tags_never() -> None:
+    easy = torch.tensor([[-4.0, -5.0]])  # below the clip of 0.05
+    assert asymmetric_loss(easy, torch.zeros(1, 2, dtype=torch.long)) == 0
+    assert asymmetric_loss(torch.tensor([[3.0, -3.0]]), torch.full((1, 2), -1)) == 0
+
+
+def test_a_wrong_negative_costs_more_the_surer_it_is() -> None:
+    labels = torch.zeros(1, 1, dtype=torch.long)
+    costs = [float(asymmetric_loss(torch.tensor([[logit]]), labels)) for logit in (-2.0, 0.0, 2.0, 4.0)]
+    assert costs == sorted(costs) and costs[0] < costs[-1]
+
+
+@given(SEEDS)
+def test_pairwise_loss_counts_every_pair_with_its_sign(seed: int) -> None:
+    logits, same = random(seed, 3, 4), random(seed + 1, 3, 4) > 0
+    temperature, bias = torch.tensor(0.5), torch.tensor(-1.0)
+    scaled = logits * temperature.exp() + bias
+    by_hand = F.binary_cross_entropy_with_logits(scaled, same.float(), reduction="sum") / 4
+    torch.testing.assert_close(pairwise_sigmoid_loss(logits, same, temperature, bias), by_hand, rtol=1e-4, atol=1e-5)
+
+
+@given(SEEDS)
+def test_pairwise_loss_of_a_batch_is_the_mean_over_the_processes_that_share_it(seed: int) -> None:
+    logits, same = random(seed, 4, 4), torch.eye(4, dtype=torch.bool)
+    whole = pairwise_sigmoid_loss(logits, same, torch.tensor(1.0), torch.tensor(-2.0))
+    parts = [
+        pairwise_sigmoid_loss(logits[half], same[half], torch.tensor(1.0), torch.tensor(-2.0), total_texts=2)
+        for half in (slice(0, 2), slice(2, 4))
+    ]
+    torch.testing.assert_close(torch.stack(parts).mean(), whole)
+
+
+def test_unknown_attributes_are_left_out() -> None:
+    logits = torch.tensor([[2.0, -1.0, 9.0]])
+    known = attribute_loss(logits, torch.tensor([[1, 0, -1]]))
+    torch.testing.assert_close(known, F.binary_cross_entropy_with_logits(logits[:, :2], torch.tensor([[1.0, 0.0]])))
+    assert attribute_loss(logits, torch.full((1, 3), -1)) == 0

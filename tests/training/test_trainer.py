@@ -23,8 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dynrefer.checkpoint import load_checkpoint, save_checkpoint
-from dynrefer.datasets.io import read_samples, write_samples
-from dynrefer.datasets.sample import Sample
+from dynrefer.datasets.sample import Sample, read_samples, write_samples
 from dynrefer.errors import InputError
 from dynrefer.training import state
 from dynrefer.training.trainer import Trainer, train

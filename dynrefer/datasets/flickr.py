@@ -1,25 +1,35 @@
-"""Flickr30k Entities (Plummer et al., ICCV 2015) in its official format, a folder that a user downloads.
+"""Flickr30k Entities (Plummer et al., ICCV 2015) in its official format, which a user downloads, and packed.
 
 `Annotations/<id>.xml` holds the boxes of each thing, `Sentences/<id>.txt` five sentences whose phrases are marked
 ("[/EN#283585/people A little girl] in [/EN#283586/clothing a pink dress] ..."), `train.txt`, `val.txt` and `test.txt`
-the ids of each split; the photographs lie in any folder of it.
+the ids of each split; the photographs lie in any folder of it. Packed are `annotations/regions.json` (`images`;
+`regions` with `bbox`, `phrases`, `sentences`; `captions`) and `annotations/splits.json`.
 """
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
-from dynrefer.coco_files import box_numbers
+from dynrefer.coco_files import annotation_box, box_numbers, id_key
 from dynrefer.datasets.described import DescribedRegion, described_samples, whole_image
-from dynrefer.datasets.io import Problems
-from dynrefer.datasets.photographs import Photograph, Photographs, fitted
+from dynrefer.datasets.records import (
+    Photograph,
+    Photographs,
+    Problems,
+    fitted,
+    read_splits,
+    records,
+    stated_size,
+    texts_of,
+)
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError, reason
-from dynrefer.tables import read_text
+from dynrefer.tables import read_json, read_text
 
 SPLITS = ("train", "val", "test")
 SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -36,7 +46,7 @@ class _Boxes:
     things: dict[str, list[dict[str, str | None]]] = field(default_factory=lambda: defaultdict(list))
 
 
-def read(root: Path, problems: Problems) -> Iterator[Sample]:
+def read_entities(root: Path, problems: Problems) -> Iterator[Sample]:
     """One sample a thing with a box of its own, and one a photograph with its sentences.
 
     What a thing is called are "phrase" texts; a sentence that begins with it is a "human" text of it.
@@ -61,7 +71,7 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
         if photograph is not None:
             found.append((photograph, _regions(photograph, boxes, sentences, problems), sentences))
     problems.check(len(files) + things)
-    return (sample for photograph, regions, said in found for sample in _samples(photograph, regions, said))
+    return (s for photo, regions, said in found for s in _samples("flickr30k", photo, regions, map(plain, said)))
 
 
 def plain(sentence: str) -> str:
@@ -69,9 +79,11 @@ def plain(sentence: str) -> str:
     return " ".join(_MARK.sub(r"\3", sentence).split())
 
 
-def _samples(photograph: Photograph, regions: list[DescribedRegion], sentences: list[str]) -> Iterator[Sample]:
+def _samples(
+    name: str, photograph: Photograph, regions: list[DescribedRegion], captions: Iterable[str]
+) -> Iterator[Sample]:
     yield from described_samples(photograph, regions)
-    yield from whole_image(photograph, map(plain, sentences), f"flickr30k-image-{photograph.image_id}")
+    yield from whole_image(photograph, captions, f"{name}-image-{photograph.image_id}")
 
 
 def _splits(root: Path) -> dict[str, str]:
@@ -118,3 +130,50 @@ def _regions(photograph: Photograph, boxes: _Boxes, sentences: list[str], proble
         name = f"flickr30k-{photograph.image_id}-{thing}"
         regions.append(DescribedRegion(name, box, tuple(whole[thing]), phrases=called))
     return regions
+
+
+def read_packed(root: Path, problems: Problems) -> Iterator[Sample]:
+    """One sample a packed region ("phrase" and "human" texts) and one a photograph with captions; groups are not read.
+
+    Raises InputError where files are missing or of another format.
+    """
+    file = root / "annotations" / "regions.json"
+    content = read_json(file, "images", "regions")
+    splits = read_splits(root / "annotations" / "splits.json")
+    photographs = Photographs(root, problems)
+    opened: dict[str, Photograph] = {}
+    images, listed = records(content, file, "images"), records(content, file, "regions")
+    photographs.expect(record.get("file_name") for record in images)
+    for record in images:
+        key = id_key(record.get("id"))
+        photograph = photographs.open(record.get("file_name"), key, splits.get(key, "none"), stated_size(record))
+        if photograph is not None:
+            opened[key] = photograph
+    regions: dict[str, list[DescribedRegion]] = defaultdict(list)
+    for place, record in enumerate(listed, start=1):
+        region = _packed_region(
+            record, opened, f"region {record.get('id', f'number {place}')} of {file.name}", problems
+        )
+        if region is not None:
+            regions[id_key(record.get("image_id"))].append(region)
+    problems.check(len(images) + len(listed))
+    captions: dict[str, list[str]] = defaultdict(list)
+    for record in content.get("captions", ()):
+        captions[id_key(record.get("image_id"))] += texts_of(record.get("caption")) or ()
+    return (s for key, found in opened.items() for s in _samples("flickr", found, regions[key], captions[key]))
+
+
+def _packed_region(
+    record: Mapping[str, Any], opened: Mapping[str, Photograph], what: str, problems: Problems
+) -> DescribedRegion | None:
+    photograph = opened.get(id_key(record.get("image_id")))
+    phrases, sentences = texts_of(record.get("phrases")), texts_of(record.get("sentences"))
+    if photograph is None:
+        problems.skip("regions of photographs that cannot be used", what)
+    elif not phrases and not sentences:
+        problems.skip("regions without words", what, photograph.name)
+    else:
+        box = fitted(lambda: annotation_box(record), photograph, problems, what)
+        if box is not None:
+            return DescribedRegion(f"flickr-{record.get('id', what)}", box, sentences or (), phrases=phrases or ())
+    return None

@@ -1,24 +1,33 @@
-"""All training regions as arrays: what is known of each, ready to be indexed by a batch, in some 200 bytes a region."""
+"""The regions and texts of a run as tables of arrays, ready to be indexed by a batch; a region takes some 200 bytes."""
 
 from __future__ import annotations
 
+import os
+import re
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from dynrefer.boxes import Box
 from dynrefer.datasets.sample import SOURCES, Sample, Source
+from dynrefer.datasets.words import content_words
 from dynrefer.errors import InputError
-from dynrefer.training.sampling import Traits
+from dynrefer.training.config import TextConfig
 from dynrefer.vocabulary import Vocabulary
 
 STYLE_OF = {"whole": "scene", "class": "class"}  # all other sources describe a region
-UNKNOWN, FALSE, TRUE = -1, 0, 1
+UNKNOWN = -1
+Embed = Callable[[Sequence[str]], Tensor]
+_SIDES = re.compile(r"\b(?:left|right)\b", re.IGNORECASE)
+_CHUNK = 4096  # texts that are tokenised or embedded at a time
 
 
 @dataclass(frozen=True)
@@ -53,22 +62,19 @@ class RegionTable:
 
     Attributes:
         photographs: the different ones.
-        traits: what decides how often a region is drawn.
     """
 
     def __init__(self, vocabulary: Vocabulary, texts: dict[str, int], sources: Mapping[Source, float]) -> None:
-        self.num_tags, self.num_names = len(vocabulary.tags), len(vocabulary.classes)
-        self.num_attributes = len(vocabulary.attributes)
+        self.num_tags, self.num_attributes = len(vocabulary.tags), len(vocabulary.attributes)
         self._tag_number = {tag: k for k, tag in enumerate(vocabulary.tags)}
-        self._name_number = {name: k for k, name in enumerate(vocabulary.classes)}
+        self._class_number = {name: k for k, name in enumerate(vocabulary.classes)}
         self._text_number = texts
         self._chance = np.array([sources.get(source, 0.0) for source in SOURCES])
-        self.traits = Traits()
         self.photographs: list[Path] = []
         self._images: dict[Path, int] = {}
         self._image, self._box, self._size, self._category = array("i"), array("d"), array("i"), array("i")
         self._texts, self._sources = _Lists(), _Lists("b")
-        self._tags, self._open_tags, self._names, self._open_names = (_Lists() for _ in range(4))
+        self._tags, self._open_tags = _Lists(), _Lists()
         self._attributes, self._attribute_row = array("b"), array("i")
 
     @classmethod
@@ -102,19 +108,10 @@ class RegionTable:
         self._image.append(self._images[sample.image])
         self._box.extend(sample.box)
         self._size.extend(sample.image_size or (0, 0))
-        self._category.append(self._name_number.get(sample.class_name or "", -1))
-        self._add_words(sample)
+        self._category.append(self._class_number.get(sample.class_name or "", -1))
+        for words, lists in ((sample.tags, self._tags), (sample.ignored_tags, self._open_tags)):
+            lists.append(self._tag_number[word] for word in words if word in self._tag_number)
         self._add_attributes(sample)
-        self.traits.add(sample)
-
-    def _add_words(self, sample: Sample) -> None:
-        tags = [self._tag_number[word] for word in sample.tags if word in self._tag_number]
-        self._tags.append(tags)
-        self._open_tags.append(self._tag_number[word] for word in sample.ignored_tags if word in self._tag_number)
-        called = {name for name in (sample.name, sample.class_name) if name in self._name_number}
-        self._names.append(self._name_number[name] for name in called if name is not None)
-        may_be = {*sample.tags, *sample.ignored_tags} - called if called else ()
-        self._open_names.append(self._name_number[word] for word in may_be if word in self._name_number)
 
     def _add_attributes(self, sample: Sample) -> None:
         if sample.attributes is None:
@@ -138,6 +135,12 @@ class RegionTable:
         width, height = self._size[2 * number : 2 * number + 2]
         return Place(self.photographs[self._image[number]], (x1, y1, x2, y2), (width, height) if width else None)
 
+    def areas(self) -> np.ndarray:
+        """Share of the photograph that each box covers [S]; 1 where the photograph's size is not known."""
+        boxes, sizes = np.asarray(self._box).reshape(-1, 4), np.asarray(self._size).reshape(-1, 2).prod(1)
+        covered = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+        return np.divide(covered, sizes, out=np.ones(len(self)), where=sizes > 0)
+
     def texts(self, number: int) -> list[tuple[int, str]]:
         """Number and source of each of the region's texts."""
         pairs = zip(self._texts[number].tolist(), self._sources[number].tolist(), strict=True)
@@ -153,16 +156,11 @@ class RegionTable:
 
     def tags(self, numbers: Tensor) -> Tensor:
         """Tag labels of regions [B] -> int8 [B, N], 1 / 0 / -1 (may or may not be true)."""
-        return _labels(numbers, self.num_tags, self._tags, self._open_tags)
-
-    def names(self, numbers: Tensor) -> Tensor:
-        """What regions [B] are called, among the vocabulary's classes: int8 [B, K], 1 / 0 / -1 (unknown).
-
-        Names that a region's tags allow are unknown, and so is everything of a region whose own name is not known.
-        """
-        labels = _labels(numbers, self.num_names, self._names, self._open_names)
-        labels[~(labels == TRUE).any(1)] = UNKNOWN
-        return labels
+        labels = np.zeros((len(numbers), self.num_tags), dtype=np.int8)
+        for row, number in enumerate(numbers.tolist()):
+            labels[row, self._open_tags[number]] = UNKNOWN
+            labels[row, self._tags[number]] = 1
+        return torch.from_numpy(labels)
 
     def attributes(self, numbers: Tensor) -> Tensor:
         """Attribute labels of regions [B] -> int8 [B, A], 1 / 0 / -1 (unknown)."""
@@ -174,9 +172,86 @@ class RegionTable:
         return torch.from_numpy(labels)
 
 
-def _labels(numbers: Tensor, count: int, true: _Lists, unknown: _Lists) -> Tensor:
-    labels = np.zeros((len(numbers), count), dtype=np.int8)
-    for row, number in enumerate(numbers.tolist()):
-        labels[row, unknown[number]] = UNKNOWN
-        labels[row, true[number]] = TRUE
-    return torch.from_numpy(labels)
+class TextTable:
+    """T different texts.
+
+    Attributes:
+        ids: [T, L] int16 or int32, tokens with end token, 0 = padding.
+        sided: [T] bool, says left or right and so is wrong in a mirror.
+        unspelled: texts with letters that the tokenizer does not know, which are learnt without them.
+    """
+
+    def __init__(
+        self,
+        texts: Sequence[str],
+        tokenizer: Tokenizer,
+        embed: Embed,
+        *,
+        end_token: int = 1,
+        max_tokens: int = 32,
+        folder: Path | None = None,
+    ) -> None:
+        self.texts = list(texts)
+        self.sided = np.fromiter((bool(_SIDES.search(text)) for text in self.texts), dtype=bool, count=len(self.texts))
+        self.unspelled: list[str] = []
+        self.ids = self._tokenized(tokenizer, end_token, max_tokens)
+        self._embeddings = _embeddings(self.texts, embed, folder)
+
+    def captions(self, numbers: Tensor) -> Tensor:
+        """Token ids of texts [S] -> int64 [S, length of the longest]."""
+        ids = torch.from_numpy(self.ids[numbers.numpy()].astype(np.int64))
+        return ids[:, : int((ids != 0).sum(1).max())].contiguous()
+
+    def embeddings(self, numbers: Tensor) -> Tensor:
+        """Sentence embeddings of texts [S] -> [S, E], unit norm."""
+        return F.normalize(torch.from_numpy(self._embeddings[numbers.numpy()]).float(), dim=-1)
+
+    def words(self, number: int) -> tuple[str, ...]:
+        """The content words of a text, which its control words are drawn from."""
+        return content_words(self.texts[number])
+
+    def _tokenized(self, tokenizer: Tokenizer, end_token: int, max_tokens: int) -> np.ndarray:
+        small = tokenizer.get_vocab_size() < np.iinfo(np.int16).max
+        ids = np.zeros((len(self.texts), max_tokens), dtype=np.int16 if small else np.int32)
+        unknown = next((i for i in map(tokenizer.token_to_id, ("<unk>", "[UNK]")) if i is not None), None)
+        longest = 1
+        for start in range(0, len(self.texts), _CHUNK):
+            part = self.texts[start : start + _CHUNK]
+            for row, found in enumerate(tokenizer.encode_batch(part, add_special_tokens=False), start=start):
+                own = [token for token, is_text in zip(found.ids, found.attention_mask, strict=True) if is_text]
+                tokens = [*own[: max_tokens - 1], end_token]
+                ids[row, : len(tokens)] = tokens
+                longest = max(longest, len(tokens))
+                if unknown is not None and unknown in tokens:
+                    self.unspelled.append(self.texts[row])
+        return ids[:, :longest]
+
+
+def draw_controls(words: Sequence[str], rng: np.random.Generator, chances: TextConfig) -> tuple[str, ...]:
+    """Control words left of a caption's: by chance none at all, else without each by chance, shuffled."""
+    if not words or rng.random() < chances.no_controls:
+        return ()
+    kept = [word for word in words if rng.random() >= chances.drop_control]
+    return tuple(kept[k] for k in rng.permutation(len(kept))[: chances.max_controls])
+
+
+def _embeddings(texts: Sequence[str], embed: Embed, folder: Path | None) -> np.ndarray:
+    """[T, E], computed, or mapped from `folder` where the same texts were embedded before by the same encoder."""
+    if folder is None:
+        return embed(texts).float().cpu().numpy()
+    probe = embed(["a probe of the text encoder's weights"]).float().cpu().numpy().round(4)
+    digest = sha256(probe.tobytes())
+    for text in texts:
+        digest.update(text.encode() + b"\n")
+    path = folder / f"embeddings-{digest.hexdigest()[:16]}.npy"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".{path.name}.{os.getpid()}.npy"
+        shape = (len(texts), probe.shape[1])
+        array = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
+        for start in range(0, len(texts), _CHUNK):
+            part = texts[start : start + _CHUNK]
+            array[start : start + len(part)] = embed(part).float().cpu().numpy()
+        array.flush()
+        temporary.rename(path)
+    return np.load(path, mmap_mode="r")

@@ -1,4 +1,4 @@
-"""Texts without photographs, which teach a small language model to write.
+"""Texts without photographs, which teach the writer to write.
 
 A folder holds any of `things/*.jsonl` (one `{"thing", "kind", "text"}` a line), `flickr_captions.txt` (also as `.gz`),
 `coco_captions.txt` and `referring_expressions.txt` (one text a line).
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from dynrefer.datasets.io import Problems
+from dynrefer.datasets.records import Problems
 from dynrefer.datasets.words import clean_caption, fix_articles
 from dynrefer.errors import InputError
 from dynrefer.tables import decode_text, read_jsonl, read_text

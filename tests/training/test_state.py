@@ -7,7 +7,7 @@ import torch
 
 from dynrefer.model import DynRefer
 from dynrefer.training.config import LossWeights, OptimiserConfig
-from dynrefer.training.optimiser import AveragedWeights, build_optimiser, freeze_unused, rate_factor
+from dynrefer.training.state import AveragedWeights, build_optimiser, freeze_unused, rate_factor
 from tests.tiny import TINY
 
 
