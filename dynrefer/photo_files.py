@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import unquote
 
 from PIL import Image
@@ -19,7 +19,6 @@ from PIL import Image
 from dynrefer.boxes import Box
 from dynrefer.decoding import FORMATS, ORIENTATION
 from dynrefer.errors import InputError, shown
-from dynrefer.photo import Photo
 
 PHOTO_ENDINGS = frozenset(
     ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .tif .tiff .bmp .dib .ppm .pgm .pbm .pnm .avif .heic .heif".split()
@@ -29,6 +28,26 @@ _SLACK = 1.0  # pixels by which a resized side may be rounded
 
 logger = logging.getLogger(__name__)
 Name = TypeVar("Name", bound=Hashable)
+
+
+class Measured(Protocol):
+    """What is known of a photograph without its pixels: `dynrefer.photo.Photo`, or a `PhotoHeader`."""
+
+    @property
+    def name(self) -> str:
+        """The file's name, for errors."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) upright."""
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """(width, height) as stored, before EXIF's turn."""
+
+    @property
+    def orientation(self) -> int:
+        """EXIF's orientation, 1 to 8."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +66,17 @@ class PhotoHeader:
     @classmethod
     def read(cls, path: Path) -> PhotoHeader:
         """Read a file's header. Raises InputError, naming the file, where it is no photograph."""
+        if not _is_file(path):
+            raise absent(path)
         try:
             with Image.open(path, formats=FORMATS) as image:
                 turn = image.getexif().get(ORIENTATION, 1)
                 return cls(path.name, image.size, turn if turn in range(1, 9) else 1)
-        except FileNotFoundError as error:
-            raise InputError(f"there is no photograph {shown(path.name)}") from error
         except Exception as error:  # a broken header can raise almost anything inside a decoder
+            if isinstance(error, OSError) and error.strerror:
+                raise InputError(f"{shown(path.name)} cannot be read ({error.strerror})") from error
             why = "is empty (0 bytes)" if _is_empty(path) else "is not a photograph that can be opened"
             raise InputError(f"{shown(path.name)} {why}") from error
-
-
-Measured = Photo | PhotoHeader
 
 
 class PhotoFinder:
@@ -147,6 +165,19 @@ class PhotoFinder:
                 if key := _key(path.name, level):
                     index[level, key].append(path)
         return index
+
+
+def absent(path: Path) -> InputError:
+    """What to say of a path at which there is no file that could be a photograph."""
+    name = shown(path.name) or "the path given"  # never the folder: on a server it is nobody's business
+    try:
+        if path.is_symlink():
+            return InputError(f"{name} is a link that leads to no file; mend it, or put the photograph in its place")
+        if path.exists():
+            return InputError(f"{name} is {'a folder' if path.is_dir() else 'no ordinary file'}, not an image file")
+    except OSError as error:  # a folder above it is locked
+        return InputError(f"{name} cannot be read ({error.strerror})")
+    return InputError(f"there is no photograph {name}")
 
 
 def photographs_in(root: Path, endings: frozenset[str] = PHOTO_ENDINGS) -> Iterator[Path]:

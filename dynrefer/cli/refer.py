@@ -17,7 +17,7 @@ from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats import format_of, own, write
 from dynrefer.formats.record import Record
 from dynrefer.photo import Photo
-from dynrefer.photo_files import PhotoFinder
+from dynrefer.photo_files import PhotoFinder, absent
 from dynrefer.predictor import Predictor
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
@@ -124,7 +124,7 @@ class _Work:
                 "Say where to look: --box X1 Y1 X2 Y2, --boxes FILE, --point X,Y, --find WORDS or --everything."
             )
         if not photo.is_file():
-            raise InputError(f"there is no photograph {shown(photo.name)}")
+            raise absent(photo)
         groups = [PhotoBoxes.typed(typed)] if typed else []
         left_out: list[LeftOut] = []
         if file is not None:
@@ -146,6 +146,7 @@ class _Work:
         if self.pointing is not None:
             ((name, (path, _)),) = self.photographs.items()
             photo = replace(Photo.read(path), name=name)
+            self.remarks += photo.notes
             for result in self.pointing.answered(predictor, photo, question):
                 self.answers += 1
                 yield name, Record(name, result.box, photo.size), result
@@ -171,6 +172,7 @@ class _Work:
             except InputError as error:
                 self.left_out.append(LeftOut(name, "", reason(error)))
                 continue
+            self.remarks += (f"{shown(name)}: {note}" for note in photo.notes)
             boxes: list[Record] = []
             for group in groups:
                 fitted, left_out = group.fit(photo, self.remarks.append)
