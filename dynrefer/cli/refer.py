@@ -36,6 +36,7 @@ def refer(
     model: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
+    segmenter: str | None = None,
     point: str | None = None,
     points: str | None = None,
     scribble: str | None = None,
@@ -69,7 +70,7 @@ def refer(
     stopped = False
     records: list[Record] = []
     with json_list(json_out) as written:
-        predictor = Predictor.from_pretrained(model, device, dtype)
+        predictor = Predictor.from_pretrained(model, device, dtype, segmenter)
         try:
             for name, given, result in work.answered(predictor, question):
                 record = Record.of(result, name, given.pixel_size, given.id)

@@ -38,7 +38,7 @@ class Finding:
             show_label=False,
             container=False,
             submit_btn="Find",
-            visible=predictor.can_point,
+            visible=predictor.can_find,
             scale=1,
             min_width=180,
             elem_id="find",
@@ -53,7 +53,7 @@ class FindHandlers:
 
     def __init__(self, regions: RegionsTab, finding: Finding, tabs: gr.Tabs) -> None:
         self.regions, self.main, self.finding, self.tabs = regions, regions.main, finding, tabs
-        self.pointing = self.main.predictor.can_point
+        self.pointing = self.main.predictor.can_find
         self._propose = on_gpu(self.main.predictor.propose)
 
     @property
