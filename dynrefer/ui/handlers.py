@@ -19,8 +19,9 @@ from dynrefer.question import Question
 
 from . import panels
 from .album import Album, Entry, Session, few_tags
+from .components import Upload
 from .compute import in_words, on_gpu
-from .layout import Choices, Display, Stage, Updates, Upload, usual_search
+from .layout import Choices, Display, Stage, Updates, usual_search
 from .links import EXAMPLES, MOST_NAMES, Example, file_url, find_example, folder_of, name_of, read_link, read_record
 from .pictures import display_url, thumbnails
 from .review import told
@@ -204,13 +205,7 @@ class Handlers:
     def question(self, values: Values) -> Question:
         """What the page's choices ask for, checked; what was left as it stood is the checkpoint's own choice."""
         choices = self.choices
-        options = {
-            "mode": values[choices.mode],
-            "num_views": values[choices.num_views],
-            "num_beams": values[choices.num_beams],
-            "max_new_tokens": values[choices.max_new_tokens],
-            "tag_threshold": values[choices.tag_threshold],
-        }
+        options = {name: values[getattr(choices, name)] for name in self._usual}
         options = {name: value for name, value in options.items() if value != self._usual[name]}
         options |= {"classes": values[choices.classes], "controls": values[choices.controls]}
         if options.get("mode") == "manual":
