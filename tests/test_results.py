@@ -27,6 +27,7 @@ def test_a_result_is_the_documented_json() -> None:
     assert RESULT.to_dict() == {
         "box": [64.123, 255.0, 383.0, 382.5],
         "prompt": None,
+        "mask": None,
         "caption": {"text": "a red boat", "score": 0.8765},
         "classes": [{"name": "boat", "score": 0.9}, {"name": "surfboard", "score": 3.21e-06}],
         "none_of_these": 0.1,
@@ -50,14 +51,6 @@ def test_a_result_is_the_documented_json() -> None:
 def test_how_a_region_was_pointed_at_is_part_of_the_json() -> None:
     assert replace(BARE, prompt={"point": [3, 4]}).to_dict()["prompt"] == {"point": [3, 4]}
     assert BARE.to_dict()["none_of_these"] is None
-
-
-def test_attributes_of_the_same_name_are_told_apart_by_their_type() -> None:
-    attributes = (Attribute("light", "color", 0.9), Attribute("light", "hair color", 0.1))
-    assert replace(BARE, attributes=attributes).attribute_scores == {
-        ("color", "light"): 0.9,
-        ("hair color", "light"): 0.1,
-    }
 
 
 def test_views_taken_are_those_with_a_rank_in_its_order() -> None:

@@ -36,13 +36,18 @@ class Programs:
 
     def answer(self, photo: ImageSource, boxes: Any, options: Any) -> Answers:
         """One object a box, or one for what the options point at. Raises InputError in one sentence."""
-        prompt, others = take_prompt(options)
-        question = self._question(others)
+        prompt, question = self.asked(boxes, options)
         if not prompt:
             return self._answer(photo, boxes, question)
-        if boxes:
-            raise InputError(f"give either boxes or {next(iter(prompt))}, not both")
         return [self._refer(photo, question=question, **prompt).to_dict()]
+
+    def asked(self, boxes: Any, options: Any) -> tuple[dict[str, Any], Question]:
+        """What the options point with instead of boxes, if anything, and the question. Raises InputError."""
+        prompt, others = take_prompt(options)
+        question = self._question(others)
+        if prompt and boxes:
+            raise InputError(f"give either boxes or {next(iter(prompt))}, not both")
+        return prompt, question
 
     def propose(self, photo: ImageSource, options: Any) -> Answers:
         """One object a thing, best first. Raises InputError in one sentence."""
@@ -133,16 +138,18 @@ def add_endpoints(programs: Programs) -> None:
 
     @in_words
     def propose(image: gr.FileData, options: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Find things on a photograph: all of it, those at a place, or those that words name, best first.
+        """Find things on a photograph: all of it, those at a place or in a box, or those that words name, best first.
 
-        Options may hold any of: point [x, y] or points [[x, y, inside], ...], words (a list) and limit (1 to 100).
+        Options may hold any of: point [x, y] or points [[x, y, inside], ...] or box [x1, y1, x2, y2], words (a list)
+        and limit (1 to 100).
 
         Args:
             image: The photograph, as for refer.
             options: An object of options as said above; null finds everything.
 
         Returns:
-            One object a thing: box, score (0 to 1), words (the score of each word asked for) and mask.
+            One object a thing: box, score (0 to 1), words (the score of each word asked for) and mask (COCO's run
+            lengths, of what is pointed at, where the server has a segmenter; else null).
         """
         return programs.propose(_uploaded(image), options)
 
