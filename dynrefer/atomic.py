@@ -134,12 +134,17 @@ def claim(folder: Path) -> Path:
 
     Raises InputError where it is not.
     """
+    draft = _aside(folder / "draft", f"new-{secrets.token_hex(4)}")
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        draft = _aside(folder / "draft", f"new-{secrets.token_hex(4)}")
         draft.write_text(" ", encoding="utf-8")
         draft.unlink()
     except OSError as error:
+        _remove(draft)  # a full disk holds the name of a file, if not its content
+        if is_new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
         raise unwritable(folder, error) from error
     return folder
 

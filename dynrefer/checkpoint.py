@@ -93,7 +93,16 @@ def find_checkpoint(source: str | Path | None = None) -> Path:
 
     Raises InputError when there is no such folder and the Hub has none or cannot be reached.
     """
-    source = os.environ.get("DYNREFER_MODEL") or DEFAULT_CHECKPOINT if source is None or source == "" else source
+    if source is None or source == "":
+        source = os.environ.get("DYNREFER_MODEL") or DEFAULT_CHECKPOINT
+    return find_folder(source)
+
+
+def find_folder(source: str | Path, called: str = "checkpoint") -> Path:
+    """The folder meant by `source`, a folder or a Hub id; `called` is what errors call it.
+
+    Raises InputError when there is no such folder and the Hub has none or cannot be reached.
+    """
     if not isinstance(source, (str, Path)):
         raise InputError(f'a model is a checkpoint folder or a Hub id such as user/name, not "{shown(source)}"')
     try:
@@ -103,7 +112,7 @@ def find_checkpoint(source: str | Path | None = None) -> Path:
     if folder.is_dir():
         return folder
     if isinstance(source, Path) or source.count("/") != 1 or source.startswith((".", "~", "/")):
-        raise InputError(f"There is no checkpoint folder {str(source)!r}; give a folder or a Hub id such as user/name.")
+        raise InputError(f"There is no {called} folder {str(source)!r}; give a folder or a Hub id such as user/name.")
     return _from_hub(source)
 
 

@@ -22,6 +22,7 @@ from PIL import Image
 
 from dynrefer.decoding import Upright, check_array, check_bytes, decode_file, decode_image
 from dynrefer.errors import InputError, shown
+from dynrefer.photo_files import absent
 from dynrefer.views import crop_views, pixel_boxes
 
 STORE_BYTES = 2**30
@@ -216,10 +217,8 @@ def _is_constant(array: np.ndarray) -> bool:
 def _from_path(path: Path, kept: bool) -> Photo:
     name = shown(path.name) or "the path given"  # never the folder: on a server it is nobody's business
     try:
-        if path.is_dir():
-            raise InputError(f"{name} is a folder, not an image file")
         if not path.is_file():
-            raise InputError(f"there is no image file {name}")
+            raise absent(path)
         with path.open("rb") as file:
             check_bytes(os.fstat(file.fileno()).st_size, name)
             if not kept:

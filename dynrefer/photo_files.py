@@ -66,13 +66,15 @@ class PhotoHeader:
     @classmethod
     def read(cls, path: Path) -> PhotoHeader:
         """Read a file's header. Raises InputError, naming the file, where it is no photograph."""
+        if not _is_file(path):
+            raise absent(path)
         try:
             with Image.open(path, formats=FORMATS) as image:
                 turn = image.getexif().get(ORIENTATION, 1)
                 return cls(path.name, image.size, turn if turn in range(1, 9) else 1)
-        except FileNotFoundError as error:
-            raise InputError(f"there is no photograph {shown(path.name)}") from error
         except Exception as error:  # a broken header can raise almost anything inside a decoder
+            if isinstance(error, OSError) and error.strerror:
+                raise InputError(f"{shown(path.name)} cannot be read ({error.strerror})") from error
             why = "is empty (0 bytes)" if _is_empty(path) else "is not a photograph that can be opened"
             raise InputError(f"{shown(path.name)} {why}") from error
 
@@ -163,6 +165,19 @@ class PhotoFinder:
                 if key := _key(path.name, level):
                     index[level, key].append(path)
         return index
+
+
+def absent(path: Path) -> InputError:
+    """What to say of a path at which there is no file that could be a photograph."""
+    name = shown(path.name) or "the path given"  # never the folder: on a server it is nobody's business
+    try:
+        if path.is_symlink():
+            return InputError(f"{name} is a link that leads to no file; mend it, or put the photograph in its place")
+        if path.exists():
+            return InputError(f"{name} is {'a folder' if path.is_dir() else 'no ordinary file'}, not an image file")
+    except OSError as error:  # a folder above it is locked
+        return InputError(f"{name} cannot be read ({error.strerror})")
+    return InputError(f"there is no photograph {name}")
 
 
 def photographs_in(root: Path, endings: frozenset[str] = PHOTO_ENDINGS) -> Iterator[Path]:

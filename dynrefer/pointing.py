@@ -19,6 +19,7 @@ from dynrefer.errors import InputError, shown
 from dynrefer.question import Question
 
 MOST_POINTS = 1000
+FINEST = 1000  # an outline's corners are told apart down to this share of the photograph's longer side
 SCRIBBLE_CLICKS = 24  # points of a scribble that are asked about, evenly along it
 KINDS = ("point", "points", "scribble", "mask")
 _POINT = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
@@ -141,20 +142,30 @@ def read_mask(value: Any, size: tuple[int, int]) -> np.ndarray:
     if isinstance(value, (str, os.PathLike)):
         mask = _from_file(Path(value))
     elif isinstance(value, Mapping):
-        mask = _decoded(value)
+        mask = _decoded(value, size)
     elif isinstance(value, np.ndarray) or hasattr(value, "tolist") or hasattr(value, "getdata"):
         mask = _from_array(np.asarray(value))
     elif isinstance(value, Sequence) and value:
         mask = _from_polygons(value, size)
     else:
         raise InputError(f'the mask must be {MASK_FORMS}, not "{shown(value)}"')
-    if mask.shape != (size[1], size[0]):
-        raise InputError(
-            f"the mask is {mask.shape[1]} x {mask.shape[0]} and the image {size[0]} x {size[1]}; both must be alike"
-        )
+    _check_alike(mask.shape, size)
     if not mask.any():
         raise InputError("the mask is empty: nothing in it is marked")
     return mask
+
+
+def fitting_mask(mask: Mapping[str, Any] | None, size: tuple[int, int]) -> Mapping[str, Any] | None:
+    """A mask that was kept, as it is; None where it is none of a photograph of `size` (width, height)."""
+    try:
+        return None if mask is None else encode_mask(read_mask(mask, size))
+    except InputError:
+        return None
+
+
+def _check_alike(shape: tuple[int, ...], size: tuple[int, int]) -> None:
+    if tuple(shape) != (size[1], size[0]):
+        raise InputError(f"the mask is {shape[1]} x {shape[0]} and the image {size[0]} x {size[1]}; both must be alike")
 
 
 def encode_mask(mask: np.ndarray) -> dict[str, Any]:
@@ -169,6 +180,13 @@ def mask_box(mask: np.ndarray) -> Box:
     """The smallest box around what is marked in bool [H, W]; at least one pixel is."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def mask_outline(mask: np.ndarray) -> list[list[list[int]]]:
+    """The edges of bool [H, W] as polygons of [x, y] in its pixels; holes are polygons of their own."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    edges = [cv2.approxPolyDP(contour, max(mask.shape) / FINEST, True) for contour in contours]
+    return [edge[:, 0].tolist() for edge in edges if len(edge) > 2]
 
 
 def _from_file(path: Path) -> np.ndarray:
@@ -202,7 +220,7 @@ def _from_polygons(value: Sequence[Any], size: tuple[int, int]) -> np.ndarray:
     return mask.astype(bool)
 
 
-def _decoded(value: Mapping[str, Any]) -> np.ndarray:
+def _decoded(value: Mapping[str, Any], image_size: tuple[int, int]) -> np.ndarray:
     """Of COCO's run-length encoding, as counts or as text."""
     wrong = InputError(
         'the mask\'s run-length encoding must be {"size": [height, width], "counts": ...} as COCO has it'
@@ -224,6 +242,7 @@ def _decoded(value: Mapping[str, Any]) -> np.ndarray:
         raise InputError(
             f"the mask's runs add up to {sum(counts)} pixels, and {size[1]} x {size[0]} are {size[0] * size[1]}"
         )
+    _check_alike(tuple(size), image_size)  # before it takes room: strangers send it
     marks = np.arange(len(counts)) % 2 == 1
     return np.repeat(marks, counts).reshape(size[1], size[0]).T
 

@@ -13,22 +13,24 @@ import numpy as np
 import torch
 from cachetools import LRUCache
 
-from dynrefer.boxes import Box
+from dynrefer.boxes import Box, check_box
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
 from dynrefer.devices import choose_device, return_freed_memory, too_little_memory
 from dynrefer.errors import InputError, shown
 from dynrefer.inference import Clock, Inference
 from dynrefer.photo import ImageSource, Photo
-from dynrefer.pointing import Prompt, read_prompt
+from dynrefer.pointing import Prompt, encode_mask, read_prompt
 from dynrefer.proposals import BoxGrid, Proposal, Surroundings, check_limit, check_words, look_around, named
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
 from dynrefer.scheduling import BoxLike, Ready, Request, Turns, batches, made_ahead
+from dynrefer.segmenter import Embedding, Segmenter
 from dynrefer.selection import Region, choose_regions
 from dynrefer.text_cache import Progress
 
 NAMED_AMONG = 32  # proposals of a photograph that words are looked for among
 KEPT_SURROUNDINGS = 64  # photographs whose things are known
+KEPT_EMBEDDINGS = 16  # photographs as the segmenter knows them, up to 17 MB each
 TURN = {"cpu": 8, "cuda": 32}  # regions of one asker through the network before the next asker's
 
 
@@ -40,8 +42,9 @@ class Predictor:
     long question lets them in between.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device_reason: str = "") -> None:
+    def __init__(self, checkpoint: Checkpoint, device_reason: str = "", segmenter: Segmenter | None = None) -> None:
         self.checkpoint = checkpoint
+        self.segmenter = segmenter
         self.model = checkpoint.model
         self.vocabulary = checkpoint.vocabulary
         self.device_reason = device_reason
@@ -51,10 +54,15 @@ class Predictor:
         self.inference = Inference(checkpoint)
         self._turns = Turns()
         self._surroundings: LRUCache[bytes, Surroundings] = LRUCache(KEPT_SURROUNDINGS)
+        self._embeddings: LRUCache[bytes, Embedding] = LRUCache(KEPT_EMBEDDINGS)
 
     @classmethod
     def from_pretrained(
-        cls, source: str | Path | None = None, device: str | None = None, dtype: str | torch.dtype | None = None
+        cls,
+        source: str | Path | None = None,
+        device: str | None = None,
+        dtype: str | torch.dtype | None = None,
+        segmenter: str | Path | None = None,
     ) -> Predictor:
         """Load a checkpoint once and keep it.
 
@@ -62,16 +70,19 @@ class Predictor:
             source: checkpoint folder or Hub id; None for DYNREFER_MODEL, else the embedded dynrefer-mini.
             device: "cpu", "cuda", "cuda:1", "mps"; None chooses (`device_reason` says why).
             dtype: "float32", "bfloat16" or "float16"; None chooses.
+            segmenter: folder or Hub id of an EdgeTAM, SAM 2 or SAM of transformers, which then makes a mask of what is
+                pointed at; None for DYNREFER_SEGMENTER, else none.
 
         Raises InputError: no such checkpoint, damaged files, no such device, too little memory.
         """
         choice = choose_device(device, dtype)
+        masks = Segmenter.find(segmenter, choice.device)
         try:
             checkpoint = load_checkpoint(source, choice.device, choice.dtype)
         except torch.OutOfMemoryError as error:
             raise too_little_memory(choice.device) from error
         checkpoint.model.prepare_inference(choice.arithmetic)
-        predictor = cls(checkpoint, choice.reason)
+        predictor = cls(checkpoint, choice.reason, masks)
         return_freed_memory()
         return predictor
 
@@ -101,7 +112,12 @@ class Predictor:
 
     @property
     def can_point(self) -> bool:
-        """Whether the model has a pointing head, for prompts other than boxes and for `propose`."""
+        """Whether prompts other than boxes and masks can be used: by a segmenter, or the model's pointing head."""
+        return self.segmenter is not None or self.can_find
+
+    @property
+    def can_find(self) -> bool:
+        """Whether the model has a pointing head, which finds everything, and things by name."""
         return self.model.pointing is not None
 
     @property
@@ -182,34 +198,49 @@ class Predictor:
         start = time.perf_counter()
         photo = Photo.open(image)
         prompt = read_prompt(photo.size, **prompts)
-        asked = boxes if boxes is not None else [box if prompt is None else self.box_of(photo, prompt)]
+        pointed = None if prompt is None else self.pointed_at(photo, prompt)
+        asked = boxes if boxes is not None else [box if pointed is None else pointed.box]
         regions = choose_regions(photo, asked, checked, self.num_views, self.default_mode, generator)
         results = self._answer(regions, checked, 1000 * (time.perf_counter() - start))
         if boxes is not None:
             return results
-        return results[0] if prompt is None else replace(results[0], prompt=prompt.to_dict())
+        if prompt is None or pointed is None:
+            return results[0]
+        mask = None if pointed.mask is None else encode_mask(pointed.mask)
+        return replace(results[0], prompt=prompt.to_dict(), mask=mask)
 
     def propose(
-        self, image: ImageSource, point: object = None, points: object = None, words: object = None, limit: int = 20
+        self,
+        image: ImageSource,
+        point: object = None,
+        points: object = None,
+        words: object = None,
+        limit: int = 20,
+        box: object = None,
     ) -> list[Proposal]:
-        """Things on a photograph, best first: all of it, those at a place, or those that words name.
+        """Things on a photograph, best first: all of it, those at a place or in a box, or those that words name.
 
-        The first question about a photograph looks at the whole of it once; what was seen is kept with its content.
+        Where there is a segmenter, it finds what is at a place or in a box, and its proposals have masks; all else is
+        found by the model's pointing head. The first question about a photograph looks at the whole of it once; what
+        was seen is kept with its content.
 
         Args:
             image: as of `refer`.
             point, points: where to look, as of `refer`.
             words: names; every proposal then has a score for each, by which the proposals are put in order.
             limit: how many proposals at most, 1 to 100.
+            box: x1, y1, x2, y2 around the thing, instead of points.
 
-        Raises InputError for what cannot be used, and where the model has no pointing head.
+        Raises InputError for what cannot be used, and where the model has no pointing head, but needs one.
         """
         limit, names = check_limit(limit), check_words(words)
         photo = Photo.open(image)
         prompt = read_prompt(photo.size, point=point, points=points)
-        around = self._look_around(photo)
+        if box is not None and prompt is not None:
+            raise InputError(f"give either a box or {prompt.kind}, not both")
+        where = prompt if box is None else check_box(box, photo.size)
         most = limit if names is None else max(limit, NAMED_AMONG)
-        found = around.everything(most) if prompt is None else around.around(*prompt.clicks, most)
+        found = self._look_around(photo).everything(most) if where is None else self._at(photo, where, most)
         return found[:limit] if names is None else self._named(photo, found, names)[:limit]
 
     def box_grid(self, image: ImageSource) -> BoxGrid:
@@ -219,17 +250,36 @@ class Predictor:
         """
         return self._look_around(Photo.open(image)).grid
 
-    def box_of(self, photo: Photo, prompt: Prompt) -> Box:
-        """The box of what was pointed at: a mask's bounds, or what the pointing head finds.
+    def pointed_at(self, photo: Photo, prompt: Prompt) -> Proposal:
+        """What was pointed at: a mask with its bounds, or what the segmenter, else the pointing head finds.
 
-        Raises InputError where the model has no pointing head, or nothing is found.
+        Raises InputError where there is neither, or nothing is found.
         """
         if prompt.bounds is not None:
-            return prompt.bounds
-        found = self._look_around(photo).around(*prompt.clicks, 1)
+            return Proposal(prompt.bounds, 1.0, mask=prompt.mask)
+        found = self._at(photo, prompt, 1)
         if not found:
             raise InputError("there is nothing to be found at that place; draw a box around what you mean")
-        return found[0].box
+        return found[0]
+
+    def _at(self, photo: Photo, where: Prompt | Box, limit: int) -> list[Proposal]:
+        """What the points or the box mean, by the segmenter, or by the pointing head where that finds nothing."""
+
+        def asked(of: Embedding | Surroundings) -> list[Proposal]:
+            return of.around(*where.clicks, limit) if isinstance(where, Prompt) else of.like(where, limit)
+
+        found: list[Proposal] = []
+        if self.segmenter is not None:
+            try:
+                with self._turns, torch.inference_mode():
+                    if photo.digest not in self._embeddings:
+                        self._embeddings[photo.digest] = self.segmenter.look_around(photo)
+                    found = asked(self._embeddings[photo.digest])
+            except torch.OutOfMemoryError as error:
+                raise too_little_memory(self.device) from error
+        if found or (self.segmenter is not None and not self.can_find):
+            return found
+        return asked(self._look_around(photo))
 
     def _look_around(self, photo: Photo) -> Surroundings:
         with self._turns, torch.inference_mode():
@@ -297,6 +347,8 @@ class Predictor:
     def warm_up(self) -> float:
         """Answer one question about a grey square, so that the first user does not wait; milliseconds it took."""
         grey = Photo.read(np.full((64, 64, 3), 128, dtype=np.uint8))
+        if self.segmenter is not None:
+            self.propose(grey, point=(32, 32))
         return self.refer(grey, (8, 8, 56, 56)).timing_ms["total"]
 
     def embed_classes(self, names: Sequence[str], progress: Progress | None = None) -> None:

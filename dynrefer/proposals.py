@@ -38,6 +38,13 @@ PROPOSE_SCHEMA: dict[str, Any] = {
     "properties": {
         "point": PROMPT_SCHEMAS["point"],
         "points": PROMPT_SCHEMAS["points"],
+        "box": {
+            "type": "array",
+            "items": {"type": "number"},
+            "minItems": 4,
+            "maxItems": 4,
+            "description": "or x1, y1, x2, y2 around the thing",
+        },
         "words": {"type": "array", "items": {"type": "string"}, "description": "names to look for"},
         "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": 20},
     },
@@ -116,6 +123,11 @@ class Surroundings:
         if found and len(wanted) > 1 and not _holds(np.array([found[0].box]), wanted).all():
             found.insert(0, Proposal(_together(wanted, [proposal.box for proposal in found]), found[0].score))
         return found[:limit]
+
+    def like(self, box: Box, limit: int) -> list[Proposal]:
+        """Things that a box may be drawn around, the one that fits it best first."""
+        fit = overlaps(np.array([box], dtype=np.float32), self.boxes)[0]
+        return self._best(self.boxes, self.scores * fit**POINTS_COUNT, self.scores, limit)
 
     def everything(self, limit: int) -> list[Proposal]:
         """The surest things of the whole photograph, best first."""

@@ -77,6 +77,8 @@ class RegionResult:
     """Whether the model has a name for the region that is as probable as the checkpoint wants it."""
     prompt: Mapping[str, Any] | None = None
     """What the region was pointed at with, where that was no box."""
+    mask: Mapping[str, Any] | None = None
+    """The region's mask, given or made by a segmenter, in COCO's run-length encoding."""
     notes: tuple[str, ...] = ()
     """What the asker should know about the question, in sentences."""
 
@@ -99,6 +101,7 @@ class RegionResult:
         return {
             "box": _pixels(self.box),
             "prompt": None if self.prompt is None else dict(self.prompt),
+            "mask": None if self.mask is None else dict(self.mask),
             "caption": self.caption and {"text": self.caption.text, **_scored(self.caption)},
             "classes": [{"name": item.name, **_scored(item)} for item in self.classes],
             "none_of_these": None if self.none_of_these is None else _digits(self.none_of_these),

@@ -165,6 +165,11 @@ def parse_json(text: str, name: str) -> Any:
         raise InputError(f"{name} is not JSON that can be read ({shown(error, 200)})") from error
 
 
+def utf8(text: str) -> bytes:
+    """Text for a file: UTF-8, with codes for what is no letter, such as in file names of another encoding."""
+    return text.encode("utf-8", "backslashreplace")
+
+
 def json_text(content: Any, **options: Any) -> str:
     """JSON for a file in UTF-8: letters as they are; names of files that are no text (other systems') in codes."""
     text = json.dumps(content, ensure_ascii=False, **options)

@@ -21,7 +21,9 @@ class Pointing:
         self.before()
         return BoxGrid(np.full((2, 3, 4), self.boxes[0], dtype=np.float32), np.ones((2, 3), dtype=np.float32))
 
-    def propose(self, photo: Any, points: Any = None, words: Any = None, limit: int = 20) -> list[Proposal]:
+    def propose(
+        self, photo: Any, points: Any = None, words: Any = None, limit: int = 20, box: Any = None
+    ) -> list[Proposal]:
         mask = np.zeros((photo.height, photo.width), dtype=bool)
         mask[20:50, 30:70] = True
         scores = dict.fromkeys(words or (), 0.8)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dynrefer.atomic import STALE_SECONDS, restored, written_whole
+from dynrefer.atomic import STALE_SECONDS, claim, restored, written_whole
 from dynrefer.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -110,3 +110,15 @@ def test_what_another_program_is_writing_stays(tmp_path: Path) -> None:
         assert temporary.is_dir()
         (temporary / "text").write_text("slower")
     assert read(tmp_path / "here") == "slower"
+
+
+def test_a_folder_that_is_claimed_on_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="this system cannot limit what a program writes")
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, former[1]))  # as on a full disk: files can be made, and not filled
+    try:
+        with pytest.raises(InputError, match="cannot be written"):
+            claim(tmp_path / "run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    assert list(tmp_path.iterdir()) == []

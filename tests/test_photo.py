@@ -251,7 +251,7 @@ def test_a_bad_file_is_refused_in_words_without_its_folder(tmp_path: Path, conte
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("nothing.jpg", "no image file nothing.jpg"), (".", "folder"), ("a\0b", "no image file")]
+    ("name", "words"), [("nothing.jpg", "no photograph nothing.jpg"), (".", "folder"), ("a\0b", "no photograph")]
 )
 def test_what_is_no_file_is_refused(tmp_path: Path, name: str, words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:

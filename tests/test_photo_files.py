@@ -1,5 +1,6 @@
 """The photograph that a file means, and its boxes on the photograph as it is."""
 
+import os
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -186,6 +187,21 @@ def test_what_has_no_header_is_named(tmp_path: Path, content: bytes, words: str)
     (tmp_path / "photo.jpg").write_bytes(content)
     with pytest.raises(InputError, match=f"photo.jpg is {words}"):
         PhotoHeader.read(tmp_path / "photo.jpg")
+
+
+def test_what_is_no_ordinary_file_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "link.jpg").symlink_to("nowhere.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    for name, words in (
+        ("pipe.jpg", "no ordinary file"),
+        ("link.jpg", "a link that leads to no file"),
+        ("folder.jpg", "a folder"),
+    ):
+        with pytest.raises(InputError, match=f"{name} is {words}"):
+            PhotoHeader.read(tmp_path / name)
+    with pytest.raises(InputError, match=r"There is no photograph gone\.jpg"):
+        PhotoHeader.read(tmp_path / "gone.jpg")
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])

@@ -10,7 +10,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from dynrefer import InputError, Predictor
-from dynrefer.pointing import encode_mask, read_mask, read_prompt
+from dynrefer.pointing import encode_mask, mask_outline, read_mask, read_prompt
 
 SIZE = (120, 90)
 
@@ -88,6 +88,7 @@ def test_a_scribble_of_a_thousand_points_takes_what_it_lies_on(tiny_predictor: P
         ({"mask": {"size": [90, 120], "counts": [5, 5]}}, "runs add up to 10 pixels, and 120 x 90 are 10800"),
         ({"mask": {"size": [90, 120], "counts": "zzz\x01"}}, "is damaged or was cut off"),
         ({"mask": {"size": [90, 120], "counts": "o"}}, "is damaged or was cut off"),
+        ({"mask": {"size": [30000, 30000], "counts": [0, 900_000_000]}}, "30000 x 30000 and the image 120 x 90"),
         ({"mask": {"size": [90, -1], "counts": [5]}}, "must be COCO's|must be .*counts"),
         ({"mask": {"counts": [5]}}, "run-length encoding must be"),
         ({"mask": [[1, 2], [3, 4]]}, "at least three points"),
@@ -106,3 +107,12 @@ def test_what_nobody_can_point_with_is_said_in_one_sentence(given: dict[str, Any
 def test_a_box_and_a_point_at_once_are_one_too_many(tiny_predictor: Predictor, photo: np.ndarray) -> None:
     with pytest.raises(InputError, match="either one box"):
         tiny_predictor.refer(photo, (1, 1, 50, 50), point=(5, 5))
+
+
+def test_a_mask_with_a_hole_has_two_edges() -> None:
+    mask = np.zeros((60, 80), dtype=bool)
+    mask[10:50, 20:70] = True
+    mask[20:30, 30:40] = False
+    outer, hole = sorted(mask_outline(mask), key=lambda edge: min(edge))
+    assert [min(x for x, _ in outer), max(x for x, _ in outer)] == [20, 69]
+    assert len(hole) >= 4

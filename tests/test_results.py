@@ -27,6 +27,7 @@ def test_a_result_is_the_documented_json() -> None:
     assert RESULT.to_dict() == {
         "box": [64.123, 255.0, 383.0, 382.5],
         "prompt": None,
+        "mask": None,
         "caption": {"text": "a red boat", "score": 0.8765},
         "classes": [{"name": "boat", "score": 0.9}, {"name": "surfboard", "score": 3.21e-06}],
         "none_of_these": 0.1,

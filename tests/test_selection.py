@@ -202,7 +202,7 @@ def test_gains_of_a_single_pixel_are_zero() -> None:
         ({"mode": "manual", "coefficients": [0, 0.1, 0.2, 0.3]}, "4 coefficients, one a view; the limit is 3"),
         ({"coefficients": [0, 0.5]}, "for the mode manual"),
         ({"box": (400, 0, 500, 100)}, "outside the 320 x 240 image"),
-        ({"image": "nowhere.jpg"}, "no image file nowhere.jpg"),
+        ({"image": "nowhere.jpg"}, "no photograph nowhere.jpg"),
     ],
 )
 def test_bad_requests_are_refused_in_words(arguments: dict, words: str) -> None:

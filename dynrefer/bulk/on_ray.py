@@ -6,6 +6,7 @@ is written by the actor, so that nothing but a shard's number and tally travels 
 
 from __future__ import annotations
 
+import logging
 import pickle
 import re
 from collections.abc import Iterator, Sequence
@@ -69,9 +70,11 @@ def _connected(address: str) -> Any:
     except ImportError as error:
         raise InputError("--ray needs Ray: pip install -r requirements-scale.txt") from error
     try:
-        ray.init(address, ignore_reinit_error=True, log_to_driver=False)
+        ray.init(address, ignore_reinit_error=True, log_to_driver=False, logging_level=logging.WARNING)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"no Ray cluster answers at {shown(address)} ({shown(error, 100)})") from error
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False  # the run's own report tells how far it is
     return ray
 
 

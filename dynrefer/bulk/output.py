@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from dynrefer.bulk.storage import OutputFolder
 from dynrefer.bulk.tables import pyarrow
 from dynrefer.errors import InputError, shown
+from dynrefer.tables import utf8
 
 Format = Literal["jsonl", "parquet"]
 MANIFEST, LOCK = "manifest.json", ".describe.lock"
@@ -135,7 +136,11 @@ class Output:
     def save(self, manifest: Manifest) -> None:
         """Write the manifest."""
         with self.folder.write(MANIFEST) as path:
-            path.write_text(json.dumps(vars(manifest), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            path.write_text(
+                json.dumps(vars(manifest), indent=2, ensure_ascii=False) + "\n",
+                encoding="utf-8",
+                errors="backslashreplace",
+            )
 
     def photographs(self) -> set[str]:
         """Names of all photographs in finished parts."""
@@ -176,7 +181,8 @@ class _Table:
         self._rows: list[Mapping[str, Any]] = []
 
     def add(self, row: Mapping[str, Any]) -> None:
-        self._rows.append(row)
+        names = {key: utf8(row[key]).decode() for key in ("photo", "error") if row.get(key)}
+        self._rows.append({**row, **names})
         if len(self._rows) == ROWS_TOGETHER:
             self.flush()
 

@@ -168,6 +168,7 @@ def _answered(part: _Waiting, results: list[RegionResult] | InputError) -> Itera
             yield row | {"error": result}
         else:
             answer = result.to_dict()
+            del answer["mask"]  # of what is pointed at, which nothing here is
             yield row | answer | {"prompt": place.prompt, "notes": [*place.remarks, *answer["notes"]]}
 
 

@@ -13,14 +13,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import IO, Any, Self
 
 from dynrefer.box_files import BoxFile, PhotoBoxes
-from dynrefer.bulk.storage import joined, opened
+from dynrefer.bulk.storage import in_words, is_remote, joined, opened
 from dynrefer.bulk.tables import Columns, parquet
 from dynrefer.decoding import MAX_FILE_MEGABYTES
 from dynrefer.errors import InputError, LeftOut
-from dynrefer.photo_files import PHOTO_ENDINGS
+from dynrefer.photo_files import PHOTO_ENDINGS, absent
 
 READERS = 8  # files that are read at a time, since one far away takes long to begin
 MOST_BYTES = MAX_FILE_MEGABYTES * 2**20
@@ -82,6 +83,9 @@ class FileShard:
 
 def _content(path: str) -> bytes | InputError:
     try:
+        with in_words(path):
+            if not is_remote(path) and not Path(path).is_file():  # a pipe would be waited for
+                raise absent(Path(path))
         with opened(path) as file:
             return file.read(MOST_BYTES + 1)  # longer than what is taken, it is refused as too large
     except InputError as error:

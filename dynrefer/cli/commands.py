@@ -38,6 +38,14 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", help="float32, bfloat16 or float16 (default: by device)")
 
 
+def _add_segmenter(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--segmenter",
+        help="folder or Hub id of an EdgeTAM, SAM 2 or SAM for masks of what is pointed at (default: "
+        "DYNREFER_SEGMENTER, or none)",
+    )
+
+
 def _add_question(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", help="class names to choose from, between commas, or a text file of them")
     parser.add_argument("--controls", help="words the caption should mention, separated by commas")
@@ -72,6 +80,7 @@ def _add_refer(commands: Commands) -> None:
     _add_question(parser)
     parser.add_argument("--json", dest="json_out", metavar="OUT", help="write JSON to this file, - for the screen")
     _add_model(parser)
+    _add_segmenter(parser)
     parser.set_defaults(run=later("dynrefer.cli.refer", "refer"))
 
 
@@ -123,16 +132,19 @@ def _add_serve(commands: Commands) -> None:
     parser.add_argument("--folder", type=Path, help="work through the photographs of a folder, see docs/project.md")
     parser.add_argument("--no-page", action="store_false", dest="page", help="only /v1, /health, /ready and /metrics")
     _add_model(parser)
+    _add_segmenter(parser)
     parser.set_defaults(run=_serve)
 
 
-def _serve(model: str | None, device: str | None, dtype: str | None, folder: Path | None, **given: Any) -> None:
+def _serve(
+    model: str | None, device: str | None, dtype: str | None, segmenter: str | None, folder: Path | None, **given: Any
+) -> None:
     from dynrefer.predictor import Predictor
     from dynrefer.project import Project
     from dynrefer.server.app import serve
 
     project = Project(folder) if folder else None
-    serve(Predictor.from_pretrained(model, device, dtype), project=project, **given)
+    serve(Predictor.from_pretrained(model, device, dtype, segmenter), project=project, **given)
 
 
 def _add_label_studio(commands: Commands) -> None:

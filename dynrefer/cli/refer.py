@@ -17,7 +17,7 @@ from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats import format_of, own, write
 from dynrefer.formats.record import Record
 from dynrefer.photo import Photo
-from dynrefer.photo_files import PhotoFinder
+from dynrefer.photo_files import PhotoFinder, absent
 from dynrefer.predictor import Predictor
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
@@ -36,6 +36,7 @@ def refer(
     model: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
+    segmenter: str | None = None,
     point: str | None = None,
     points: str | None = None,
     scribble: str | None = None,
@@ -69,7 +70,7 @@ def refer(
     stopped = False
     records: list[Record] = []
     with json_list(json_out) as written:
-        predictor = Predictor.from_pretrained(model, device, dtype)
+        predictor = Predictor.from_pretrained(model, device, dtype, segmenter)
         try:
             for name, given, result in work.answered(predictor, question):
                 record = Record.of(result, name, given.pixel_size, given.id)
@@ -124,7 +125,7 @@ class _Work:
                 "Say where to look: --box X1 Y1 X2 Y2, --boxes FILE, --point X,Y, --find WORDS or --everything."
             )
         if not photo.is_file():
-            raise InputError(f"there is no photograph {shown(photo.name)}")
+            raise absent(photo)
         groups = [PhotoBoxes.typed(typed)] if typed else []
         left_out: list[LeftOut] = []
         if file is not None:
@@ -146,6 +147,7 @@ class _Work:
         if self.pointing is not None:
             ((name, (path, _)),) = self.photographs.items()
             photo = replace(Photo.read(path), name=name)
+            self.remarks += photo.notes
             for result in self.pointing.answered(predictor, photo, question):
                 self.answers += 1
                 yield name, Record(name, result.box, photo.size), result
@@ -171,6 +173,7 @@ class _Work:
             except InputError as error:
                 self.left_out.append(LeftOut(name, "", reason(error)))
                 continue
+            self.remarks += (f"{shown(name)}: {note}" for note in photo.notes)
             boxes: list[Record] = []
             for group in groups:
                 fitted, left_out = group.fit(photo, self.remarks.append)

@@ -8,6 +8,7 @@ from typing import Any
 
 from dynrefer.atomic import claim, unwritable, written_whole
 from dynrefer.errors import InputError
+from dynrefer.tables import utf8
 
 Prediction = dict[str, Any]
 
@@ -121,7 +122,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
     Raises InputError: it cannot be written; an older file of the name stays as it is.
     """
     with written_whole(path) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.write_bytes(utf8(content) if isinstance(content, str) else content)
 
 
 def _digest(identity: Mapping[str, Any]) -> str:

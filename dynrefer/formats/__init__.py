@@ -12,6 +12,7 @@ from dynrefer.errors import InputError, LeftOut, shown
 from dynrefer.formats import coco, cvat, imagefolder, label_studio, labelme, own, table, voc, yolo
 from dynrefer.formats.file import File, packed, read_files, write_file, write_folder
 from dynrefer.formats.record import Record
+from dynrefer.tables import utf8
 
 __all__ = ["FORMATS", "Format", "LeftOut", "Record", "encode", "format_of", "lost", "parse", "read", "write"]
 
@@ -194,7 +195,7 @@ def write(records: Iterable[Record], path: str | PathLike[str], format: str = "j
     elif FORMATS[format].ending == ".zip":
         write_folder(path, files)
     else:
-        write_file(path, next(iter(files.values())).encode())
+        write_file(path, utf8(next(iter(files.values()))))
     return lost(records, format)
 
 
@@ -202,7 +203,7 @@ def encode(records: Iterable[Record], format: str) -> tuple[bytes, str]:
     """The one file that a format is saved as, and its ending; see `write`."""
     chosen = _checked(format)
     files = chosen.write(list(records))
-    return (packed(files), ".zip") if chosen.ending == ".zip" else (next(iter(files.values())).encode(), chosen.ending)
+    return (packed(files), ".zip") if chosen.ending == ".zip" else (utf8(next(iter(files.values()))), chosen.ending)
 
 
 def lost(records: Iterable[Record], format: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dynrefer.boxes import Box, area, xyxy_to_xywh
-from dynrefer.coco_files import CocoImages, annotation_box, category_names, id_key
+from dynrefer.coco_files import CocoImages, annotation_box, category_names, id_key, run_lengths
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import pages
@@ -108,11 +108,22 @@ def _annotation(record: Record, box: Box) -> dict[str, Any]:
     polygons = [polygon for polygon in record.polygons if len(polygon) >= 6]
     return {
         "bbox": [round(value, 3) for value in xyxy_to_xywh(box)],
-        "area": round(sum(map(_polygon_area, polygons)) if polygons else area(box), 3),
+        "area": round(_outline_area(record.segmentation, polygons) or area(box), 3),
         "iscrowd": 0,
         "segmentation": record.segmentation or [],
         **{key: value for key, value in more.items() if value is not None},
     }
+
+
+def _outline_area(outline: Any, polygons: Sequence[Sequence[float]]) -> float:
+    """Pixels inside polygons or a run-length mask; 0 where there is neither, or it is damaged."""
+    if not isinstance(outline, dict):
+        return sum(map(_polygon_area, polygons))
+    counts = outline.get("counts")
+    try:
+        return float(sum((run_lengths(counts) if isinstance(counts, str) else counts or ())[1::2]))
+    except (InputError, TypeError):
+        return 0.0
 
 
 def _polygon_area(polygon: Sequence[float]) -> float:

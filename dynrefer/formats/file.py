@@ -18,7 +18,7 @@ from defusedxml.ElementTree import fromstring
 
 from dynrefer.atomic import written_whole
 from dynrefer.errors import InputError, LeftOut, shown
-from dynrefer.tables import decode_text, parse_json, parse_jsonl, read_bytes
+from dynrefer.tables import decode_text, parse_json, parse_jsonl, read_bytes, utf8
 
 ENDINGS = frozenset(".json .jsonl .ndjson .csv .tsv .txt .xml .yaml .yml .names".split())
 BEGINNING = rb"(?:\xef\xbb\xbf|\xff\xfe|\0\0\xfe\xff|\xfe\xff)?[\s\0]*"  # marks and blanks of any encoding
@@ -104,7 +104,8 @@ def read_files(path: str | PathLike[str]) -> list[File]:
         data = read_bytes(path)
         files = _unpacked(data, path.name) if zipfile.is_zipfile(io.BytesIO(data)) else [File(path.name, data)]
     if not files:
-        raise InputError(f"{shown(path.name)} holds no file of annotations ({', '.join(sorted(ENDINGS))})")
+        kind = "folder" if path.is_dir() else "archive"
+        raise InputError(f"the {kind} {shown(path.name)} holds no file of annotations ({', '.join(sorted(ENDINGS))})")
     return files
 
 
@@ -132,7 +133,7 @@ def packed(files: Mapping[str, str]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in files.items():
-            archive.writestr(zipfile.ZipInfo(name, ZIP_TIME), text.encode(), zipfile.ZIP_DEFLATED)
+            archive.writestr(zipfile.ZipInfo(utf8(name).decode(), ZIP_TIME), utf8(text), zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 
@@ -149,4 +150,4 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; name a folder, or a .zip")
     for name, text in files.items():
-        write_file(folder / name, text.encode())
+        write_file(folder / name, utf8(text))

@@ -16,7 +16,9 @@ from dynrefer.tables import ALIASES, column_key
 CORNERS = ("x1", "y1", "x2", "y2")
 SHAPES = (CORNERS, ("x1", "y1", "width", "height"), ("cx", "cy", "width", "height"))
 CAPTIONS = ("caption", "description", "text")
-ANSWER = frozenset("caption classes tags attributes prompt none_of_these sure views notes timing_ms model by".split())
+ANSWER = frozenset(
+    "caption classes tags attributes prompt mask none_of_these sure views notes timing_ms model by".split()
+)
 NO_BOXES = "is not a file of boxes; use DynRefer's JSON, COCO's, or a CSV"
 
 

@@ -48,9 +48,8 @@ class Record:
     ) -> Record:
         """A result on the photograph `image` of `size` (width, height)."""
         answer = result.to_dict()
-        outline = (answer.get("prompt") or {}).get("mask")
         box = answer.pop("box")
-        return cls(image, tuple(box), size, id=id, segmentation=outline, said=answer)
+        return cls(image, tuple(box), size, id=id, segmentation=answer["mask"], said=answer)
 
     @property
     def caption(self) -> str:

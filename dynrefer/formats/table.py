@@ -5,18 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from dynrefer.boxes import Box
+from dynrefer.coco_files import box_numbers
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import pages
-from dynrefer.formats.own import CAPTIONS, CORNERS, from_shape, shape_of
+from dynrefer.formats.own import CAPTIONS, CORNERS, SHAPES, from_shape, shape_of
 from dynrefer.formats.record import Record, said, typed
 from dynrefer.photo_files import PHOTO_ENDINGS
-from dynrefer.tables import ALIASES, Row, parse_table
+from dynrefer.tables import ALIASES, Row, column_key, parse_table
 
 COLUMNS = (
     *("image", "x1", "y1", "x2", "y2", "caption", "caption_score", "class", "class_score", "none_of_these", "sure"),
@@ -27,6 +28,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 # Columns that say something of a box; any other whose words tell rows apart might be what names its photograph.
 KNOWN = {*ALIASES, *COLUMNS, *"caption text description score confidence color colour comment notes".split()}
 KNOWN |= {*"type kind shape split subset set source attributes annotator date difficult truncated occluded".split()}
+CELLS = {"bbox": SHAPES[1], "box": CORNERS}  # columns that hold a whole box, such as "[104, 0, 366, 358]"
 STEM = re.compile(r"(?!-?[\d.,]+$)[^\s,;]+")  # a word without blanks that is no number
 
 
@@ -41,9 +43,13 @@ def read(file: File) -> Iterator[Record | LeftOut]:
     rows = parse_table(file.text, on_bad=bad.append)
     yield from (LeftOut("", *words.split(" has ", 1)) for words in bad)
     if not rows:
-        raise InputError("there is no row below the first line, which names the columns image, x1, y1, x2, y2")
+        first = next(line for line in file.text.splitlines() if line.strip())
+        raise InputError(
+            "there is no row below the first line, which must name the columns image, x1, y1, x2, y2; it is "
+            f'"{shown(first)}"'
+        )
     columns = list(rows[0])
-    shape = shape_of(columns)
+    shape, box_of = _box_reader(columns)
     image = "image" if "image" in columns else _column_of_photographs(columns, rows)
     image = image if any(row.get(image or "") for row in rows) else None
     if "image" not in columns and image is None and (unknown := _maybe_photographs(columns, rows)):
@@ -56,10 +62,20 @@ def read(file: File) -> Iterator[Record | LeftOut]:
         try:
             if image and not name:
                 raise InputError("it names no photograph")
-            box = from_shape(shape, _four([row.number(column) for column in shape]))
+            box = box_of(row)
             yield Record(name, box, _stated_size(row, shape, box), where, row.get("id") or None, said=_said(row))
         except InputError as error:
             yield LeftOut(name, where, reason(error).replace(f"{where} has", "it has"))
+
+
+def _box_reader(columns: Sequence[str]) -> tuple[tuple[str, str, str, str], Callable[[Row], Box]]:
+    """The columns of which a row's box is made, and what makes it; of a single cell it is as if they were corners."""
+    cell = next((name for name in columns if column_key(name) in CELLS), None)
+    if cell is None or any(set(columns).issuperset(shape) for shape in SHAPES):
+        shape = shape_of(columns)
+        return shape, lambda row: from_shape(shape, _four([row.number(column) for column in shape]))
+    inside = CELLS[column_key(cell)]
+    return CORNERS, lambda row: from_shape(inside, box_numbers(row[cell], inside))
 
 
 def _said(row: Row) -> dict[str, Any]:

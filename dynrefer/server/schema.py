@@ -27,11 +27,13 @@ def _object(properties: dict[str, Any], required: list[str] | None = None) -> di
     return {"type": "object", "properties": properties, "required": list(properties) if required is None else required}
 
 
+MASK = {"type": ["object", "null"], "description": "COCO's run-length encoding, where one was given or a segmenter is"}
 NAMED = {"type": "array", "items": _object({"name": {"type": "string"}, "score": SCORE})}
 REGION = _object(
     {
         "box": BOX,
         "prompt": {"type": ["object", "null"], "description": "what it was pointed at with; null for a box"},
+        "mask": MASK,
         "caption": {"anyOf": [_object({"text": {"type": "string"}, "score": SCORE}), {"type": "null"}]},
         "classes": NAMED,
         "none_of_these": {"type": ["number", "null"], "description": "probability that no class of the list fits"},
@@ -64,6 +66,7 @@ EXAMPLE_OPTIONS = {"classes": ["dog", "cat", "bench"], "num_views": 3}
 EXAMPLE_REGION = {
     "box": [258.0, 148.0, 594.0, 658.0],
     "prompt": None,
+    "mask": None,
     "caption": {"text": "a brown puppy sitting on grass", "score": 0.41},
     "classes": [{"name": "dog", "score": 0.98}, {"name": "cat", "score": 0.01}, {"name": "bench", "score": 0.001}],
     "none_of_these": 0.02,
@@ -168,7 +171,7 @@ PROPOSAL = _object(
         "box": BOX,
         "score": SCORE,
         "words": {"type": "object", "additionalProperties": SCORE},
-        "mask": {"type": ["object", "null"], "description": "COCO's run-length encoding, where a segmenter is there"},
+        "mask": MASK,
     }
 )
 PROPOSED: dict[int | str, dict[str, Any]] = RESPONSES | {

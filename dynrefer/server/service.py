@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from dynrefer.boxes import Box, check_boxes
 from dynrefer.errors import InputError
 from dynrefer.photo import Photo
-from dynrefer.pointing import read_prompt, take_prompt
+from dynrefer.pointing import encode_mask, read_prompt, take_prompt
 from dynrefer.predictor import Predictor
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
@@ -40,7 +40,7 @@ GONE = 499  # for the counters: nobody is there to read it
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-Told = dict[str, Any] | None  # what was pointed with, where that was no box
+Told = dict[str, Any]  # what was pointed with, and the mask; nothing for boxes
 Prepared = tuple[Photo, list[Box], Question, Told]
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
 
@@ -54,7 +54,7 @@ class Service:
         self.warm = threading.Event()
         self.batcher = Batcher(self._answer_group, self.metrics)
         self.room = Room()
-        self._refer_many, self._box_of = on_gpu(self._refer_together), on_gpu(predictor.box_of)
+        self._refer_many, self._pointed_at = on_gpu(self._refer_together), on_gpu(predictor.pointed_at)
         self.programs = Programs(predictor)
         self._token = token
         self._requests = 0
@@ -120,6 +120,7 @@ class Service:
             "default_mode": predictor.default_mode,
             "tag_threshold": predictor.tag_threshold,
             "device": str(predictor.device),
+            "segmenter": predictor.segmenter.name if predictor.segmenter else None,
         }
         return {"models": [about]}
 
@@ -169,8 +170,10 @@ class Service:
         photo = await self._opened(fields, held)
         prompt = read_prompt(photo.size, **pointed)
         if prompt is None:
-            return photo, check_boxes(fields.boxes, photo.size), question, None
-        return photo, [await asyncio.to_thread(self._box_of, photo, prompt)], question, prompt.to_dict()
+            return photo, check_boxes(fields.boxes, photo.size), question, {}
+        found = await asyncio.to_thread(self._pointed_at, photo, prompt)
+        mask = None if found.mask is None else encode_mask(found.mask)
+        return photo, [found.box], question, {"prompt": prompt.to_dict(), "mask": mask}
 
     async def _opened(self, fields: Fields, held: AsyncExitStack) -> Photo:
         with self._timed("fetch"):
@@ -179,13 +182,13 @@ class Service:
         with self._timed("open"):
             return await asyncio.to_thread(Photo.open, content)
 
-    async def _whole(self, photo: Photo, boxes: list[Box], question: Question, prompt: Told) -> dict[str, Any]:
+    async def _whole(self, photo: Photo, boxes: list[Box], question: Question, pointed: Told) -> dict[str, Any]:
         async with aclosing(self.batcher.refer(photo, boxes, question)) as parts:
-            regions = [_told(result, prompt) async for results in parts for result in results]
+            regions = [_told(result, pointed) async for results in parts for result in results]
         return {"regions": regions, "model": self.predictor.model_name}
 
     def _events(
-        self, photo: Photo, boxes: list[Box], question: Question, prompt: Told, held: AsyncExitStack
+        self, photo: Photo, boxes: list[Box], question: Question, pointed: Told, held: AsyncExitStack
     ) -> AsyncIterator[str]:
         """Server-sent events, computed whether or not they are read: who reads slowly keeps nobody's place."""
         events: asyncio.Queue[str | None] = asyncio.Queue()
@@ -197,7 +200,7 @@ class Service:
                     async with aclosing(self.batcher.refer(photo, boxes, question)) as parts:
                         async for results in parts:
                             for result in results:
-                                events.put_nowait(_event("region", {"index": index, "region": _told(result, prompt)}))
+                                events.put_nowait(_event("region", {"index": index, "region": _told(result, pointed)}))
                                 index += 1
                     events.put_nowait(_event("done", {"regions": index, "model": self.predictor.model_name}))
                 except Exception as error:
@@ -235,8 +238,8 @@ class Service:
         return list(self.predictor.refer_many(asked, batch_size=TOGETHER, errors="return", question=question))
 
 
-def _told(result: RegionResult, prompt: Told) -> dict[str, Any]:
-    return replace(result, prompt=prompt).to_dict()
+def _told(result: RegionResult, pointed: Told) -> dict[str, Any]:
+    return replace(result, **pointed).to_dict()
 
 
 def _event(name: str, data: dict[str, Any]) -> str:

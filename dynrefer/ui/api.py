@@ -133,16 +133,18 @@ def add_endpoints(programs: Programs) -> None:
 
     @in_words
     def propose(image: gr.FileData, options: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Find things on a photograph: all of it, those at a place, or those that words name, best first.
+        """Find things on a photograph: all of it, those at a place or in a box, or those that words name, best first.
 
-        Options may hold any of: point [x, y] or points [[x, y, inside], ...], words (a list) and limit (1 to 100).
+        Options may hold any of: point [x, y] or points [[x, y, inside], ...] or box [x1, y1, x2, y2], words (a list)
+        and limit (1 to 100).
 
         Args:
             image: The photograph, as for refer.
             options: An object of options as said above; null finds everything.
 
         Returns:
-            One object a thing: box, score (0 to 1), words (the score of each word asked for) and mask.
+            One object a thing: box, score (0 to 1), words (the score of each word asked for) and mask (COCO's run
+            lengths, of what is pointed at, where the server has a segmenter; else null).
         """
         return programs.propose(_uploaded(image), options)
 

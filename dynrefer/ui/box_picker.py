@@ -17,7 +17,8 @@ class BoxPicker(gr.HTML):
 
     Properties besides the value: `image` (URL of a display copy), `width` and `height` (of the original, in pixels),
     `views` (`{"key", "box", "colour", "label", "chosen"}` each), `regions` and `found` (`{"box", "label"}` each), drawn
-    over the photograph in the same coordinates; `grid` and `pointed`, see `pressing.py`.
+    over the photograph in the same coordinates; `shape` (`{"box", "outline"}`), the mask of what was described in that
+    box; `grid` and `pointed`, see `pressing.py`.
     Events: `box_drawn`, `box_cleared`, `box_recalled`, `pointed` and `photo_changed`.
     """
 
@@ -27,7 +28,7 @@ class BoxPicker(gr.HTML):
             "css_template": read("picker/picker.css"),
             "js_on_load": "\n".join(read(f"picker/{script}.js") for script in SCRIPTS),
         }
-        photo = {"image": "", "width": 0, "height": 0, "grid": {}, "pointed": {}}
+        photo = {"image": "", "width": 0, "height": 0, "grid": {}, "pointed": {}, "shape": {}}
         drawn: dict[str, Any] = {"views": [], "regions": [], "found": []}
         super().__init__(value, **{**files, **photo, **drawn, "apply_default_css": False, **kwargs})
 

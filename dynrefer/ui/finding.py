@@ -49,7 +49,7 @@ def build_finding(predictor: Predictor) -> Finding:
         show_label=False,
         container=False,
         submit_btn="Find",
-        visible=predictor.can_point,
+        visible=predictor.can_find,
         scale=1,
         min_width=180,
         elem_id="find",
@@ -64,7 +64,7 @@ class FindHandlers:
 
     def __init__(self, regions: RegionHandlers, finding: Finding, tabs: gr.Tabs) -> None:
         self.regions, self.main, self.finding, self.tabs = regions, regions.main, finding, tabs
-        self.pointing = self.main.predictor.can_point
+        self.pointing = self.main.predictor.can_find
         self._propose = on_gpu(self.main.predictor.propose)
 
     @property

@@ -11,7 +11,7 @@ from dynrefer.boxes import Box, check_box
 from dynrefer.errors import InputError
 from dynrefer.fetching import within_limit
 from dynrefer.photo import Photo
-from dynrefer.pointing import read_prompt
+from dynrefer.pointing import encode_mask, fitting_mask, read_prompt
 from dynrefer.predictor import Predictor
 from dynrefer.project import Project, Region
 from dynrefer.question import Question
@@ -33,7 +33,7 @@ class Handlers:
 
     def __init__(self, predictor: Predictor, stage: Stage, choices: Choices, display: Display) -> None:
         self.predictor, self.stage, self.choices, self.display = predictor, stage, choices, display
-        self.refer = on_gpu(predictor.refer)
+        self.refer, self._propose = on_gpu(predictor.refer), on_gpu(predictor.propose)
         search = usual_search(predictor)
         self._usual = {
             "mode": predictor.default_mode,
@@ -144,10 +144,19 @@ class Handlers:
         session.choices = question
         (entry,) = self.ask(photo, [box], question)
         if prompt:
-            entry = replace(entry, answer=replace(entry.answer, prompt=prompt.to_dict()))
+            mask = self._mask(photo, points, box)
+            entry = replace(entry, answer=replace(entry.answer, prompt=prompt.to_dict(), mask=mask))
         if not session.answer(ticket, entry):
             return {self.display.session: gr.skip()}
         return self.shown(session, photo, question.tag_threshold)
+
+    def _mask(self, photo: Photo, points: Any, box: Box) -> dict[str, Any] | None:
+        """The segmenter's mask that a press took, of those at its points the one whose bounds are the box."""
+        if self.predictor.segmenter is None:
+            return None
+        found = self._propose(photo, points=points)
+        masks = [one.mask for one in found if one.mask is not None and one.box == box]
+        return encode_mask(masks[0]) if masks else None
 
     @in_words
     def recall(self, values: Values) -> Updates:
@@ -284,8 +293,11 @@ def next_place(project: Project, place: int, name: object, step: object) -> int:
 
 
 def opened(photo: Photo, regions: Sequence[Region], selected: int | None) -> Album:
-    """Regions of a project as the table holds them; boxes are checked against the photograph as it is now."""
-    answers = [replace(region.answer, box=check_box(region.answer.box, photo.size)) for region in regions]
+    """Regions of a project as the table holds them; boxes and masks are checked against the photograph as it is now."""
+    known = [region.answer for region in regions]
+    answers = [
+        replace(one, box=check_box(one.box, photo.size), mask=fitting_mask(one.mask, photo.size)) for one in known
+    ]
     pictures = thumbnails(photo, [answer.box for answer in answers])
     entries = [
         Entry(region.question, answer, region.words, region.status, look)

@@ -8,9 +8,11 @@ import gradio as gr
 
 from dynrefer.model.config import Generation
 from dynrefer.photo import Photo
+from dynrefer.pointing import mask_outline, read_mask
 from dynrefer.predictor import Predictor
 from dynrefer.project import Project
 from dynrefer.question import MAX_BEAMS, MAX_CONTROLS, MAX_NEW_TOKENS, MODES, Question
+from dynrefer.results import RegionResult
 
 from . import panels
 from .album import Session
@@ -130,7 +132,7 @@ class Display:
         regions = panels.outlines(session.album)
         views = panels.rectangles(result) if result else []
         return {
-            self.picker: gr.update(views=views, regions=regions, **picker),
+            self.picker: gr.update(views=views, regions=regions, shape=shape_of(photo, result), **picker),
             self.views: panels.views(photo, result, mode) if photo and result else "",
             self.answer: panels.answer(session),
             self.words: panels.words(entry, tag_threshold),
@@ -141,6 +143,13 @@ class Display:
             self.session: session,
             self.keeper: gr.update(record=record_of(session) or {}, folder=folder_of(session)),
         }
+
+
+def shape_of(photo: Photo | None, result: RegionResult | None) -> dict[str, Any]:
+    """A region's box and the outline of its mask, as the picker draws it; {} where it has none."""
+    if photo is None or result is None or result.mask is None:
+        return {}
+    return {"box": list(result.box), "outline": mask_outline(read_mask(result.mask, photo.size))}
 
 
 def build_stage(project: Project | None = None) -> Stage:

@@ -43,8 +43,8 @@ TOOLS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         POINTING,
     ),
     "propose": (
-        "Find things on a photograph: all of it, those at a place, or those that words name. Answers with one object a "
-        "thing, best first: box, score, the score of each word, and mask.",
+        "Find things on a photograph: all of it, those at a place or in a box, or those that words name. Answers with "
+        "one object a thing, best first: box, score, the score of each word, and mask (null without a segmenter).",
         {"image": IMAGE},
         PROPOSING,
     ),

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from dynrefer.errors import InputError
 from dynrefer.formats import FORMATS, Record, encode, lost
 from dynrefer.photo import DISPLAY_SIZE, Photo
+from dynrefer.pointing import read_mask
 from dynrefer.results import RegionResult
 from dynrefer.views import crop_views
 
@@ -20,6 +21,7 @@ PNG = "png"
 MEDIA = {".json": "application/json", ".jsonl": "application/jsonl", ".csv": "text/csv", ".xml": "application/xml"}
 MEDIA |= {".zip": "application/zip", ".png": "image/png"}
 PNG_SIZE = 2048
+MASK_OPACITY = 90  # of 255
 REGION_COLOURS = ("#fb3f6c", "#22c55e", "#3b82f6", "#f59e0b", "#a855f7", "#06b6d4")
 
 
@@ -83,7 +85,7 @@ def download_all(kind: str, records: Sequence[Record], stem: str) -> dict[str, s
 
 
 def annotated_png(results: Sequence[RegionResult], photo: Photo) -> bytes:
-    """The photograph, at most PNG_SIZE pixels a side, with every region's box, number and caption."""
+    """The photograph, at most PNG_SIZE pixels a side, with every region's box, mask, number and caption."""
     image = Image.fromarray(photo.pixels)
     image.thumbnail((PNG_SIZE, PNG_SIZE), reducing_gap=2)
     scale = image.width / photo.size[0], image.height / photo.size[1]
@@ -93,6 +95,9 @@ def annotated_png(results: Sequence[RegionResult], photo: Photo) -> bytes:
     for place, result in enumerate(results):
         colour = REGION_COLOURS[place % len(REGION_COLOURS)]
         x1, y1, x2, y2 = (value * scale[axis % 2] for axis, value in enumerate(result.box))
+        if result.mask is not None:
+            mask = Image.fromarray(read_mask(result.mask, photo.size).astype(np.uint8) * MASK_OPACITY)
+            image.paste(colour, mask=mask.resize(image.size))
         canvas.rectangle((x1, y1, x2, y2), outline=colour, width=line)
         text = f"{place + 1} {'' if result.sure else 'perhaps '}{result.caption.text if result.caption else ''}".strip()
         _, _, right, bottom = canvas.textbbox((0, 0), text, font=font)

@@ -3,11 +3,11 @@
 import base64
 from typing import Any
 
-import cv2
 import gradio as gr
 import numpy as np
 
 from dynrefer.errors import InputError
+from dynrefer.pointing import mask_outline
 
 from .compute import in_words, on_gpu
 from .handlers import Handlers, Values
@@ -15,7 +15,7 @@ from .layout import Updates
 from .review import told
 
 MOST_CHOICES = 8
-FINEST = 1000  # an outline's corners are told apart down to this share of the photograph's longer side
+UNKNOWN = {"rows": 0, "columns": 0, "boxes": ""}  # a grid of a model that can point, but only when asked
 
 
 class PressHandlers:
@@ -27,12 +27,15 @@ class PressHandlers:
 
     @in_words
     def look(self, values: Values) -> Updates:
-        """Send the browser the box that a press at each place of a new photograph would take."""
+        """Send the browser the box that a press at each place of a new photograph would take.
+
+        Without a pointing head there is none to be known before the segmenter is asked.
+        """
         picker, session = self.main.stage.picker, values[self.main.display.session]
         if not values[self.main.stage.photo]:
             return {picker: gr.skip()}
         key, photo = session.key, self.main.photo(values)
-        grid = packed(self._grid(photo).boxes, photo.size)
+        grid = packed(self._grid(photo).boxes, photo.size) if self.main.predictor.can_find else UNKNOWN
         return {picker: gr.update(grid=grid) if session.key == key else gr.skip()}
 
     @in_words
@@ -42,7 +45,11 @@ class PressHandlers:
         if not isinstance(points, list):
             raise InputError("a press must tell its points as a list")
         found = self._propose(self.main.photo(values), points=points, limit=MOST_CHOICES)
-        choices = [{"box": list(one.box), "outline": None if one.mask is None else outline(one.mask)} for one in found]
+        if not found and not self.main.predictor.can_find:
+            raise InputError("there is nothing to be found at that place; draw a box around what you mean")
+        choices = [
+            {"box": list(one.box), "outline": None if one.mask is None else mask_outline(one.mask)} for one in found
+        ]
         return {self.main.stage.picker: gr.update(pointed={"points": points, "found": choices})}
 
 
@@ -51,10 +58,3 @@ def packed(boxes: np.ndarray, size: tuple[int, int]) -> dict[str, Any]:
     shares = np.clip(boxes / np.tile(size, 2), 0, 1)
     content = np.rint(65535 * shares).astype("<u2").tobytes()
     return {"rows": len(boxes), "columns": boxes.shape[1], "boxes": base64.b64encode(content).decode("ascii")}
-
-
-def outline(mask: np.ndarray) -> list[list[list[int]]]:
-    """The edges of a mask, bool [H, W], as polygons of [x, y] in its pixels; holes are polygons of their own."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    edges = [cv2.approxPolyDP(contour, max(mask.shape) / FINEST, True) for contour in contours]
-    return [edge[:, 0].tolist() for edge in edges if len(edge) > 2]

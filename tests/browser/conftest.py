@@ -41,7 +41,7 @@ def app(tiny_checkpoint: Path) -> Iterator[App]:
         return answer(photo, box, boxes, **options)
 
     predictor.refer = recording  # type: ignore[method-assign, assignment]
-    Predictor.can_point = True
+    Predictor.can_point = Predictor.can_find = True
     stand_in = Pointing([(100, 60, 320, 260), (150, 100, 280, 220), (400, 20, 500, 90)])
     predictor.box_grid, predictor.propose = stand_in.box_grid, stand_in.propose
     page = build_page(predictor)

@@ -121,6 +121,30 @@ def test_a_region_under_another_can_be_reached_by_pressing_again(pointing: Picke
     assert pointing.drawn(".box") == [SMALL]
 
 
+def test_without_a_grid_a_press_takes_what_it_is_told_then(picker: Picker) -> None:
+    picker.change(grid={"rows": 0, "columns": 0, "boxes": ""})
+    picker.press(100, 120)
+    assert picker.drawn(".box") == []
+    assert len(picker.drawn(".point")) == 1
+    picker.answer(LEFT, LARGE)
+    assert picker.drawn(".box.pending") == [LEFT]
+    picker.page.keyboard.press("Enter")
+    assert picker.boxes == [list(LEFT)]
+
+
+@pytest.mark.parametrize("zoom", [0, 2])
+def test_the_mask_of_what_was_described_lies_where_it_is_until_its_box_changes(picker: Picker, zoom: int) -> None:
+    x1, y1, x2, y2 = LEFT
+    edges = [[[x1, y1], [x2, y1], [x2, y2], [x1, y2]]]
+    picker.change(value=list(LEFT), shape={"box": list(LEFT), "outline": edges})
+    for _ in range(zoom):
+        picker.page.get_by_role("button", name="Zoom in").click()
+    (drawn,) = picker.drawn(".outline path")
+    assert drawn == pytest.approx(LEFT, abs=4)
+    picker.change(value=list(RIGHT))
+    assert picker.drawn(".outline path") == []
+
+
 def test_what_comes_late_about_other_points_changes_nothing(pointing: Picker) -> None:
     pointing.press(100, 100)
     late = pointing.told[-1][1]["points"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,21 @@ def test_what_fails_is_a_row_with_a_sentence_and_costs_nothing_else(
     assert "Described 1 regions of 3 photographs" in told
     assert "3 failed" in told
     assert "bad.jpg" in told
+
+
+def test_what_is_no_ordinary_file_is_a_row_with_a_sentence_and_is_not_waited_for(
+    describe: Describe, tmp_path: Path
+) -> None:
+    save(tmp_path / "photos" / "good.png")
+    os.mkfifo(tmp_path / "photos" / "pipe.png")
+    (tmp_path / "photos" / "link.png").symlink_to("nowhere.png")
+    assert describe(tmp_path / "photos", "--whole", "--out", tmp_path / "out") == 3
+    errors = {row["photo"]: row["error"] for row in rows(tmp_path / "out")}
+    assert errors == {
+        "good.png": None,
+        "link.png": "link.png is a link that leads to no file; mend it, or put the photograph in its place.",
+        "pipe.png": "pipe.png is no ordinary file, not an image file.",
+    }
 
 
 def test_whole_describes_each_photograph_as_one_region(describe: Describe, photographs: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from dynrefer.datasets.words import content_words, said_tags
 
@@ -143,6 +144,9 @@ TABLES = {
     "xywh": ("image,x,y,width,height\ncat.png,10,4,50,36\n", BOTH[:1]),
     "excel_sep": ("sep=;\nimage;x1;y1;x2;y2\ncat.png;10;4;60;40\n", BOTH[:1]),
     "blanks": ("image   x1 y1 x2 y2\ncat.png  10  4 60 40\n puppy.png 20 10 70 50 \n", BOTH),
+    "box_in_a_cell": ('image,box\ncat.png,"(10, 4, 60, 40)"\n', BOTH[:1]),
+    "bbox_in_a_cell": ('FileName;bbox\ncat.png;"[10.0, 4.0, 50.0, 36.0]"\n', BOTH[:1]),
+    "bbox_in_a_cell_beside_the_size": ('image_id,width,height,bbox\ncat,160,120,"[20, 8, 100, 72]"\n', BOTH[:1]),
     "full_width": ("image，x1，y1，x2，y2\ncat.png，１０，４，６０，４０\n", BOTH[:1]),
 }
 
@@ -151,6 +155,16 @@ TABLES = {
 def test_csv_columns(refer: Refer, photos: Path, tmp_path: Path, name: str) -> None:
     text, asked = TABLES[name]
     assert refer(photos, "--boxes", write(tmp_path / "boxes.csv", text)).asked == asked
+
+
+@pytest.mark.parametrize("rows", ["cat.png,10,4,60,40", "cat.png,10,4,60,40\npuppy.png,20,10,70,50"])
+def test_a_table_without_a_header_is_refused_with_its_first_line(
+    refer: Refer, photos: Path, tmp_path: Path, rows: str
+) -> None:
+    ran = refer(photos, "--boxes", write(tmp_path / "boxes.csv", rows))
+    assert ran.code == 2
+    assert "must" in ran.err
+    assert "10" in ran.err
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
@@ -269,6 +283,23 @@ def test_a_bad_photograph(refer: Refer, command: Command, photos: Path, tmp_path
     assert measured.code == 3
     assert "- cat.png" in measured.out
     assert len(asked_by_evaluate(tmp_path / "run")) == 1
+
+
+def test_an_animation_is_said_to_be_one(refer: Refer, tmp_path: Path) -> None:
+    still = Image.open(save(tmp_path / "cat.png"))
+    still.save(tmp_path / "cat.gif", save_all=True, append_images=[still.rotate(90)])
+    ran = refer(tmp_path / "cat.gif", "--box", *CAT)
+    assert (ran.code, ran.err) == (0, "cat.gif: The photograph is an animation; this is about its first frame.\n")
+
+
+def test_a_link_that_leads_nowhere_is_no_missing_photograph(refer: Refer, photos: Path, tmp_path: Path) -> None:
+    (photos / "cat.png").unlink()
+    (photos / "cat.png").symlink_to("nowhere.png")
+    ran = refer(photos / "cat.png", "--box", *CAT)
+    assert (ran.code, "cat.png is a link that leads to no file" in ran.err) == (2, True)
+    ran = refer(photos, "--boxes", write(tmp_path / "boxes.csv", TABLES["by_image"][0]))
+    assert (ran.code, ran.asked) == (3, BOTH[1:])
+    assert "cat.png is a link that leads to no file" in ran.err
 
 
 def test_a_missing_folder_for_the_output_is_made(command: Command, photos: Path, tmp_path: Path) -> None:

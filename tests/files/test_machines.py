@@ -12,6 +12,7 @@ import pytest
 
 from dynrefer import Predictor
 from dynrefer.__main__ import main
+from dynrefer.formats import FORMATS
 
 from .conftest import CAT, PUPPY, Command, coco, write
 
@@ -74,6 +75,15 @@ def test_an_output_may_have_the_longest_name_there_is(
         assert command("refer", photos / "cat.png", *words, "--json", tmp_path / name).code == 0
         assert len(json.loads((tmp_path / name).read_text(encoding="utf-8"))) == len(boxes)
     assert {path.name for path in tmp_path.iterdir()} == {name, "photos"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="here every file name is text")
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_name_that_is_no_text_costs_no_answer(command: Command, photos: Path, tmp_path: Path, format: str) -> None:
+    photo = (photos / "cat.png").rename(photos / os.fsdecode(b"ka\xff\xfe.png"))
+    out = tmp_path / f"out{FORMATS[format].ending}"
+    assert command("refer", photo, "--box", *CAT, "--format", format, "--out", out).code == 0
+    assert out.stat().st_size
 
 
 @pytest.mark.parametrize("option", ["photo", "--boxes", "--json"])

@@ -31,6 +31,8 @@ class FakePredictor:
     begun: threading.Event = field(default_factory=threading.Event)
     error: Exception | None = None
     warmed: threading.Event = field(default_factory=threading.Event)
+    mask: np.ndarray | None = None
+    segmenter: Any = None
     checkpoint: Any = field(default_factory=lambda: SimpleNamespace(fingerprint="0123456789abcdef"))
     model_name, num_views, default_mode, tag_threshold, device = "fake", 3, "dynamic", 0.5, "cpu"
 
@@ -49,8 +51,8 @@ class FakePredictor:
     def propose(self, *_: Any, words: Any = None, **__: Any) -> list[Proposal]:
         return [Proposal((1.0, 2.0, 30.0, 40.0), 0.9, dict.fromkeys(words or (), 0.9))]
 
-    def box_of(self, *_: Any) -> tuple[float, float, float, float]:
-        return 10.0, 10.0, 60.0, 50.0
+    def pointed_at(self, *_: Any) -> Proposal:
+        return Proposal((10.0, 10.0, 60.0, 50.0), 0.9, mask=self.mask)
 
     def warm_up(self) -> float:
         assert self.warmed.wait(300)

@@ -3,13 +3,15 @@
 import base64
 from typing import Any
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
 from dynrefer import Predictor
+from dynrefer.pointing import read_mask
 from dynrefer.server.app import build_service
-from dynrefer.server.schema import PROPOSAL
-from tests.server.conftest import BOX, picture
+from dynrefer.server.schema import PROPOSAL, REGION
+from tests.server.conftest import BOX, FakePredictor, picture
 
 
 def body(**options: Any) -> dict[str, Any]:
@@ -20,6 +22,14 @@ def test_a_point_stands_in_the_place_of_boxes_and_the_answer_says_so(client: Tes
     (region,) = client.post("/v1/regions", json=body(point=[20, 30], num_views=2)).json()["regions"]
     assert region["prompt"] == {"point": [20, 30]}
     assert region["box"] == BOX
+
+
+def test_the_answer_has_the_mask_that_a_segmenter_made(client: TestClient, fake: FakePredictor) -> None:
+    fake.mask = np.zeros((90, 120), bool)
+    fake.mask[10:50, 10:60] = True
+    (region,) = client.post("/v1/regions", json=body(point=[20, 30])).json()["regions"]
+    assert set(region) == set(REGION["properties"])
+    assert (read_mask(region["mask"], (120, 90)) == fake.mask).all()
 
 
 def test_a_stream_says_it_too(client: TestClient) -> None:
@@ -46,8 +56,10 @@ def test_proposals_have_the_fields_of_the_schema(predictor: Predictor) -> None:
         ("regions", body(points=[[1, 1]] * 10_000), "10000 were given"),
         ("regions", body(), "no box"),
         ("propose", body(words=[]), "no word to look for"),
-        ("propose", body(colour="red"), "options of propose are point, points, words, limit"),
+        ("propose", body(colour="red"), "options of propose are point, points, box, words, limit"),
         ("propose", body() | {"boxes": [BOX]}, "no field"),
+        ("propose", body(box=BOX, point=[20, 30]), "either a box or point, not both"),
+        ("propose", body(box=[500, 500, 600, 600]), "outside"),
     ],
 )
 def test_what_cannot_be_pointed_with_is_refused(predictor: Predictor, path: str, given: Any, told: str) -> None:

@@ -176,6 +176,7 @@ def test_health_and_models_tell_what_runs(client: TestClient) -> None:
     assert client.get("/health").json() == {"status": "ok"}
     (model,) = client.get("/v1/models").json()["models"]
     assert (model["id"], model["fingerprint"], model["num_views"]) == ("fake", "0123456789abcdef", 3)
+    assert model["segmenter"] is None
 
 
 def test_metrics_count_requests_regions_stages_and_refusals(client: TestClient) -> None:
@@ -202,7 +203,7 @@ def test_the_openapi_document_has_every_route_with_examples(client: TestClient) 
     post = document["paths"]["/v1/regions"]["post"]
     assert {"multipart/form-data", "application/json"} == set(post["requestBody"]["content"])
     example = post["responses"]["200"]["content"]["application/json"]["example"]["regions"][0]
-    assert set(REGION["properties"]) - set(example) == {"prompt"}  # FastAPI leaves nulls out of its document
+    assert set(REGION["properties"]) - set(example) == {"prompt", "mask"}  # FastAPI leaves nulls out of its document
     assert post["security"] == [{"HTTPBearer": []}]
 
 

@@ -60,6 +60,6 @@ def test_all_that_was_found_is_described(visitor: Visitor, finding: FindHandlers
 def test_a_checkpoint_that_cannot_point_still_describes_everything(
     visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Predictor, "can_point", False)
+    monkeypatch.setattr(Predictor, "can_find", False)
     list(visitor.finding().describe_all(visitor.values()))
     assert visitor.boxes

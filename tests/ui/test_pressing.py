@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dynrefer.ui.pressing import PressHandlers, outline, packed
+from dynrefer import Predictor, Proposal
+from dynrefer.pointing import encode_mask, mask_outline
+from dynrefer.ui.pressing import PressHandlers, packed
 from tests.pointing import Pointing
 from tests.ui.conftest import Said, Visitor
 
@@ -27,15 +29,6 @@ def test_the_browser_gets_the_grid_to_a_fraction_of_a_pixel() -> None:
     grid = packed(boxes, size)
     sent = np.frombuffer(base64.b64decode(grid["boxes"]), dtype="<u2").reshape(grid["rows"], grid["columns"], 4)
     assert np.abs(sent / 65535 * np.tile(size, 2) - np.clip(boxes, 0, np.tile(size, 2))).max() < 0.05
-
-
-def test_a_mask_with_a_hole_has_two_edges() -> None:
-    mask = np.zeros((60, 80), dtype=bool)
-    mask[10:50, 20:70] = True
-    mask[20:30, 30:40] = False
-    outer, hole = sorted(outline(mask), key=lambda edge: min(edge))
-    assert [min(x for x, _ in outer), max(x for x, _ in outer)] == [20, 69]
-    assert len(hole) >= 4
 
 
 def test_a_new_photograph_is_looked_at_once(visitor: Visitor, pressing: PressHandlers) -> None:
@@ -59,6 +52,30 @@ def test_a_press_is_told_what_there_is_at_its_points(
     assert [one["box"] for one in found["found"]] == [list(box) for box in pointing.boxes]
     assert found["found"][0]["outline"] is not None
     assert found["found"][1]["outline"] is None
+
+
+def test_a_press_that_is_described_keeps_the_mask_it_took_and_shows_it(
+    visitor: Visitor, tiny_predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = np.zeros((150, 200), dtype=bool)
+    mask[20:50, 30:70] = True
+    other = Proposal((0, 0, 200, 150), 0.9, mask=np.ones_like(mask))
+    monkeypatch.setattr(tiny_predictor, "segmenter", "any")
+    monkeypatch.setattr(visitor.main, "_propose", lambda *_, **__: [other, Proposal((30, 20, 70, 50), 0.8, mask=mask)])
+    said = Said(points=[[50.5, 40.0, True]])
+    shape = told(visitor, visitor.main.describe_drawn(visitor.values((30, 20, 70, 50)), said))["shape"]
+    assert shape == {"box": [30, 20, 70, 50], "outline": mask_outline(mask)}
+    (result,) = visitor.session.album.results
+    assert result.mask == encode_mask(mask)
+    assert "shape" in told(visitor, visitor.main.clear_answer(visitor.session, 0.5))
+    assert told(visitor, visitor.main.clear_answer(visitor.session, 0.5))["shape"] == {}
+
+
+def test_without_a_pointing_head_the_browser_presses_without_a_grid(
+    visitor: Visitor, pressing: PressHandlers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Predictor, "can_find", False)
+    assert told(visitor, pressing.look(visitor.values()))["grid"]["rows"] == 0
 
 
 def test_a_press_without_points_is_refused(visitor: Visitor, pressing: PressHandlers) -> None:

@@ -1,7 +1,7 @@
 // The box picker's state, and what it tells and hears. `element`, `props`, `trigger` and `watch` are given by gr.HTML.
 // props: image (URL), width and height (the original photograph's pixels), grid (see pointing.js; {} where the model
 // cannot point), views, regions and found (rectangles to show), pointed (`points`, and as `found` what is there),
-// value (the box as [x1, y1, x2, y2] in original pixels, or null).
+// shape (`box` and `outline` of what was described), value (the box as [x1, y1, x2, y2] in original pixels, or null).
 // Events: "box_drawn" with the points of a press, "box_cleared", "box_recalled" (one that was described before),
 // "pointed" with its points, "photo_changed".
 
@@ -14,7 +14,7 @@ let followed = ""; // the photograph that all this belongs to
 
 const hasPhoto = () => Boolean(props.image && props.width && props.height);
 /** Whether the box was taken by a press, and not described yet. */
-const pending = () => Boolean(taken) && !equal(whole(box), told);
+const pending = () => Boolean(taken && box) && !equal(whole(box), told);
 const state = () => ({ box, taken, pending: pending() });
 
 /** Puts the current state in the place of that before, or after it where the box is another. */
@@ -124,7 +124,7 @@ function follow() {
   draw();
 }
 
-watch(["value", "views", "regions", "found", "image", "width", "height"], follow);
+watch(["value", "views", "regions", "found", "shape", "image", "width", "height"], follow);
 watch("pointed", hear);
 watch("grid", () => {
   grid = unpack(props.grid);

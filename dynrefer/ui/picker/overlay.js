@@ -38,6 +38,14 @@ function outlineNode(outline) {
   return holder;
 }
 
+/** The outline of what a press took, or of what was described in the box as it is. */
+function outlineOf() {
+  if (drag || !box) return null;
+  if (taken) return chosen(taken).outline;
+  const { shape } = props;
+  return shape?.outline && equal(whole(shape.box), whole(box)) ? shape.outline : null;
+}
+
 function pointNode([x, y, inside]) {
   const node = rectangle(inside ? "point" : "point outside", [x, y, x, y]);
   node.textContent = inside ? "+" : "−";
@@ -47,7 +55,7 @@ function pointNode([x, y, inside]) {
 /** Shows the box that a press would take at the place pointed at. */
 function drawHint() {
   find(".overlay .hint")?.remove();
-  if (grid && pointedAt && !drag) find(".overlay").append(rectangle("hint", boxAt(pointedAt)));
+  if (grid?.rows && pointedAt && !drag) find(".overlay").append(rectangle("hint", boxAt(pointedAt)));
 }
 
 function draw() {
@@ -62,11 +70,9 @@ function draw() {
     if (!pending()) nodes.push(...(props.views || []).map(viewNode));
   }
   if (box) nodes.push(boxNode(box, pending()));
-  if (taken && !drag) {
-    const { outline } = chosen(taken);
-    if (outline) nodes.push(outlineNode(outline));
-    nodes.push(...taken.points.map(pointNode));
-  }
+  const outline = outlineOf();
+  if (outline) nodes.push(outlineNode(outline));
+  if (taken && !drag) nodes.push(...taken.points.map(pointNode));
   overlay.replaceChildren(...nodes);
   drawHint();
 }

@@ -3,10 +3,12 @@
 
 const SAME = 0.8; // overlap from which two boxes are one choice
 
-let grid = null; // { rows, columns, boxes: x1, y1, x2, y2 of every place as shares of the photograph times 65535 }
+// { rows, columns, boxes: x1, y1, x2, y2 of every place as shares of the photograph times 65535 }; without rows where only
+// a segmenter knows what a press takes, once it is asked; null where nothing can be pointed at.
+let grid = null;
 
 function unpack(packed) {
-  if (!packed?.boxes) return null;
+  if (typeof packed?.boxes !== "string") return null;
   const bytes = Uint8Array.from(atob(packed.boxes), (letter) => letter.charCodeAt(0));
   return { ...packed, boxes: new Uint16Array(bytes.buffer) };
 }
@@ -19,9 +21,13 @@ function boxAt([x, y]) {
   return [...grid.boxes.subarray(start, start + 4)].map((share, k) => (share / 65535) * (k % 2 ? props.height : props.width));
 }
 
-/** What a first press takes: `points` are [x, y, inside], `choices` { box, outline }, `turns` presses on the same place. */
+/**
+ * What a first press takes: `points` are [x, y, inside], `choices` { box, outline }, `turns` presses on the same place.
+ * Without a grid that is nothing yet.
+ */
 function takeAt(at) {
-  return arranged({ points: [[...at, true]], turns: 0 }, [{ box: boxAt(at) }]);
+  const taken = { points: [[...at, true]], turns: 0 };
+  return grid.rows ? arranged(taken, [{ box: boxAt(at) }]) : { ...taken, choices: [{ box: null }], first: 0 };
 }
 
 /** The choices from small to large, beginning with `found[0]`; other boxes shown at the place can be reached as well. */
