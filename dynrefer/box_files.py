@@ -1,4 +1,4 @@
-"""Files of boxes: which boxes they have for a photograph, in its pixels, and what of them cannot be used."""
+"""Files of boxes: which boxes they have for a photograph as it is and not as the file remembers it, in its pixels."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from dynrefer.boxes import are_shares, check_box, in_pixels, reach_out
+from dynrefer.boxes import Box, are_shares, check_box, in_pixels, reach_out
 from dynrefer.coco_files import box_numbers
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats import parse, read
 from dynrefer.formats.own import CORNERS
 from dynrefer.formats.record import Record
-from dynrefer.photo_files import Measured, PhotoFinder, best_names, fit_boxes
+from dynrefer.photo import Photo
+from dynrefer.photo_files import PhotoFinder, PhotoHeader, best_names
+
+SLACK = 1.0  # pixels by which a resized side may be rounded
+Measured = Photo | PhotoHeader  # what is needed of a photograph is its name, sizes and orientation
 
 logger = logging.getLogger(__name__)
 
@@ -154,3 +158,67 @@ def _only_number(names: Sequence[str | int], photo: Path) -> list[str | int]:
     """A file of one number and no name says nothing about a photograph that has no number in its name."""
     is_number = len(names) == 1 and str(names[0]).isdecimal()
     return list(names) if is_number and not any(letter.isdecimal() for letter in photo.stem) else []
+
+
+def fit_boxes(
+    boxes: Sequence[Box],
+    stated_size: tuple[object, object] | None,
+    photo: Measured,
+    say: Callable[[str], None] = logger.warning,
+) -> list[Box]:
+    """Boxes x1, y1, x2, y2 of the upright photograph, from boxes of a photograph of the size that a file states.
+
+    The same size: as they are; width and height changed places and EXIF turns the photograph: turned; the same shape
+    to a pixel: scaled. `say` hears of the latter two, once a photograph, and of a turn that the size does not show.
+    Without a stated size they stay as they are.
+    Raises InputError, naming the photograph, where the sizes belong to different pictures.
+    """
+    stated = _whole_size(stated_size)
+    if stated is None or stated == photo.size:
+        if stated and photo.orientation > 1 and (photo.orientation < 5 or stated[0] == stated[1]):
+            say(f"{shown(photo.name)} is turned by EXIF, which no size shows; its boxes are read as of the upright one")
+        return list(boxes)
+    turned = photo.orientation >= 5
+    scales, scales_stored = _same_shape(stated, photo.size), turned and _same_shape(stated, photo.stored_size)
+    says = f"{shown(photo.name)} is {_times(photo.size)} pixels upright where its file says {_times(stated)}"
+    if turned and (stated == photo.stored_size or (scales_stored and not scales)):
+        say(f"{says}; EXIF turns it, so its boxes are turned too")
+        stored = _scaled(boxes, stated, photo.stored_size)
+        return [_upright(box, photo.stored_size, photo.orientation) for box in stored]
+    if scales and not scales_stored:
+        say(f"{says}; the shape is the same, so its boxes are scaled")
+        return _scaled(boxes, stated, photo.size)
+    raise InputError(f"{says}: these are different pictures, so its boxes cannot be used")
+
+
+def _whole_size(stated: tuple[object, object] | None) -> tuple[float, float] | None:
+    """A stated (width, height) as numbers, also written as text; None where a side is missing."""
+    try:
+        width, height = (float(side) for side in stated or ())  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return (width, height) if 0 < width < float("inf") and 0 < height < float("inf") else None
+
+
+def _same_shape(first: tuple[float, float], second: tuple[float, float]) -> bool:
+    """Whether one size is the other resized, to a pixel of the smaller one."""
+    (width, height), (w, h) = sorted((first, second))
+    return abs(w * height / h - width) <= SLACK or abs(h * width / w - height) <= SLACK
+
+
+def _scaled(boxes: Sequence[Box], old: tuple[float, float], new: tuple[int, int]) -> list[Box]:
+    across, down = new[0] / old[0], new[1] / old[1]
+    return [(x1 * across, y1 * down, x2 * across, y2 * down) for x1, y1, x2, y2 in boxes]
+
+
+def _upright(box: Box, stored: tuple[int, int], orientation: int) -> Box:
+    """A box of the stored pixels in the upright photograph, for the orientations 5 to 8, which swap the sides."""
+    width, height = stored
+    x1, y1, x2, y2 = box
+    across = (height - y2, height - y1) if orientation in (6, 7) else (y1, y2)
+    down = (width - x2, width - x1) if orientation in (7, 8) else (x1, x2)
+    return across[0], down[0], across[1], down[1]
+
+
+def _times(size: tuple[float, float]) -> str:
+    return f"{size[0]:g} x {size[1]:g}"

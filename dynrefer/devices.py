@@ -1,16 +1,20 @@
-"""Where the model runs and in which number format: chosen once, with the reason."""
+"""Where the model runs and in which number format: chosen once, with the reason; and how long it took there."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+import time
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import torch
 
 from dynrefer.errors import InputError
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_UNFINISHED, _PAUSED = "unfinished", "paused"  # marks of a clock that end no stage
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,52 @@ def return_freed_memory() -> None:
     """Let the system have what loading a model freed; glibc keeps it otherwise, other C libraries do not."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
+
+
+class Clock:
+    """Milliseconds a stage took; a GPU's own clock is read at the end, so that no stage waits for the one before."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._marks: list[tuple[str, Any]] = [("", self._now())]
+
+    def lap(self, stage: str) -> None:
+        """End a stage; stages of the same name add up."""
+        self._marks.append((stage, self._now()))
+
+    def pause(self) -> None:
+        """Stop in the middle of a stage; it goes on with `resume`."""
+        self._marks.append((_UNFINISHED, self._now()))
+
+    def resume(self) -> None:
+        """Go on; the time since `pause` does not count."""
+        self._marks.append((_PAUSED, self._now()))
+
+    def times(self, regions: int) -> dict[str, float]:
+        """Milliseconds a region of a batch of `regions`; waits for the device."""
+        laps: dict[str, float] = {}
+        begun = 0.0
+        for (_, start), (stage, end) in pairwise(self._marks):
+            if stage == _PAUSED:
+                continue
+            begun += self._between(start, end)
+            if stage != _UNFINISHED:
+                laps[stage] = laps.get(stage, 0.0) + begun
+                begun = 0.0
+        return {stage: ms / regions for stage, ms in laps.items()}
+
+    def _now(self) -> Any:
+        if self._device.type != "cuda":
+            return time.perf_counter()
+        mark = torch.cuda.Event(enable_timing=True)
+        mark.record(torch.cuda.current_stream(self._device))
+        return mark
+
+    def _between(self, start: Any, end: Any) -> float:
+        if self._device.type != "cuda":
+            return 1000 * (end - start)
+        end.synchronize()
+        return start.elapsed_time(end)
 
 
 def _computes_in_bfloat16() -> bool:

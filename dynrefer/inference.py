@@ -6,10 +6,8 @@ S regions, V views a region, T tokens a view, C channels, K classes, A attribute
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,13 +16,14 @@ from cachetools import LRUCache
 from torch import Tensor
 
 from dynrefer.checkpoint import Checkpoint
+from dynrefer.devices import Clock
 from dynrefer.model.config import Calibrated, Generation
 from dynrefer.model.language import control_text
 from dynrefer.model.query_decoder import QueryDecoder, TextQueries
 from dynrefer.question import Question
 from dynrefer.results import Attribute, Caption, RegionResult, Scored
 from dynrefer.selection import Region
-from dynrefer.text_cache import Progress, TextCache
+from dynrefer.text_cache import GiveWay, TextCache, go_on
 from dynrefer.views import pixel_boxes
 from dynrefer.vocabulary import best_of_groups
 
@@ -34,12 +33,9 @@ ENCODED_TOGETHER = {"cpu": 3, "cuda": 32}  # views between two moments at which 
 PAIRS_TOGETHER = 32_768  # of region and text; bounds the memory of long class lists
 IDENTITY = (1.0, 0.0)
 ENDINGS = "e?s|e?d|ing|en"  # of a word's other forms
-UNFINISHED, PAUSED = "unfinished", "paused"  # marks of a clock that end no stage
 
 Representation = tuple[Tensor, Tensor | None, Tensor | None]
 """Queries [S, Q, D], summary [S, D] and belief, see `DynRefer.represent`."""
-GiveWay = Callable[[], None]
-"""Called where others may use the network before going on."""
 
 
 class ClassQueries(NamedTuple):
@@ -78,7 +74,7 @@ class Inference:
         self, regions: Sequence[Region], question: Question, clock: Clock, give_way: GiveWay
     ) -> list[RegionResult]:
         """A result a region, without its timing."""
-        between = give_way if len(regions) > 1 else _go_on  # a single region is not worth waiting for others
+        between = give_way if len(regions) > 1 else go_on  # a single region is not worth waiting for others
         tokens = self._encode(regions, between)
         clock.lap("encode")
         places = np.concatenate([region.inside(self.config.num_views, self._view_size) for region in regions])
@@ -106,18 +102,15 @@ class Inference:
         rows = zip(regions, surest, classes.cpu(), tags.cpu(), attributes.cpu(), captions, strict=True)
         return [self._result(question, notes, *row) for row in rows]
 
-    def class_embeddings(self, names: Sequence[str], give_way: GiveWay, progress: Progress | None = None) -> Tensor:
-        """[K, E] of the names in the class template; what was taught by examples is beside its prototype."""
-        texts = self.texts.embed(self.vocabulary.class_texts(names), progress, give_way)
-        return self.vocabulary.beside_prototypes(names, texts)
-
     def _class_queries(self, names: tuple[str, ...], give_way: GiveWay) -> ClassQueries:
         """Names as the decoders take them, kept for the next question with the same list."""
         if names not in self._asked:
-            texts = self.class_embeddings(names, give_way)
-            words = [name.lower() for name in names]
-            plain = self.texts.embed(words, None, give_way) if self.config.class_tag_weight else None
-            plain = None if plain is None else self.vocabulary.beside_prototypes(names, plain)
+            texts = self.texts.embed(self.vocabulary.class_texts(names), give_way)
+            texts = self.vocabulary.beside_prototypes(names, texts)  # where there are any, of names that were taught
+            plain = None
+            if self.config.class_tag_weight:
+                plain = self.texts.embed([name.lower() for name in names], give_way)
+                plain = self.vocabulary.beside_prototypes(names, plain)
             self._asked[names] = self._prepared(texts, plain)
         return self._asked[names]
 
@@ -299,52 +292,6 @@ class Inference:
         )
 
 
-class Clock:
-    """Milliseconds a stage took; a GPU's own clock is read at the end, so that no stage waits for the one before."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._marks: list[tuple[str, Any]] = [("", self._now())]
-
-    def lap(self, stage: str) -> None:
-        """End a stage; stages of the same name add up."""
-        self._marks.append((stage, self._now()))
-
-    def pause(self) -> None:
-        """Stop in the middle of a stage; it goes on with `resume`."""
-        self._marks.append((UNFINISHED, self._now()))
-
-    def resume(self) -> None:
-        """Go on; the time since `pause` does not count."""
-        self._marks.append((PAUSED, self._now()))
-
-    def times(self, regions: int) -> dict[str, float]:
-        """Milliseconds a region of a batch of `regions`; waits for the device."""
-        laps: dict[str, float] = {}
-        begun = 0.0
-        for (_, start), (stage, end) in pairwise(self._marks):
-            if stage == PAUSED:
-                continue
-            begun += self._between(start, end)
-            if stage != UNFINISHED:
-                laps[stage] = laps.get(stage, 0.0) + begun
-                begun = 0.0
-        return {stage: ms / regions for stage, ms in laps.items()}
-
-    def _now(self) -> Any:
-        if self._device.type != "cuda":
-            return time.perf_counter()
-        mark = torch.cuda.Event(enable_timing=True)
-        mark.record(torch.cuda.current_stream(self._device))
-        return mark
-
-    def _between(self, start: Any, end: Any) -> float:
-        if self._device.type != "cuda":
-            return 1000 * (end - start)
-        end.synchronize()
-        return start.elapsed_time(end)
-
-
 def _best(names: Sequence[str], logits: Tensor, count: int | None) -> list[Scored]:
     return [Scored(names[k], score) for k, score in _order(logits, count)]
 
@@ -359,7 +306,3 @@ def _says(caption: str, word: str) -> bool:
     """Whether a caption says a word or a form of it: dogs for dog, puppies for puppy, but not carpet for car."""
     forms = rf"{re.escape(word[:-1])}(?:y|ies|ied)" if word.endswith("y") else rf"{re.escape(word)}(?:{ENDINGS})?"
     return re.search(rf"\b{forms}(?!\w)", caption, re.IGNORECASE) is not None
-
-
-def _go_on() -> None:
-    """Give way to nobody."""

@@ -1,4 +1,4 @@
-"""Finding the photograph that a file means, and boxes for the photograph as it is and not as the file remembers it."""
+"""Finding the photograph that a file means: by its path, name, stem or number."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from urllib.parse import unquote
 
 from PIL import Image
 
-from dynrefer.boxes import Box
 from dynrefer.decoding import FORMATS, ORIENTATION
 from dynrefer.errors import InputError, shown
 
@@ -24,30 +23,9 @@ PHOTO_ENDINGS = frozenset(
     ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .tif .tiff .bmp .dib .ppm .pgm .pbm .pnm .avif .heic .heif".split()
 )
 EXACT, ANY_CASE, ANY_ENDING, BY_ID = range(4)
-_SLACK = 1.0  # pixels by which a resized side may be rounded
 
 logger = logging.getLogger(__name__)
 Name = TypeVar("Name", bound=Hashable)
-
-
-class Measured(Protocol):
-    """What is known of a photograph without its pixels: `dynrefer.photo.Photo`, or a `PhotoHeader`."""
-
-    @property
-    def name(self) -> str:
-        """The file's name, for errors."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) upright."""
-
-    @property
-    def stored_size(self) -> tuple[int, int]:
-        """(width, height) as stored, before EXIF's turn."""
-
-    @property
-    def orientation(self) -> int:
-        """EXIF's orientation, 1 to 8."""
 
 
 @dataclass(frozen=True)
@@ -299,67 +277,3 @@ def _missing(name: object, root: Path) -> InputError:
     if isinstance(name, int | float) and not isinstance(name, bool):
         return InputError(f"its file gives no file_name, and no photograph in the folder {folder} is called {name}")
     return InputError(f'the photograph "{shown(name)}" is not in the folder {folder}')
-
-
-def fit_boxes(
-    boxes: Sequence[Box],
-    stated_size: tuple[object, object] | None,
-    photo: Measured,
-    say: Callable[[str], None] = logger.warning,
-) -> list[Box]:
-    """Boxes x1, y1, x2, y2 of the upright photograph, from boxes of a photograph of the size that a file states.
-
-    The same size: as they are; width and height changed places and EXIF turns the photograph: turned; the same shape
-    to a pixel: scaled. `say` hears of the latter two, once a photograph, and of a turn that the size does not show.
-    Without a stated size they stay as they are.
-    Raises InputError, naming the photograph, where the sizes belong to different pictures.
-    """
-    stated = _whole_size(stated_size)
-    if stated is None or stated == photo.size:
-        if stated and photo.orientation > 1 and (photo.orientation < 5 or stated[0] == stated[1]):
-            say(f"{shown(photo.name)} is turned by EXIF, which no size shows; its boxes are read as of the upright one")
-        return list(boxes)
-    turned = photo.orientation >= 5
-    scales, scales_stored = _same_shape(stated, photo.size), turned and _same_shape(stated, photo.stored_size)
-    says = f"{shown(photo.name)} is {_times(photo.size)} pixels upright where its file says {_times(stated)}"
-    if turned and (stated == photo.stored_size or (scales_stored and not scales)):
-        say(f"{says}; EXIF turns it, so its boxes are turned too")
-        stored = _scaled(boxes, stated, photo.stored_size)
-        return [_upright(box, photo.stored_size, photo.orientation) for box in stored]
-    if scales and not scales_stored:
-        say(f"{says}; the shape is the same, so its boxes are scaled")
-        return _scaled(boxes, stated, photo.size)
-    raise InputError(f"{says}: these are different pictures, so its boxes cannot be used")
-
-
-def _whole_size(stated: tuple[object, object] | None) -> tuple[float, float] | None:
-    """A stated (width, height) as numbers, also written as text; None where a side is missing."""
-    try:
-        width, height = (float(side) for side in stated or ())  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return (width, height) if 0 < width < float("inf") and 0 < height < float("inf") else None
-
-
-def _same_shape(first: tuple[float, float], second: tuple[float, float]) -> bool:
-    """Whether one size is the other resized, to a pixel of the smaller one."""
-    (width, height), (w, h) = sorted((first, second))
-    return abs(w * height / h - width) <= _SLACK or abs(h * width / w - height) <= _SLACK
-
-
-def _scaled(boxes: Sequence[Box], old: tuple[float, float], new: tuple[int, int]) -> list[Box]:
-    across, down = new[0] / old[0], new[1] / old[1]
-    return [(x1 * across, y1 * down, x2 * across, y2 * down) for x1, y1, x2, y2 in boxes]
-
-
-def _upright(box: Box, stored: tuple[int, int], orientation: int) -> Box:
-    """A box of the stored pixels in the upright photograph, for the orientations 5 to 8, which swap the sides."""
-    width, height = stored
-    x1, y1, x2, y2 = box
-    across = (height - y2, height - y1) if orientation in (6, 7) else (y1, y2)
-    down = (width - x2, width - x1) if orientation in (7, 8) else (x1, x2)
-    return across[0], down[0], across[1], down[1]
-
-
-def _times(size: tuple[float, float]) -> str:
-    return f"{size[0]:g} x {size[1]:g}"

@@ -15,9 +15,9 @@ from cachetools import LRUCache
 
 from dynrefer.boxes import Box, check_box
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
-from dynrefer.devices import choose_device, return_freed_memory, too_little_memory
+from dynrefer.devices import Clock, choose_device, return_freed_memory, too_little_memory
 from dynrefer.errors import InputError, shown
-from dynrefer.inference import Clock, Inference
+from dynrefer.inference import Inference
 from dynrefer.photo import ImageSource, Photo
 from dynrefer.pointing import Prompt, encode_mask, read_prompt
 from dynrefer.proposals import BoxGrid, Proposal, Surroundings, check_limit, check_words, look_around, named
@@ -26,7 +26,6 @@ from dynrefer.results import RegionResult
 from dynrefer.scheduling import BoxLike, Ready, Request, Turns, batches, made_ahead
 from dynrefer.segmenter import Embedding, Segmenter
 from dynrefer.selection import Region, choose_regions
-from dynrefer.text_cache import Progress
 
 NAMED_AMONG = 32  # proposals of a photograph that words are looked for among
 KEPT_SURROUNDINGS = 64  # photographs whose things are known
@@ -350,17 +349,6 @@ class Predictor:
         if self.segmenter is not None:
             self.propose(grey, point=(32, 32))
         return self.refer(grey, (8, 8, 56, 56)).timing_ms["total"]
-
-    def embed_classes(self, names: Sequence[str], progress: Progress | None = None) -> None:
-        """Embed a long class list beforehand; `progress(done, total)` follows what was not known yet.
-
-        Raises InputError where the list cannot be used.
-        """
-        classes = Question.checked(classes=names).classes
-        if classes is None:
-            raise InputError("classes must be a list of words, not none")
-        with self._turns, torch.inference_mode():
-            self.inference.class_embeddings(classes, self._turns.give_way, progress)
 
     def _checked(self, question: Question | None, options: dict[str, Any]) -> Question:
         if question is not None and not isinstance(question, Question):

@@ -87,11 +87,6 @@ class RegionResult:
         """The views that were looked through, in the order of choice."""
         return taken(self.views)
 
-    @property
-    def attribute_scores(self) -> dict[tuple[str, str], float]:
-        """Score by (type, name)."""
-        return {attribute.key: attribute.score for attribute in self.attributes}
-
     def to_dict(self) -> dict[str, Any]:
         """As plain numbers, strings, lists and dicts: the JSON of the command line, the HTTP API and the exports.
 

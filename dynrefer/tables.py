@@ -227,37 +227,18 @@ def _object(line: str, keys: Sequence[str], name: str) -> dict[str, Any]:
     return content
 
 
-def read_table(
-    path: str | PathLike[str],
-    needed: Sequence[str] = (),
-    aliases: Mapping[str, Sequence[str]] = ALIASES,
-    on_bad: Callable[[str], None] | None = None,
-) -> list[Row]:
+def parse_table(text: str, needed: Sequence[str] = (), on_bad: Callable[[str], None] | None = None) -> list[Row]:
     """The rows of a table with a header, parted by commas, semicolons, tabs or bars; rows without a word are no rows.
 
+    Two columns of one meaning in ALIASES: the likelier one has it, the other its own name.
+
     Args:
-        needed: columns, by their names in `aliases`, without which the table is of no use.
-        aliases: what files call a column; two columns of one meaning: the likelier one has it, the other its own name.
+        needed: columns, by their names in ALIASES, without which the table is of no use.
         on_bad: is told of a row that does not fit the header, which is then left out; without it that is an error.
 
-    Raises InputError for a file that is no such table, naming the column that was not found.
+    Raises InputError for a text that is no such table, naming the column that was not found.
     """
-    name = shown(Path(path).name)
-    try:
-        return parse_table(read_text(path), needed, aliases, on_bad)
-    except InputError as error:
-        words = str(error.args[0])
-        raise InputError(words if words.startswith(name) or name in words else f"{name}: {words}") from error
-
-
-def parse_table(
-    text: str,
-    needed: Sequence[str] = (),
-    aliases: Mapping[str, Sequence[str]] = ALIASES,
-    on_bad: Callable[[str], None] | None = None,
-) -> list[Row]:
-    """`read_table` of a text already read."""
-    separator = _separator(text, aliases)
+    separator = _separator(text)
     rows: list[Row] = []
     columns: list[str] | None = None
 
@@ -272,7 +253,7 @@ def parse_table(
         elif not any(cells) or (columns is None and SEPARATOR_LINE.fullmatch(separator.join(cells))):
             continue
         elif columns is None:
-            columns = _named(cells, aliases)
+            columns = _named(cells)
             _check_columns(columns, cells, needed)
         elif any(cells[len(columns) :]):
             refuse(f"line {line} has {len(cells)} cells where the first line names {len(columns)}")
@@ -307,12 +288,12 @@ def column_key(name: str) -> str:
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", name).casefold())
 
 
-def _separator(text: str, aliases: Mapping[str, Sequence[str]]) -> str:
+def _separator(text: str) -> str:
     """What parts the columns: that by which the first line names most that is known, unless that line says it."""
     header = next((line for line in text.split("\n") if line.strip()), "")
     if told := SEPARATOR_LINE.fullmatch(header.strip(" \r\n")):
         return told[1]
-    known = {column_key(alias) for names in aliases.values() for alias in names}
+    known = {column_key(alias) for names in ALIASES.values() for alias in names}
 
     def found(separator: str) -> tuple[int, int]:
         names = [column_key(cell) for cell in header.split(separator)]
@@ -321,15 +302,15 @@ def _separator(text: str, aliases: Mapping[str, Sequence[str]]) -> str:
     return max(COLUMN_SEPARATORS, key=found)
 
 
-def _named(cells: Sequence[str], aliases: Mapping[str, Sequence[str]]) -> list[str]:
+def _named(cells: Sequence[str]) -> list[str]:
     keys = [column_key(cell) for cell in cells]
     columns = list(cells)
-    for name, others in aliases.items():
+    for name, others in ALIASES.items():
         place = next((keys.index(key) for key in map(column_key, others) if key in keys), None)
         if place is not None:
             columns[place] = name
     # A column that lost its meaning to a likelier one must not take it back by being spelt the same.
-    taken = {name for name, cell in zip(columns, cells, strict=True) if name in aliases and name != cell}
+    taken = {name for name, cell in zip(columns, cells, strict=True) if name in ALIASES and name != cell}
     seen: set[str] = set()
     for place, (name, cell) in enumerate(zip(columns, cells, strict=True)):
         if name in seen or (name in taken and name == cell):

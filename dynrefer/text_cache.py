@@ -24,12 +24,16 @@ logger = logging.getLogger(__name__)
 
 KEPT_TEXTS, KEPT_LISTS = 40_000, 4
 LONG_LIST = 512  # texts; from here on computing them takes long enough for a file
-TOGETHER = 256  # texts between two reports of progress
+TOGETHER = 256  # texts between two moments at which others may come in
 FILES = 8  # of different text encoders
 SAMPLES = 64  # numbers of every weight that tell one text encoder from another
 
-Progress = Callable[[int, int], None]
-"""Told how many texts are done, and of how many."""
+GiveWay = Callable[[], None]
+"""Called where others may use the network before going on."""
+
+
+def go_on() -> None:
+    """Give way to nobody."""
 
 
 class TextCache:
@@ -44,24 +48,20 @@ class TextCache:
         self._rows: LRUCache[str, Tensor] = LRUCache(KEPT_TEXTS)
         self._lists: LRUCache[tuple[str, ...], Tensor] = LRUCache(KEPT_LISTS)
 
-    def embed(
-        self, texts: Sequence[str], progress: Progress | None = None, give_way: Callable[[], None] | None = None
-    ) -> Tensor:
+    def embed(self, texts: Sequence[str], give_way: GiveWay = go_on) -> Tensor:
         """Embeddings [T, E] on the encoder's device; `give_way` is called between the batches of a long list."""
         key = tuple(texts)
         if key not in self._lists:
-            self._lists[key] = self._stacked(key, progress, give_way)
+            self._lists[key] = self._stacked(key, give_way)
         return self._lists[key]
 
-    def _stacked(
-        self, texts: tuple[str, ...], progress: Progress | None, give_way: Callable[[], None] | None
-    ) -> Tensor:
+    def _stacked(self, texts: tuple[str, ...], give_way: GiveWay) -> Tensor:
         rows = {text: self._rows.get(text) for text in texts}
         missing = [text for text, row in rows.items() if row is None]
         if len(missing) >= LONG_LIST:
             rows |= self._from_disk(missing)
             missing = [text for text in missing if rows[text] is None]
-        computed = self._computed(missing, progress, give_way)
+        computed = self._computed(missing, give_way)
         if len(computed) >= LONG_LIST:
             self._to_disk(computed)
         rows |= computed
@@ -69,9 +69,7 @@ class TextCache:
         self._rows.update(known)
         return torch.stack([known[text] for text in texts])
 
-    def _computed(
-        self, texts: Sequence[str], progress: Progress | None, give_way: Callable[[], None] | None
-    ) -> dict[str, Tensor]:
+    def _computed(self, texts: Sequence[str], give_way: GiveWay) -> dict[str, Tensor]:
         if len(texts) >= LONG_LIST:
             logger.info("embedding %d names; they are kept for the next time", len(texts))
         rows: dict[str, Tensor] = {}
@@ -79,10 +77,7 @@ class TextCache:
             part = texts[start : start + TOGETHER]
             # cloned, so that no row keeps its whole batch in memory
             rows |= {text: row.clone() for text, row in zip(part, self._encoder(part), strict=True)}
-            if progress is not None:
-                progress(len(rows), len(texts))
-            if give_way is not None:
-                give_way()
+            give_way()
         return rows
 
     def _from_disk(self, texts: Sequence[str]) -> dict[str, Tensor | None]:

@@ -367,20 +367,6 @@ def test_a_long_class_list_is_scored_in_parts_that_make_no_difference(
     assert dict_of(ask(predictor, photo, BOX, classes=names)) == pytest.approx(whole, abs=1e-5)
 
 
-def test_class_names_embedded_beforehand_are_not_embedded_again(predictor: Predictor, photo: np.ndarray) -> None:
-    told: list[tuple[int, int]] = []
-    predictor.embed_classes(["red dog", "cup"], lambda *so_far: told.append(so_far))
-    assert told == [(2, 2)]
-    predictor.embed_classes(["red dog", "cup"], lambda *so_far: told.append(so_far))
-    assert told == [(2, 2)]
-
-
-@pytest.mark.parametrize("names", [None, 5, ["dog", 3]])
-def test_names_that_cannot_be_embedded_are_refused_in_words(predictor: Predictor, names: Any) -> None:
-    with pytest.raises(InputError, match=r"list of (words|texts)"):
-        predictor.embed_classes(names)
-
-
 def test_warming_up_leaves_what_was_kept(predictor: Predictor, photo: np.ndarray, encoded: list[int]) -> None:
     ask(predictor, photo, BOX)
     assert predictor.warm_up() > 0

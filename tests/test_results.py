@@ -53,14 +53,6 @@ def test_how_a_region_was_pointed_at_is_part_of_the_json() -> None:
     assert BARE.to_dict()["none_of_these"] is None
 
 
-def test_attributes_of_the_same_name_are_told_apart_by_their_type() -> None:
-    attributes = (Attribute("light", "color", 0.9), Attribute("light", "hair color", 0.1))
-    assert replace(BARE, attributes=attributes).attribute_scores == {
-        ("color", "light"): 0.9,
-        ("hair color", "light"): 0.1,
-    }
-
-
 def test_views_taken_are_those_with_a_rank_in_its_order() -> None:
     views = tuple(ViewChoice(t, (0, 0, 1, 1), 1.0, rank) for t, rank in ((0.0, 0), (0.1, 2), (0.2, None), (0.3, 1)))
     assert [view.t for view in replace(BARE, views=views).taken] == [0.0, 0.3, 0.1]

@@ -18,7 +18,6 @@ from dynrefer.tables import (
     parse_table,
     read_json,
     read_jsonl,
-    read_table,
     read_text,
 )
 from dynrefer.word_lists import WORD_SEPARATORS, read_words, split_words
@@ -27,7 +26,7 @@ MARKED = ("utf-8-sig", "utf-16", "utf-32")
 MARKS = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff", "utf-32-le": b"\xff\xfe\0\0", "utf-32-be": b"\0\0\xfe\xff"}
 letters = st.characters(exclude_categories=("Cs", "Cc", "Cn", "Co", "Zl", "Zp", "Zs", "Cf"))
 word = st.text(letters, min_size=1, max_size=12).filter(lambda text: not WORD_SEPARATORS.search(text))
-names = word.filter(lambda text: text[0] not in "\"'[#" and text[-1] not in "\"'")
+names = word.filter(lambda text: text[0] not in "\"'[{#" and text[-1] not in "\"'")
 numbers = st.integers(0, 9999).map(str)
 line_ends = st.sampled_from(["\n", "\r\n", "\r"])
 separators = st.sampled_from([",", ";", "\t", "|"])
@@ -180,10 +179,9 @@ def test_of_two_columns_of_one_meaning_the_likelier_has_it() -> None:
     assert (row["image"], row["image_id"], row["x1"]) == ("cat.jpg", "7", "1")
 
 
-def test_a_needed_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
-    (tmp_path / "boxes.csv").write_text("slide,x1\na,1\n")
-    with pytest.raises(InputError, match=r"boxes.csv: .* image is not among slide, x1"):
-        read_table(tmp_path / "boxes.csv", ["image", "x1"])
+def test_a_needed_column_that_is_not_there_is_named_with_those_that_are() -> None:
+    with pytest.raises(InputError, match=r"image is not among slide, x1"):
+        parse_table("slide,x1\na,1\n", ["image", "x1"])
 
 
 def test_a_row_with_more_cells_than_columns_is_not_shifted() -> None:

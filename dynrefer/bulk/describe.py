@@ -70,22 +70,13 @@ def describe(
         raise InputError("--shard-size must be 1 or more")
     if ray is not None:  # whose workers are in another folder
         path, out = (place if is_remote(place) else os.path.abspath(place) for place in (path, out))
-    question = Question.typed(**options)
     output, file = Output(out, form), None if boxes is None else read_boxes(boxes)
     what: What = "whole" if whole else "everything" if everything else "boxes" if find is None else "find"
     words = (check_words(read_words(find)) or ()) if find is not None else ()
-    fingerprint = fingerprint_of(find_checkpoint(model))
-    asked: dict[str, Any] = {
-        "model": fingerprint,
-        "dtype": dtype,
-        "question": question.model_dump(mode="json", exclude_defaults=True),
-        "what": {"kind": what, "words": list(words), "most": most, "least": least},
-        "boxes": None if file is None else _digest(file),
-        "format": form,
-        "shard_size": shard_size,
-    }
-    task = Task(what, words, check_limit(most), least, question.options())
-    job = Job(task, out, form, fingerprint, model, device, dtype)
+    question = Question.typed(**options).model_dump(mode="json", exclude_defaults=True)
+    task = Task(what, words, check_limit(most), least, question)
+    job = Job(task, out, form, fingerprint_of(find_checkpoint(model)), model, device, dtype)
+    asked = _asked(job, file, shard_size)
     with output.locked():
         manifest = output.manifest() or Manifest(asked)
         manifest.check(asked, out)
@@ -97,11 +88,25 @@ def describe(
         count = min(workers or _fast_workers(device), len(shards))
         if ray is not None:
             outcomes = run_on_ray(job, shards, ray, actors, cpus, gpus)
-        elif count > 1:
-            outcomes = run_processes(job, shards, count, report.tell)
         else:
-            outcomes = run_here(job, shards, report.tell)
+            outcomes = (
+                run_processes(job, shards, count, report.tell) if count > 1 else run_here(job, shards, report.tell)
+            )
         return SOME_FAILED if report.follow(outcomes) else ALL_DESCRIBED
+
+
+def _asked(job: Job, boxes: BoxFile | None, shard_size: int) -> dict[str, Any]:
+    """What has to stay the same when a run goes on."""
+    task = job.task
+    return {
+        "model": job.fingerprint,
+        "dtype": job.dtype,
+        "question": task.question,
+        "what": {"kind": task.what, "words": list(task.words), "most": task.most, "least": task.least},
+        "boxes": None if boxes is None else _digest(boxes),
+        "format": job.form,
+        "shard_size": shard_size,
+    }
 
 
 def planned(manifest: Manifest, plan: Plan, output: Output, only_missing: bool) -> list[Numbered]:

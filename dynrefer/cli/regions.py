@@ -36,7 +36,8 @@ def export(source: Path, out: Path, format: str | None = None, photos: Path | No
     if photos is None:
         records = formats.read(source, on_bad=left_out.append)
     else:
-        records, left_out = _fitted(BoxFile.read(source), photos)
+        fitted, left_out = _fitted(BoxFile.read(source), photos)
+        records = [replace(record, image=name) for name, _, boxes in fitted for record in boxes]
     for left in left_out:
         print(f"Left out: {left}.", file=sys.stderr)
     if not records:
@@ -47,24 +48,27 @@ def export(source: Path, out: Path, format: str | None = None, photos: Path | No
     return 3 if left_out else 0
 
 
-def _fitted(file: BoxFile, folder: Path) -> tuple[list[Record], list[LeftOut]]:
-    """The records with their boxes in pixels of the photographs of a folder, and these by their paths there."""
+Fitted = list[tuple[str, PhotoHeader, list[Record]]]
+"""Photographs by their paths in a folder, with boxes in their pixels."""
+
+
+def _fitted(file: BoxFile, folder: Path) -> tuple[Fitted, list[LeftOut]]:
+    """What a file has for the photographs of a folder, and what of it cannot be used."""
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
     finder = PhotoFinder(folder)
     found, left_out = file.in_folder(finder)
-    records: list[Record] = []
+    fitted: Fitted = []
     for path, groups in found.items():
         try:
             header = PhotoHeader.read(path)
-            fitted = [group.fit(header) for group in groups]
         except InputError as error:
             left_out += [LeftOut(str(group.name), places(group.boxes), reason(error)) for group in groups]
             continue
-        for boxes, bad in fitted:
-            left_out += bad
-            records += [replace(record, image=finder.identity(path)) for record in boxes]
-    return records, left_out
+        parts = [group.fit(header) for group in groups]
+        left_out += [left for _, lefts in parts for left in lefts]
+        fitted.append((finder.identity(path), header, [record for boxes, _ in parts for record in boxes]))
+    return fitted, left_out
 
 
 def project(folder: Path, take: Path | None = None, give: Path | None = None, format: str = "json") -> int:
@@ -97,17 +101,11 @@ def take_regions(folder: Path, path: Path) -> list[LeftOut]:
     """
     file, work = BoxFile.read(path), Project(folder)
     try:
-        finder = PhotoFinder(work.folder)
-        found, left_out = file.in_folder(finder)
-        if not found:
+        fitted, left_out = _fitted(file, work.folder)
+        if not fitted:
             raise InputError(f"{shown(path.name)} has no region on a photograph of {folder.name}: {left_out[0]}")
-        for photograph, groups in found.items():
-            header = PhotoHeader.read(photograph)
-            fitted = [group.fit(header) for group in groups]
-            left_out += [left for _, lefts in fitted for left in lefts]
-            name = finder.identity(photograph)
-            known = work.regions(name)
-            work.keeping(name, header.size)(_joined(known, [box for boxes, _ in fitted for box in boxes]))
+        for name, header, boxes in fitted:
+            work.keeping(name, header.size)(_joined(work.regions(name), boxes))
         return left_out
     finally:
         work.close()

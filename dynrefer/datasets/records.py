@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dynrefer.box_files import fit_boxes
 from dynrefer.boxes import Box, clip, in_pixels, reach_out
 from dynrefer.coco_files import box_numbers, corners, id_key
 from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.errors import InputError, LeftOut, reason
-from dynrefer.photo_files import PhotoFinder, PhotoHeader, fit_boxes
+from dynrefer.photo_files import PhotoFinder, PhotoHeader
 from dynrefer.tables import read_json
 
 MAX_BAD_SHARE = 0.01

@@ -9,8 +9,7 @@ from xml.etree.ElementTree import Element
 from dynrefer.boxes import Box
 from dynrefer.coco_files import shape_box
 from dynrefer.errors import InputError, LeftOut, reason, shown
-from dynrefer.formats import xml
-from dynrefer.formats.file import File
+from dynrefer.formats.file import File, add_element, numbers_of, xml_text
 from dynrefer.formats.grouping import pages
 from dynrefer.formats.record import MODEL, PERSON, UNNAMED, Record, as_pairs, from_pairs
 
@@ -44,12 +43,12 @@ def read(file: File) -> Iterator[Record | LeftOut]:
 
 def _box(shape: Element) -> tuple[Box, list[list[float]] | None]:
     if shape.tag == "box":
-        return turned(xml.numbers(shape, CORNERS), float(shape.get("rotation") or 0)), None
+        return turned(numbers_of(shape, CORNERS), float(shape.get("rotation") or 0)), None
     if shape.tag == "ellipse":
-        x, y, across, down = xml.numbers(shape, ("cx", "cy", "rx", "ry"))
+        x, y, across, down = numbers_of(shape, ("cx", "cy", "rx", "ry"))
         return (x - across, y - down, x + across, y + down), None
     if shape.tag == "mask":
-        left, top, width, height = xml.numbers(shape, ("left", "top", "width", "height"))
+        left, top, width, height = numbers_of(shape, ("left", "top", "width", "height"))
         return (left, top, left + width, top + height), None
     if shape.tag not in ("polygon", "polyline"):
         raise InputError(f"{shape.tag} is no region; draw a box or an outline")
@@ -75,16 +74,16 @@ def _said(shape: Element) -> dict[str, object]:
 def write(records: Sequence[Record]) -> dict[str, str]:
     """One file. Caption, tags and attributes are attributes of a label, which the file's head declares."""
     root = Element("annotations")
-    xml.add(root, "version", "1.1")
-    _declare(xml.add(xml.add(xml.add(root, "meta"), "job"), "labels"), records)
+    add_element(root, "version", "1.1")
+    _declare(add_element(add_element(add_element(root, "meta"), "job"), "labels"), records)
     for number, photograph in enumerate(pages(records)):
         width, height = photograph.sized("CVAT")
-        image = xml.add(root, "image", id=number, name=photograph.name, width=width, height=height)
+        image = add_element(root, "image", id=number, name=photograph.name, width=width, height=height)
         for record in photograph.records:
             shape = _shape(image, record, photograph.box(record))
             for name, value in as_pairs(record):
-                xml.add(shape, "attribute", value, name=name)
-    return {"annotations.xml": xml.written(root)}
+                add_element(shape, "attribute", value, name=name)
+    return {"annotations.xml": xml_text(root)}
 
 
 def _shape(image: Element, record: Record, box: Box) -> Element:
@@ -96,20 +95,20 @@ def _shape(image: Element, record: Record, box: Box) -> Element:
     if len(record.polygons) == 1 and len(record.polygons[0]) >= 6:
         numbers = record.polygons[0]
         points = ";".join(f"{x:.2f},{y:.2f}" for x, y in zip(numbers[0::2], numbers[1::2], strict=False))
-        return xml.add(image, "polygon", **common, points=points, z_order=0)
+        return add_element(image, "polygon", **common, points=points, z_order=0)
     corners = {name: f"{value:.2f}" for name, value in zip(CORNERS, box, strict=True)}
-    return xml.add(image, "box", **common, **corners, z_order=0)
+    return add_element(image, "box", **common, **corners, z_order=0)
 
 
 def _declare(labels: Element, records: Sequence[Record]) -> None:
     for label in sorted({record.label or UNNAMED for record in records}):
-        found = xml.add(labels, "label")
-        xml.add(found, "name", label)
-        xml.add(found, "type", "any")
-        attributes = xml.add(found, "attributes")
+        found = add_element(labels, "label")
+        add_element(found, "name", label)
+        add_element(found, "type", "any")
+        attributes = add_element(found, "attributes")
         alike = (record for record in records if (record.label or UNNAMED) == label)
         for name in sorted({name for record in alike for name, _ in as_pairs(record)}):
-            attribute = xml.add(attributes, "attribute")
+            attribute = add_element(attributes, "attribute")
             for tag, value in (
                 ("name", name),
                 ("mutable", False),
@@ -117,4 +116,4 @@ def _declare(labels: Element, records: Sequence[Record]) -> None:
                 ("default_value", ""),
                 ("values", ""),
             ):
-                xml.add(attribute, tag, value)
+                add_element(attribute, tag, value)

@@ -11,12 +11,13 @@ from functools import cached_property
 from os import PathLike
 from pathlib import Path, PurePosixPath
 from typing import Any
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element, ParseError, SubElement, indent, tostring
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from dynrefer.atomic import written_whole
+from dynrefer.coco_files import box_numbers
 from dynrefer.errors import InputError, LeftOut, shown
 from dynrefer.tables import decode_text, parse_json, parse_jsonl, read_bytes, utf8
 
@@ -25,6 +26,7 @@ BEGINNING = rb"(?:\xef\xbb\xbf|\xff\xfe|\0\0\xfe\xff|\xfe\xff)?[\s\0]*"  # marks
 OFFICE = {"[Content_Types].xml", "mimetype"}  # in the archives that office programs write
 MAX_MEGABYTES = 1024  # of an archive, unpacked: one that holds more is no file of annotations
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same content makes the same archive
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
@@ -151,3 +153,37 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
         raise InputError(f"{folder} is a file; name a folder, or a .zip")
     for name, text in files.items():
         write_file(folder / name, utf8(text))
+
+
+def numbers_of(element: Element | None, names: tuple[str, str, str, str]) -> tuple[float, float, float, float]:
+    """Four numbers of an element's attributes or children. Raises InputError that says which is missing or none."""
+    values = {name: _value(element, name) for name in names}
+    missing = next((name for name, value in values.items() if value is None), None)
+    if missing is not None:
+        raise InputError(f"it has no {missing}")
+    return box_numbers(list(values.values()), names)
+
+
+def _value(element: Element | None, name: str) -> str | None:
+    if element is None:
+        return None
+    return element.get(name, element.findtext(name))
+
+
+def _xml(value: object) -> str:
+    """A value as text, without what XML cannot hold."""
+    return _NOT_IN_XML.sub("", str(value))
+
+
+def add_element(parent: Element, tag: str, value: object = None, **attributes: object) -> Element:
+    """A new child of an element, with a text and attributes."""
+    child = SubElement(parent, tag, {name: _xml(given) for name, given in attributes.items()})
+    if value is not None:
+        child.text = _xml(value)
+    return child
+
+
+def xml_text(root: Element) -> str:
+    """A whole file of XML."""
+    indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(root, encoding="unicode") + "\n"

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element
 
 from dynrefer.errors import InputError, LeftOut, reason, shown
-from dynrefer.formats import xml
-from dynrefer.formats.file import File
+from dynrefer.formats.file import File, add_element, numbers_of, xml_text
 from dynrefer.formats.grouping import Page, beside, pages, side_names
 from dynrefer.formats.record import UNNAMED, Record, as_pairs, from_pairs
 
@@ -30,7 +29,7 @@ def read(files: Sequence[File]) -> Iterator[Record | LeftOut]:
         for number, element in enumerate(file.xml.iterfind("object"), start=1):
             where = f"{shown(file.name)}, object {number}"
             try:
-                x1, y1, x2, y2 = xml.numbers(element.find("bndbox"), CORNERS)
+                x1, y1, x2, y2 = numbers_of(element.find("bndbox"), CORNERS)
                 box = (x1 - first, y1 - first, x2, y2)
                 yield Record(image, box, size if all(size) else None, where, said=_said(element))
             except InputError as error:
@@ -58,33 +57,33 @@ def write(records: Sequence[Record]) -> dict[str, str]:
     """A file a photograph. Caption, tags and attributes stand where CVAT puts attributes, which others pass over."""
     photographs = pages(records)
     return {
-        name: xml.written(_annotation(photograph))
+        name: xml_text(_annotation(photograph))
         for photograph, name in zip(photographs, side_names(photographs, ".xml"), strict=True)
     }
 
 
 def _annotation(photograph: Page) -> Element:
     root = Element("annotation")
-    xml.add(root, "folder", photograph.path.parent.name)
-    xml.add(root, "filename", photograph.path.name)
-    size, sides = xml.add(root, "size"), photograph.sized("Pascal VOC")
+    add_element(root, "folder", photograph.path.parent.name)
+    add_element(root, "filename", photograph.path.name)
+    size, sides = add_element(root, "size"), photograph.sized("Pascal VOC")
     for tag, side in zip(("width", "height", "depth"), (*sides, 3), strict=True):
-        xml.add(size, tag, side)
-    xml.add(root, "segmented", 0)
+        add_element(size, tag, side)
+    add_element(root, "segmented", 0)
     for record in photograph.records:
-        found = xml.add(root, "object")
-        xml.add(found, "name", record.label or UNNAMED)
-        xml.add(found, "pose", "Unspecified")
+        found = add_element(root, "object")
+        add_element(found, "name", record.label or UNNAMED)
+        add_element(found, "pose", "Unspecified")
         for tag in ("truncated", "difficult"):
-            xml.add(found, tag, 0)
+            add_element(found, tag, 0)
         x1, y1, x2, y2 = (round(value) for value in photograph.box(record))
-        place = xml.add(found, "bndbox")
+        place = add_element(found, "bndbox")
         for tag, value in zip(CORNERS, (x1 + 1, y1 + 1, max(x2, x1 + 1), max(y2, y1 + 1)), strict=True):
-            xml.add(place, tag, value)
+            add_element(place, tag, value)
         if named := as_pairs(record):
-            listed = xml.add(found, "attributes")
+            listed = add_element(found, "attributes")
             for name, said in named:
-                pair = xml.add(listed, "attribute")
-                xml.add(pair, "name", name)
-                xml.add(pair, "value", said)
+                pair = add_element(listed, "attribute")
+                add_element(pair, "name", name)
+                add_element(pair, "value", said)
     return root

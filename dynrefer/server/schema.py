@@ -83,47 +83,49 @@ EXAMPLE_STREAM = (
     'event: done\ndata: {"regions": 1, "model": "dynrefer-mini"}\n\n'
 )
 
-BODY: dict[str, Any] = {
-    "required": True,
-    "content": {
-        FORM: {
-            "schema": _object(
-                {
-                    "file": {
-                        "type": "string",
-                        "format": "binary",
-                        "description": f"the photograph, at most {MAX_FILE_MEGABYTES} MB",
-                    },
-                    "boxes": BOXES,
-                    "options": OPTIONS,
-                    "stream": STREAM,
-                },
-                ["file"],
-            ),
-            "encoding": {"boxes": {"contentType": JSON}, "options": {"contentType": JSON}},
-            "example": {"file": "puppy.jpg", "boxes": EXAMPLE_BOXES, "options": EXAMPLE_OPTIONS},
-        },
-        JSON: {
-            "schema": _object(
-                {
-                    "image": {
-                        "type": "string",
-                        "description": f"the photograph's file in base64, at most {MAX_FILE_MEGABYTES} MB before",
-                    },
-                    "url": {"type": "string", "format": "uri", "pattern": "^https://", "description": "or its address"},
-                    "boxes": BOXES,
-                    "options": OPTIONS,
-                    "stream": STREAM,
-                },
-                [],
-            ),
-            "examples": {
-                "image": {"value": {"image": "/9j/4AAQSkZJRg...", "boxes": EXAMPLE_BOXES, "options": EXAMPLE_OPTIONS}},
-                "url": {"value": {"url": "https://example.org/puppy.jpg", "boxes": EXAMPLE_BOXES}},
-            },
-        },
-    },
+FILE = {"type": "string", "format": "binary", "description": f"the photograph, at most {MAX_FILE_MEGABYTES} MB"}
+IMAGE = {
+    "type": "string",
+    "description": f"the photograph's file in base64, at most {MAX_FILE_MEGABYTES} MB before",
 }
+URL = {"type": "string", "format": "uri", "pattern": "^https://", "description": "or its address"}
+
+
+def _body(fields: dict[str, Any], form: dict[str, Any], json: dict[str, Any]) -> dict[str, Any]:
+    """A body with `fields` beside the photograph: a form with its file, or JSON with its base64 or its URL.
+
+    `form` and `json` are what is said of the two beside their schemas.
+    """
+    encoding = {name: {"contentType": JSON} for name in ("boxes", "options") if name in fields}
+    content = {
+        FORM: {"schema": _object({"file": FILE, **fields}, ["file"]), "encoding": encoding, **form},
+        JSON: {"schema": _object({"image": IMAGE, "url": URL, **fields}, []), **json},
+    }
+    return {"required": True, "content": content}
+
+
+BODY = _body(
+    {"boxes": BOXES, "options": OPTIONS, "stream": STREAM},
+    {"example": {"file": "puppy.jpg", "boxes": EXAMPLE_BOXES, "options": EXAMPLE_OPTIONS}},
+    {
+        "examples": {
+            "image": {"value": {"image": "/9j/4AAQSkZJRg...", "boxes": EXAMPLE_BOXES, "options": EXAMPLE_OPTIONS}},
+            "url": {"value": {"url": "https://example.org/puppy.jpg", "boxes": EXAMPLE_BOXES}},
+        }
+    },
+)
+PROPOSE_BODY = _body(
+    {"options": PROPOSING},
+    {},
+    {"example": {"url": "https://example.org/puppy.jpg", "options": {"words": ["dog", "ball"]}}},
+)
+
+
+def _answered(description: str, kind: str, items: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
+    """An answer with a list of `items` under the name `kind`."""
+    schema = _object({kind: {"type": "array", "items": items}, "model": {"type": "string"}})
+    example = {kind: [example], "model": "dynrefer-mini"}
+    return {"description": description, "content": {JSON: {"schema": schema, "example": example}}}
 
 
 def _refused(description: str, example: str) -> dict[str, Any]:
@@ -131,16 +133,12 @@ def _refused(description: str, example: str) -> dict[str, Any]:
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "One object a box, in the order of the boxes; with `stream` server-sent events.",
-        "content": {
-            JSON: {
-                "schema": _object({"regions": {"type": "array", "items": REGION}, "model": {"type": "string"}}),
-                "example": {"regions": [EXAMPLE_REGION], "model": "dynrefer-mini"},
-            },
-            "text/event-stream": {"schema": {"type": "string"}, "example": EXAMPLE_STREAM},
-        },
-    },
+    200: _answered(
+        "One object a box, in the order of the boxes; with `stream` server-sent events.",
+        "regions",
+        REGION,
+        EXAMPLE_REGION,
+    ),
     400: _refused("The body was cut off.", "The body was cut off."),
     401: _refused("DYNREFER_TOKEN is set, and the request names another token or none.", "The token is missing."),
     408: _refused("The body took too long.", "The body did not arrive within 60 seconds."),
@@ -151,21 +149,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     503: _refused("The model cannot answer at the moment.", "The memory of this machine does not hold the model."),
 }
 
-FILE = BODY["content"][FORM]["schema"]["properties"]["file"]
-IMAGE, URL = (BODY["content"][JSON]["schema"]["properties"][name] for name in ("image", "url"))
-PROPOSE_BODY: dict[str, Any] = {
-    "required": True,
-    "content": {
-        FORM: {
-            "schema": _object({"file": FILE, "options": PROPOSING}, ["file"]),
-            "encoding": {"options": {"contentType": JSON}},
-        },
-        JSON: {
-            "schema": _object({"image": IMAGE, "url": URL, "options": PROPOSING}, []),
-            "example": {"url": "https://example.org/puppy.jpg", "options": {"words": ["dog", "ball"]}},
-        },
-    },
-}
+RESPONSES[200]["content"]["text/event-stream"] = {"schema": {"type": "string"}, "example": EXAMPLE_STREAM}
 PROPOSAL = _object(
     {
         "box": BOX,
@@ -174,17 +158,11 @@ PROPOSAL = _object(
         "mask": MASK,
     }
 )
-PROPOSED: dict[int | str, dict[str, Any]] = RESPONSES | {
-    200: {
-        "description": "Things on the photograph, best first.",
-        "content": {
-            JSON: {
-                "schema": _object({"proposals": {"type": "array", "items": PROPOSAL}, "model": {"type": "string"}}),
-                "example": {
-                    "proposals": [{"box": [258, 148, 594, 658], "score": 0.8, "words": {"dog": 0.8}, "mask": None}],
-                    "model": "dynrefer-mini",
-                },
-            }
-        },
-    }
+PROPOSED = RESPONSES | {
+    200: _answered(
+        "Things on the photograph, best first.",
+        "proposals",
+        PROPOSAL,
+        {"box": [258, 148, 594, 658], "score": 0.8, "words": {"dog": 0.8}, "mask": None},
+    )
 }

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from dynrefer.boxes import Box, check_boxes
 from dynrefer.errors import InputError
 from dynrefer.photo import Photo
-from dynrefer.pointing import encode_mask, read_prompt, take_prompt
+from dynrefer.pointing import encode_mask, read_prompt
 from dynrefer.predictor import Predictor
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
@@ -30,7 +30,6 @@ from dynrefer.server.intake import Fields, RefusedError, Room, read_fields
 from dynrefer.server.metrics import CONTENT_TYPE, Metrics
 from dynrefer.ui.api import Programs
 from dynrefer.ui.compute import on_gpu, sentence, spaces
-from dynrefer.ui.links import MOST_NAMES
 
 REGIONS, PROPOSE = "/v1/regions", "/v1/propose"
 MOST_REQUESTS = 40
@@ -163,10 +162,7 @@ class Service:
 
     async def _prepared(self, fields: Fields, held: AsyncExitStack) -> Prepared:
         """All values checked and the photograph open; `held` keeps the room that it takes."""
-        pointed, others = take_prompt(fields.options)
-        if pointed and fields.boxes:
-            raise InputError(f"give either boxes or {next(iter(pointed))}, not both")
-        question = Question.checked(others, max_views=self.predictor.num_views, max_classes=MOST_NAMES)
+        pointed, question = self.programs.asked(fields.boxes, fields.options)
         photo = await self._opened(fields, held)
         prompt = read_prompt(photo.size, **pointed)
         if prompt is None:

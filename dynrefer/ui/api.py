@@ -36,13 +36,18 @@ class Programs:
 
     def answer(self, photo: ImageSource, boxes: Any, options: Any) -> Answers:
         """One object a box, or one for what the options point at. Raises InputError in one sentence."""
-        prompt, others = take_prompt(options)
-        question = self._question(others)
+        prompt, question = self.asked(boxes, options)
         if not prompt:
             return self._answer(photo, boxes, question)
-        if boxes:
-            raise InputError(f"give either boxes or {next(iter(prompt))}, not both")
         return [self._refer(photo, question=question, **prompt).to_dict()]
+
+    def asked(self, boxes: Any, options: Any) -> tuple[dict[str, Any], Question]:
+        """What the options point with instead of boxes, if anything, and the question. Raises InputError."""
+        prompt, others = take_prompt(options)
+        question = self._question(others)
+        if prompt and boxes:
+            raise InputError(f"give either boxes or {next(iter(prompt))}, not both")
+        return prompt, question
 
     def propose(self, photo: ImageSource, options: Any) -> Answers:
         """One object a thing, best first. Raises InputError in one sentence."""

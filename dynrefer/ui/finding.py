@@ -1,7 +1,6 @@
 """Things found on the whole photograph: all there are, or those of a name."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -15,54 +14,44 @@ from dynrefer.proposals import FOUND, check_words
 from . import panels
 from .album import Session
 from .compute import in_words, on_gpu
+from .contours import MOST, describe_everything, fresh
 from .handlers import Values
 from .layout import Updates
 from .panels import Panel
 from .pictures import thumbnails
-from .proposals import MOST, describe_everything, fresh
-from .regions_tab import SHOWN, RegionHandlers
+from .regions_tab import SHOWN, RegionsTab
 from .review import told
 
 MOST_FOUND = 20
 REGIONS_TAB = "regions"
 
 
-@dataclass(frozen=True)
 class Finding:
-    """A button for everything, a field for names, and what was found by them."""
+    """A button for everything and a field for names; what they found is rendered later, above the table."""
 
-    everything: gr.Button
-    words: gr.Textbox
-    found: Panel
-    all_found: gr.Button
-    boxes: gr.State
-    """What was found last, best first."""
-
-
-def build_finding(predictor: Predictor) -> Finding:
-    """Lay button and field out where the caller is; what is found is rendered later, above the table."""
-    everything = gr.Button("Describe everything", size="sm", scale=0, min_width=150, elem_id="everything")
-    words = gr.Textbox(
-        placeholder="lamp, dog",
-        max_lines=1,
-        label="Find things by name, for example lamp, dog",
-        show_label=False,
-        container=False,
-        submit_btn="Find",
-        visible=predictor.can_find,
-        scale=1,
-        min_width=180,
-        elem_id="find",
-    )
-    found = Panel(live=True, elem_id="found", render=False)
-    all_found = gr.Button("Describe all of them", size="sm", visible=False, render=False, elem_id="all-found")
-    return Finding(everything, words, found, all_found, gr.State([]))
+    def __init__(self, predictor: Predictor) -> None:
+        self.everything = gr.Button("Describe everything", size="sm", scale=0, min_width=150, elem_id="everything")
+        self.words = gr.Textbox(
+            placeholder="lamp, dog",
+            max_lines=1,
+            label="Find things by name, for example lamp, dog",
+            show_label=False,
+            container=False,
+            submit_btn="Find",
+            visible=predictor.can_find,
+            scale=1,
+            min_width=180,
+            elem_id="find",
+        )
+        self.found = Panel(live=True, elem_id="found", render=False)
+        self.all_found = gr.Button("Describe all of them", size="sm", visible=False, render=False, elem_id="all-found")
+        self.boxes = gr.State([])  # what was found last, best first
 
 
 class FindHandlers:
     """The events of finding, on top of those of the regions."""
 
-    def __init__(self, regions: RegionHandlers, finding: Finding, tabs: gr.Tabs) -> None:
+    def __init__(self, regions: RegionsTab, finding: Finding, tabs: gr.Tabs) -> None:
         self.regions, self.main, self.finding, self.tabs = regions, regions.main, finding, tabs
         self.pointing = self.main.predictor.can_find
         self._propose = on_gpu(self.main.predictor.propose)
@@ -129,7 +118,7 @@ class FindHandlers:
         for done, total, best in self._everything(photo, values):
             boxes = best
             progress = panels.progress(done, total, "places looked at")
-            yield {self.regions.tab.progress: progress, self.regions.tab.stop: SHOWN}
+            yield {self.regions.progress: progress, self.regions.end: SHOWN}
         if session.ticket().table != table:
             yield self.regions.stop()
             return

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
-from dynrefer.boxes import Box, check_box
+from dynrefer.boxes import Box, check_box, overlaps
 from dynrefer.errors import InputError
 from dynrefer.fetching import within_limit
 from dynrefer.photo import Photo
@@ -18,14 +19,16 @@ from dynrefer.question import Question
 
 from . import panels
 from .album import Album, Entry, Session, few_tags
+from .components import Upload
 from .compute import in_words, on_gpu
-from .layout import Choices, Display, Stage, Updates, Upload, usual_search
+from .layout import Choices, Display, Stage, Updates, usual_search
 from .links import EXAMPLES, MOST_NAMES, Example, file_url, find_example, folder_of, name_of, read_link, read_record
 from .pictures import display_url, thumbnails
 from .review import told
 
 Values = dict[Any, Any]
 MOST_OWN_CLASSES = 12
+SAME_BOX = 0.9  # overlap from which the bounds of a mask are the box that a press took
 
 
 class Handlers:
@@ -151,12 +154,19 @@ class Handlers:
         return self.shown(session, photo, question.tag_threshold)
 
     def _mask(self, photo: Photo, points: Any, box: Box) -> dict[str, Any] | None:
-        """The segmenter's mask that a press took, of those at its points the one whose bounds are the box."""
+        """The segmenter's mask that a press took: of those at its points the one whose bounds are the box.
+
+        Up to a pixel or two, for a GPU does not add up in the same order every time.
+        """
         if self.predictor.segmenter is None:
             return None
-        found = self._propose(photo, points=points)
-        masks = [one.mask for one in found if one.mask is not None and one.box == box]
-        return encode_mask(masks[0]) if masks else None
+        found = [one for one in self._propose(photo, points=points) if one.mask is not None]
+        fits = overlaps(np.array([box]), np.array([one.box for one in found]).reshape(-1, 4))[0]
+        if not found or fits.max() < SAME_BOX:
+            return None
+        mask = found[int(fits.argmax())].mask
+        assert mask is not None
+        return encode_mask(mask)
 
     @in_words
     def recall(self, values: Values) -> Updates:
@@ -195,13 +205,7 @@ class Handlers:
     def question(self, values: Values) -> Question:
         """What the page's choices ask for, checked; what was left as it stood is the checkpoint's own choice."""
         choices = self.choices
-        options = {
-            "mode": values[choices.mode],
-            "num_views": values[choices.num_views],
-            "num_beams": values[choices.num_beams],
-            "max_new_tokens": values[choices.max_new_tokens],
-            "tag_threshold": values[choices.tag_threshold],
-        }
+        options = {name: values[getattr(choices, name)] for name in self._usual}
         options = {name: value for name, value in options.items() if value != self._usual[name]}
         options |= {"classes": values[choices.classes], "controls": values[choices.controls]}
         if options.get("mode") == "manual":

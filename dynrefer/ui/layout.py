@@ -1,8 +1,7 @@
-"""The main path's components and their places, without behaviour: photograph, choices, answer."""
+"""The main path's components and their places: photograph, choices, answer."""
 
-from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 
@@ -16,65 +15,93 @@ from dynrefer.results import RegionResult
 
 from . import panels
 from .album import Session
-from .box_picker import BoxPicker
-from .links import MOST_NAMES, Keeper, folder_of, record_of
+from .components import BoxPicker, Keeper, PhotoInput
+from .links import MOST_NAMES, folder_of, record_of
 from .panels import MODE_NAMES, Panel
 
 Updates = dict[Any, Any]
 HOUR = 3600
 
 
-class Upload(NamedTuple):
-    """An uploaded file: where it lies on the server, and what its owner calls it."""
+class Stage:
+    """Where a photograph is chosen and a box is drawn: upload area or box picker, typed corners.
 
-    path: str
-    name: str
-
-
-class PhotoInput(gr.Image):
-    """`gr.Image` that hands over an `Upload`, the file just as it was sent, or None.
-
-    Gradio has checked that the path lies in its upload folder. Opening the file is ours, for it knows about rotation,
-    transparency and size limits, and tells a person what is wrong with a bad one.
+    Visitors work on the photographs of `project`, where there is one. The examples are rendered later, below the views.
     """
 
-    is_template = True  # the browser shows it as a plain image component
+    def __init__(self, project: Project | None = None) -> None:
+        with gr.Column(elem_id="upload") as self.upload:
+            self.photo = PhotoInput(
+                type="filepath",
+                image_mode=None,
+                sources=["upload", "clipboard", "webcam"],
+                label="Photograph",
+                show_label=False,
+                height="clamp(260px, 100vh - 340px, 460px)",
+                elem_id="photo",
+                placeholder="Drop or paste a photograph, or click to choose one",
+            )
+        self.keeper = Keeper(folder=folder_of(Session(project)), elem_id="keeper")
+        with gr.Column(visible=False, elem_id="work") as self.work:
+            self.picker = BoxPicker(elem_id="picker")
+            with gr.Row(elem_id="tools") as self.tools:
+                self.another = gr.Button("Another photograph", size="sm", scale=0, min_width=150, elem_id="another")
+                with gr.Accordion("Type the box", open=False, elem_id="typed"):
+                    with gr.Row():
+                        self.corners = [
+                            gr.Number(label=name, min_width=60, elem_id=f"corner-{name}")
+                            for name in ("x1", "y1", "x2", "y2")
+                        ]
+                    self.use_corners = gr.Button("Use this box", size="sm", elem_id="use-corners")
+        self.examples = Panel(panels.example_gallery(), elem_id="examples", render=False)
 
-    def preprocess(self, payload: Any) -> Upload | None:  # type: ignore[override]
-        """The uploaded file."""
-        return Upload(payload.path, payload.orig_name or "photograph") if payload else None
 
-
-@dataclass(frozen=True)
-class Stage:
-    """Where a photograph is chosen and a box is drawn."""
-
-    upload: gr.Column
-    photo: PhotoInput
-    work: gr.Column
-    picker: BoxPicker
-    tools: gr.Row
-    another: gr.Button
-    corners: list[gr.Number]
-    use_corners: gr.Button
-    examples: Panel
-    keeper: Keeper
-
-
-@dataclass(frozen=True)
 class Choices:
-    """How a box is to be described."""
+    """How a box is to be described: selection mode, number of views, a slider a view in manual mode, own words.
 
-    mode: gr.Dropdown
-    num_views: gr.Slider
-    sliders_row: gr.Row
-    sliders: list[gr.Slider]
-    classes: gr.Textbox
-    controls: gr.Textbox
-    num_beams: gr.Slider
-    max_new_tokens: gr.Slider
-    again: gr.Button
-    tag_threshold: gr.Slider
+    The tag threshold is rendered later, beside the tags.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._build_looks(predictor)
+        with gr.Accordion("Words of your own", open=False, elem_id="own-words"):
+            self._build_words(usual_search(predictor))
+        self.tag_threshold = _slider(
+            0, 1, predictor.tag_threshold, "Tag threshold", "threshold", step=0.01, visible=False, render=False
+        )
+
+    def _build_looks(self, predictor: Predictor) -> None:
+        most = predictor.num_views
+        with gr.Row(elem_id="looks"):
+            self.mode = gr.Dropdown(
+                [(MODE_NAMES[mode], mode) for mode in MODES],
+                value=predictor.default_mode,
+                label="Which views",
+                elem_id="mode",
+                min_width=220,
+            )
+            self.num_views = _slider(
+                1, max(most, 2), most, "How many views", "num-views", interactive=most > 1, min_width=220
+            )
+        with gr.Row(visible=False, elem_id="sliders") as self.sliders_row:
+            self.sliders = [_view_slider(place, most) for place in range(most)]
+
+    def _build_words(self, search: Generation) -> None:
+        self.classes = gr.Textbox(
+            label="Class names", placeholder=f"dog, cat, teapot (at most {MOST_NAMES})", max_lines=3, elem_id="classes"
+        )
+        self.controls = gr.Textbox(
+            label="Control words for the caption",
+            placeholder=f"brown, furry (at most {MAX_CONTROLS})",
+            elem_id="controls",
+        )
+        with gr.Row():
+            info = "How many sentences compete to be the caption."
+            self.num_beams = _slider(1, MAX_BEAMS, search.num_beams, "Beams", "beams", info=info)
+            self.max_new_tokens = _slider(
+                4, MAX_NEW_TOKENS, search.max_new_tokens, "Longest caption, in tokens", "length"
+            )
+        self.again = gr.Button("Describe again", size="sm", elem_id="again")
 
     @property
     def inputs(self) -> set[Any]:
@@ -101,20 +128,23 @@ class Choices:
         return updates
 
 
-@dataclass(frozen=True)
 class Display:
-    """Everything that changes with an answer, and is emptied when there is none."""
+    """Everything that changes with an answer, and is emptied when there is none; not placed yet but for `views`.
 
-    picker: BoxPicker
-    views: Panel
-    answer: Panel
-    words: Panel
-    tag_threshold: gr.Slider
-    table: Panel
-    gains: Panel
-    status: Panel
-    session: gr.State
-    keeper: Keeper
+    Visitors work on the photographs of `project`, where there is one.
+    """
+
+    def __init__(
+        self, predictor: Predictor, stage: Stage, choices: Choices, views: Panel, project: Project | None = None
+    ) -> None:
+        self.picker, self.keeper, self.views = stage.picker, stage.keeper, views
+        self.tag_threshold = choices.tag_threshold
+        self.answer = Panel(panels.answer(Session()), live=True, elem_id="answer", render=False)
+        self.words = Panel(elem_id="words", render=False)
+        self.table = Panel(panels.table(Session(), predictor), elem_id="table", render=False)
+        self.gains = Panel(elem_id="gains", render=False)
+        self.status = Panel(panels.footer(predictor, None), elem_id="status", render=False)
+        self.session = gr.State(Session(project), time_to_live=HOUR)
 
     @property
     def outputs(self) -> list[Any]:
@@ -152,138 +182,16 @@ def shape_of(photo: Photo | None, result: RegionResult | None) -> dict[str, Any]
     return {"box": list(result.box), "outline": mask_outline(read_mask(result.mask, photo.size))}
 
 
-def build_stage(project: Project | None = None) -> Stage:
-    """Upload area or box picker, typed corners; the examples are rendered later, below the views.
-
-    Visitors work on the photographs of `project`, where there is one.
-    """
-    with gr.Column(elem_id="upload") as upload:
-        photo = PhotoInput(
-            type="filepath",
-            image_mode=None,
-            sources=["upload", "clipboard", "webcam"],
-            label="Photograph",
-            show_label=False,
-            height="clamp(260px, 100vh - 340px, 460px)",
-            elem_id="photo",
-            placeholder="Drop or paste a photograph, or click to choose one",
-        )
-    keeper = Keeper(folder=folder_of(Session(project)), elem_id="keeper")
-    with gr.Column(visible=False, elem_id="work") as work:
-        picker = BoxPicker(elem_id="picker")
-        with gr.Row(elem_id="tools") as tools:
-            another = gr.Button("Another photograph", size="sm", scale=0, min_width=150, elem_id="another")
-            with gr.Accordion("Type the box", open=False, elem_id="typed"):
-                with gr.Row():
-                    corners = [
-                        gr.Number(label=name, min_width=60, elem_id=f"corner-{name}")
-                        for name in ("x1", "y1", "x2", "y2")
-                    ]
-                use_corners = gr.Button("Use this box", size="sm", elem_id="use-corners")
-    examples = Panel(panels.example_gallery(), elem_id="examples", render=False)
-    return Stage(upload, photo, work, picker, tools, another, corners, use_corners, examples, keeper)
-
-
-def build_choices(predictor: Predictor) -> Choices:
-    """Selection mode, number of views, a slider a view in manual mode, and words of the user's own.
-
-    The tag threshold is made here and rendered later, beside the tags.
-    """
-    most, search = predictor.num_views, usual_search(predictor)
-    with gr.Row(elem_id="looks"):
-        mode = gr.Dropdown(
-            [(MODE_NAMES[mode], mode) for mode in MODES],
-            value=predictor.default_mode,
-            label="Which views",
-            elem_id="mode",
-            min_width=220,
-        )
-        num_views = gr.Slider(
-            1,
-            max(most, 2),
-            most,
-            step=1,
-            label="How many views",
-            interactive=most > 1,
-            buttons=[],
-            min_width=220,
-            elem_id="num-views",
-        )
-    with gr.Row(visible=False, elem_id="sliders") as sliders_row:
-        sliders = [_view_slider(place, most) for place in range(most)]
-    with gr.Accordion("Words of your own", open=False, elem_id="own-words"):
-        classes = gr.Textbox(
-            label="Class names", placeholder=f"dog, cat, teapot (at most {MOST_NAMES})", max_lines=3, elem_id="classes"
-        )
-        controls = gr.Textbox(
-            label="Control words for the caption",
-            placeholder=f"brown, furry (at most {MAX_CONTROLS})",
-            elem_id="controls",
-        )
-        with gr.Row():
-            num_beams = gr.Slider(
-                1,
-                MAX_BEAMS,
-                search.num_beams,
-                step=1,
-                label="Beams",
-                info="How many sentences compete to be the caption.",
-                buttons=[],
-                elem_id="beams",
-            )
-            max_new_tokens = gr.Slider(
-                4,
-                MAX_NEW_TOKENS,
-                search.max_new_tokens,
-                step=1,
-                label="Longest caption, in tokens",
-                buttons=[],
-                elem_id="length",
-            )
-        again = gr.Button("Describe again", size="sm", elem_id="again")
-    tag_threshold = gr.Slider(
-        0,
-        1,
-        predictor.tag_threshold,
-        step=0.01,
-        label="Tag threshold",
-        buttons=[],
-        elem_id="threshold",
-        visible=False,
-        render=False,
-    )
-    return Choices(
-        mode, num_views, sliders_row, sliders, classes, controls, num_beams, max_new_tokens, again, tag_threshold
-    )
-
-
 def usual_search(predictor: Predictor) -> Generation:
     """How the checkpoint itself searches for captions."""
     return Generation(**predictor.model.config.language.generation)
 
 
-def build_display(
-    predictor: Predictor, stage: Stage, choices: Choices, views: Panel, project: Project | None = None
-) -> Display:
-    """The panels that follow the answer, not placed yet except for the views; visitors work on `project`."""
-    return Display(
-        picker=stage.picker,
-        views=views,
-        answer=Panel(panels.answer(Session()), live=True, elem_id="answer", render=False),
-        words=Panel(elem_id="words", render=False),
-        tag_threshold=choices.tag_threshold,
-        table=Panel(panels.table(Session(), predictor), elem_id="table", render=False),
-        gains=Panel(elem_id="gains", render=False),
-        status=Panel(panels.footer(predictor, None), elem_id="status", render=False),
-        session=gr.State(Session(project), time_to_live=HOUR),
-        keeper=stage.keeper,
-    )
+def _slider(low: float, high: float, value: float, label: str, name: str, step: float = 1, **more: Any) -> gr.Slider:
+    return gr.Slider(low, high, value, step=step, label=label, buttons=[], elem_id=name, **more)
 
 
 def _view_slider(place: int, count: int) -> gr.Slider:
     """The coefficient of one view of `count`; the first is the box itself."""
-    label = f"t of view {place + 1}" if place else "Box: t"
-    start = round(place / max(count, 2), 2)
-    return gr.Slider(
-        0, 1, start, step=0.01, label=label, interactive=place > 0, buttons=[], min_width=150, elem_id=f"slider-{place}"
-    )
+    label, start = f"t of view {place + 1}" if place else "Box: t", round(place / max(count, 2), 2)
+    return _slider(0, 1, start, label, f"slider-{place}", step=0.01, interactive=place > 0, min_width=150)

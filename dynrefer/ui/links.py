@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 from urllib.parse import parse_qsl, quote, urlencode
 
-import gradio as gr
-
 from dynrefer.boxes import MAX_BOXES, parse_box
 from dynrefer.checkpoint import shipped
 from dynrefer.errors import InputError, shown
@@ -15,7 +13,6 @@ from dynrefer.project import PhotoRecord
 from dynrefer.question import Question
 
 from .album import Session
-from .style import component_files, read
 
 EXAMPLES = shipped("assets/examples")
 LONGEST_QUERY = 2000  # characters that every browser, proxy and mail program leaves whole
@@ -63,24 +60,6 @@ class Kept:
     example: Example | None
     choices: Question
     selected: int | None
-
-
-class Keeper(gr.HTML):
-    """Keeps photographs with their tables in the browser and offers them; opens the page's own links.
-
-    Properties: `record` (of `record_of`, or {}), `current` (what the photograph shown is kept under, or "") and
-    `folder` (of `folder_of`, or None). Events: `link_opened` with `query`; `kept_opened`, by which the value holds
-    `photo` and `record`; `moved` to another photograph of the folder, by `step` or `to` its name; and `saving` all,
-    by which the value holds the `lines` of the browser's project.
-
-    `gr.BrowserState` would not do: it sends all that is kept with every visit, holds no photograph of some megabytes,
-    and says nothing when it is full.
-    """
-
-    def __init__(self, **kwargs: Any) -> None:
-        defaults: dict[str, Any] = {"record": {}, "current": "", "folder": None, "apply_default_css": False}
-        files = component_files("keeper") | {"js_on_load": read("keeper_store.js") + read("keeper.js")}
-        super().__init__(**{**files, **defaults, **kwargs})
 
 
 def read_examples() -> list[Example]:

@@ -1,7 +1,6 @@
 """Two ways to understand the looks: a sweep over t, and one box under two settings."""
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -9,9 +8,8 @@ import gradio as gr
 from dynrefer.boxes import Box, check_box
 from dynrefer.errors import InputError
 from dynrefer.photo import Photo
-from dynrefer.predictor import Predictor
 from dynrefer.question import MODES, Question
-from dynrefer.results import Attribute, RegionResult, Scored
+from dynrefer.results import Attribute, RegionResult
 
 from . import panels
 from .compute import in_words
@@ -29,142 +27,109 @@ SWEEP_HINT = (
 COMPARISON_HINT = "The same box under two settings, side by side; what only one side says is marked."
 
 
-@dataclass(frozen=True)
-class Side:
-    """The settings of one side of the comparison."""
-
-    mode: gr.Dropdown
-    num_views: gr.Slider
-
-
-@dataclass(frozen=True)
 class Sweep:
-    """The components of the sweep over t."""
+    """The sweep over t, below the plot of gains."""
 
-    start: gr.Button
-    stop: gr.Button
-    progress: Panel
-    result: Panel
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The components of the comparison."""
-
-    sides: tuple[Side, Side]
-    start: gr.Button
-    result: Panel
-
-
-@dataclass(frozen=True)
-class SideAnswer:
-    """What one side of the comparison says, and the views it looked at; words come with what they are called."""
-
-    title: str
-    result: RegionResult
-    pictures: list[str]
-    coefficients: list[float]
-    attributes: list[tuple[str, Attribute]]
-    tags: list[tuple[str, Scored]]
-
-
-def build_sweep(predictor: Predictor, gains: Panel) -> Sweep:
-    """Lay the sweep out below the plot of `gains`."""
-    gains.render()
-    with gr.Row(elem_classes="dr-buttons"):
-        start = gr.Button("Sweep t from 0 to 1", size="sm", interactive=predictor.num_views > 1, elem_id="sweep")
-        stop = gr.Button("Stop", size="sm", variant="stop", min_width=80, visible=False, elem_id="stop-sweep")
-    return Sweep(start, stop, Panel(elem_id="sweep-progress"), Panel(panels.hint(SWEEP_HINT), elem_id="swept"))
-
-
-def build_comparison(predictor: Predictor) -> Comparison:
-    """Lay the comparison out."""
-    with gr.Row(elem_id="sides"):
-        sides = (_side(predictor, "Left", "manual", 1), _side(predictor, "Right", "dynamic", predictor.num_views))
-    compare = gr.Button("Compare", size="sm", elem_id="compare")
-    return Comparison(sides, compare, Panel(panels.hint(COMPARISON_HINT), elem_id="comparison"))
-
-
-def _side(predictor: Predictor, name: str, mode: str, num_views: int) -> Side:
-    choices = [("Box alone" if mode == "manual" else MODE_NAMES[mode], mode) for mode in MODES]
-    most = max(predictor.num_views, 2)
-    with gr.Column(min_width=200):
-        return Side(
-            gr.Dropdown(choices, value=mode, label=f"{name}: which views", elem_id=f"{name.lower()}-mode"),
-            gr.Slider(
-                1, most, num_views, step=1, label=f"{name}: how many", buttons=[], elem_id=f"{name.lower()}-views"
-            ),
-        )
-
-
-class LooksHandlers:
-    """The events of both, on top of those of the main path."""
-
-    def __init__(self, main: Handlers, sweep: Sweep, comparison: Comparison) -> None:
-        self.main, self.sweep, self.comparison = main, sweep, comparison
+    def __init__(self, main: Handlers) -> None:
+        self.main = main
+        main.display.gains.render()
+        with gr.Row(elem_classes="dr-buttons"):
+            self.start = gr.Button(
+                "Sweep t from 0 to 1", size="sm", interactive=main.predictor.num_views > 1, elem_id="sweep"
+            )
+            self.end = gr.Button("Stop", size="sm", variant="stop", min_width=80, visible=False, elem_id="stop-sweep")
+        self.progress, self.result = Panel(elem_id="sweep-progress"), Panel(panels.hint(SWEEP_HINT), elem_id="swept")
 
     @property
-    def outputs(self) -> list[Any]:
-        """All components that show something about a photograph."""
-        return [self.sweep.progress, self.sweep.stop, self.sweep.result, self.comparison.result]
-
-    def forget(self) -> Updates:
-        """Show nothing of the photograph before."""
-        sweep, comparison = panels.hint(SWEEP_HINT), panels.hint(COMPARISON_HINT)
-        return {**self.stop_sweep(), self.sweep.result: sweep, self.comparison.result: comparison}
+    def busy(self) -> list[Any]:
+        """The components that show that something is under way."""
+        return [self.progress, self.end]
 
     @in_words
-    def run_comparison(self, values: Values) -> Updates:
-        """Describe the box under both settings."""
-        photo, box = self._subject(values)
-        left, right = (self._ask_side(values, side, photo, box) for side in self.comparison.sides)
-        return {self.comparison.result: panels.render("comparison", left=left, right=right)}
-
-    @in_words
-    def run_sweep(self, values: Values) -> Iterator[Updates]:
+    def run(self, values: Values) -> Iterator[Updates]:
         """Describe the box with a second view at every step of t, and show how the answer changes."""
-        photo, box = self._subject(values)
+        photo, box = subject(self.main, values)
         question = self.main.question(values)
         steps: list[tuple[float, str, RegionResult]] = []
         for t in STEPS:
             yield {
-                self.sweep.progress: panels.progress(len(steps), len(STEPS), "steps of t"),
-                self.sweep.stop: gr.update(visible=True),
+                self.progress: panels.progress(len(steps), len(STEPS), "steps of t"),
+                self.end: gr.update(visible=True),
             }
             asked = looking(question, coefficients=(0.0, t), top_classes=None, tag_threshold=1.0)
             result = self.main.refer(photo, box, question=asked)
             view = max(result.views, key=lambda view: view.t)
             (picture,) = thumbnails(photo, [view.box])
             steps.append((t, picture, result))
-            yield {self.sweep.result: _swept(steps)}
-        yield self.stop_sweep()
+            yield {self.result: _swept(steps)}
+        yield self.stop()
 
-    def stop_sweep(self) -> Updates:
+    def stop(self) -> Updates:
         """Show that nothing is under way."""
-        return {self.sweep.progress: "", self.sweep.stop: gr.update(visible=False)}
+        return {self.progress: "", self.end: gr.update(visible=False)}
 
-    def _subject(self, values: Values) -> tuple[Photo, Box]:
-        box = values[self.main.stage.picker]
-        if not values[self.main.stage.photo] or not box:
-            raise InputError("there is no box yet; draw one on the photograph first")
-        photo = self.main.photo(values)
-        return photo, check_box(box, photo.size)
+    def forget(self) -> Updates:
+        """Show nothing of the photograph before."""
+        return {**self.stop(), self.result: panels.hint(SWEEP_HINT)}
 
-    def _ask_side(self, values: Values, side: Side, photo: Photo, box: Box) -> SideAnswer:
-        mode, num_views = values[side.mode], values[side.num_views]
+
+class Comparison:
+    """One box under two settings, side by side."""
+
+    def __init__(self, main: Handlers) -> None:
+        self.main = main
+        with gr.Row(elem_id="sides"):
+            self.sides = (self._side("Left", "manual", 1), self._side("Right", "dynamic", main.predictor.num_views))
+        self.start = gr.Button("Compare", size="sm", elem_id="compare")
+        self.result = Panel(panels.hint(COMPARISON_HINT), elem_id="comparison")
+
+    def _side(self, name: str, mode: str, num_views: int) -> tuple[gr.Dropdown, gr.Slider]:
+        """The mode and the number of views."""
+        choices = [("Box alone" if mode == "manual" else MODE_NAMES[mode], mode) for mode in MODES]
+        most, label = max(self.main.predictor.num_views, 2), f"{name}: how many"
+        with gr.Column(min_width=200):
+            return (
+                gr.Dropdown(choices, value=mode, label=f"{name}: which views", elem_id=f"{name.lower()}-mode"),
+                gr.Slider(1, most, num_views, step=1, label=label, buttons=[], elem_id=f"{name.lower()}-views"),
+            )
+
+    @in_words
+    def run(self, values: Values) -> Updates:
+        """Describe the box under both settings."""
+        photo, box = subject(self.main, values)
+        left, right = (self._ask_side(values, side, photo, box) for side in self.sides)
+        return {self.result: panels.render("comparison", left=left, right=right)}
+
+    def forget(self) -> Updates:
+        """Show nothing of the photograph before."""
+        return {self.result: panels.hint(COMPARISON_HINT)}
+
+    def _ask_side(self, values: Values, side: tuple[gr.Dropdown, gr.Slider], photo: Photo, box: Box) -> dict[str, Any]:
+        """What one side says and the views it looked at; words come with what they are called."""
+        mode, num_views = (values[choice] for choice in side)
         views: dict[str, Any] = {"mode": mode, "num_views": num_views}
         if mode == "manual":
             views = {"coefficients": (0.0,)}
         question = looking(self.main.question(values), **views)
         result = self.main.refer(photo, box, question=question)
-        return SideAnswer(
-            "Box alone" if mode == "manual" else MODE_NAMES[panels.mode_of(question, self.main.predictor)],
-            result,
-            thumbnails(photo, [view.box for view in result.taken]),
-            [view.t for view in result.taken],
-            [(called(entry), entry) for entry in result.attributes[: panels.LIKELY_ATTRIBUTES]],
-            [(entry.name, entry) for entry in result.tags[: panels.MOST_TAGS]],
-        )
+        mode = panels.mode_of(question, self.main.predictor)
+        return {
+            "title": "Box alone" if mode == "manual" else MODE_NAMES[mode],
+            "result": result,
+            "pictures": thumbnails(photo, [view.box for view in result.taken]),
+            "coefficients": [view.t for view in result.taken],
+            "attributes": [(called(entry), entry) for entry in result.attributes[: panels.LIKELY_ATTRIBUTES]],
+            "tags": [(entry.name, entry) for entry in result.tags[: panels.MOST_TAGS]],
+        }
+
+
+def subject(main: Handlers, values: Values) -> tuple[Photo, Box]:
+    """Photograph and box on the page. Raises InputError where there is none."""
+    box = values[main.stage.picker]
+    if not values[main.stage.photo] or not box:
+        raise InputError("there is no box yet; draw one on the photograph first")
+    photo = main.photo(values)
+    return photo, check_box(box, photo.size)
 
 
 def looking(question: Question, **changes: Any) -> Question:

@@ -9,17 +9,17 @@ from dynrefer.predictor import Predictor
 from dynrefer.project import Project
 
 from .api import Programs, add_endpoints
-from .finding import REGIONS_TAB, FindHandlers, build_finding
+from .components import THEME, read
+from .finding import REGIONS_TAB, FindHandlers, Finding
 from .handlers import Handlers
-from .layout import HOUR, build_choices, build_display, build_stage
+from .layout import HOUR, Choices, Display, Stage
 from .links import EXAMPLES
-from .looks_tab import LooksHandlers, build_comparison, build_sweep
+from .looks_tab import Comparison, Sweep
 from .mcp_tools import mcp_options
 from .panels import Panel
 from .pressing import PressHandlers
-from .regions_tab import SAVE_IN_BROWSER, RegionHandlers, build_regions_tab
-from .style import THEME, read
-from .teach_tab import TeachHandlers, build_teach_tab
+from .regions_tab import SAVE_IN_BROWSER, RegionsTab
+from .teach_tab import TeachTab
 
 QUEUE_SIZE = 40
 
@@ -39,14 +39,15 @@ def build_page(predictor: Predictor, project: Project | None = None) -> gr.Block
         gr.HTML(read("header.html"), apply_default_css=False, elem_id="header")
         with gr.Row(elem_id="main"):
             with gr.Column(scale=11, min_width=320):
-                stage = build_stage(project)
+                stage = Stage(project)
                 with stage.tools:
-                    finding = build_finding(predictor)
+                    finding = Finding(predictor)
                 views = Panel(elem_id="views")
                 stage.examples.render()
             with gr.Column(scale=9, min_width=320):
-                choices = build_choices(predictor)
-                display = build_display(predictor, stage, choices, views, project)
+                choices = Choices(predictor)
+                display = Display(predictor, stage, choices, views, project)
+                handlers = Handlers(predictor, stage, choices, display)
                 with gr.Tabs(elem_id="tabs") as tabs:
                     with gr.Tab("Answer"):
                         for part in (display.answer, display.words, display.tag_threshold):
@@ -54,26 +55,26 @@ def build_page(predictor: Predictor, project: Project | None = None) -> gr.Block
                     with gr.Tab("Regions", id=REGIONS_TAB):
                         finding.found.render()
                         finding.all_found.render()
-                        regions_tab = build_regions_tab(display.table)
+                        regions = RegionsTab(handlers)
                     with gr.Tab("Looks"):
-                        sweep = build_sweep(predictor, display.gains)
+                        sweep = Sweep(handlers)
                     with gr.Tab("Compare"):
-                        comparison = build_comparison(predictor)
+                        comparison = Comparison(handlers)
                     if project is not None:
                         with gr.Tab("Teach"):
-                            teach_tab = build_teach_tab(project)
+                            bind_teaching(TeachTab(predictor, project, display.status))
                     with gr.Tab("How it works"):
                         gr.HTML(read("how.html"), apply_default_css=False, elem_id="how")
         display.status.render()
-        handlers = Handlers(predictor, stage, choices, display)
-        regions, looks = RegionHandlers(handlers, regions_tab), LooksHandlers(handlers, sweep, comparison)
         asking = [*bind_photo(handlers), *bind_box(handlers), *bind_choices(handlers)]
-        asking += [*bind_regions(regions), *bind_looks(looks), *bind_finding(FindHandlers(regions, finding, tabs))]
+        asking += [
+            *bind_regions(regions),
+            *bind_looks(sweep, comparison),
+            *bind_finding(FindHandlers(regions, finding, tabs)),
+        ]
         if predictor.can_point:
             bind_pressing(PressHandlers(handlers))
-        bind_farewell(asking, regions, looks)
-        if project is not None:
-            bind_teaching(TeachHandlers(predictor, project, teach_tab, display.status))
+        bind_farewell(asking, regions, sweep, comparison)
         add_endpoints(Programs(predictor))
     return page.queue(max_size=QUEUE_SIZE, default_concurrency_limit=8)
 
@@ -110,17 +111,22 @@ def bind_photo(handlers: Handlers) -> list[Any]:
     return [taken.success(**describing(handlers)), opened.success(**describing(handlers))]
 
 
-def bind_teaching(handlers: TeachHandlers) -> None:
+def bind_teaching(tab: TeachTab) -> None:
     """Teaching, and who answers."""
-    tab = handlers.tab
-    teaching = tab.start.click(handlers.teach, None, handlers.outputs, concurrency_limit=1, **QUIET)
-    teaching.failure(handlers.stop, None, [tab.progress, tab.stop], **QUIET)
-    teaching.success(handlers.switch, tab.model, handlers.status, **PRIVATE)
-    tab.stop.click(handlers.stop, None, [tab.progress, tab.stop], cancels=[teaching], **QUIET)
-    tab.model.input(handlers.switch, tab.model, handlers.status, **PRIVATE)
+    teaching = tab.start.click(tab.teach, None, tab.outputs, concurrency_limit=1, **QUIET)
+    bind_end(tab, tab.end, [teaching])
+    teaching.success(tab.switch, tab.model, tab.status, **PRIVATE)
+    tab.model.input(tab.switch, tab.model, tab.status, **PRIVATE)
 
 
-def bind_farewell(asking: list[Any], regions: RegionHandlers, looks: LooksHandlers) -> None:
+def bind_end(tab: Any, end: gr.Button, running: list[Any]) -> None:
+    """What runs in a tab can be stopped; the tab shows that it ended, also where it failed."""
+    for event in running:
+        event.failure(tab.stop, None, tab.busy, **QUIET)
+    end.click(tab.stop, None, tab.busy, cancels=running, **QUIET)
+
+
+def bind_farewell(asking: list[Any], regions: RegionsTab, sweep: Sweep, comparison: Comparison) -> None:
     """What is being asked about a photograph ends when it goes, or its answer came under the next one."""
     stage = regions.main.stage
     keeper = stage.keeper
@@ -128,7 +134,8 @@ def bind_farewell(asking: list[Any], regions: RegionHandlers, looks: LooksHandle
     for event in (*leaving, keeper.moved, keeper.kept_opened):
         event(None, cancels=asking, **QUIET)  # without a function it acts before the next photograph is asked about
         event(regions.stop, None, regions.busy, **QUIET)
-        event(looks.forget, None, looks.outputs, **QUIET)
+        event(sweep.forget, None, [*sweep.busy, sweep.result], **QUIET)
+        event(comparison.forget, None, comparison.result, **QUIET)
 
 
 def bind_box(handlers: Handlers) -> list[Any]:
@@ -177,25 +184,22 @@ def describing(handlers: Handlers) -> dict[str, Any]:
     }
 
 
-def bind_regions(handlers: RegionHandlers) -> list[Any]:
+def bind_regions(tab: RegionsTab) -> list[Any]:
     """The table of regions, boxes from elsewhere, and downloads; returns the events that ask the model."""
-    tab, main = handlers.tab, handlers.main
-    busy, outputs = handlers.busy, handlers.outputs
+    main, outputs = tab.main, tab.outputs
     for panel in (main.display.answer, main.display.words, main.display.table):
-        panel.pressed(handlers.press, main.inputs, main.display.outputs, **QUIET)
-    tab.clear.click(handlers.clear, main.inputs, outputs, **QUIET)
+        panel.pressed(tab.press, main.inputs, main.display.outputs, **QUIET)
+    tab.clear_all.click(tab.clear, main.inputs, outputs, **QUIET)
     long: dict[str, Any] = {"outputs": outputs, **LONG, **QUIET}
     running: list[Any] = [
-        tab.again.click(handlers.ask_again, main.inputs, **long),
-        tab.box_file.upload(handlers.describe_file, {*main.inputs, tab.box_file}, **long),
-        tab.use_pasted.click(handlers.describe_pasted, {*main.inputs, tab.pasted}, **long),
+        tab.again.click(tab.ask_again, main.inputs, **long),
+        tab.box_file.upload(tab.describe_file, {*main.inputs, tab.box_file}, **long),
+        tab.use_pasted.click(tab.describe_pasted, {*main.inputs, tab.pasted}, **long),
     ]
-    for event in running:
-        event.failure(handlers.stop, None, busy, **QUIET)
-    tab.stop.click(handlers.stop, None, busy, cancels=running, **QUIET)
-    saved = tab.save.click(handlers.save, {*main.inputs, tab.save_as}, tab.saved, **QUIET)
+    bind_end(tab, tab.end, running)
+    saved = tab.save_shown.click(tab.save, {*main.inputs, tab.save_as}, tab.saved, **QUIET)
     keeper = main.stage.keeper
-    saved_all = keeper.saving(handlers.save_all, {*main.inputs, tab.save_as, keeper}, tab.saved, **QUIET)
+    saved_all = keeper.saving(tab.save_all, {*main.inputs, tab.save_as, keeper}, tab.saved, **QUIET)
     for event in (saved, saved_all):
         event.success(None, tab.saved, None, js=SAVE_IN_BROWSER, **PRIVATE)
     return running
@@ -209,9 +213,7 @@ def bind_finding(handlers: FindHandlers) -> list[Any]:
         finding.everything.click(handlers.describe_all, **long),
         finding.all_found.click(handlers.describe_found, **long),
     ]
-    for event in running:
-        event.failure(regions.stop, None, regions.busy, **QUIET)
-    regions.tab.stop.click(regions.stop, None, regions.busy, cancels=running, **QUIET)
+    bind_end(regions, regions.end, running)
     shown: dict[str, Any] = {"outputs": handlers.results, **QUIET}
     found = finding.words.submit(handlers.find, handlers.inputs, **QUESTION, **shown)
     main.stage.picker.photo_changed(handlers.forget, None, **shown)
@@ -226,14 +228,11 @@ def bind_pressing(handlers: PressHandlers) -> None:
     picker.pointed(handlers.point, inputs, picker, **QUESTION, **LATEST, show_progress="hidden")
 
 
-def bind_looks(handlers: LooksHandlers) -> list[Any]:
+def bind_looks(sweep: Sweep, comparison: Comparison) -> list[Any]:
     """The sweep over t and the comparison; returns the events that ask the model."""
-    sweep, comparison, inputs = handlers.sweep, handlers.comparison, handlers.main.inputs
-    busy = [sweep.progress, sweep.stop]
-    sweeping = sweep.start.click(handlers.run_sweep, inputs, [sweep.result, *busy], **LONG, **QUIET)
-    sweeping.failure(handlers.stop_sweep, None, busy, **QUIET)
-    sweep.stop.click(handlers.stop_sweep, None, busy, cancels=[sweeping], **QUIET)
-    sides = {component for side in comparison.sides for component in (side.mode, side.num_views)}
-    asked = {*inputs, *sides}
-    compared = comparison.start.click(handlers.run_comparison, asked, comparison.result, **QUESTION, **PRIVATE)
+    inputs = sweep.main.inputs
+    sweeping = sweep.start.click(sweep.run, inputs, [sweep.result, *sweep.busy], **LONG, **QUIET)
+    bind_end(sweep, sweep.end, [sweeping])
+    asked = {*inputs, *(choice for side in comparison.sides for choice in side)}
+    compared = comparison.start.click(comparison.run, asked, comparison.result, **QUESTION, **PRIVATE)
     return [sweeping, compared]

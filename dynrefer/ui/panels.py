@@ -16,9 +16,9 @@ from dynrefer.question import Question
 from dynrefer.results import Attribute, RegionResult
 
 from .album import Album, Entry, Session, thinned
+from .components import read
 from .links import EXAMPLES, name_of, read_examples, write_link
 from .pictures import thumbnails, view_colour
-from .style import read
 
 LIKELY_ATTRIBUTES = 12
 MOST_TAGS = 24

@@ -1,7 +1,7 @@
 """The tab of many regions: table, boxes from a file or proposed, downloads."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -32,55 +32,34 @@ SAVE_IN_BROWSER = (
 )
 
 
-@dataclass(frozen=True)
 class RegionsTab:
-    """The tab's components; the table itself is part of the display."""
+    """The tab around the table, which is part of the display, and its events on top of those of the main path."""
 
-    box_file: gr.UploadButton
-    again: gr.Button
-    clear: gr.Button
-    stop: gr.Button
-    progress: Panel
-    pasted: gr.Textbox
-    use_pasted: gr.Button
-    save_as: gr.Dropdown
-    save: gr.Button
-    saved: gr.JSON
-
-
-def build_regions_tab(table: Panel) -> RegionsTab:
-    """Lay the tab out around `table`."""
-    with gr.Row(elem_classes="dr-buttons"):
-        box_file = gr.UploadButton(
-            "Boxes from a file", size="sm", min_width=140, file_types=BOX_FILES, elem_id="box-file"
-        )
-        again = gr.Button("Ask again", size="sm", min_width=100, elem_id="ask-again")
-        clear = gr.Button("Clear all", size="sm", min_width=100, elem_id="clear-all")
-        stop = gr.Button("Stop", size="sm", variant="stop", min_width=80, visible=False, elem_id="stop")
-    progress = Panel(elem_id="progress")
-    table.render()
-    with gr.Row(elem_classes="dr-buttons"):
-        save_as = gr.Dropdown(choices(), value="json", label="Save as", min_width=180, elem_id="save-as")
-        save = gr.Button("Save", size="sm", min_width=80, elem_id="save")
-    with gr.Accordion("Paste boxes", open=False, elem_id="paste"):
-        pasted = gr.Textbox(
-            label="Boxes: one a line as x1 y1 x2 y2, or JSON, or CSV", lines=3, max_lines=8, elem_id="pasted"
-        )
-        use_pasted = gr.Button("Describe these boxes", size="sm", elem_id="use-pasted")
-    saved = gr.JSON(visible=False)
-    return RegionsTab(box_file, again, clear, stop, progress, pasted, use_pasted, save_as, save, saved)
-
-
-class RegionHandlers:
-    """The tab's events, on top of those of the main path."""
-
-    def __init__(self, main: Handlers, tab: RegionsTab) -> None:
-        self.main, self.tab, self.display = main, tab, main.display
+    def __init__(self, main: Handlers) -> None:
+        self.main, self.display = main, main.display
+        with gr.Row(elem_classes="dr-buttons"):
+            self.box_file = gr.UploadButton(
+                "Boxes from a file", size="sm", min_width=140, file_types=BOX_FILES, elem_id="box-file"
+            )
+            self.again = gr.Button("Ask again", size="sm", min_width=100, elem_id="ask-again")
+            self.clear_all = gr.Button("Clear all", size="sm", min_width=100, elem_id="clear-all")
+            self.end = gr.Button("Stop", size="sm", variant="stop", min_width=80, visible=False, elem_id="stop")
+        self.progress = Panel(elem_id="progress")
+        self.display.table.render()
+        with gr.Row(elem_classes="dr-buttons"):
+            self.save_as = gr.Dropdown(choices(), value="json", label="Save as", min_width=180, elem_id="save-as")
+            self.save_shown = gr.Button("Save", size="sm", min_width=80, elem_id="save")
+        with gr.Accordion("Paste boxes", open=False, elem_id="paste"):
+            self.pasted = gr.Textbox(
+                label="Boxes: one a line as x1 y1 x2 y2, or JSON, or CSV", lines=3, max_lines=8, elem_id="pasted"
+            )
+            self.use_pasted = gr.Button("Describe these boxes", size="sm", elem_id="use-pasted")
+        self.saved = gr.JSON(visible=False)
 
     @property
     def busy(self) -> list[Any]:
         """The components that show that something is under way."""
-        return [self.tab.progress, self.tab.stop]
+        return [self.progress, self.end]
 
     @property
     def outputs(self) -> list[Any]:
@@ -99,14 +78,14 @@ class RegionHandlers:
     @in_words
     def describe_file(self, values: Values) -> Iterator[Updates]:
         """Describe the boxes of an uploaded file."""
-        path = values[self.tab.box_file]
+        path = values[self.box_file]
         if path:
             yield from self._describe_source(values, BoxFile.read(path))
 
     @in_words
     def describe_pasted(self, values: Values) -> Iterator[Updates]:
         """Describe pasted boxes: lines of four numbers, JSON or CSV."""
-        text = str(values[self.tab.pasted] or "").strip()
+        text = str(values[self.pasted] or "").strip()
         if not text or has_only_numbers(text):
             file = BoxFile("the pasted text", [PhotoBoxes.typed(parse_boxes(text))])
         else:
@@ -124,7 +103,7 @@ class RegionHandlers:
 
     def stop(self) -> Updates:
         """Show that nothing is under way."""
-        return {self.tab.progress: "", self.tab.stop: gr.update(visible=False)}
+        return {self.progress: "", self.end: gr.update(visible=False)}
 
     @in_words
     def save(self, values: Values) -> dict[str, str]:
@@ -135,7 +114,7 @@ class RegionHandlers:
         results = [thinned(result, threshold) for result in kept]
         if not results:
             raise InputError("there is nothing to save yet; draw a box first")
-        file = download(str(values[self.tab.save_as]), results, session.name, self.main.photo(values))
+        file = download(str(values[self.save_as]), results, session.name, self.main.photo(values))
         if file["note"]:
             gr.Info(file["note"])
         return file
@@ -151,7 +130,7 @@ class RegionHandlers:
         else:
             lines = given.get("lines") if isinstance(given, dict) else None
             photographs, name = parse_project(str(lines or ""), "what this browser kept"), "photographs"
-        file = download_all(str(values[self.tab.save_as]), export(photographs, threshold), name)
+        file = download_all(str(values[self.save_as]), export(photographs, threshold), name)
         if file["note"]:
             gr.Info(file["note"])
         return file
@@ -209,7 +188,7 @@ class RegionHandlers:
         """
         photo, session = self.main.photo(values), values[self.display.session]
         threshold = values[self.main.choices.tag_threshold]
-        yield {self.tab.progress: panels.progress(0, len(boxes), "regions described"), self.tab.stop: SHOWN}
+        yield {self.progress: panels.progress(0, len(boxes), "regions described"), self.end: SHOWN}
         for start in range(0, len(boxes), at_once):
             batch = list(boxes[start : start + at_once])
             if session.ticket().table != ticket.table:
@@ -220,5 +199,5 @@ class RegionHandlers:
             done = start + len(batch)
             yield {
                 **self.main.shown(session, photo, threshold),
-                self.tab.progress: panels.progress(done, len(boxes), "regions described"),
+                self.progress: panels.progress(done, len(boxes), "regions described"),
             }

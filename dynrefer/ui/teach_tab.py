@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,40 +28,33 @@ HINT = (
 )
 
 
-@dataclass(frozen=True)
 class TeachTab:
-    """The tab's components."""
+    """The tab and its events; `status` says who answers."""
 
-    start: gr.Button
-    stop: gr.Button
-    progress: Panel
-    report: gr.Markdown
-    model: gr.Radio
-
-
-def build_teach_tab(project: Project) -> TeachTab:
-    """Lay the tab out."""
-    Panel(panels.hint(HINT))
-    with gr.Row(elem_classes="dr-buttons"):
-        start = gr.Button("Teach the model", size="sm", min_width=140, elem_id="teach")
-        stop = gr.Button("Stop", size="sm", variant="stop", min_width=80, visible=False, elem_id="stop-teaching")
-    progress = Panel(elem_id="teaching")
-    model = gr.Radio(_models(project), value=OWN, label="Who answers", visible=_taught(project), elem_id="who-answers")
-    report = gr.Markdown(_report(project), elem_id="teach-report")
-    return TeachTab(start, stop, progress, report, model)
-
-
-class TeachHandlers:
-    """The tab's events."""
-
-    def __init__(self, predictor: Predictor, project: Project, tab: TeachTab, status: Panel) -> None:
-        self.predictor, self.project, self.tab, self.status = predictor, project, tab, status
+    def __init__(self, predictor: Predictor, project: Project, status: Panel) -> None:
+        self.predictor, self.project, self.status = predictor, project, status
         self._own = predictor.checkpoint
+        Panel(panels.hint(HINT))
+        with gr.Row(elem_classes="dr-buttons"):
+            self.start = gr.Button("Teach the model", size="sm", min_width=140, elem_id="teach")
+            self.end = gr.Button(
+                "Stop", size="sm", variant="stop", min_width=80, visible=False, elem_id="stop-teaching"
+            )
+        self.progress = Panel(elem_id="teaching")
+        self.model = gr.Radio(
+            _models(project), value=OWN, label="Who answers", visible=_taught(project), elem_id="who-answers"
+        )
+        self.report = gr.Markdown(_report(project), elem_id="teach-report")
+
+    @property
+    def busy(self) -> list[Any]:
+        """The components that show that something is under way."""
+        return [self.progress, self.end]
 
     @property
     def outputs(self) -> list[Any]:
         """The components that change."""
-        return [self.tab.progress, self.tab.stop, self.tab.report, self.tab.model]
+        return [*self.busy, self.report, self.model]
 
     @in_words
     def teach(self) -> Iterator[Updates]:
@@ -72,24 +64,24 @@ class TeachHandlers:
         lines: list[str] = []
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
             try:
-                yield {self.tab.progress: panels.hint("Getting ready ..."), self.tab.stop: gr.update(visible=True)}
+                yield {self.progress: panels.hint("Getting ready ..."), self.end: gr.update(visible=True)}
                 assert running.stdout is not None
                 for line in filter(None, map(str.strip, running.stdout)):
                     lines.append(line)
-                    yield {self.tab.progress: panels.hint(line[:160])}
+                    yield {self.progress: panels.hint(line[:160])}
             finally:
                 running.terminate()
         if running.returncode:
             raise InputError(lines[-1] if lines else "the teaching ended without a word")
         yield {
             **self.stop(),
-            self.tab.report: _report(self.project),
-            self.tab.model: gr.update(visible=True, value=TAUGHT, choices=_models(self.project)),
+            self.report: _report(self.project),
+            self.model: gr.update(visible=True, value=TAUGHT, choices=_models(self.project)),
         }
 
     def stop(self) -> Updates:
         """Show that nothing is under way."""
-        return {self.tab.progress: "", self.tab.stop: gr.update(visible=False)}
+        return {self.progress: "", self.end: gr.update(visible=False)}
 
     @in_words
     def switch(self, model: str) -> Updates:

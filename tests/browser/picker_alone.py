@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Page
 
-from dynrefer.ui.box_picker import BoxPicker
+from dynrefer.ui.components import BoxPicker
 from dynrefer.ui.pressing import packed
 
 SIZE = (640, 480)

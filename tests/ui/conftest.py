@@ -12,12 +12,13 @@ from PIL import Image
 from dynrefer import Predictor
 from dynrefer.question import Question
 from dynrefer.ui.album import Session
-from dynrefer.ui.finding import FindHandlers, Finding, build_finding
+from dynrefer.ui.components import Upload
+from dynrefer.ui.finding import FindHandlers, Finding
 from dynrefer.ui.handlers import Handlers
-from dynrefer.ui.layout import Upload, build_choices, build_display, build_stage
-from dynrefer.ui.looks_tab import LooksHandlers, build_comparison, build_sweep
+from dynrefer.ui.layout import Choices, Display, Stage
+from dynrefer.ui.looks_tab import Comparison, Sweep
 from dynrefer.ui.panels import Panel
-from dynrefer.ui.regions_tab import RegionHandlers, build_regions_tab
+from dynrefer.ui.regions_tab import RegionsTab
 from tests.pointing import Pointing
 
 BOX = [20.0, 15.0, 80.0, 60.0]
@@ -35,8 +36,9 @@ class Visitor:
     """One visitor with a photograph of 200 x 150 pixels, and the handlers that answer their events."""
 
     main: Handlers
-    regions: RegionHandlers
-    looks: LooksHandlers
+    regions: RegionsTab
+    sweep: Sweep
+    comparison: Comparison
     parts: Finding
     session: Session
     photo: Path
@@ -46,9 +48,7 @@ class Visitor:
         choices, stage = self.main.choices, self.main.stage
         sent = {component: component.value for component in self.main.choices.inputs}
         sent |= {getattr(choices, name): value for name, value in chosen.items() if hasattr(choices, name)}
-        sent |= {
-            getattr(self.regions.tab, name): value for name, value in chosen.items() if hasattr(self.regions.tab, name)
-        }
+        sent |= {getattr(self.regions, name): value for name, value in chosen.items() if hasattr(self.regions, name)}
         sent |= {getattr(self.parts, name): value for name, value in chosen.items() if hasattr(self.parts, name)}
         upload = Upload(str(self.photo), self.photo.name)
         return {**sent, stage.photo: upload, stage.picker: box, self.main.display.session: self.session}
@@ -77,14 +77,13 @@ def visitor(tiny_predictor: Predictor, tmp_path: Path) -> Visitor:
     photo = tmp_path / "photo.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (150, 200, 3), dtype=np.uint8)).save(photo)
     with gr.Blocks():
-        stage, choices = build_stage(), build_choices(tiny_predictor)
-        display = build_display(tiny_predictor, stage, choices, Panel())
-        parts, tab = build_finding(tiny_predictor), build_regions_tab(display.table)
-        sweep, comparison = build_sweep(tiny_predictor, display.gains), build_comparison(tiny_predictor)
-        main = Handlers(tiny_predictor, stage, choices, display)
+        stage, choices = Stage(), Choices(tiny_predictor)
+        display = Display(tiny_predictor, stage, choices, Panel())
+        main, parts = Handlers(tiny_predictor, stage, choices, display), Finding(tiny_predictor)
+        regions, sweep, comparison = RegionsTab(main), Sweep(main), Comparison(main)
     session = Session()
     session.begin(photo.name, source="gradio_api/file=photo.png", size=(200, 150))
-    return Visitor(main, RegionHandlers(main, tab), LooksHandlers(main, sweep, comparison), parts, session, photo)
+    return Visitor(main, regions, sweep, comparison, parts, session, photo)
 
 
 @pytest.fixture

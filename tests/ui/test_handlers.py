@@ -11,7 +11,8 @@ from dynrefer import Predictor
 from dynrefer.boxes import MAX_BOXES
 from dynrefer.question import Question
 from dynrefer.ui.album import KEPT_TAGS, Entry
-from dynrefer.ui.layout import Upload, build_choices, usual_search
+from dynrefer.ui.components import Upload
+from dynrefer.ui.layout import Choices, usual_search
 from dynrefer.ui.links import record_of
 from tests.ui.conftest import BOX, Said, Visitor
 
@@ -38,7 +39,7 @@ def test_the_search_sliders_start_at_the_checkpoints_own_search(predictor: Predi
     changed = replace(language, generation={"num_beams": 5, "max_new_tokens": 30})
     predictor.model.config = replace(predictor.model.config, language=changed)
     with gr.Blocks():
-        choices = build_choices(predictor)
+        choices = Choices(predictor)
     assert (choices.num_beams.value, choices.max_new_tokens.value) == (5, 30)
     assert usual_search(predictor).num_beams == 5
 

@@ -8,8 +8,8 @@ from tests.ui.conftest import BOX, Visitor
 
 
 def test_the_sweep_goes_through_every_t_with_own_class_names(visitor: Visitor) -> None:
-    updates = list(visitor.looks.run_sweep(visitor.values(BOX, classes="dog, cat, teapot")))
-    shown = [update[visitor.looks.sweep.result] for update in updates if visitor.looks.sweep.result in update]
+    updates = list(visitor.sweep.run(visitor.values(BOX, classes="dog, cat, teapot")))
+    shown = [update[visitor.sweep.result] for update in updates if visitor.sweep.result in update]
     assert len(shown) == len(STEPS)
     assert shown[-1].count("<tr>") == 1 + len(STEPS)
     assert {"dog", "cat", "teapot"} <= set(re.findall(r"</i>(\w+)</li>", shown[-1]))
@@ -28,9 +28,8 @@ def test_attributes_of_one_name_are_followed_by_their_types() -> None:
 
 
 def test_the_box_alone_is_compared_with_the_chosen_views(visitor: Visitor) -> None:
-    comparison = visitor.looks.comparison
+    comparison = visitor.comparison
     values = visitor.values(BOX)
-    values |= {side.mode: side.mode.value for side in comparison.sides}
-    values |= {side.num_views: side.num_views.value for side in comparison.sides}
-    shown = visitor.looks.run_comparison(values)[comparison.result]
+    values |= {choice: choice.value for side in comparison.sides for choice in side}
+    shown = comparison.run(values)[comparison.result]
     assert re.findall(r'aria-label="([^"]+)"', shown)[::2] == ["Box alone", "Dynamic: what adds most"]

@@ -13,7 +13,7 @@ from dynrefer.results import Attribute, Caption, RegionResult, Scored
 from dynrefer.selection import ViewChoice
 from dynrefer.ui import panels
 from dynrefer.ui.album import Album, Entry, Session
-from dynrefer.ui.style import read
+from dynrefer.ui.components import read
 
 EVIL = "<script>alert(1)</script>${alert(1)}{{alert}}`"
 

@@ -1,5 +1,5 @@
 // Boxes [x1, y1, x2, y2] and places [x, y] in the original photograph's pixels; nothing here knows the page.
-// The picker's scripts are read one after another as a single function, see box_picker.py.
+// The picker's scripts are read one after another as a single function, see components.py.
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const sorted = ([x1, y1, x2, y2]) => [Math.min(x1, x2), Math.min(y1, y2), Math.max(x1, x2), Math.max(y1, y2)];

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from dynrefer.boxes import check_box
-from dynrefer.ui.proposals import LEAST_SCORE, MOST, best, fresh, propose, windows
+from dynrefer.ui.contours import LEAST_SCORE, MOST, best, fresh, propose, windows
 
 
 @pytest.mark.parametrize("size", [(240, 180), (240, 18), (1, 1), (7, 240)])
