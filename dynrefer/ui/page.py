@@ -62,7 +62,7 @@ def build_page(predictor: Predictor, project: Project | None = None) -> gr.Block
                         comparison = Comparison(handlers)
                     if project is not None:
                         with gr.Tab("Teach"):
-                            bind_teaching(TeachTab(predictor, project, display.status))
+                            bind_teaching(TeachTab(predictor, project, display.status), page)
                     with gr.Tab("How it works"):
                         gr.HTML(read("how.html"), apply_default_css=False, elem_id="how")
         display.status.render()
@@ -111,8 +111,9 @@ def bind_photo(handlers: Handlers) -> list[Any]:
     return [taken.success(**describing(handlers)), opened.success(**describing(handlers))]
 
 
-def bind_teaching(tab: TeachTab) -> None:
+def bind_teaching(tab: TeachTab, page: gr.Blocks) -> None:
     """Teaching, and who answers."""
+    page.load(tab.as_it_is, None, [tab.report, tab.model], **QUIET)
     teaching = tab.start.click(tab.teach, None, tab.outputs, concurrency_limit=1, **QUIET)
     bind_end(tab, tab.end, [teaching])
     teaching.success(tab.switch, tab.model, tab.status, **PRIVATE)
