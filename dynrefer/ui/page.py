@@ -113,11 +113,12 @@ def bind_photo(handlers: Handlers) -> list[Any]:
 
 def bind_teaching(tab: TeachTab, page: gr.Blocks) -> None:
     """Teaching, and who answers."""
-    page.load(tab.as_it_is, None, [tab.report, tab.model], **QUIET)
+    now: dict[str, Any] = {"fn": tab.as_it_is, "inputs": None, "outputs": [tab.report, tab.model], **QUIET}
+    page.load(**now)
     teaching = tab.start.click(tab.teach, None, tab.outputs, concurrency_limit=1, **QUIET)
     bind_end(tab, tab.end, [teaching])
-    teaching.success(tab.switch, tab.model, tab.status, **PRIVATE)
-    tab.model.input(tab.switch, tab.model, tab.status, **PRIVATE)
+    for event in (teaching.success, tab.model.input):
+        event(tab.switch, tab.model, tab.status, **QUIET).failure(**now)
 
 
 def bind_end(tab: Any, end: gr.Button, running: list[Any]) -> None:
