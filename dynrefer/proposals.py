@@ -84,41 +84,43 @@ class BoxGrid:
     """float32 [rows, columns], 0 to 1."""
 
 
+@dataclass(frozen=True)
+class Look:
+    """What the head says about a photograph shown to it in one size."""
+
+    boxes: np.ndarray
+    """float32 [P, 4], pixels of the photograph."""
+    scores: np.ndarray
+    """[P], for all things of a photograph."""
+    meant: np.ndarray
+    """[P], for what a press at the place means."""
+    canvas: tuple[int, int]
+    """(height, width) of what it was shown."""
+    scale: float
+    """Pixels of the photograph for one of the canvas."""
+
+
 class Surroundings:
-    """What the head says about one photograph.
+    """What the head says about one photograph of `size` (width, height), from all its looks together."""
 
-    Args:
-        boxes: [P, 4] in pixels of the photograph.
-        scores: [P], for all things of a photograph; meant: [P], for what a press at the place means.
-        canvas: (height, width) of the head's canvas. scale: pixels of the photograph for one of the canvas.
-    """
-
-    def __init__(
-        self,
-        boxes: np.ndarray,
-        scores: np.ndarray,
-        meant: np.ndarray,
-        canvas: tuple[int, int],
-        scale: float,
-        size: tuple[int, int],
-    ) -> None:
-        self.boxes, self.scores, self.meant = boxes, scores, meant
-        self.canvas, self.scale, self.size = canvas, scale, size
+    def __init__(self, looks: Sequence[Look], size: tuple[int, int]) -> None:
+        self.looks, self.size = looks, size
 
     def at(self, clicks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The box and score of the thing at each of the clicks [K, 2] (pixels): float32 [K, 4] and [K]."""
         boxes, scores = self._levels(clicks)
-        best = scores.argmax(1)
+        best = _agreed(boxes, scores).argmax(1)
         rows = np.arange(len(clicks))
         box = _averaged(boxes[rows, best][:, None], boxes, scores)[:, 0]
         return box.astype(np.float32), scores[rows, best].astype(np.float32)
 
     def around(self, points: np.ndarray, inside: np.ndarray, limit: int) -> list[Proposal]:
         """Things that hold the points [K, 2] marked `inside` [K] (bool) and none of the others, best first."""
-        boxes, scores = (part.reshape(-1, *part.shape[2:]) for part in self._levels(points[inside]))
+        levels = self._levels(points[inside])
+        boxes, scores, agreed = (part.reshape(-1, *part.shape[2:]) for part in (*levels, _agreed(*levels)))
         holds = _holds(boxes, points)  # [N, K]
         right = np.where(inside, holds, ~holds).mean(1)
-        found = self._best(boxes, scores * right**POINTS_COUNT, scores, limit)
+        found = self._best(boxes, agreed * right**POINTS_COUNT, scores, limit)
         wanted = points[inside]
         if found and len(wanted) > 1 and not _holds(np.array([found[0].box]), wanted).all():
             found.insert(0, Proposal(_together(wanted, [proposal.box for proposal in found]), found[0].score))
@@ -131,34 +133,41 @@ class Surroundings:
 
     def everything(self, limit: int) -> list[Proposal]:
         """The surest things of the whole photograph, best first."""
-        return self._best(self.boxes, self.scores, self.scores, limit)
+        boxes, scores = (
+            np.concatenate(parts) for parts in zip(*((o.boxes, o.scores) for o in self.looks), strict=True)
+        )
+        return self._best(boxes, scores, scores, limit)
 
     @cached_property
     def grid(self) -> BoxGrid:
         """The box of a press at each place of the finest level that lies on the photograph."""
-        width, height = (math.ceil(round(side / self.scale) / STRIDES[0]) for side in self.size)
-        where = centres(self.canvas).numpy()[: self.canvas[0] * self.canvas[1] // STRIDES[0] ** 2, :2]
-        where = where.reshape(self.canvas[0] // STRIDES[0], -1, 2)[:height, :width]
-        clicks = np.minimum(where.reshape(-1, 2) * self.scale, np.array(self.size) - 1)
+        look = min(self.looks, key=lambda look: look.scale)
+        width, height = (math.ceil(round(side / look.scale) / STRIDES[0]) for side in self.size)
+        where = centres(look.canvas).numpy()[: look.canvas[0] * look.canvas[1] // STRIDES[0] ** 2, :2]
+        where = where.reshape(look.canvas[0] // STRIDES[0], -1, 2)[:height, :width]
+        clicks = np.minimum(where.reshape(-1, 2) * look.scale, np.array(self.size) - 1)
         boxes, scores = self.at(clicks)
         return BoxGrid(boxes.reshape(height, width, 4), scores.reshape(height, width))
 
     def _levels(self, clicks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What each level says at the clicks [K, 2], between its places: boxes [K, 3, 4] and scores [K, 3].
+        """What each level of each look says at the clicks [K, 2], between its places: boxes [K, C, 4], scores [K, C].
 
         The four places around a click speak by how near they are, as far as they mean the same as the nearest.
         """
-        found, start = [], 0
-        for stride in STRIDES:
-            rows, columns = (side // stride for side in self.canvas)
-            place = clicks[:, ::-1] / (self.scale * stride) - 0.5  # row and column, in places
-            corners = (np.floor(place)[:, None] + CORNERS).clip(0, [rows - 1, columns - 1])
-            near = (1 - np.abs(corners - place[:, None])).clip(0, 1).prod(-1) + 1e-6
-            chosen = start + (corners @ [columns, 1]).astype(int)
-            boxes, scores = self.boxes[chosen], self.meant[chosen]
-            nearest = boxes[np.arange(len(clicks)), near.argmax(1)][:, None]
-            found.append((_averaged(nearest, boxes, near * scores)[:, 0], (near * scores).sum(1) / near.sum(1)))
-            start += rows * columns
+        found = []
+        for look in self.looks:
+            start = 0
+            for stride in STRIDES:
+                rows, columns = (side // stride for side in look.canvas)
+                place = clicks[:, ::-1] / (look.scale * stride) - 0.5  # row and column, in places
+                corners = (np.floor(place)[:, None] + CORNERS).clip(0, [rows - 1, columns - 1])
+                near = (1 - np.abs(corners - place[:, None])).clip(0, 1).prod(-1) + 1e-6
+                chosen = start + (corners @ [columns, 1]).astype(int)
+                boxes, scores = look.boxes[chosen], look.meant[chosen]
+                nearest = boxes[np.arange(len(clicks)), near.argmax(1)][:, None]
+                box = _averaged(nearest, boxes, near * scores)[:, 0]
+                found.append((box, (near * scores).sum(1) / near.sum(1)))
+                start += rows * columns
         return np.stack([box for box, _ in found], 1), np.stack([score for _, score in found], 1)
 
     def _best(self, boxes: np.ndarray, order: np.ndarray, scores: np.ndarray, limit: int) -> list[Proposal]:
@@ -204,25 +213,33 @@ def named(found: Sequence[Proposal], words: Sequence[Mapping[str, float]]) -> li
 
 
 def look_around(model: DynRefer, photo: Photo) -> Surroundings:
-    """One pass of encoder and pointing head over a whole photograph.
+    """What encoder and pointing head say about a whole photograph, in each of the head's sizes.
 
     Raises InputError where the model has no pointing head.
     """
-    head, encoder = model.pointing, model.encoder
-    if head is None:
+    if model.pointing is None or model.config.pointing is None:
         raise InputError(CANNOT_POINT.format(model.config.name))
-    assert isinstance(encoder, EfficientNetEncoder) and model.config.pointing is not None
-    shown, scale = _canvas(photo, model.config.pointing.longest)
+    longest = model.config.pointing.longest
+    looks = [_look(model, photo, side, mirrored=number % 2 == 1) for number, side in enumerate(longest)]
+    return Surroundings(looks, photo.size)
+
+
+def _look(model: DynRefer, photo: Photo, longest: int, *, mirrored: bool) -> Look:
+    head, encoder = model.pointing, model.encoder
+    assert head is not None and isinstance(encoder, EfficientNetEncoder)
+    shown, scale = _canvas(photo, longest)
+    canvas = shown.shape[:2]
     pixels = model.normalize(torch.from_numpy(shown[None]))
-    both = torch.cat([pixels, pixels.flip(3)])  # and its mirror image, whose places lie on the same grid
-    places = head([level.permute(0, 2, 3, 1) for level in encoder.levels(both)]).with_mirror(shown.shape[:2])
+    if mirrored:
+        pixels = pixels.flip(3)
+    places = head([level.permute(0, 2, 3, 1) for level in encoder.levels(pixels)])
+    if mirrored:
+        places = places.mirrored(canvas)
     boxes = places.boxes[0].float().cpu().numpy() * scale
     boxes = boxes.clip(0, np.tile(np.array(photo.size, dtype=np.float32), 2))
-    where = centres(shown.shape[:2]).numpy()
-    there = (where[:, :2] * scale < photo.size).all(1)
+    there = (centres(canvas).numpy()[:, :2] * scale < photo.size).all(1)
     things, quality = (logits[0].float().sigmoid().cpu().numpy() * there for logits in (places.things, places.quality))
-    meant = things**THING_COUNTS * quality
-    return Surroundings(boxes, things * quality, meant, shown.shape[:2], scale, photo.size)
+    return Look(boxes, things * quality, things**THING_COUNTS * quality, canvas, scale)
 
 
 def _canvas(photo: Photo, longest: int) -> tuple[np.ndarray, float]:
@@ -235,6 +252,11 @@ def _canvas(photo: Photo, longest: int) -> tuple[np.ndarray, float]:
     canvas = np.full((rows, columns, 3), GREY, np.uint8)
     canvas[: size[1], : size[0]] = cv2.resize(source, size, interpolation=how)
     return canvas, scale
+
+
+def _agreed(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """How much speaks for each of the candidates [K, C, 4] of a click: its score, and those of what overlaps it."""
+    return np.asarray(scores * (overlaps(boxes, boxes) * scores[:, None]).sum(-1))
 
 
 def _averaged(best: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:

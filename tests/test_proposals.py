@@ -10,7 +10,8 @@ from dynrefer.boxes import check_box
 from dynrefer.checkpoint import Checkpoint
 from dynrefer.model import DynRefer
 from dynrefer.model.pointing import centres
-from dynrefer.proposals import Surroundings, named
+from dynrefer.photo import Photo
+from dynrefer.proposals import Look, Surroundings, _look, named
 from tests.tiny import TINY
 
 SIZE = (256, 192)
@@ -24,7 +25,7 @@ def surroundings(*things: tuple[tuple[float, float, float, float], float], strid
         level = where[:, 2] == (stride if number == len(things) else 8)
         inside = (where[:, :2] >= (x1, y1)).all(1) & (where[:, :2] <= (x2, y2)).all(1) & level
         boxes[inside], scores[inside] = (x1, y1, x2, y2), score
-    return Surroundings(boxes, scores, scores, (192, 256), 1.0, SIZE)
+    return Surroundings([Look(boxes, scores, scores, (192, 256), 1.0)], SIZE)
 
 
 LEFT, RIGHT = (16.0, 16.0, 96.0, 160.0), (144.0, 48.0, 240.0, 176.0)
@@ -35,6 +36,24 @@ def test_a_press_takes_the_thing_that_it_lies_in() -> None:
     boxes, scores = found.at(np.array([[50.0, 90.0], [200.0, 100.0]]))
     np.testing.assert_allclose(boxes, [LEFT, RIGHT], atol=1e-3)
     np.testing.assert_allclose(scores, [0.9, 0.7])
+
+
+def test_looks_that_agree_outvote_one_that_is_a_little_surer() -> None:
+    agreed = surroundings((RIGHT, 0.5))
+    wide = surroundings(((0.0, 0.0, 256.0, 192.0), 0.6))
+    looks = [*wide.looks, *agreed.looks, *agreed.looks]
+    box, score = Surroundings(looks, SIZE).at(np.array([[200.0, 100.0]]))
+    np.testing.assert_allclose(box[0], RIGHT, atol=1e-3)
+    assert score[0] == pytest.approx(0.5)
+
+
+def test_a_mirrored_look_finds_the_same_things_at_the_same_places(tiny_predictor: Predictor) -> None:
+    picture = np.random.default_rng(3).integers(0, 255, (96, 96, 3), dtype=np.uint8)
+    plain = _look(tiny_predictor.model, Photo.open(picture), 96, mirrored=False)
+    other = _look(tiny_predictor.model, Photo.open(picture[:, ::-1].copy()), 96, mirrored=True)
+    finest = (96 // 8, 96 // 8)
+    here, there = (look.scores[: 12 * 12].reshape(finest) for look in (plain, other))
+    np.testing.assert_allclose(there[:, ::-1], here, atol=1e-5)
 
 
 def test_the_grid_holds_what_a_press_at_each_centre_takes() -> None:

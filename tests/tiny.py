@@ -38,7 +38,7 @@ TINY = ModelConfig(
         | {"vocab_size": 64, "d_model": 16, "d_kv": 8, "d_ff": 32, "num_heads": 2, "num_layers": 2}
         | {"num_decoder_layers": 2},
     ),
-    pointing=PointingConfig(widths=(8, 8, 8), blocks=1, longest=96),
+    pointing=PointingConfig(widths=(8, 8, 8), blocks=1, longest=(64, 96)),
 )
 
 WORDS = "a the and on in with dog cat car cup red blue big small man woman holding sitting , |".split()

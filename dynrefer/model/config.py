@@ -190,12 +190,16 @@ class LanguageConfig:
 
 @dataclass(frozen=True)
 class PointingConfig:
-    """The pointing head: channels of its levels of strides 8, 16 and 32, and blocks of each before its answers."""
+    """The pointing head: channels of its levels of strides 8, 16 and 32, and blocks of each before its answers.
+
+    It looks at a photograph once for every number of `longest`, the pixels of the longer side; every second time at its
+    mirror image.
+    """
 
     __pydantic_config__ = STRICT
     widths: tuple[Count, Count, Count] = (64, 128, 128)
     blocks: Annotated[int, Field(ge=0, le=64)] = 2
-    longest: Annotated[int, Field(ge=32, le=4096)] = 384  # pixels of the longer side of the photograph it looks at
+    longest: Annotated[tuple[Annotated[int, Field(ge=32, le=4096)], ...], Field(min_length=1, max_length=8)] = (384,)
 
 
 @dataclass(frozen=True)

@@ -38,28 +38,16 @@ class Places(NamedTuple):
         """[N, P] in 0..1: the probability of a thing times the quality of its box."""
         return self.things.float().sigmoid() * self.quality.float().sigmoid()
 
-    def with_mirror(self, canvas: Sequence[int]) -> Places:
-        """The first half of the photographs [N / 2, ..], each averaged with its mirror image in the second half."""
-        height, width = canvas
-        x1, y1, x2, y2 = self.boxes.unbind(-1)
-        mirrored = torch.stack([width - x2, y1, width - x1, y2], -1)
-        order = torch.cat([part.flip(1).flatten() for part in _numbered(height, width, self.boxes.device)])
-        half = len(self.boxes) // 2
-        return Places(
-            (self.boxes[:half] + mirrored[half:, order]) / 2,
-            (self.quality[:half] + self.quality[half:, order]) / 2,
-            (self.things[:half] + self.things[half:, order]) / 2,
-        )
-
-
-def _numbered(height: int, width: int, device: torch.device) -> list[Tensor]:
-    """The numbers of the places of each level, [rows, columns]."""
-    found: list[Tensor] = []
-    for stride in STRIDES:
-        rows, columns = height // stride, width // stride
-        start = int(found[-1][-1, -1]) + 1 if found else 0
-        found.append(torch.arange(start, start + rows * columns, device=device).view(rows, columns))
-    return found
+    def mirrored(self, canvas: Sequence[int]) -> Places:
+        """What was said of mirror images, in the places and pixels of the photographs themselves."""
+        (height, width), start, order = canvas, 0, []
+        for stride in STRIDES:
+            rows, columns = height // stride, width // stride
+            order.append(torch.arange(start, start + rows * columns).view(rows, columns).flip(1).flatten())
+            start += rows * columns
+        x1, y1, x2, y2 = self.boxes[:, torch.cat(order)].unbind(-1)
+        boxes = torch.stack([width - x2, y1, width - x1, y2], -1)
+        return Places(boxes, self.quality[:, torch.cat(order)], self.things[:, torch.cat(order)])
 
 
 def centres(canvas: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-import uvicorn
 from fastapi import Depends, FastAPI
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
+from dynrefer.atomic import claim
 from dynrefer.errors import InputError
 from dynrefer.predictor import Predictor
 from dynrefer.project import Project
+from dynrefer.server import listening, run
 from dynrefer.server.intake import RefusedError
 from dynrefer.server.metrics import Counted
 from dynrefer.server.schema import BODY, PROPOSE_BODY, PROPOSED, RESPONSES
@@ -69,11 +72,20 @@ def serve(
 ) -> None:
     """Serve until stopped: the page with `/v1`, or `/v1` alone. Whoever opens the page works on the `project`.
 
-    Raises InputError where the port cannot be had.
+    Raises InputError where the port cannot be had, or where uploads could not be kept.
     """
     if not page:
-        uvicorn.run(build_service(predictor), host=host or "127.0.0.1", port=port or PORT)
+        run(partial(build_service, predictor), host or "127.0.0.1", port or PORT)
         return
+    if port is not None:
+        listening(host or "127.0.0.1", port).close()
+    uploads = Path(os.environ["GRADIO_TEMP_DIR"])
+    try:
+        claim(uploads)
+    except InputError as error:
+        raise InputError(
+            f"GRADIO_TEMP_DIR names {uploads}, where no upload can be kept; name another folder"
+        ) from error
     options = with_service(launch_options(predictor, project), predictor)
     try:
         build_page(predictor, project).launch(server_name=host, server_port=port, **options)

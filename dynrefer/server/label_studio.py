@@ -10,13 +10,13 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 from xml.etree.ElementTree import ParseError
 
 import httpx
-import uvicorn
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 from fastapi import FastAPI, Request
@@ -30,6 +30,7 @@ from dynrefer.formats.record import Record
 from dynrefer.photo import Photo
 from dynrefer.photo_files import PhotoFinder
 from dynrefer.predictor import Predictor
+from dynrefer.server import listening, run
 
 PORT = 9090
 SERVER = "http://localhost:8080"
@@ -272,6 +273,7 @@ def build_backend(backend: Backend) -> FastAPI:
 
 
 def serve_label_studio(backend: Backend, host: str = "127.0.0.1", port: int = PORT) -> None:
-    """Serve until stopped."""
+    """Serve until stopped. Raises InputError where the port cannot be had."""
+    listening(host, port).close()  # before the seconds that warming up takes
     backend.predictor.warm_up()
-    uvicorn.run(build_backend(backend), host=host, port=port)
+    run(partial(build_backend, backend), host, port)

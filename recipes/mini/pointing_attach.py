@@ -1,6 +1,6 @@
 """Puts a trained pointing head into a checkpoint folder: pointing.safetensors and a section of config.json.
 
-    python -m recipes.mini.pointing_attach CHECKPOINT HEAD [--longest 576]
+    python -m recipes.mini.pointing_attach CHECKPOINT HEAD [--longest 320 576]
 
 HEAD is what `recipes.mini.pointing` wrote, or another checkpoint's pointing.safetensors. It fits every checkpoint with
 the encoder that it was trained on.
@@ -20,7 +20,7 @@ from dynrefer.model.config import PointingConfig
 from dynrefer.tables import read_json
 from dynrefer.weights import POINTING, POINTING_PREFIX
 
-LONGEST = 576  # chosen on photographs held out of training, see docs/mini-training.md
+LONGEST = (320, 576)  # chosen on photographs held out of training, see docs/mini-training.md
 
 
 def main() -> None:
@@ -28,13 +28,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("head", type=Path)
-    parser.add_argument("--longest", type=int, default=LONGEST, help="pixels of the photograph's longer side")
+    parser.add_argument(
+        "--longest", type=int, nargs="+", default=LONGEST, help="pixels of the photograph's longer side at each look"
+    )
     args = parser.parse_args()
-    attach(args.checkpoint, args.head, args.longest)
+    attach(args.checkpoint, args.head, tuple(args.longest))
     load_checkpoint(args.checkpoint)
 
 
-def attach(checkpoint: Path, head: Path, longest: int) -> None:
+def attach(checkpoint: Path, head: Path, longest: tuple[int, ...]) -> None:
     """Write the head, in half precision, and its section into a checkpoint folder."""
     tensors = {name.removeprefix(POINTING_PREFIX): tensor for name, tensor in load_file(head).items()}
     config = read_json(checkpoint / CONFIG) | {"pointing": asdict(PointingConfig(longest=longest))}

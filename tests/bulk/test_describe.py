@@ -58,12 +58,14 @@ def test_what_is_no_ordinary_file_is_a_row_with_a_sentence_and_is_not_waited_for
     save(tmp_path / "photos" / "good.png")
     os.mkfifo(tmp_path / "photos" / "pipe.png")
     (tmp_path / "photos" / "link.png").symlink_to("nowhere.png")
+    (tmp_path / "photos" / "self.png").symlink_to("self.png")
     assert describe(tmp_path / "photos", "--whole", "--out", tmp_path / "out") == 3
     errors = {row["photo"]: row["error"] for row in rows(tmp_path / "out")}
     assert errors == {
         "good.png": None,
         "link.png": "link.png is a link that leads to no file; mend it, or put the photograph in its place.",
         "pipe.png": "pipe.png is no ordinary file, not an image file.",
+        "self.png": "self.png is a link that leads to no file; mend it, or put the photograph in its place.",
     }
 
 

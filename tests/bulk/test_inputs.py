@@ -56,7 +56,7 @@ def test_a_list_names_photographs_relative_to_its_folder(describe: Describe, pho
     assert describe(photographs / "list.txt", "--whole", "--out", tmp_path / "out") == 3
     made = [(row["photo"], row["error"] and row["error"][:20]) for row in rows(tmp_path / "out")]
     absolute = str(photographs / "far/1/1.png")
-    assert made == [("far/0/2.png", None), (absolute, None), ("gone.png", "There is nothing at ")]
+    assert made == [("far/0/2.png", None), (absolute, None), ("gone.png", "There is no photogra")]
 
 
 def test_a_file_of_boxes_names_its_photographs(

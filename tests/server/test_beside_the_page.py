@@ -1,13 +1,15 @@
 """`/v1` and the page on one port."""
 
 import base64
+import threading
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from dynrefer import Predictor
-from dynrefer.server.app import with_service
+from dynrefer import InputError, Predictor
+from dynrefer.server import listening
+from dynrefer.server.app import serve, with_service
 from dynrefer.ui.page import build_page, launch_options
 from tests.server.conftest import BOX, form, picture
 
@@ -54,3 +56,13 @@ def test_a_body_of_100_megabytes_is_told_what_the_limit_is(address: str, stated:
     headers = {"Content-Type": "application/json"}
     answer = httpx.post(f"{address}/v1/regions", content=content, headers=headers, timeout=300)
     assert (answer.status_code, "20 MB" in answer.json()["error"]) == (413, True)
+
+
+@pytest.mark.parametrize("page", [True, False])
+def test_a_port_that_is_taken_is_told_before_the_model_runs(tiny_predictor: Predictor, page: bool) -> None:
+    with listening("127.0.0.1", 0) as other:
+        port = other.getsockname()[1]
+        before = threading.active_count()
+        with pytest.raises(InputError, match=rf"The port {port} of 127\.0\.0\.1 cannot be used"):
+            serve(tiny_predictor, port=port, page=page)
+        assert threading.active_count() == before

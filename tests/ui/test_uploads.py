@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 import dynrefer.ui
-from dynrefer import fetching
+from dynrefer import InputError, Predictor, fetching
+from dynrefer.server.app import serve
 
 
 def test_a_download_lies_below_its_folder_under_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,6 +59,15 @@ def test_a_folder_that_is_not_ours_is_not_used(tmp_path: Path) -> None:
     other = folder(tmp_path)
     assert other != taken
     assert other.is_dir()
+
+
+def test_a_named_folder_in_which_nothing_can_be_kept_is_said_before_the_page_opens(
+    tiny_predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "file" / "uploads"))
+    with pytest.raises(InputError, match=r"GRADIO_TEMP_DIR names .*uploads, where no upload can be kept"):
+        serve(tiny_predictor)
 
 
 def test_a_folder_that_was_named_is_used(tmp_path: Path) -> None:
