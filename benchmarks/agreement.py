@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import torch
 
-from benchmarks.latency import processor
+from benchmarks.page import processor
 from dynrefer import Predictor
 from dynrefer.datasets.coco import CLASS_NAMES
 from dynrefer.datasets.sample import Sample

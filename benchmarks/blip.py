@@ -7,16 +7,14 @@ weights are random, its size is true: speed does not depend on the values. It on
 import argparse
 import os
 import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.latency import part_of, processor
-from benchmarks.page import Box, photographs
+from benchmarks.latency import part_of
+from benchmarks.page import Box, photographs, processor, timed
 from dynrefer import Predictor
 
 BEAMS = 3
@@ -43,13 +41,6 @@ def caption(network: Any, photograph: Image.Image, box: Box, words: int) -> Any:
     )
 
 
-def milliseconds(function: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[float, float]:
-    """Of one call: the wall's clock and the processor's."""
-    wall, used = time.perf_counter(), time.process_time()
-    function(*args, **kwargs)
-    return 1000 * (time.perf_counter() - wall), 1000 * (time.process_time() - used)
-
-
 def main() -> None:
     """Ask both about the same boxes in turn, and print medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -63,8 +54,8 @@ def main() -> None:
     rows = []
     for path, box in asked[: arguments.pairs + 1]:
         photograph = Image.open(path).convert("RGB")
-        own = milliseconds(predictor.refer, path, box)
-        rows.append((own, milliseconds(caption, network, photograph, box, arguments.words)))
+        own = timed(predictor.refer, path, box)
+        rows.append((own, timed(caption, network, photograph, box, arguments.words)))
     rows = rows[1:]  # the first warms up
     size = sum(p.numel() for p in network.parameters()) / 1e6
     print(f"{processor()}, {os.cpu_count()} cores, {arguments.threads} threads, {len(rows)} pairs, {BEAMS} beams")

@@ -20,8 +20,8 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from benchmarks.latency import processor
 from benchmarks.page import photographs as gallery
+from benchmarks.page import processor
 from dynrefer import Predictor
 
 WIDTH, BOXES = 640, 5

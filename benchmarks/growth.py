@@ -9,17 +9,15 @@ import itertools
 import os
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.latency import processor
-from benchmarks.page import ROOT, Box, photographs
+from benchmarks.page import ROOT, Box, photographs, processor, timed
 from dynrefer import Predictor
 
 REGIONS = (1, 4, 16, 64)
@@ -27,7 +25,7 @@ SIDES = (320, 640, 1280, 2560, 5120)  # longer side of the photograph in pixels
 LISTS = (80, 1000, 20_000)
 BOX = np.array([0.2, 0.25, 0.6, 0.7])  # share of the photograph
 STEP = 0.003  # by which the next box lies farther right and down, so that none of its views is known
-Clock = Callable[[], float]
+Clock = Literal["wall", "processor"]
 Curve = list[tuple[int, float]]
 
 
@@ -42,13 +40,6 @@ class Boxes:
         return tuple(((BOX + STEP * (next(self.number) % 130)) * self.size).tolist())
 
 
-def milliseconds(clock: Clock, ask: Callable[..., object], *args: Any, **kwargs: Any) -> float:
-    """Of one call."""
-    start = clock()
-    ask(*args, **kwargs)
-    return 1000 * (clock() - start)
-
-
 def by_regions(predictor: Predictor, clock: Clock, repeat: int) -> Curve:
     """Milliseconds a region of questions about several regions of one photograph."""
     photo = Image.open(photographs()[0][0]).convert("RGB")
@@ -58,7 +49,7 @@ def by_regions(predictor: Predictor, clock: Clock, repeat: int) -> Curve:
         times = []
         for number in range(max(1, repeat // count) + 1):  # the first warms up
             pixels = _another(photo, number)
-            times.append(milliseconds(clock, predictor.refer, pixels, boxes=[boxes.next() for _ in range(count)]))
+            times.append(getattr(timed(predictor.refer, pixels, boxes=[boxes.next() for _ in range(count)]), clock))
         curve.append((count, statistics.median(times[1:]) / count))
     return curve
 
@@ -73,7 +64,7 @@ def by_size(predictor: Predictor, clock: Clock, repeat: int) -> Curve:
         pixels.flags.writeable = False  # so that it is kept, as a file is
         boxes = Boxes((pixels.shape[1], pixels.shape[0]))
         predictor.refer(pixels, boxes.next())
-        times = [milliseconds(clock, predictor.refer, pixels, boxes.next()) for _ in range(repeat)]
+        times = [getattr(timed(predictor.refer, pixels, boxes.next()), clock) for _ in range(repeat)]
         curve.append((side, statistics.median(times)))
     return curve
 
@@ -86,8 +77,8 @@ def by_classes(predictor: Predictor, clock: Clock, repeat: int) -> tuple[Curve, 
     first, after = [], []
     for count in LISTS:
         names = _names(predictor, count)
-        first.append((count, milliseconds(clock, predictor.refer, pixels, boxes.next(), classes=names)))
-        times = [milliseconds(clock, predictor.refer, pixels, boxes.next(), classes=names) for _ in range(repeat)]
+        first.append((count, getattr(timed(predictor.refer, pixels, boxes.next(), classes=names), clock)))
+        times = [getattr(timed(predictor.refer, pixels, boxes.next(), classes=names), clock) for _ in range(repeat)]
         after.append((count, statistics.median(times)))
     return first, after
 
@@ -135,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
-    clock = time.process_time if given.processor else time.perf_counter
+    clock: Clock = "processor" if given.processor else "wall"
     unit = "processor ms" if given.processor else "ms"
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"] = folder  # names embedded in an earlier run are not found

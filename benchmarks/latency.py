@@ -6,28 +6,17 @@ Medians over the example photographs but the first, which warms up. A new photog
 import argparse
 import os
 import platform
-import re
 import statistics
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import torch
 from gradio_client import Client, handle_file
 
-from benchmarks.page import Box, gibibytes, photographs, serving
+from benchmarks.page import Box, gibibytes, photographs, processor, serving, timed
 from dynrefer import Predictor
 
 CONTEXT = (0.3, 0.7, 1.0, 0.5, 0.9, 0.2)  # coefficients of the third view and on, where sliders are moved
 Row = tuple[str, str]
-
-
-def timed(function: Callable[..., object], *args: Any, **kwargs: Any) -> float:
-    """Wall-clock milliseconds of one call."""
-    start = time.perf_counter()
-    function(*args, **kwargs)
-    return 1000 * (time.perf_counter() - start)
 
 
 def part_of(box: Box) -> Box:
@@ -43,11 +32,11 @@ def measure_answers(predictor: Predictor, views: int) -> list[Row]:
         predictor.refer(first, box=box, num_views=views)
     new, another, slider = [], [], []
     for photograph, box in others:
-        new.append(timed(predictor.refer, photograph, box=box, num_views=views))
-        another.append(timed(predictor.refer, photograph, box=part_of(box), num_views=views))
+        new.append(timed(predictor.refer, photograph, box=box, num_views=views).wall)
+        another.append(timed(predictor.refer, photograph, box=part_of(box), num_views=views).wall)
         context = CONTEXT[: max(views - 2, 0)]
         predictor.refer(photograph, box=box, coefficients=(0, 0.15, *context)[:views])
-        slider.append(timed(predictor.refer, photograph, box=box, coefficients=(0, 0.45, *context)[:views]))
+        slider.append(timed(predictor.refer, photograph, box=box, coefficients=(0, 0.45, *context)[:views]).wall)
     medians = (
         ("first answer on a new photograph", statistics.median(new)),
         ("another box on it", statistics.median(another)),
@@ -69,13 +58,6 @@ def measure_page() -> list[Row]:
             ("page ready after `python app.py`", f"{ready:.1f} s"),
             ("resident memory", f"{gibibytes(process):.2f} GiB"),
         ]
-
-
-def processor() -> str:
-    """The processor's name as the system gives it."""
-    information = Path("/proc/cpuinfo")
-    named = re.search(r"model name\s*: (.+)", information.read_text()) if information.exists() else None
-    return named.group(1) if named else platform.processor() or platform.machine()
 
 
 def main() -> None:

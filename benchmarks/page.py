@@ -1,14 +1,17 @@
-"""What the benchmarks share: the example photographs, and the page in a process of its own."""
+"""What the benchmarks share: the example photographs, clocks, and the page in a process of its own."""
 
 import json
 import os
+import platform
 import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -26,6 +29,27 @@ def examples() -> list[tuple[Path, Box]]:
 def photographs() -> list[tuple[Path, Box]]:
     """Every photograph of the gallery with one of its boxes."""
     return list(dict(examples()).items())
+
+
+class Time(NamedTuple):
+    """Milliseconds by the wall's clock and by the processor's."""
+
+    wall: float
+    processor: float
+
+
+def timed(function: Callable[..., object], *args: Any, **kwargs: Any) -> Time:
+    """What one call takes."""
+    wall, used = time.perf_counter(), time.process_time()
+    function(*args, **kwargs)
+    return Time(1000 * (time.perf_counter() - wall), 1000 * (time.process_time() - used))
+
+
+def processor() -> str:
+    """The processor's name as the system gives it."""
+    information = Path("/proc/cpuinfo")
+    named = re.search(r"model name\s*: (.+)", information.read_text()) if information.exists() else None
+    return named.group(1) if named else platform.processor() or platform.machine()
 
 
 @contextmanager

@@ -23,7 +23,7 @@ BELIEVING = replace(
     language=replace(TINY.language, copy_controls=True),
 )
 CONFIGS = {"tiny": TINY, "tiny-believing": BELIEVING, "tiny-official": tiny_official.CONFIG}
-EVERY_LOSS = LossWeights(attribute=1, category=1, sentence=1, text_only=1)
+EVERY_LOSS = LossWeights(attribute=1, category=1, sentence=1)
 PAPERS_LOSSES = LossWeights()
 
 
@@ -206,10 +206,6 @@ def batch(model: DynRefer, *, cached: bool = False) -> tuple[Batch, TextBank]:
         attributes=torch.tensor([[1, 0], [-1, -1], [0, -1]]),
         category=torch.tensor([0, -1, 1]),
         names_class=torch.tensor([False, False, True]),
-        extra_captions=captions,
-        extra_text=torch.randn(3, width),
-        extra_controls=controls,
-        extra_controls_mask=(controls > 0).long(),
     )
     texts = [torch.randn(count, width) for count in (3, 4, 2)]
     return filled, TextBank(texts[0], texts[1], torch.tensor([0, 0, 1, 1]), texts[2])
