@@ -1,12 +1,13 @@
 """What boxed examples teach of a name: `python -m benchmarks.prototypes --data FOLDER`, a folder of `data build`.
 
-Classes of the split "val" with enough regions are taught by a few examples each and asked of the others, once by their
-own names and once by codes that say nothing ("kind 07"), at several weights of the prototype.
+Classes with enough regions are taught by a few examples each and asked of the others, once by their own names and once
+by codes that say nothing ("kind 07"), at several weights of the prototype. The weight is chosen by `--split train`.
 """
 
 import argparse
 import tempfile
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -27,13 +28,14 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--classes", type=int, default=30)
+    parser.add_argument("--split", choices=("train", "val"), default="val")
+    parser.add_argument("--classes", type=int, default=24)
     parser.add_argument("--examples", type=int, default=3, help="of each class")
-    parser.add_argument("--asked", type=int, default=6, help="of each class")
+    parser.add_argument("--asked", type=int, default=5, help="of each class")
     parser.add_argument("--cache", type=Path, help="folder to keep the features in")
     given = parser.parse_args()
     checkpoint = load_checkpoint()
-    shown, asked = choose(given.data, given.classes, given.examples, given.asked)
+    shown, asked = choose(given.data, given.split, given.classes, given.examples, given.asked)
     folder = given.cache or Path(tempfile.mkdtemp())
     names = list(dict.fromkeys(sample.class_name or "" for sample in shown))
     regions = embed_regions(shown, checkpoint, CONFIG, folder / "shown")
@@ -54,15 +56,16 @@ def main() -> None:
         print(f"| {title} | " + " | ".join(f"{value:.1f}" for value in found) + " |")
 
 
-def choose(data: Path, classes: int, examples: int, asked: int) -> tuple[list[Sample], list[Sample]]:
+def choose(data: Path, split: str, classes: int, examples: int, asked: int) -> tuple[list[Sample], list[Sample]]:
     """Regions to show and others to ask about, of the classes with most of them, each from a photograph of its own."""
     found: dict[str, dict[str, Sample]] = defaultdict(dict)
     for sample in iter_samples(data / "samples.jsonl"):
-        if sample.split == "val" and sample.class_name and (sample.covered or 0) > 0.01:
+        if sample.split == split and sample.class_name and (sample.covered or 0) > 0.01:
             found[sample.class_name].setdefault(sample.photo_id, sample)
     most = sorted(found.values(), key=len, reverse=True)[:classes]
     parts = [list(regions.values())[: examples + asked] for regions in most]
-    return [s for part in parts for s in part[:examples]], [s for part in parts for s in part[examples:]]
+    chosen = [[replace(sample, split="val") for sample in part] for part in parts]  # whose views are cached as they are
+    return [s for part in chosen for s in part[:examples]], [s for part in chosen for s in part[examples:]]
 
 
 @torch.inference_mode()

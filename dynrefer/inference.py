@@ -61,7 +61,7 @@ class Inference:
         bank = self.vocabulary.bank().to(self.device)
         with torch.inference_mode():
             self._tags = self._compact(self.model.tag_texts(bank.tags))
-            self._classes = self._prepared(bank.classes, self._plain_names(bank.tags))
+            self._classes = self._prepared(bank.classes, self._plain_classes())
             self._templates = self.model.contrast_texts(bank.attributes)
         self._template_of, self._num_attributes = bank.attribute_of, bank.num_attributes
         self._names = frozenset(self.vocabulary.classes)
@@ -140,16 +140,12 @@ class Inference:
         """What class logits count from [S, 1]: the log-sum-exp over the checkpoint's own names, or 0."""
         return own.logsumexp(1, keepdim=True) if self.config.relative_classes else 0.0
 
-    def _plain_names(self, tags: Tensor) -> Tensor | None:
-        """Embeddings [K, E] of the checkpoint's class names without a template; those that are tags are known."""
+    def _plain_classes(self) -> Tensor | None:
+        """Embeddings [K, E] of the checkpoint's class names without a template."""
         if not self.config.class_tag_weight:
             return None
-        known = dict(zip(self.vocabulary.tags, tags, strict=True))
-        missing = [name for name in self.vocabulary.classes if name not in known]
-        if missing:
-            known |= dict(zip(missing, self.texts.embed(missing), strict=True))
-        names = self.vocabulary.classes
-        return self.vocabulary.beside_prototypes(names, torch.stack([known[name] for name in names]))
+        plain = self.vocabulary.plain_classes(self.texts.embed).to(self.device)
+        return self.vocabulary.beside_prototypes(self.vocabulary.classes, plain)
 
     @property
     def _view_size(self) -> int:

@@ -41,13 +41,16 @@ class TextBank:
 
     Attributes:
         tags: [N, E]. attributes: [M, E], one a template. attribute_of: [M], the template's attribute in 0..A-1.
-        classes: [K, E].
+        classes: [K, E]. names: [K, E], the same without a template, where the tag decoder has a word on them as well.
+        priors: [K], added to the logits of the classes.
     """
 
     tags: Tensor
     attributes: Tensor
     attribute_of: Tensor
     classes: Tensor
+    names: Tensor | None = None
+    priors: Tensor | None = None
 
     @property
     def num_attributes(self) -> int:
@@ -83,6 +86,11 @@ class Vocabulary:
     prototypes: tuple[str, ...] = ()
     embeddings: Mapping[str, Tensor] = field(default_factory=dict, compare=False)
 
+    def __post_init__(self) -> None:
+        for words, priors in ((self.classes, self.class_priors), (self.tags, self.tag_priors)):
+            if len(priors) not in (0, len(words)):
+                raise ValueError(f"{len(priors)} priors for {len(words)} words")
+
     def class_texts(self, names: Sequence[str]) -> list[str]:
         """Class names in the template, lower case."""
         return [self.class_template.format(name.strip().lower()) for name in names]
@@ -116,6 +124,20 @@ class Vocabulary:
                 raise InputError(f"The checkpoint's text embeddings do not fit its {name} in vocabulary.json.")
         return replace(self, embeddings=dict(embeddings))
 
+    def with_more_classes(self, names: Sequence[str], embeddings: Tensor) -> Vocabulary:
+        """A copy with further classes and their embeddings [M, E]; nothing is known of how often people say them."""
+        priors = (*self.class_priors, *(0.0 for _ in names)) if self.class_priors else ()
+        more = replace(self, classes=(*self.classes, *names), class_priors=priors)
+        return more.with_embeddings(
+            {**self.embeddings, "classes": torch.cat([self.embeddings["classes"], embeddings.float().cpu()])}
+        )
+
+    def with_classes_at(self, places: Sequence[int]) -> Vocabulary:
+        """A copy with the classes at these places alone, in this order."""
+        priors = tuple(self.class_priors[place] for place in places) if self.class_priors else ()
+        few = replace(self, classes=tuple(self.classes[place] for place in places), class_priors=priors)
+        return few.with_embeddings({**self.embeddings, "classes": self.embeddings["classes"][list(places)]})
+
     def beside_prototypes(self, names: Sequence[str], texts: Tensor, weight: float = PROTOTYPE_WEIGHT) -> Tensor:
         """Text embeddings [K, E] of `names`, of which taught ones move towards their prototypes by `weight`."""
         known = {name: row for row, name in enumerate(self.prototypes)}
@@ -128,11 +150,23 @@ class Vocabulary:
         moved_texts[places] = F.normalize(torch.lerp(F.normalize(texts[places], dim=-1), prototypes, weight), dim=-1)
         return moved_texts
 
-    def bank(self) -> TextBank:
-        """The embeddings as the network takes them."""
+    def plain_classes(self, embed: Embed) -> Tensor:
+        """Embeddings [K, E] of the classes without a template; `embed` is asked for those that are no tags."""
+        known = dict(zip(self.tags, self.embeddings["tags"], strict=True))
+        missing = [name for name in self.classes if name not in known]
+        if missing:
+            known |= dict(zip(missing, embed(missing).float().cpu(), strict=True))
+        return torch.stack([known[name] for name in self.classes])
+
+    def bank(self, names: Tensor | None = None) -> TextBank:
+        """The embeddings as the network takes them; with `names` of `plain_classes` to score classes as answers do."""
         e = self.embeddings
         classes = self.beside_prototypes(self.classes, e["classes"])
-        return TextBank(e["tags"], e["attributes"], self.attribute_of, classes)
+        if names is None:
+            return TextBank(e["tags"], e["attributes"], self.attribute_of, classes)
+        names = self.beside_prototypes(self.classes, names)
+        priors = torch.tensor(self.class_priors) if self.class_priors else None
+        return TextBank(e["tags"], e["attributes"], self.attribute_of, classes, names, priors)
 
     def to_json(self) -> str:
         """Text of `vocabulary.json`."""
@@ -153,7 +187,7 @@ class Vocabulary:
         try:
             values: dict[str, Any] = json.loads(text)
             attributes = tuple(AttributeWord(a["name"], a["type"], tuple(a["templates"])) for a in values["attributes"])
-            words = cls(
+            return cls(
                 tuple(values["tags"]),
                 attributes,
                 tuple(values["classes"]),
@@ -162,10 +196,6 @@ class Vocabulary:
                 tuple(map(float, values.get("tag_priors", ()))),
                 tuple(values.get("prototypes", ())),
             )
-            for names, priors in ((words.classes, words.class_priors), (words.tags, words.tag_priors)):
-                if len(priors) not in (0, len(names)):
-                    raise ValueError(f"{len(priors)} priors for {len(names)} words")
-            return words
         except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             raise InputError("vocabulary.json is not a DynRefer vocabulary; download the checkpoint again.") from error
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
 from dynrefer.errors import InputError
-from dynrefer.vocabulary import Vocabulary, best_of_groups
+from dynrefer.vocabulary import AttributeWord, Vocabulary, best_of_groups
 
 
 def test_the_best_template_of_each_attribute_counts() -> None:
@@ -20,8 +22,19 @@ def test_priors_are_kept_in_the_file() -> None:
     assert Vocabulary.from_json(words.to_json()) == words
 
 
-@pytest.mark.parametrize("priors", [{"class_priors": (0.5,)}, {"tag_priors": (0.5, 0.5)}])
-def test_priors_that_are_not_one_a_word_are_refused(priors: dict[str, tuple[float, ...]]) -> None:
-    text = Vocabulary(("dog",), (), ("dog", "cat"), **priors).to_json()
+@pytest.mark.parametrize("priors", [{"class_priors": [0.5]}, {"tag_priors": [0.5, 0.5]}])
+def test_priors_that_are_not_one_a_word_are_refused(priors: dict[str, list[float]]) -> None:
+    words = json.loads(Vocabulary(("dog",), (), ("dog", "cat")).to_json())
     with pytest.raises(InputError, match=r"vocabulary\.json"):
-        Vocabulary.from_json(text)
+        Vocabulary.from_json(json.dumps(words | priors))
+
+
+def test_more_and_fewer_classes_keep_each_its_prior_and_embedding() -> None:
+    red = AttributeWord("red", "color", ("the red color",))
+    words = Vocabulary(("dog",), (red,), ("dog", "cat"), class_priors=(0.5, -0.25))
+    words = words.embedded(lambda texts: torch.ones(len(texts), 2))
+    more = words.with_more_classes(["teapot"], torch.zeros(1, 2))
+    assert (more.classes, more.class_priors) == (("dog", "cat", "teapot"), (0.5, -0.25, 0.0))
+    few = more.with_classes_at([2, 1])
+    assert (few.classes, few.class_priors) == (("teapot", "cat"), (0.0, -0.25))
+    assert few.embeddings["classes"].tolist() == [[0.0, 0.0], [1.0, 1.0]]

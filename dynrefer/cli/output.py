@@ -112,6 +112,34 @@ def json_list(target: str | None) -> Iterator[JsonList | None]:
         yield from _json_file(Path(target))
 
 
+@contextmanager
+def journal(target: Path | None) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """What notes records down as they come, one a line in `TARGET.unfinished.jsonl`, until the block ends well.
+
+    A program that is killed, or cannot write `target`, leaves that file. Raises InputError where it cannot be written.
+    """
+    if target is None:
+        yield lambda _: None
+        return
+    path = target.with_name(f"{target.name}.unfinished.jsonl")
+    try:
+        stream = path.open("w", encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+
+    def note(record: Mapping[str, Any]) -> None:
+        print(json.dumps(record, ensure_ascii=False, allow_nan=False), file=stream, flush=True)
+
+    with stream:
+        try:
+            yield note
+        except BaseException:
+            if not path.stat().st_size:
+                path.unlink()
+            raise
+    path.unlink()
+
+
 def _json_file(path: Path) -> Iterator[JsonList]:
     if path.is_dir():
         raise InputError(f"the JSON cannot be written to {path}: it is a folder")

@@ -11,7 +11,7 @@ from typing import Any
 
 from dynrefer.box_files import BoxFile, PhotoBoxes, places
 from dynrefer.boxes import MAX_BOXES, Box, parse_box
-from dynrefer.cli.output import json_list, show
+from dynrefer.cli.output import journal, json_list, show
 from dynrefer.cli.pointing import Pointing
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats import format_of, own, write
@@ -69,7 +69,7 @@ def refer(
     work.remarks += question.notes
     stopped = False
     records: list[Record] = []
-    with json_list(json_out) as written:
+    with json_list(json_out) as written, journal(out) as note_down:
         predictor = Predictor.from_pretrained(model, device, dtype, segmenter)
         try:
             for name, given, result in work.answered(predictor, question):
@@ -79,14 +79,15 @@ def refer(
                 if written is not None:
                     written.add(own.entry(record))
                 if out is not None:
+                    note_down(own.entry(record))
                     records.append(record)
         except KeyboardInterrupt:
             stopped = True  # what was answered is kept
         work.sum_up()
         if not work.answers:  # the file stays as it was
             raise KeyboardInterrupt if stopped else InputError("No box could be answered.")
-    if out is not None and format is not None and (note := write(records, out, format)):
-        print(note, file=sys.stderr)
+        if out is not None and format is not None and (note := write(records, out, format)):
+            print(note, file=sys.stderr)
     if stopped:
         raise KeyboardInterrupt
     return SOME_LEFT_OUT if work.left_out else ALL_ANSWERED

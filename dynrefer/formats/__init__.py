@@ -212,5 +212,4 @@ def lost(records: Iterable[Record], format: str) -> str:
     missing = [what for what in chosen.loses if any(map(_HAS[what], records))]
     if not missing:
         return ""
-    listed = missing[0] if len(missing) == 1 else f"{', '.join(missing[:-1])} and {missing[-1]}"
-    return f"{chosen.title} holds no {listed}: these were left out."
+    return f"{chosen.title} holds no {', no '.join(missing)}: these were left out."

@@ -63,6 +63,7 @@ def _said(annotation: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
         annotation.get("tags"),
         annotation.get("attributes"),
         annotation.get("by", ""),
+        annotation.get("corrected"),
     )
 
 
@@ -104,6 +105,7 @@ def _annotation(record: Record, box: Box) -> dict[str, Any]:
         "tags": record.tags or None,
         "attributes": attributes or None,
         "by": record.by or None,
+        "corrected": record.corrected or None,
     }
     polygons = [polygon for polygon in record.polygons if len(polygon) >= 6]
     return {

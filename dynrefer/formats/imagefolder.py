@@ -66,14 +66,22 @@ def _record(image: str, size: tuple[Any, Any], where: str, found: Mapping[str, A
     label = f"class {label}" if isinstance(label, int) else label
     if isinstance(caption, str) and "caption_score" in found:
         caption = {"text": caption, "score": found["caption_score"]}
-    known = found.get("id")
+    known, model = found.get("id"), found.get("model")
+    words = said(
+        caption,
+        label,
+        found.get("score"),
+        found.get("tags"),
+        typed(found.get("attributes")),
+        corrected=found.get("corrected"),
+    )
     return Record(
         image,
         corners(*numbers),
         size,
         where,
         known if isinstance(known, str | int) else None,
-        said=said(caption, label, found.get("score"), found.get("tags"), typed(found.get("attributes"))),
+        said=words | ({"model": model} if isinstance(model, str) and model else {}),
     )
 
 
@@ -96,6 +104,8 @@ def write(records: Sequence[Record]) -> dict[str, str]:
             "caption_score": [(record.said.get("caption") or {}).get("score") for record in photograph.records],
             "tags": [record.tags for record in photograph.records],
             "attributes": [record.attribute_words for record in photograph.records],
+            "corrected": [record.corrected for record in photograph.records],
+            "model": [record.said.get("model") for record in photograph.records],
         }
         line = {"file_name": photograph.path.as_posix(), "width": width, "height": height, "objects": objects}
         lines.append(json.dumps(line, ensure_ascii=False, allow_nan=False))

@@ -93,6 +93,11 @@ class Record:
         return MODEL if MODEL in sources or self.said.get("model") else ""
 
     @property
+    def corrected(self) -> list[str]:
+        """What a person wrote where the model wrote the rest: "caption", "class", "tag dog", "attribute color: red"."""
+        return [key for key, item in _values(self.said) if item.get("by") == PERSON] if self.said.get("model") else []
+
+    @property
     def polygons(self) -> list[list[float]]:
         """The outline's polygons; none for a mask."""
         return self.segmentation if isinstance(self.segmentation, list) else []
@@ -114,6 +119,7 @@ def said(
     tags: object = None,
     attributes: object = None,
     by: str = "",
+    corrected: object = None,
 ) -> dict[str, Any]:
     """What a file says of a region as `Record.said`; what is empty or of no known form is not in it.
 
@@ -121,6 +127,7 @@ def said(
         label: a name, or a list of names or {"name", "score"}, the likeliest first.
         tags, attributes: a text parted by bars, a list of names or of {"name", "type", "score"}, or {type: name}.
         by: whom all of it is by, "person" or "model".
+        corrected: what alone is by a person, as `Record.corrected` tells it, in a list or parted by bars.
     """
     found: dict[str, Any] = {}
     source = {"by": by} if by else {}
@@ -134,6 +141,9 @@ def said(
     for key, items in (("classes", classes), ("tags", _items(tags)), ("attributes", _items(attributes))):
         if items:
             found[key] = [item | source for item in items]
+    persons = {item["name"] for item in _items(corrected)}
+    for key, item in _values(found) if persons else ():
+        item["by"] = PERSON if key in persons else MODEL
     return found
 
 
@@ -142,6 +152,15 @@ def typed(words: object) -> object:
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         return words
     return [{"name": name, "type": kind} for kind, _, name in (word.rpartition(": ") for word in words)]
+
+
+def _values(said: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Every value with what `Record.corrected` calls it."""
+    values = [("caption", said["caption"])] if said.get("caption") else []
+    values += [("class", item) for item in (said.get("classes") or ())[:1]]
+    values += [(f"tag {item['name']}", item) for item in said.get("tags") or ()]
+    attributes = [(item, f"{item['type']}: " if item.get("type") else "") for item in said.get("attributes") or ()]
+    return values + [(f"attribute {kind}{item['name']}", item) for item, kind in attributes]
 
 
 def as_pairs(record: Record) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ from dynrefer.tables import ALIASES, Row, column_key, parse_table
 
 COLUMNS = (
     *("image", "x1", "y1", "x2", "y2", "caption", "caption_score", "class", "class_score", "none_of_these", "sure"),
-    *("tags", "attributes", "model", "image_width", "image_height"),
+    *("tags", "attributes", "corrected", "model", "image_width", "image_height"),
 )
 # A cell that begins like this is run as a formula by spreadsheet programs.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -84,7 +84,8 @@ def _said(row: Row) -> dict[str, Any]:
         caption = {"text": caption, "score": row.number("caption_score")}
     score = next((row[key] for key in ("class_score", "score", "confidence") if row.get(key)), None)
     attributes = typed(_plain(row.get("attributes", "")).split(" | "))
-    words = said(caption, _plain(row.get("label", "")), score, _plain(row.get("tags", "")), attributes)
+    label, tags, corrected = (_plain(row.get(column, "")) for column in ("label", "tags", "corrected"))
+    words = said(caption, label, score, tags, attributes, corrected=corrected)
     return words | ({"model": row["model"]} if row.get("model") else {})
 
 
@@ -129,6 +130,7 @@ def _cells(record: Record, box: Box) -> dict[str, Any]:
         "class_score": record.score,
         "tags": " | ".join(record.tags),
         "attributes": " | ".join(record.attribute_words),
+        "corrected": " | ".join(record.corrected),
         **kept,
     }
 

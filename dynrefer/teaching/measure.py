@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dynrefer.checkpoint import Checkpoint
@@ -30,9 +31,13 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Examination:
-    """Sets of regions by what they are called in the report, each with how it is scored."""
+    """Sets of regions by what they are called in the report, each with how it is scored.
+
+    `names` are the vocabulary's `plain_classes`, so that the best class is the one that the page would show.
+    """
 
     sets: Mapping[str, Validation]
+    names: Tensor | None = None
 
     @classmethod
     def of(
@@ -40,18 +45,23 @@ class Examination:
     ) -> Examination:
         """Prepare sets that are not empty; their features are kept in `folder`."""
         found = {name: samples for name, samples in sets.items() if samples}
+        encoder, names = checkpoint.model.text_encoder, None
+        if checkpoint.model.config.class_tag_weight and encoder is not None:
+            with torch.inference_mode():
+                names = checkpoint.vocabulary.plain_classes(encoder)
         return cls(
             {
                 name: open_validation(config, samples, checkpoint, folder / f"check-{number}")
                 for number, (name, samples) in enumerate(found.items())
-            }
+            },
+            names,
         )
 
     def __call__(self, model: DynRefer, vocabulary: Vocabulary) -> dict[str, Figures]:
         """The figures of each set."""
         device = next(model.parameters()).device
         for validation in self.sets.values():
-            validation.bank = vocabulary.bank()
+            validation.bank = vocabulary.bank(self.names)
         plain = torch.autocast(device.type, enabled=False)
         with sdpa_kernel(SDPBackend.MATH):
             found = {name: validation(model, plain) for name, validation in self.sets.items()}

@@ -100,7 +100,7 @@ def teach(
     taught = vocabulary.prototypes != checkpoint.vocabulary.prototypes
     counts = {name: len(samples) for name, samples in sets.items()}
     outcome = _outcome(checkpoint, lessons, share, vocabulary.prototypes if taught else (), start)
-    report = f"# {checkpoint.name}, taught\n\n{outcome}\n\n{table(before, after, counts)}\n"
+    report = f"# {checkpoint.name}, taught\n\n{outcome}\n\n{table(before, after, counts)}\n{_watched(counts)}"
     if share or taught:
         named = replace(checkpoint.model.config, name=f"{checkpoint.name.removesuffix('-taught')}-taught")
         checkpoint.model.config = named
@@ -134,10 +134,8 @@ def with_names(checkpoint: Checkpoint, names: tuple[str, ...]) -> Checkpoint:
     vocabulary, encoder = checkpoint.vocabulary, checkpoint.model.text_encoder
     assert encoder is not None
     with torch.inference_mode():
-        own = encoder(vocabulary.class_texts(names)).float().cpu()
-    embeddings = {**vocabulary.embeddings, "classes": torch.cat([vocabulary.embeddings["classes"], own])}
-    more = replace(vocabulary, classes=(*vocabulary.classes, *names))
-    return replace(checkpoint, vocabulary=more.with_embeddings(embeddings))
+        own = encoder(vocabulary.class_texts(names))
+    return replace(checkpoint, vocabulary=vocabulary.with_more_classes(names, own))
 
 
 def _trained(checkpoint: Checkpoint, lessons: Lessons, work: Path) -> DynRefer:
@@ -156,9 +154,7 @@ def _few_names(vocabulary: Vocabulary, lessons: Lessons) -> Vocabulary:
     order = torch.randperm(len(vocabulary.classes), generator=torch.Generator().manual_seed(0)).tolist()
     others = [place for place in order if vocabulary.classes[place] not in known][:OTHERS]
     places = [*(place for place, name in enumerate(vocabulary.classes) if name in known), *others]
-    embeddings = {**vocabulary.embeddings, "classes": vocabulary.embeddings["classes"][places]}
-    few = replace(vocabulary, classes=tuple(vocabulary.classes[place] for place in places))
-    return few.with_embeddings(embeddings)
+    return vocabulary.with_classes_at(places)
 
 
 def _as_far_as_it_holds(
@@ -208,6 +204,17 @@ def _mix(model: DynRefer, old: Mapping[str, Tensor], new: Mapping[str, Tensor], 
     for name, value in model.state_dict().items():
         if value.is_floating_point():
             value.copy_(torch.lerp(old[name], new[name], share))
+
+
+def _watched(counts: Mapping[str, int]) -> str:
+    """How much of the model's other knowledge was watched, where that was the gallery alone."""
+    examples = counts[GALLERY]
+    if counts[CHECK] or not examples:
+        return ""
+    return (
+        f"\nOutside of the project only the gallery's {examples} examples were watched, of which one is "
+        f"{100 / examples:.1f} points; `--check FOLDER` watches regions of your own data as well.\n"
+    )
 
 
 def _outcome(checkpoint: Checkpoint, lessons: Lessons, share: float, prototypes: Sequence[str], start: float) -> str:

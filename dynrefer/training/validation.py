@@ -94,7 +94,7 @@ class Validation:
     def _answer(self, model: DynRefer, bank: TextBank, numbers: list[int], batch: Batch, answers: _Answers) -> None:
         queries, summary, belief = represent(model, with_pixels(batch, model))
         answers.numbers += numbers
-        answers.classes.append(model.contrast_logits(queries, bank.classes, summary, belief).float().cpu())
+        answers.classes.append(_class_logits(model, bank, queries, summary, belief).float().cpu())
         templates = model.contrast_logits(queries, bank.attributes, summary).float()
         answers.attributes.append(best_of_groups(templates, bank.attribute_of, bank.num_attributes).cpu())
         answers.losses += self._caption_losses(model, numbers, queries, summary)
@@ -132,6 +132,16 @@ class Validation:
 def with_pixels(batch: Batch, model: DynRefer) -> Batch:
     """Crops as uint8 become what the encoder takes; a batch of cached cuts stays."""
     return batch if batch.pixels is None else batch._replace(pixels=model.normalize(batch.pixels))
+
+
+def _class_logits(
+    model: DynRefer, bank: TextBank, queries: Tensor, summary: Tensor | None, belief: Tensor | None
+) -> Tensor:
+    """[S, K], by the contrast decoder, and by whatever else the bank has of the names."""
+    logits = model.contrast_logits(queries, bank.classes, summary, belief)
+    if bank.names is not None:
+        logits = logits + model.config.class_tag_weight * model.tag_logits(queries, bank.names, summary, belief)
+    return logits if bank.priors is None else logits + bank.priors
 
 
 def _collate(items: Sequence[tuple[int, Views | str]]) -> tuple[list[int], dict[str, Tensor], dict[int, str]]:

@@ -70,14 +70,25 @@ class Album:
         """With `entry` in the place of another, and shown."""
         return Album((*self.entries[:place], entry, *self.entries[place + 1 :]), place)
 
-    def review(self, status: Status) -> "Album":
+    def order(self, least_sure_first: bool = False) -> list[int]:
+        """The places of the entries as the table shows them."""
+        places = range(len(self.entries))
+        return sorted(places, key=lambda place: -self.entries[place].doubt) if least_sure_first else list(places)
+
+    def next_open(self, least_sure_first: bool = False, after: int | None = None) -> int | None:
+        """The place of the entry to review next, in the table's order from `after` on; None where all are reviewed."""
+        order = self.order(least_sure_first)
+        start = 0 if after is None else order.index(after) + 1
+        return next((k for k in (*order[start:], *order[:start]) if k != after and not self.entries[k].reviewed), None)
+
+    def review(self, status: Status, least_sure_first: bool = False) -> "Album":
         """With the entry shown accepted or rejected (open again where it was so) and the next open one shown."""
         place, entry = self._shown
         if entry.status == status:
             return self.put(place, replace(entry, status="open"))
+        following = self.next_open(least_sure_first, place)
         album = self.put(place, replace(entry, status=status))
-        following = [*range(place + 1, len(self.entries)), *range(place)]
-        return replace(album, selected=next((k for k in following if not self.entries[k].reviewed), place))
+        return replace(album, selected=place if following is None else following)
 
     def say(self, change: Callable[[Words], Words]) -> "Album":
         """With a person's words about the entry shown changed."""

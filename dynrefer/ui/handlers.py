@@ -114,11 +114,13 @@ class Handlers:
         try:
             photo = Photo.open(path)
             album = opened(photo, project.regions(name), None)
+            album = replace(album, selected=album.next_open(session.least_sure_first))
         except InputError as error:
             gr.Warning(str(error), title="Please check")
             return self.forget_photo(session)
         session.begin(name, size=photo.size, album=album, keep=project.keeping(name, photo.size), file=path)
-        return {**self._begun(session, photo), self.stage.photo: str(path)}
+        box = album.current.result.box if album.current else None
+        return {**self._begun(session, photo, box), self.stage.photo: str(path)}
 
     def forget_photo(self, session: Session) -> Updates:
         """Ask for a photograph, with everything empty."""

@@ -93,9 +93,8 @@ async function showPlace() {
   const shown = props.folder ? null : await currentProject();
   const known = props.folder ?? (shown && { ...counts(shown.records), place: shown.place, name: shown.records[shown.place].image });
   element.querySelector(".project").hidden = !known;
-  element.querySelector(".several").hidden = Boolean(props.folder) || Boolean(props.current && !shown);
-  element.querySelector("[data-several]").textContent = shown ? "Add photographs" : "Several photographs";
-  element.querySelector("[data-project]").hidden = Boolean(props.folder);
+  element.querySelector(".several").hidden = Boolean(props.folder || props.current);
+  for (const own of element.querySelectorAll(".project :is([data-project], [data-several])")) own.hidden = Boolean(props.folder);
   if (!known) return;
   const place = element.querySelector(".place");
   place.textContent = `Photograph ${known.place + 1} of ${known.count}: ${known.name} · ${known.reviewed} of ${known.regions} reviewed`;

@@ -177,9 +177,7 @@ def table(session: Session, predictor: Predictor) -> str:
     """The regions of the table, with buttons to show and delete them, and to bring back what was deleted last."""
     entries = session.album.entries
     modes = [MODE_NAMES[mode_of(entry.question, predictor)].partition(":")[0] for entry in entries]
-    rows = list(zip(range(len(entries)), entries, modes, strict=True))
-    if session.least_sure_first:
-        rows.sort(key=lambda row: -row[1].doubt)
+    rows = [(place, entries[place], modes[place]) for place in session.album.order(session.least_sure_first)]
     reviewed = sum(entry.reviewed for entry in entries)
     return render("table", session=session, rows=rows, reviewed=reviewed, removed=session.removed)
 

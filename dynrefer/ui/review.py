@@ -29,7 +29,7 @@ def act(session: Session, event: gr.EventData, vocabulary: Vocabulary) -> None:
     elif told(event, "sort") is not None:
         session.least_sure_first = not session.least_sure_first
     elif status in ("accepted", "rejected"):
-        session.edit(lambda album: album.review(status))
+        session.edit(lambda album: album.review(status, session.least_sure_first))
     elif what is not None:
         value, so = told(event, "value"), told(event, "so")
         session.edit(lambda album: album.say(lambda words: corrected(words, what, value, so, vocabulary)))

@@ -4,7 +4,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dynrefer import Predictor
+from dynrefer import Predictor, formats
 from dynrefer.__main__ import main
 from dynrefer.cli.refer import as_text
 from dynrefer.results import Caption, RegionResult
@@ -234,6 +234,30 @@ def test_a_full_disk_ends_in_a_sentence(
         monkeypatch.setattr(sys, "stdout", stream)
         assert refer(photographs / "cat.jpg", "--box", 1, 2, 30, 40, *options) == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_run_that_dies_leaves_its_answers_where_they_can_be_read(
+    refer: Refer, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_all = Predictor.refer_many
+
+    def die_after_one(*given: Any, **options: Any) -> Iterator[Any]:
+        yield next(iter(answer_all(*given, **options)))
+        raise MemoryError
+
+    monkeypatch.setattr(Predictor, "refer_many", die_after_one)
+    boxes, out = box_file(tmp_path, ("cat.jpg", BOX), ("dog.jpg", BOX)), tmp_path / "answers.xml"
+    with pytest.raises(MemoryError):
+        refer(photographs, "--boxes", boxes, "--out", out)
+    assert not out.exists()
+    (record,) = formats.read(tmp_path / "answers.xml.unfinished.jsonl")
+    assert record.image == "cat.jpg"
+    assert record.said["model"] == "tiny"
+
+
+def test_a_run_that_ends_well_leaves_its_file_alone(refer: Refer, photographs: Path, tmp_path: Path) -> None:
+    assert refer(photographs / "cat.jpg", "--box", *BOX, "--out", tmp_path / "answers.xml") == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.xml", "photographs"]
 
 
 def test_an_answer_nobody_reads_is_still_written_to_the_file(

@@ -12,10 +12,12 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from dynrefer.errors import InputError
-from dynrefer.formats import FORMATS, Record, format_of, lost, parse, read, write
+from dynrefer.formats import FORMATS, Record, encode, format_of, lost, parse, read, write
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import beside
 from dynrefer.formats.record import said
+from dynrefer.project import Words, words_in
+from dynrefer.results import Attribute, Caption, RegionResult, Scored
 
 SIZE = (640, 480)
 MODEL = said(
@@ -70,8 +72,8 @@ def test_what_a_format_holds_reads_back(format: str, packed: bool, tmp_path: Pat
 @pytest.mark.parametrize(
     ("format", "words"),
     [
-        ("yolo", "YOLO holds no scores, captions, tags and attributes and outlines: these were left out."),
-        ("voc", "Pascal VOC holds no scores, fractions of a pixel and outlines: these were left out."),
+        ("yolo", "YOLO holds no scores, no captions, tags and attributes, no outlines: these were left out."),
+        ("voc", "Pascal VOC holds no scores, no fractions of a pixel, no outlines: these were left out."),
         ("cvat", "CVAT holds no scores: these were left out."),
         ("json", ""),
         ("coco", ""),
@@ -253,3 +255,19 @@ def test_objects_of_an_imagefolder_are_read_as_lists_or_as_records(objects: Any)
     (record,) = parse(json.dumps({"file_name": "train/a.jpg", "objects": objects}), "metadata.jsonl")
     assert (record.image, record.box) == ("train/a.jpg", (1, 2, 4, 6))
     assert record.label in ("class 0", "cat")
+
+
+@pytest.mark.parametrize("format", ["coco", "csv", "imagefolder", "json"])
+def test_what_a_person_corrected_of_an_answer_and_nothing_else_comes_back_as_theirs(format: str) -> None:
+    answer = RegionResult(
+        (1.0, 2.0, 30.0, 40.0),
+        Caption("a dog", 0.9),
+        (Scored("puppy", 1.0, "person"), Scored("dog", 0.8)),
+        (Scored("harness", 1.0, "person"), Scored("dog", 0.9)),
+        (Attribute("brown", "color", 1.0, "person"), Attribute("wet", "state", 0.9)),
+        (),
+        model="dynrefer-mini",
+    )
+    content, ending = encode([Record.of(answer, "dog.jpg", (60, 50))], format)
+    (read,) = parse(content.decode("utf-8-sig"), f"saved{ending}")
+    assert words_in(read) == Words(None, "puppy", {"harness": True}, {"color:brown": True})

@@ -12,14 +12,14 @@ import torch
 from PIL import Image
 
 from dynrefer import Predictor
-from dynrefer.checkpoint import load_checkpoint
+from dynrefer.checkpoint import load_checkpoint, save_checkpoint
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.project import PhotoRecord, Region, Status, Words, project_file, write_project
 from dynrefer.question import Question
 from dynrefer.results import Attribute, Caption, RegionResult, Scored
 from dynrefer.teaching.lessons import read_lessons
-from dynrefer.teaching.measure import losses, table
+from dynrefer.teaching.measure import Examination, losses, table
 from dynrefer.teaching.prototypes import with_prototypes
 from dynrefer.teaching.teach import CONFIG, teach
 from tests.tiny import tiny_model, tiny_vocabulary
@@ -121,14 +121,34 @@ def test_a_taught_name_is_drawn_towards_its_examples_and_no_other_is() -> None:
     assert torch.equal(after[1:], before[1:])
 
 
-def corrected(count: int) -> list[list[Region]]:
-    return [[region(Words("a blue cup", "cup", {"cup": True}, {"color:blue": True}))] for _ in range(count)]
+def corrected(count: int, name: str = "cup") -> list[list[Region]]:
+    return [[region(Words("a blue cup", name, {"cup": True}, {"color:blue": True}))] for _ in range(count)]
+
+
+def test_the_name_that_counts_is_the_one_that_the_page_would_say(
+    project: Callable[..., Path], tmp_path: Path, with_priors: Path
+) -> None:
+    checkpoint, folder = load_checkpoint(with_priors), project(*corrected(6))
+    samples = [replace(sample, split="val") for sample in lessons_of(folder)]
+    certain = replace(checkpoint.vocabulary, class_priors=(0.0, 0.0, 0.0, 50.0))  # of the names, "cup" is the last
+    examination = Examination.of({"project": samples}, checkpoint, CONFIG, tmp_path)
+    assert examination(checkpoint.model, certain)["project"]["class_top1"] == 100
 
 
 @pytest.fixture
-def few_steps(monkeypatch: pytest.MonkeyPatch, tiny_checkpoint: Path) -> None:
+def with_priors(tmp_path: Path) -> Path:
+    """The tiny checkpoint as the embedded one is: it knows how often people say a name, and its tags name as well."""
+    model = tiny_model()
+    assert model.text_encoder is not None
+    model.config = replace(model.config, class_tag_weight=1.0)
+    vocabulary = replace(tiny_vocabulary(), class_priors=(1.0, 0.0, -1.0, -1.0)).embedded(model.text_encoder)
+    return save_checkpoint(tmp_path / "with-priors", model, vocabulary, torch.float32)
+
+
+@pytest.fixture
+def few_steps(monkeypatch: pytest.MonkeyPatch, with_priors: Path) -> None:
     """Teach the tiny model in a few steps, with nothing in the gallery."""
-    monkeypatch.setenv("DYNREFER_MODEL", str(tiny_checkpoint))
+    monkeypatch.setenv("DYNREFER_MODEL", str(with_priors))
     faster = replace(CONFIG.optimiser, learning_rate=3e-3)
     config = replace(CONFIG, steps=12, validate_every=4, batch_size=4, optimiser=faster)
     monkeypatch.setitem(teach.__globals__, "CONFIG", config)
@@ -136,10 +156,10 @@ def few_steps(monkeypatch: pytest.MonkeyPatch, tiny_checkpoint: Path) -> None:
 
 
 def test_a_taught_checkpoint_finds_a_persons_words_likelier(
-    project: Callable[..., Path], tmp_path: Path, few_steps: None, tiny_checkpoint: Path
+    project: Callable[..., Path], tmp_path: Path, few_steps: None, with_priors: Path
 ) -> None:
-    before = load_checkpoint(tiny_checkpoint)
-    taught = teach(project(*corrected(6)), tmp_path / "taught")
+    before = load_checkpoint(with_priors)
+    taught = teach(project(*corrected(6, name="teapot")), tmp_path / "taught")
     assert taught.written
     assert "held-out regions of the project: a person's caption" in taught.report
     predictor = Predictor.from_pretrained(tmp_path / "taught", device="cpu")
@@ -159,3 +179,13 @@ def test_where_something_else_would_be_lost_nothing_is_written(
     assert not taught.written
     assert "nothing was changed" in taught.report
     assert not (tmp_path / "taught").exists()
+
+
+def test_the_report_says_how_few_examples_watch_over_everything_else(
+    project: Callable[..., Path], tmp_path: Path, few_steps: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = project(*corrected(6))
+    watched = [replace(sample, split="val", photo=f"g{number}") for number, sample in enumerate(lessons_of(folder)[:4])]
+    monkeypatch.setitem(teach.__globals__, "gallery", lambda vocabulary: watched)
+    report = teach(folder, tmp_path / "taught", names_only=True).report
+    assert "only the gallery's 4 examples were watched, of which one is 25.0 points" in report

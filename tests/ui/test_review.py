@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from PIL import Image
 
 from dynrefer import Predictor
 from dynrefer.project import Project, Words, read_project
-from dynrefer.ui.album import Session
+from dynrefer.results import Scored
+from dynrefer.ui import panels
+from dynrefer.ui.album import Album, Session
 from dynrefer.ui.layout import Updates
 from dynrefer.ui.links import folder_of, record_of
 from dynrefer.ui.review import corrected, find_attribute
@@ -43,6 +46,36 @@ def test_an_accepted_region_is_followed_by_the_next_open_one(reviewer: Visitor) 
     album = reviewer.session.album
     assert [entry.status for entry in album.entries] == ["open", "accepted", "rejected"]
     assert album.selected == 0
+
+
+def test_least_sure_first_also_leads_from_one_region_to_the_next(reviewer: Visitor) -> None:
+    session = reviewer.session
+    scores = (0.9, 0.8, 0.1)
+    entries = tuple(
+        replace(entry, answer=replace(entry.answer, classes=(Scored("dog", score),)))
+        for entry, score in zip(session.album.entries, scores, strict=True)
+    )
+    session.edit(lambda album: replace(album, entries=entries))
+    press(reviewer, sort="")
+    press(reviewer, select="2")
+    press(reviewer, review="accepted")
+    assert session.album.selected == 1
+
+
+def test_before_a_region_is_chosen_the_answer_leads_to_the_first_that_is_open(reviewer: Visitor) -> None:
+    press(reviewer, review="accepted")
+    reviewer.session.edit(Album.unselect)
+    assert 'data-select="1" data-key="a"' in panels.answer(reviewer.session)
+
+
+def test_a_caption_that_a_person_wrote_is_in_no_doubt(reviewer: Visitor) -> None:
+    session = reviewer.session
+    unsure = tuple(replace(entry, answer=replace(entry.answer, sure=False)) for entry in session.album.entries)
+    session.edit(lambda album: replace(album, entries=unsure))
+    assert "not sure" in panels.answer(session)
+    press(reviewer, say="caption", value="a jar of jam")
+    assert "not sure" not in panels.answer(session)
+    assert "dr-unsure" not in panels.answer(session)
 
 
 def test_pressing_a_review_again_opens_the_region_again(reviewer: Visitor) -> None:
@@ -190,6 +223,17 @@ def test_a_photograph_left_and_opened_again_has_its_regions(worker: Visitor) -> 
     assert worker.boxes == []
     move(worker, step=-1)
     assert worker.boxes == THREE
+
+
+def test_a_photograph_opened_again_shows_its_next_open_region(worker: Visitor) -> None:
+    move(worker, to="a.png")
+    list(worker.paste(*THREE))
+    press(worker, select="0")
+    press(worker, review="accepted")
+    move(worker, step=1)
+    shown = move(worker, step=-1)
+    assert worker.session.album.selected == 1
+    assert shown[worker.main.stage.picker]["value"] == list(map(float, THREE[1]))
 
 
 def test_a_file_that_is_no_photograph_is_passed_by_the_next_step(

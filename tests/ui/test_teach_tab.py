@@ -1,0 +1,55 @@
+"""Teaching from the page: what runs, and what a person sees of it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import gradio as gr
+import pytest
+from PIL import Image
+
+import dynrefer
+from dynrefer import Predictor
+from dynrefer.project import Project
+from dynrefer.ui.layout import Updates
+from dynrefer.ui.panels import Panel
+from dynrefer.ui.teach_tab import TeachTab
+
+Teaching = Callable[[str], TeachTab]
+
+
+@pytest.fixture
+def teaching(tiny_predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Teaching]:
+    """Makes the tab of a folder; instead of Python it runs a shell script."""
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (40, 30)).save(tmp_path / "photos" / "a.png")
+    project = Project(tmp_path / "photos")
+
+    def make(script: str) -> TeachTab:
+        python = tmp_path / "python"
+        python.write_text(f"#!/bin/sh\n{script}\n")
+        python.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(python))
+        with gr.Blocks():
+            return TeachTab(tiny_predictor, project, Panel())
+
+    yield make
+    project.close()
+
+
+def test_where_nothing_was_won_the_figures_are_shown_all_the_same(teaching: Teaching) -> None:
+    tab = teaching("printf '# taught\\n\\nNothing was won.\\n\\n| a | b |\\n\\nCorrect more.\\n'; exit 2")
+    seen: list[Updates] = []
+    with pytest.raises(gr.Error, match="Correct more"):
+        seen.extend(tab.teach())
+    assert seen[-1][tab.report] == "# taught\n\nNothing was won.\n\n| a | b |\n\n"
+
+
+def test_the_package_is_found_from_whatever_folder_the_page_was_started_in(teaching: Teaching) -> None:
+    tab = teaching('echo "Found in $PYTHONPATH"; exit 2')
+    root = str(Path(dynrefer.__file__).parents[1])
+    with pytest.raises(gr.Error, match=re.escape(f"Found in {root}")):
+        list(tab.teach())
