@@ -99,11 +99,15 @@ def _parts(model: DynRefer, views: int) -> Iterable[_Part]:
 
 
 def _point(config: PointingConfig, depths: Sequence[int]) -> None:
-    """The head over one square photograph, with memory: where it switches autocast off, the meta device will not do."""
-    side = -(-config.longest // STRIDES[-1]) * STRIDES[-1]
+    """The head over one square photograph in each of its sizes.
+
+    With memory: where it switches autocast off, the meta device will not do.
+    """
     with torch.device("cpu"):
-        maps = [torch.empty(1, side // s, side // s, depth) for s, depth in zip(STRIDES, depths, strict=True)]
-        PointingHead(config, depths)(maps)
+        head = PointingHead(config, depths)
+        for longest in config.longest:
+            side = -(-longest // STRIDES[-1]) * STRIDES[-1]
+            head([torch.empty(1, side // s, side // s, depth) for s, depth in zip(STRIDES, depths, strict=True)])
 
 
 def _score(decoder: QueryDecoder, queries: torch.Tensor, texts: int) -> None:

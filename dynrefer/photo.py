@@ -25,7 +25,7 @@ from dynrefer.errors import InputError, shown
 from dynrefer.photo_files import absent
 from dynrefer.views import crop_views, pixel_boxes
 
-STORE_BYTES = 2**30
+STORE_BYTES = 2**29  # room for the largest that is taken
 DISPLAY_SIZE = 1280
 UNNAMED = "the image"
 BYTES_A_PIXEL = 3 + 4 + 1  # RGB, grey, and RGB halved again and again

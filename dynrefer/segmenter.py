@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 
 from dynrefer.boxes import Box
 from dynrefer.checkpoint import find_folder
@@ -104,7 +105,7 @@ class Segmenter:
     def look_around(self, photo: Photo) -> Embedding:
         """One pass of the image encoder over a whole photograph."""
         model, processor = self.network
-        inputs = processor(images=photo.pixels, return_tensors="pt")
+        inputs = processor(images=Image.fromarray(photo.pixels), return_tensors="pt")
         features = model.get_image_embeddings(inputs.pop("pixel_values").to(self.device))
         sizes = {name: torch.as_tensor(size) for name, size in inputs.items()}
         stretched = torch.tensor([[processor.target_size] * 2])  # whatever its shape; SAM alone keeps it, and pads

@@ -137,7 +137,7 @@ def build_cache(samples: Iterable[Sample], model: DynRefer, folder: Path, config
 def _open(samples: Sequence[Sample], model: DynRefer, folder: Path, config: TrainConfig) -> FeatureCache:
     """The cache in `folder` to write to, made with all its space reserved when it is not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    made_with = {"drawn": config.cache.drawn, "variants": config.cache.variants}
+    made_with: dict[str, float] = {"drawn": config.cache.drawn, "variants": config.cache.variants}
     made_with |= {"jitter": config.augment.jitter, "colour": config.augment.colour}
     info = {
         "encoder": encoder_fingerprint(model),

@@ -47,7 +47,7 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """A copy on another device."""
-        return Batch(*(moved(value, device) for value in self))
+        return Batch._make(moved(value, device) for value in self)
 
 
 class GlobalTexts(NamedTuple):
@@ -60,7 +60,7 @@ class GlobalTexts(NamedTuple):
 
     def to(self, device: torch.device) -> GlobalTexts:
         """A copy on another device."""
-        return GlobalTexts(*(value.to(device) for value in self))
+        return GlobalTexts._make(value.to(device) for value in self)
 
 
 class Objective(nn.Module):

@@ -62,7 +62,7 @@ def build_page(predictor: Predictor, project: Project | None = None) -> gr.Block
                         comparison = Comparison(handlers)
                     if project is not None:
                         with gr.Tab("Teach"):
-                            bind_teaching(TeachTab(predictor, project, display.status))
+                            bind_teaching(TeachTab(predictor, project, display.status), page)
                     with gr.Tab("How it works"):
                         gr.HTML(read("how.html"), apply_default_css=False, elem_id="how")
         display.status.render()
@@ -111,12 +111,14 @@ def bind_photo(handlers: Handlers) -> list[Any]:
     return [taken.success(**describing(handlers)), opened.success(**describing(handlers))]
 
 
-def bind_teaching(tab: TeachTab) -> None:
+def bind_teaching(tab: TeachTab, page: gr.Blocks) -> None:
     """Teaching, and who answers."""
+    now: dict[str, Any] = {"fn": tab.as_it_is, "inputs": None, "outputs": [tab.report, tab.model], **QUIET}
+    page.load(**now)
     teaching = tab.start.click(tab.teach, None, tab.outputs, concurrency_limit=1, **QUIET)
     bind_end(tab, tab.end, [teaching])
-    teaching.success(tab.switch, tab.model, tab.status, **PRIVATE)
-    tab.model.input(tab.switch, tab.model, tab.status, **PRIVATE)
+    for event in (teaching.success, tab.model.input):
+        event(tab.switch, tab.model, tab.status, **QUIET).failure(**now)
 
 
 def bind_end(tab: Any, end: gr.Button, running: list[Any]) -> None:

@@ -43,10 +43,8 @@ class TeachTab:
                 "Stop", size="sm", variant="stop", min_width=80, visible=False, elem_id="stop-teaching"
             )
         self.progress = Panel(elem_id="teaching")
-        self.model = gr.Radio(
-            _models(project), value=OWN, label="Who answers", visible=_taught(project), elem_id="who-answers"
-        )
-        self.report = gr.Markdown(_report(project), elem_id="teach-report")
+        self.model = gr.Radio(_models(project), value=OWN, label="Who answers", visible=False, elem_id="who-answers")
+        self.report = gr.Markdown(elem_id="teach-report")
 
     @property
     def busy(self) -> list[Any]:
@@ -57,6 +55,14 @@ class TeachTab:
     def outputs(self) -> list[Any]:
         """The components that change."""
         return [*self.busy, self.report, self.model]
+
+    def as_it_is(self) -> Updates:
+        """What was taught and who answers at this moment, for a page that opens."""
+        answering = OWN if self.predictor.checkpoint is self._own else TAUGHT
+        return {
+            self.report: _report(self.project),
+            self.model: gr.update(visible=_taught(self.project), value=answering),
+        }
 
     @in_words
     def teach(self) -> Iterator[Updates]:
