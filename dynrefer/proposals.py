@@ -128,15 +128,20 @@ class Surroundings:
 
     def like(self, box: Box, limit: int) -> list[Proposal]:
         """Things that a box may be drawn around, the one that fits it best first."""
-        fit = overlaps(np.array([box], dtype=np.float32), self.boxes)[0]
-        return self._best(self.boxes, self.scores * fit**POINTS_COUNT, self.scores, limit)
+        boxes, scores = self._places
+        fit = overlaps(np.array([box], dtype=np.float32), boxes)[0]
+        return self._best(boxes, scores * fit**POINTS_COUNT, scores, limit)
 
     def everything(self, limit: int) -> list[Proposal]:
         """The surest things of the whole photograph, best first."""
-        boxes, scores = (
-            np.concatenate(parts) for parts in zip(*((o.boxes, o.scores) for o in self.looks), strict=True)
-        )
+        boxes, scores = self._places
         return self._best(boxes, scores, scores, limit)
+
+    @property
+    def _places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes [N, 4] and scores [N] of all looks."""
+        boxes, scores = zip(*((look.boxes, look.scores) for look in self.looks), strict=True)
+        return np.concatenate(boxes), np.concatenate(scores)
 
     @cached_property
     def grid(self) -> BoxGrid:

@@ -38,6 +38,17 @@ def test_a_press_takes_the_thing_that_it_lies_in() -> None:
     np.testing.assert_allclose(scores, [0.9, 0.7])
 
 
+def test_a_box_drawn_roughly_finds_the_thing_that_it_is_around() -> None:
+    rough = (135.0, 40.0, 250.0, 185.0)
+    assert surroundings((LEFT, 0.9), (RIGHT, 0.7)).like(rough, 5)[0].box == pytest.approx(RIGHT, abs=1e-3)
+
+
+def test_a_box_has_no_mask_without_a_segmenter(tiny_predictor: Predictor) -> None:
+    picture = np.random.default_rng(3).integers(0, 255, (96, 96, 3), dtype=np.uint8)
+    found = tiny_predictor.propose(picture, box=(10, 10, 60, 60), limit=3)
+    assert 1 <= len(found) <= 3 and found[0].mask is None
+
+
 def test_looks_that_agree_outvote_one_that_is_a_little_surer() -> None:
     agreed = surroundings((RIGHT, 0.5))
     wide = surroundings(((0.0, 0.0, 256.0, 192.0), 0.6))

@@ -119,7 +119,7 @@ def test_a_bad_box_a_damaged_and_a_missing_photograph_cost_themselves_alone(
     assert lines[-1] == "Answered: 2. Left out: 3."
     for start in (
         "Left out: cat.jpg, annotation 1: the box has no area inside the 64 x 48 image",
-        "Left out: dog.jpg: dog.jpg is damaged",
+        "Left out: dog.jpg is damaged",
         'Left out: gone.jpg, annotation 3: the photograph "gone.jpg" is not in the folder photographs',
     ):
         assert any(line.startswith(start) for line in lines), start

@@ -201,7 +201,7 @@ def test_a_bad_file_of_many_costs_itself_alone(tmp_path: Path) -> None:
     (tmp_path / "dog.xml").write_text("<annotation><object>")
     bad: list[str] = []
     assert len(read(tmp_path, on_bad=lambda left: bad.append(str(left)))) == 1
-    assert bad[0].startswith("dog.xml: dog.xml is damaged (line 1, column ")
+    assert bad[0].startswith("dog.xml is damaged (line 1, column ")
 
 
 def test_label_studios_uploads_and_short_form_find_their_photographs() -> None:
