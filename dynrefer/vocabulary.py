@@ -17,7 +17,9 @@ from torch import Tensor
 
 from dynrefer.errors import InputError
 
-PROTOTYPE_WEIGHT = 0.5  # of a taught name's prototype beside its text, see `benchmarks/prototypes.py`
+PROTOTYPE_WEIGHT = (
+    0.75  # of a taught name's prototype beside its text, the best of `benchmarks.prototypes --split train`
+)
 Embed = Callable[[Sequence[str]], Tensor]
 
 _MORE_SYNONYMS = {
