@@ -27,7 +27,7 @@ class LeftOut:
 
     def __str__(self) -> str:
         place = ", ".join(part for part in (shown(self.photograph), self.annotation) if part)
-        return f"{place}: {self.reason}" if place else self.reason
+        return f"{place}: {self.reason}" if place and not self.reason.startswith(place) else self.reason
 
 
 def reason(error: InputError) -> str:

@@ -91,7 +91,7 @@ def test_another_shape(refer: Refer, command: Command, tmp_path: Path, photos: P
     assert "Left out: cat.png, annotation 1: cat.png is 80 x 60 pixels upright where its file says 700 x 500" in ran.err
     measured = command("evaluate", "recognition", "--data", photos, "--out", tmp_path / "run")
     assert measured.code == 3
-    assert "- cat.png: cat.png is 80 x 60 pixels upright where its file says 700 x 500" in measured.out
+    assert "- cat.png is 80 x 60 pixels upright where its file says 700 x 500" in measured.out
     assert "- cat.png, annotation 1 of val.json: annotations of photographs that cannot be used" in measured.out
 
 
@@ -399,7 +399,7 @@ def test_shares_in_a_coco_file(refer: Refer, command: Command, photos: Path, tmp
 def test_a_photograph_in_the_folder_is_not_said_to_be_missing(refer: Refer, photos: Path, tmp_path: Path) -> None:
     (photos / "cat.png").write_bytes(b"")
     ran = refer(photos, "--boxes", write(tmp_path / "boxes.json", coco()))
-    assert "Left out: cat.png: cat.png is empty (0 bytes)." in ran.err
+    assert "Left out: cat.png is empty (0 bytes)." in ran.err
 
 
 def test_numbers_written_as_text_are_numbers(refer: Refer, photos: Path, tmp_path: Path) -> None:
