@@ -239,12 +239,15 @@ def main() -> int:
                 time.sleep(5)
                 memory.append(gibibytes(process))
         lost = [str(client.exception()) for client in clients if client.exception()]
+        time.sleep(10)
+        after = gibibytes(process)
     print(f"{arguments.clients} clients, {arguments.minutes:g} minutes: {dict(outcomes.counts)}")
     print(f"{len(lost)} lost {lost}; refusals: {dict(outcomes.refusals)}")
     for kind, waited in sorted(outcomes.waited.items()):
         print(f"{kind}: {statistics.median(waited):.1f} s median, {max(waited):.1f} s at most, {len(waited)} asked")
-    thirds = ", ".join(f"{max(memory[len(memory) * k // 3 : len(memory) * (k + 1) // 3 + 1]):.2f}" for k in range(3))
-    print(f"resident memory {before:.2f} GiB before, at most {thirds} in each third of the time")
+    parts = [memory[len(memory) * k // 3 : len(memory) * (k + 1) // 3 + 1] for k in range(3)]
+    thirds = ", ".join(f"{statistics.median(part):.2f} (at most {max(part):.2f})" for part in parts)
+    print(f"resident memory {before:.2f} GiB before, {thirds} in each third of the time, {after:.2f} ten seconds after")
     return 1 if lost or outcomes.counts["wrong"] or not outcomes.counts["right"] or not fair or not steady else 0
 
 

@@ -90,4 +90,6 @@ def serve(
     try:
         build_page(predictor, project).launch(server_name=host, server_port=port, **options)
     except OSError as error:
+        if error.errno is not None:
+            raise  # of a closed terminal, say: Gradio's own, that it found no free port, has no number
         raise InputError(f"the port {port or PORT} cannot be used ({error}); choose another with --port") from error

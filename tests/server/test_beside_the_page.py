@@ -1,6 +1,7 @@
 """`/v1` and the page on one port."""
 
 import base64
+import errno
 import threading
 from collections.abc import Iterator
 
@@ -66,3 +67,14 @@ def test_a_port_that_is_taken_is_told_before_the_model_runs(tiny_predictor: Pred
         with pytest.raises(InputError, match=rf"The port {port} of 127\.0\.0\.1 cannot be used"):
             serve(tiny_predictor, port=port, page=page)
         assert threading.active_count() == before
+
+
+def test_a_closed_terminal_is_not_taken_for_a_taken_port(
+    tiny_predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def launch(*_: object, **__: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("gradio.Blocks.launch", launch)
+    with pytest.raises(BrokenPipeError):
+        serve(tiny_predictor)
