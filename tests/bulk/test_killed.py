@@ -1,8 +1,7 @@
-"""Runs that are killed in the middle of a part, and go on. A named pipe among the photographs says when that is."""
+"""Runs that are killed in the middle of a part, and go on. One photograph is so large that there is time for it."""
 
 from __future__ import annotations
 
-import errno
 import os
 import subprocess
 import sys
@@ -12,18 +11,20 @@ from pathlib import Path
 
 import psutil
 import pytest
+from PIL import Image
 
 from tests.bulk.conftest import Describe, by_photo, rows, save
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")]
 ROOT = Path(__file__).resolve().parents[2]
-SHARD, COUNT, PIPE = 4, 14, "06.png"
+SHARD, COUNT, LARGE = 4, 14, "06.png"
 
 
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
     for seed in range(COUNT):
         save(tmp_path / "photographs" / f"{seed:02d}.png", seed)
+    Image.new("RGB", (6000, 4000), (90, 140, 60)).save(tmp_path / "photographs" / LARGE)
     return tmp_path / "photographs"
 
 
@@ -38,50 +39,30 @@ def undisturbed(describe_really: Describe, photographs: Path, tmp_path: Path) ->
 def in_the_middle(
     photographs: Path, out: Path, model: Path, workers: int
 ) -> Iterator[tuple[psutil.Popen, psutil.Process]]:
-    """A run of its own, and its process that waits in the second part for a photograph; for others that is there."""
-    pipe, photograph = photographs / PIPE, photographs.parent / PIPE
-    pipe.rename(photograph)
-    os.mkfifo(pipe)
+    """A run of its own, and its process that has begun to write the second part."""
     command = [sys.executable, "-m", "dynrefer", "describe", str(photographs), "--whole", "--out", str(out)]
     options = ["--shard-size", str(SHARD), "--workers", str(workers), "--model", str(model), "--device", "cpu"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     run = psutil.Popen([*command, *options], cwd=ROOT, stderr=subprocess.DEVNULL, env=environment)
-    never_written_to = opened_at_the_other_end(pipe, run)
     try:
-        reading = next(reader_of(pipe, run))
-        photograph.replace(pipe)
-        yield run, reading
+        yield run, next(writers_of(out, run))
     finally:
-        os.close(never_written_to)
         with suppress(psutil.NoSuchProcess):
             run.kill()
         run.wait()
 
 
-def opened_at_the_other_end(pipe: Path, run: psutil.Popen) -> int:
-    """The pipe's end to write to, once the run has opened it to read."""
-    while True:
-        try:
-            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError as error:
-            if error.errno != errno.ENXIO:  # nobody reads yet
-                raise
-        with suppress(psutil.TimeoutExpired):
-            pytest.fail(f"the run ended before it was killed (exit code {run.wait(timeout=0.05)})")
-
-
-def reader_of(pipe: Path, run: psutil.Popen) -> Iterator[psutil.Process]:
-    """The process that has the pipe open: its `open` returns a little after the other end is opened."""
+def writers_of(out: Path, run: psutil.Popen) -> Iterator[psutil.Process]:
+    """The process that has a draft of the second part open."""
     while run.poll() is None:
-        yield from (process for process in (run, *run.children(recursive=True)) if has_open(process, pipe))
+        for draft in out.glob(".part-00001*"):
+            yield from (process for process in (run, *run.children(recursive=True)) if has_open(process, draft))
     pytest.fail(f"the run ended before it was killed (exit code {run.returncode})")
 
 
 def has_open(process: psutil.Process, path: Path) -> bool:
-    for link in Path(f"/proc/{process.pid}/fd").iterdir():
-        with suppress(FileNotFoundError):  # closed meanwhile
-            if os.readlink(link) == str(path):
-                return True
+    with suppress(FileNotFoundError):  # the process has ended, or closed a file meanwhile
+        return any(os.readlink(link) == str(path) for link in Path(f"/proc/{process.pid}/fd").iterdir())
     return False
 
 
@@ -105,7 +86,7 @@ def test_a_killed_run_goes_on_with_nothing_missing_double_or_different(
 def test_a_worker_that_is_killed_is_replaced(
     photographs: Path, undisturbed: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    with in_the_middle(photographs, tmp_path / "out", tiny_checkpoint, workers=2) as (run, reading):
-        reading.kill()
+    with in_the_middle(photographs, tmp_path / "out", tiny_checkpoint, workers=2) as (run, writing):
+        writing.kill()
         assert run.wait(timeout=600) == 0
     assert by_photo(tmp_path / "out") == by_photo(undisturbed)
