@@ -219,6 +219,7 @@ def bind_finding(handlers: FindHandlers) -> list[Any]:
     shown: dict[str, Any] = {"outputs": handlers.results, **QUIET}
     found = finding.words.submit(handlers.find, handlers.inputs, **QUESTION, **shown)
     main.stage.picker.photo_changed(handlers.forget, None, **shown)
+    main.stage.another.click(handlers.forget, None, **shown)  # which hides the picker before it can say so
     taken = finding.found.pressed(handlers.take, None, main.stage.picker, **QUIET)
     return [*running, found, taken.success(**describing(main))]
 
