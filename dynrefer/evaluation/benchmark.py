@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -99,7 +100,7 @@ class EvaluationData:
 
 
 @dataclass(frozen=True)
-class Benchmark:
+class Benchmark(ABC):
     """What every benchmark on the regions of `samples` has, and what each defines.
 
     `question` goes to `Predictor.refer_many` beside the views; `truth` is all that scoring compares with, JSON-ready.
@@ -121,21 +122,21 @@ class Benchmark:
         return {"captions": False}
 
     @property
+    @abstractmethod
     def truth(self) -> Any:
         """What scoring compares with."""
-        raise NotImplementedError
 
     def only(self, keys: frozenset[str]) -> Self:
         """The same benchmark over the regions of these keys alone, as if the data set had no others."""
         return replace(self, samples=[sample for sample in self.samples if region_of(sample).key in keys])
 
+    @abstractmethod
     def keep(self, result: RegionResult) -> Prediction:
         """What is stored of an answer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def score(self, predictions: Mapping[str, Prediction]) -> Scores:
         """Figures from the stored answers by region key."""
-        raise NotImplementedError
 
 
 def region_of(sample: Sample) -> Region:

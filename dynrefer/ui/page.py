@@ -67,14 +67,11 @@ def build_page(predictor: Predictor, project: Project | None = None) -> gr.Block
                         gr.HTML(read("how.html"), apply_default_css=False, elem_id="how")
         display.status.render()
         asking = [*bind_photo(handlers), *bind_box(handlers), *bind_choices(handlers)]
-        asking += [
-            *bind_regions(regions),
-            *bind_looks(sweep, comparison),
-            *bind_finding(FindHandlers(regions, finding, tabs)),
-        ]
+        finder = FindHandlers(regions, finding, tabs)
+        asking += [*bind_regions(regions), *bind_looks(sweep, comparison), *bind_finding(finder)]
         if predictor.can_point:
             bind_pressing(PressHandlers(handlers))
-        bind_farewell(asking, regions, sweep, comparison)
+        bind_farewell(asking, regions, finder, sweep, comparison)
         add_endpoints(Programs(predictor))
     return page.queue(max_size=QUEUE_SIZE, default_concurrency_limit=8)
 
@@ -128,7 +125,9 @@ def bind_end(tab: Any, end: gr.Button, running: list[Any]) -> None:
     end.click(tab.stop, None, tab.busy, cancels=running, **QUIET)
 
 
-def bind_farewell(asking: list[Any], regions: RegionsTab, sweep: Sweep, comparison: Comparison) -> None:
+def bind_farewell(
+    asking: list[Any], regions: RegionsTab, finder: FindHandlers, sweep: Sweep, comparison: Comparison
+) -> None:
     """What is being asked about a photograph ends when it goes, or its answer came under the next one."""
     stage = regions.main.stage
     keeper = stage.keeper
@@ -136,6 +135,7 @@ def bind_farewell(asking: list[Any], regions: RegionsTab, sweep: Sweep, comparis
     for event in (*leaving, keeper.moved, keeper.kept_opened):
         event(None, cancels=asking, **QUIET)  # without a function it acts before the next photograph is asked about
         event(regions.stop, None, regions.busy, **QUIET)
+        event(finder.forget, None, finder.results, **QUIET)
         event(sweep.forget, None, [*sweep.busy, sweep.result], **QUIET)
         event(comparison.forget, None, comparison.result, **QUIET)
 
@@ -218,8 +218,6 @@ def bind_finding(handlers: FindHandlers) -> list[Any]:
     bind_end(regions, regions.end, running)
     shown: dict[str, Any] = {"outputs": handlers.results, **QUIET}
     found = finding.words.submit(handlers.find, handlers.inputs, **QUESTION, **shown)
-    main.stage.picker.photo_changed(handlers.forget, None, **shown)
-    main.stage.another.click(handlers.forget, None, **shown)  # which hides the picker before it can say so
     taken = finding.found.pressed(handlers.take, None, main.stage.picker, **QUIET)
     return [*running, found, taken.success(**describing(main))]
 

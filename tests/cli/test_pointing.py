@@ -1,24 +1,13 @@
 """The command `refer` with what is not a box."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from dynrefer.__main__ import main
-
-Refer = Callable[..., int]
-
-
-@pytest.fixture
-def refer(tiny_checkpoint: Path) -> Refer:
-    def run(*arguments: object) -> int:
-        return main(["refer", *map(str, arguments), "--model", str(tiny_checkpoint), "--device", "cpu"])
-
-    return run
+from tests.cli.conftest import Refer
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,7 @@ from dynrefer import Predictor, formats
 from dynrefer.__main__ import main
 from dynrefer.cli.refer import as_text
 from dynrefer.results import Caption, RegionResult
-
-Refer = Callable[..., int]
+from tests.cli.conftest import Refer
 
 
 def save(path: Path, width: int = 64, height: int = 48, seed: int = 0, orientation: int = 1) -> Path:
@@ -41,14 +40,6 @@ def box_file(folder: Path, *named: tuple[str, list[Any]], **image: Any) -> Path:
     }
     (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
     return folder / "boxes.json"
-
-
-@pytest.fixture
-def refer(tiny_checkpoint: Path) -> Refer:
-    def run(*arguments: object) -> int:
-        return main(["refer", *map(str, arguments), "--model", str(tiny_checkpoint), "--device", "cpu"])
-
-    return run
 
 
 @pytest.fixture
