@@ -13,6 +13,8 @@ Weights of the losses were chosen so that names lead and none of the others fall
 
 import argparse
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,14 +31,27 @@ from recipes.mini.loop import Schedule, train
 from recipes.mini.predictions import FOLDER as PREDICTIONS
 from recipes.mini.predictions import Predictions
 from recipes.mini.region_lessons import Batch, Lessons
-from recipes.mini.start import DECODERS, TRAINED, Heads, heads_of
+from recipes.mini.start import DECODERS, TRAINED, Heads, heads_of, name_logits
 
 SAME_TEXT = 0.97
 HIDDEN = -30.0  # logit of what may or may not be true
 BELIEVED = 0.35  # the classifier's least certainty that is distilled
-MOST_NAMES, MOST_CLASSED, MOST_LABELLED = 64, 24, 12  # of a batch, decoded for names, classes and attributes
 MOST_KEPT, MOST_KEPT_LABELLED, SOME_TEMPLATES = 20, 8, 110  # held to the start: regions, those by attributes, texts
 MOVED = 0.65  # chance that a step reads words where they were moved to; else as a user types them
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of a batch is decoded: names and tags, and regions for classes and attributes."""
+
+    names: int = 64
+    hard_names: int = 20
+    true_tags: int = 30
+    hard_tags: int = 16
+    classed: int = 24
+    labelled: int = 12
+
+
 SHIFTS = ("name_shift", "tag_shift")
 SHOWN_REGIONS = 600  # of each data set in a check
 
@@ -70,7 +85,7 @@ def main() -> None:
     known = Predictions(args.run / PREDICTIONS) if args.decoders else None
 
     def losses(_: int) -> dict[str, Tensor]:
-        rows = lessons.draw(args.batch, lessons.cache.done if known is None else known.done, rng)
+        rows = lessons.draw(args.batch, (lessons.cache if known is None else known).done, rng)
         with torch.autocast("cpu", torch.bfloat16):
             if known is not None:
                 return decoder_losses(heads, lessons, Batch.remembered(model, lessons, known, rows))
@@ -89,17 +104,19 @@ def main() -> None:
         train(heads, losses, schedule, args.out, lambda: json.dumps(scores(heads, lessons)), args.init)
 
 
-def decoder_losses(heads: Heads, lessons: Lessons, batch: Batch, *, moved: bool = False) -> dict[str, Tensor]:
+def decoder_losses(
+    heads: Heads, lessons: Lessons, batch: Batch, *, moved: bool = False, sizes: Sizes = Sizes()
+) -> dict[str, Tensor]:
     """Names, classes, attributes and tags of a batch, weighted; words as typed, or where they were moved to."""
     names, tags = (heads.names, heads.tags) if moved else (heads.embeddings["names"], heads.embeddings["tags"])
     return {
-        **name_losses(heads, lessons, batch, names),
-        **class_losses(heads.model, lessons, batch),
-        **tag_losses(heads, lessons, batch, tags),
+        **name_losses(heads, lessons, batch, names, sizes),
+        **class_losses(heads.model, lessons, batch, sizes),
+        **tag_losses(heads, lessons, batch, tags, sizes),
     }
 
 
-def name_losses(heads: Heads, lessons: Lessons, batch: Batch, names: Tensor) -> dict[str, Tensor]:
+def name_losses(heads: Heads, lessons: Lessons, batch: Batch, names: Tensor, sizes: Sizes) -> dict[str, Tensor]:
     """What regions are called: by the cheap terms among all names, decoded among some, and each name by itself."""
     model = heads.model
     texts = model.contrast_texts(names)
@@ -111,8 +128,8 @@ def name_losses(heads: Heads, lessons: Lessons, batch: Batch, names: Tensor) -> 
     found |= belief_loss(model, texts, batch, known)
     hard = cheap.detach().masked_fill(unclear | (true > 0), HIDDEN).topk(2, 1).indices.flatten()
     said = true.sum(0).nonzero()[:, 0]
-    some = torch.unique(torch.cat([said, _some(hard, 20), torch.randint(len(names), (8,))]))
-    some = _some(some, MOST_NAMES)
+    others = torch.randint(len(names), (8,), device=said.device)
+    some = _some(torch.unique(torch.cat([said, _some(hard, sizes.hard_names), others])), sizes.names)
     logits = cheap[:, some] + batch.decoded(model.contrast, texts, some)
     true, unclear = true[:, some], unclear[:, some]
     chosen = known & (true.sum(1) > 0)
@@ -136,18 +153,18 @@ def belief_loss(model: DynRefer, texts: TextQueries, batch: Batch, known: Tensor
     return {"belief": 0.3 * distance[sure].mean()}
 
 
-def class_losses(model: DynRefer, lessons: Lessons, batch: Batch) -> dict[str, Tensor]:
+def class_losses(model: DynRefer, lessons: Lessons, batch: Batch, sizes: Sizes) -> dict[str, Tensor]:
     """COCO's classes one against the others, and OVAD's attributes by the best template of each."""
     found = {}
-    category = torch.from_numpy(lessons.category[batch.rows])
-    keep = _some((category >= 0).nonzero()[:, 0], MOST_CLASSED)
+    category = lessons.of(lessons.category, batch.rows)
+    keep = _some((category >= 0).nonzero()[:, 0], sizes.classed)
     if len(keep):
         queries, summary, belief = batch.part(keep)
         logits = model.contrast_logits(queries, lessons.classes, summary, belief).float()
         found["class"] = F.cross_entropy(logits, category[keep], label_smoothing=0.05)
-    labels = torch.from_numpy(lessons.labels[batch.rows])
+    labels = lessons.of(lessons.labels, batch.rows)
     labelled = (labels >= 0).any(1)
-    keep = _some(labelled.nonzero()[:, 0], MOST_LABELLED)
+    keep = _some(labelled.nonzero()[:, 0], sizes.labelled)
     if len(keep):
         logits = lessons.attribute_logits(model, *batch.part(keep)[:2])
         share = min(1.0, 4 * labelled.float().mean().item())
@@ -169,7 +186,7 @@ def kept_losses(heads: Heads, start: DynRefer, lessons: Lessons, batch: Batch) -
     contrast = model.contrast_logits(queries, lessons.classes, summary, belief).float()
     both = contrast + model.tag_logits(queries, lessons.plain_classes, summary, belief).float()
     attributes = model.contrast_logits(queries[few], lessons.attributes[some], summary[few]).float()
-    category = torch.from_numpy(lessons.category[batch.rows])[keep]
+    category = lessons.of(lessons.category, batch.rows)[keep]
     labelled = category >= 0
     distances = [F.kl_div(now.log_softmax(1), classes, reduction="batchmean") for now in (contrast, both)]
     found = {"kept_class": 0.5 * (distances[0] + distances[1])}
@@ -183,15 +200,16 @@ def _cut(summary: Tensor | None, rows: slice) -> Tensor | None:
     return summary if summary is None else summary[rows]
 
 
-def tag_losses(heads: Heads, lessons: Lessons, batch: Batch, tags: Tensor) -> dict[str, Tensor]:
+def tag_losses(heads: Heads, lessons: Lessons, batch: Batch, tags: Tensor, sizes: Sizes) -> dict[str, Tensor]:
     """Tags: by the cheap terms all, decoded some; unknown ones teach nothing."""
     model = heads.model
     texts = model.tag_texts(tags)
-    labels = torch.from_numpy(lessons.targets.tags[batch.rows]).long()
+    labels = lessons.of(lessons.targets.tags, batch.rows).long()
     cheap = batch.cheap(model.tagging, texts)
     hard = cheap.detach().masked_fill(labels != 0, HIDDEN).topk(2, 1).indices.flatten()
     true = (labels == 1).any(0).nonzero()[:, 0]
-    some = torch.unique(torch.cat([_some(true, 30), _some(hard, 16), torch.randint(len(tags), (6,))]))
+    others = torch.randint(len(tags), (6,), device=hard.device)
+    some = torch.unique(torch.cat([_some(true, sizes.true_tags), _some(hard, sizes.hard_tags), others]))
     logits = cheap[:, some] + batch.decoded(model.tagging, texts, some)
     return {
         "tag": 0.25 * focal_loss(logits + heads.tag_bias, labels[:, some]),
@@ -201,7 +219,7 @@ def tag_losses(heads: Heads, lessons: Lessons, batch: Batch, tags: Tensor) -> di
 
 def sentence_losses(model: DynRefer, lessons: Lessons, batch: Batch) -> dict[str, Tensor]:
     """The text's embedding from the summary, and the texts of a batch told apart."""
-    texts = F.normalize(torch.from_numpy(lessons.targets.texts[batch.rows].astype(np.float32)), dim=-1)
+    texts = F.normalize(lessons.of(lessons.targets.texts, batch.rows).float(), dim=-1)
     same = (texts @ texts.T > SAME_TEXT).float()
     prepared = model.contrast.prepare(texts)
     logits = batch.cheap(model.contrast, prepared, believe=False)
@@ -227,34 +245,45 @@ def _share_loss(logits: Tensor, true: Tensor) -> Tensor:
 
 def _some(values: Tensor, most: int) -> Tensor:
     """At most so many of the values, drawn."""
-    return values[torch.randperm(len(values))[:most]]
+    return values[torch.randperm(len(values), device=values.device)[:most]]
 
 
 @torch.inference_mode()
 def scores(heads: Heads, lessons: Lessons) -> dict[str, float]:
     """On cached validation regions: whether the best name is one that was said, COCO's classes, OVAD's mAP."""
     found: dict[str, float] = {}
-    model = heads.model
-    texts = model.contrast_texts(heads.names)
+    assert lessons.cache is not None
     held = ~lessons.training & (np.asarray(lessons.cache.done) == 1) & lessons.large
     for name in ("coco", "flickr"):
         rows = np.flatnonzero(held & (lessons.origin == name))[:SHOWN_REGIONS]
-        right, classes, attributes = [], [], []
-        for part in np.array_split(rows, max(1, len(rows) // 64)) if len(rows) else ():
-            with torch.autocast("cpu", torch.bfloat16):
-                batch = Batch.seen(model, lessons, part)
-                best = model.contrast(batch.queries, texts, batch.summary, batch.belief).argmax(1).tolist()
-                said = [lessons.targets.names[row] for row in part]
-                right += [k in names for k, names in zip(best, said, strict=True) if names]
-                if name == "coco":
-                    logits = model.contrast_logits(batch.queries, lessons.classes, batch.summary, batch.belief)
-                    classes.append(logits.float())
-                    attributes.append(lessons.attribute_logits(model, batch.queries, batch.summary))
-        found[f"{name}_name"] = float(np.mean(right)) if right else 0.0
-        if classes:
-            known = lessons.category[rows] >= 0
-            found["class"] = class_accuracy(lessons.category[rows][known], torch.cat(classes).numpy()[known])[0]
-            found["mAP"] = float(np.nanmean(attribute_precisions(lessons.labels[rows], torch.cat(attributes).numpy())))
+        with torch.autocast("cpu", torch.bfloat16):
+            parts = np.array_split(rows, max(1, len(rows) // 64)) if len(rows) else ()
+            found |= scored(heads, lessons, name, [Batch.seen(heads.model, lessons, part) for part in parts])
+    return found
+
+
+def scored(heads: Heads, lessons: Lessons, name: str, batches: Sequence[Batch]) -> dict[str, float]:
+    """The same of regions of one data set that were looked at."""
+    model, places = heads.model, lessons.said_by_default
+    texts = model.contrast_texts(heads.names[places]), model.tag_texts(heads.tags[lessons.tags_of_names[places]])
+    right, classes, both, attributes = [], [], [], []
+    for batch in batches:
+        region = (batch.queries, batch.summary, batch.belief)
+        logits = name_logits(model, region, texts) + lessons.priors[places]
+        best = places[logits.argmax(1)].tolist()
+        said = [lessons.targets.names[row] for row in batch.rows]
+        right += [k in names for k, names in zip(best, said, strict=True) if names]
+        if name == "coco":
+            classes.append(model.contrast_logits(batch.queries, lessons.classes, *region[1:]).float().cpu())
+            both.append(classes[-1] + model.tag_logits(batch.queries, lessons.plain_classes, *region[1:]).float().cpu())
+            attributes.append(lessons.attribute_logits(model, batch.queries, batch.summary).float().cpu())
+    found = {f"{name}_name": float(np.mean(right)) if right else 0.0}
+    if classes:
+        rows = np.concatenate([batch.rows for batch in batches])
+        known = lessons.category[rows] >= 0
+        for key, logits in (("class", torch.cat(classes)), ("class_of_both", torch.cat(both))):
+            found[key] = class_accuracy(lessons.category[rows][known], logits.numpy()[known])[0]
+        found["mAP"] = float(np.nanmean(attribute_precisions(lessons.labels[rows], torch.cat(attributes).numpy())))
     return {key: round(value, 3) for key, value in found.items()}
 
 

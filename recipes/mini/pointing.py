@@ -6,8 +6,11 @@ Prints how well clicks on the photographs held out of training find their things
 the head into a checkpoint.
 """
 
+from __future__ import annotations
+
 import argparse
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +20,9 @@ from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss
 
 from dynrefer.model.config import PointingConfig
-from dynrefer.model.pointing import STRIDES, PointingHead, centres
+from dynrefer.model.pointing import STRIDES, Places, PointingHead, centres
 from recipes.mini.loop import Schedule, train
-from recipes.mini.pointing_views import CROWD, PART, THING, View, maps, read_views
+from recipes.mini.pointing_views import CROWD, PART, SHARES, THING, View, maps, read_views
 
 SIZES = {
     8: (0.0, 64.0),
@@ -27,7 +30,6 @@ SIZES = {
     32: (110.0, 1e9),
 }  # roots of the areas of the things that a level answers for
 BATCH = 24
-SHARES = {"coco": 3.0, "flickr": 1.0, "things": 0.7}  # how often a view is taken, by source
 PART_COSTS, PART_COUNTS = 2.0, 0.4  # a part loses against a thing, and counts less
 MIDDLE = 0.75  # of half the sides of a box: inside it a place belongs to the thing for certain
 WEIGHTS = {"box": 2.0, "sides": 0.3, "quality": 1.5, "thing": 1.0}
@@ -50,7 +52,7 @@ def main() -> None:
     schedule = Schedule(args.steps, args.rate, weight_decay=0.02, decay_vectors=False)
     train(
         head,
-        lambda step: losses(head, lessons, step),
+        lambda step: cached_losses(head, lessons, step),
         schedule,
         args.out,
         lambda: lessons.check(head),
@@ -95,19 +97,8 @@ class Lessons:
     @torch.no_grad()
     def check(self, head: PointingHead) -> dict[str, float]:
         """Clicks inside held-out things above 1 %: mean overlap of the best-scored box, share above .5."""
-        overlaps: list[float] = []
         rng = np.random.default_rng(5)
-        for view in self.held:
-            places = head(self.read([view]))
-            where = centres(view.canvas)
-            for box, kind in zip(view.boxes, view.kinds, strict=True):
-                x1, y1, x2, y2 = box
-                if kind == THING and (x2 - x1) * (y2 - y1) >= 0.01 * view.size[0] * view.size[1]:
-                    share = rng.uniform(0.25, 0.75, 2)
-                    click = torch.tensor([x1 + share[0] * (x2 - x1), y1 + share[1] * (y2 - y1)])
-                    near = (where[:, :2] - click).abs().amax(1) <= where[:, 2] / 2 + 1e-3
-                    found = places.boxes[0][near][places.scores[0][near].argmax()]
-                    overlaps.append(float(overlap(found, torch.tensor(box))))
+        overlaps = [value for view in self.held for value in clicked(head(self.read([view])), [view], rng)]
         found_all = np.array(overlaps or [0.0])
         self.refresh()
         return {
@@ -115,6 +106,23 @@ class Lessons:
             "iou": found_all.mean().round(4),
             "above .5": (found_all >= 0.5).mean().round(4),
         }
+
+
+def clicked(places: Places, views: Sequence[View], rng: np.random.Generator) -> list[float]:
+    """Overlaps of things above 1 % with the best-scored box at a click drawn in the middle half of each."""
+    overlaps: list[float] = []
+    boxes, scores = places.boxes.cpu(), places.scores.cpu()
+    where = centres(views[0].canvas)
+    for k, view in enumerate(views):
+        for box, kind in zip(view.boxes, view.kinds, strict=True):
+            x1, y1, x2, y2 = box
+            if kind == THING and (x2 - x1) * (y2 - y1) >= 0.01 * view.size[0] * view.size[1]:
+                share = rng.uniform(0.25, 0.75, 2)
+                click = torch.tensor([x1 + share[0] * (x2 - x1), y1 + share[1] * (y2 - y1)])
+                near = (where[:, :2] - click).abs().amax(1) <= where[:, 2] / 2 + 1e-3
+                found = boxes[k][near][scores[k][near].argmax()]
+                overlaps.append(float(overlap(found, torch.tensor(box))))
+    return overlaps
 
 
 def overlap(first: Tensor, second: Tensor) -> Tensor:
@@ -128,12 +136,16 @@ def _area(boxes: Tensor) -> Tensor:
     return (boxes[..., 2:] - boxes[..., :2]).prod(-1)
 
 
-def losses(head: PointingHead, lessons: Lessons, step: int) -> dict[str, Tensor]:
-    """Losses of one batch, weighed."""
+def cached_losses(head: PointingHead, lessons: Lessons, step: int) -> dict[str, Tensor]:
+    """Losses of one batch of cached views."""
     views = lessons.batch(step)
     with torch.autocast("cpu", torch.bfloat16):
         places = head(lessons.read(views))
-    goal = Goal(views)
+    return losses(places, Goal(views))
+
+
+def losses(places: Places, goal: Goal) -> dict[str, Tensor]:
+    """Losses of one batch, weighed."""
     n, p = goal.box_weights.nonzero(as_tuple=True)
     weights = goal.box_weights[n, p] / goal.box_weights.sum()
     boxes, wanted = places.boxes[n, p], goal.boxes[n, p]
@@ -165,9 +177,9 @@ class Goal:
     `things` (0 or 1) with `thing_weights`: whether there is a thing of the level's size.
     """
 
-    def __init__(self, views: list[View]) -> None:
-        self.where = where = centres(views[0].canvas)
-        self._boxes, kinds = _padded(views)  # [N, M, 4], [N, M], -1 where there is none
+    def __init__(self, views: list[View], device: torch.device | str = "cpu") -> None:
+        self.where = where = centres(views[0].canvas, device)
+        self._boxes, kinds = (part.to(device) for part in _padded(views))  # [N, M, 4], [N, M], -1 where there is none
         low, high = self._boxes[..., :2], self._boxes[..., 2:]
         centre, half = (low + high) / 2, ((high - low) / 2).clamp(min=1e-3)
         self._off = ((where[:, None, :2] - centre[:, None]).abs() / half[:, None]).amax(-1)  # [N, P, M]
@@ -176,16 +188,16 @@ class Goal:
         root = _area(self._boxes).clamp(min=1e-3).sqrt()[:, None]
         self._cost = 2 * root.log() + 2 * self._off + PART_COSTS * self._part[:, None]
         known = inside & (kinds != CROWD)[:, None]
-        least, most = torch.tensor([SIZES[int(stride)] for stride in where[:, 2]]).T[..., None]
+        least, most = torch.tensor([SIZES[int(stride)] for stride in where[:, 2].tolist()]).to(device).T[..., None]
         self.meant, self.meant_weights, _ = self._assigned(known, power=1.0)
         self.boxes, self.box_weights, off = self._assigned(known & (root >= least) & (root < most), power=0.5)
         certain = self.box_weights * (off <= MIDDLE)
         self.things = (certain > 0).float()
-        complete = torch.tensor([view.complete for view in views])[:, None]
+        complete = torch.tensor([view.complete for view in views]).to(device)[:, None]
         crowded = (inside & (kinds == CROWD)[:, None]).any(-1)
         on_part = (inside & self._part[:, None]).any(-1)
         nothing = complete & (self.box_weights == 0) & ~crowded
-        there = (where[:, :2] < torch.tensor([view.size for view in views])[:, None]).all(-1)
+        there = (where[:, :2] < torch.tensor([view.size for view in views]).to(device)[:, None]).all(-1)
         self.thing_weights = there * torch.where(certain > 0, certain, nothing * torch.where(on_part, 0.3, 1.0))
 
     def _assigned(self, answers: Tensor, power: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -196,7 +208,9 @@ class Goal:
         best, chosen = self._cost.masked_fill(~answers, torch.inf).min(-1)
         taken = best < torch.inf
         level = (self.where[:, 2].log2() - 3).long().expand_as(chosen)
-        group = (torch.arange(len(chosen))[:, None] * len(STRIDES) + level) * self._boxes.shape[1] + chosen
+        group = (torch.arange(len(chosen), device=chosen.device)[:, None] * len(STRIDES) + level) * self._boxes.shape[
+            1
+        ] + chosen
         count = torch.bincount(group[taken], minlength=int(group.max()) + 1)[group].clamp(min=1)
         off = self._off.gather(2, chosen[..., None])[..., 0]
         counts = torch.where(self._part.gather(1, chosen), PART_COUNTS, 1.0)

@@ -12,7 +12,7 @@ import argparse
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ HELD = 200  # photographs of COCO's train part on which rules are chosen, never 
 THING, PART, CROWD = 0, 1, 2
 LEAST_SIDE, LEAST_LEFT = 8.0, 0.6  # a cut box needs so many pixels a side and so much of what it was
 BRIGHTNESS = (0.75, 1.25)
+SHARES = {"coco": 3.0, "flickr": 1.0, "things": 0.7}  # how often a photograph is taken, by source
+WAYS = ("plain", "mirrored", "cut", "cut", "scaled")
 DESCRIPTIONS = Path(__file__).with_name("descriptions.jsonl")
 
 
@@ -98,11 +100,11 @@ def maps(run: Path, canvas: tuple[int, int], stride: int, mode: str = "r") -> np
 def plan(coco: Path, flickr: Path, things: Path) -> Iterator[View]:
     """All views, in the order of their use: COCO's photographs plain and mirrored first, then the others, shuffled."""
     rng, rows = random.Random(3), Counter[tuple[int, int]]()
-    photographs = [*_coco(coco), *_flickr(flickr), *_things(things)]
-    first = [(record, plain) for record in photographs if record["source"] == "coco" for plain in ("plain", "mirrored")]
-    more = [(record, way) for record in photographs if record["source"] == "coco" for way in ("cut", "scaled")]
-    more += [(record, "scaled") for record in photographs if record["source"] != "coco"]
-    more += [(record, "cut") for record in photographs if record["source"] == "flickr"]
+    records = photographs(coco, flickr, things)
+    first = [(record, plain) for record in records if record["source"] == "coco" for plain in ("plain", "mirrored")]
+    more = [(record, way) for record in records if record["source"] == "coco" for way in ("cut", "scaled")]
+    more += [(record, "scaled") for record in records if record["source"] != "coco"]
+    more += [(record, "cut") for record in records if record["source"] == "flickr"]
     rng.shuffle(first)
     rng.shuffle(more)
     for record, way in first + more:
@@ -110,10 +112,56 @@ def plan(coco: Path, flickr: Path, things: Path) -> Iterator[View]:
             yield _view(record, way, rng, rows)
 
 
-def _view(record: dict[str, Any], way: str, rng: random.Random, rows: Counter[tuple[int, int]]) -> View:
+def photographs(coco: Path, flickr: Path, things: Path) -> list[dict[str, Any]]:
+    """All photographs to learn from, with their boxes."""
+    return [*_coco(coco), *_flickr(flickr), *_things(things)]
+
+
+class Scenes:
+    """Whole photographs as views on one canvas, drawn anew each time.
+
+    `photographs` are the names by which photographs are known elsewhere; a view's photograph is given by its place.
+    """
+
+    def __init__(self, file: Path, photographs: Sequence[str]) -> None:
+        self.place = {name: k for k, name in enumerate(photographs)}
+        known = [record for record in read_json(file) if record["image"] in self.place]
+        self.records = [record for record in known if not record["held"]]
+        self.held_records = [record for record in known if record["held"]]
+        shares = np.array([SHARES[record["source"]] for record in self.records])
+        self._chances = shares / shares.sum()
+
+    def draw(self, count: int, canvas: tuple[int, int], rng: np.random.Generator) -> tuple[list[View], list[int]]:
+        """Views, and the place of each one's photograph."""
+        chosen = [self.records[k] for k in rng.choice(len(self.records), count, p=self._chances)]
+        ways = random.Random(int(rng.integers(1 << 30)))
+        return self._views(chosen, [ways.choice(WAYS) for _ in chosen], canvas, ways)
+
+    def held(self, count: int, canvas: tuple[int, int]) -> Iterator[tuple[list[View], list[int]]]:
+        """The held-out photographs as they are, so many at once."""
+        for start in range(0, len(self.held_records), count):
+            part = self.held_records[start : start + count]
+            yield self._views(part, ["plain"] * len(part), canvas, random.Random(0))
+
+    def _views(
+        self, records: Sequence[dict[str, Any]], ways: Sequence[str], canvas: tuple[int, int], rng: random.Random
+    ) -> tuple[list[View], list[int]]:
+        rows, canvases = Counter[tuple[int, int]](), (canvas,)
+        views = [_view(r, way, rng, rows, canvases, max(canvas)) for r, way in zip(records, ways, strict=True)]
+        return views, [self.place[record["image"]] for record in records]
+
+
+def _view(
+    record: dict[str, Any],
+    way: str,
+    rng: random.Random,
+    rows: Counter[tuple[int, int]],
+    canvases: Sequence[tuple[int, int]] = CANVASES,
+    most: int = LONGEST,
+) -> View:
     width, height = record["size"]
     cut = (0.0, 0.0, float(width), float(height))
-    longest = LONGEST if way in ("plain", "mirrored", "cut") else rng.randint(LONGEST // 2, LONGEST)
+    longest = most if way in ("plain", "mirrored", "cut") else rng.randint(most // 2, most)
     if way == "cut":
         share = rng.uniform(0.5, 0.9)
         x, y = (rng.uniform(0, side * (1 - share)) for side in (width, height))
@@ -121,7 +169,7 @@ def _view(record: dict[str, Any], way: str, rng: random.Random, rows: Counter[tu
     scale = longest / max(cut[2] - cut[0], cut[3] - cut[1])
     size = max(1, round((cut[2] - cut[0]) * scale)), max(1, round((cut[3] - cut[1]) * scale))
     mirrored = way == "mirrored" or (way != "plain" and rng.random() < 0.5)
-    canvas = min((c for c in CANVASES if c[0] >= size[1] and c[1] >= size[0]), key=lambda c: c[0] * c[1])
+    canvas = min((c for c in canvases if c[0] >= size[1] and c[1] >= size[0]), key=lambda c: c[0] * c[1])
     boxes, kinds = [], []
     for box, kind in zip(record["boxes"], record["kinds"], strict=True):
         seen = clip(tuple((side - cut[k % 2]) * scale for k, side in enumerate(box)), size)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ where it stopped.
 
 import argparse
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -27,14 +28,26 @@ KEPT = {"names": 8, "tags": 16}
 
 
 class Predictions:
-    """The arrays, mapped; row r belongs to region r."""
+    """The arrays, mapped when they are asked for; row r belongs to region r."""
 
-    def __init__(self, folder: Path, mode: str = "r") -> None:
-        names = ("queries", "summaries", "sentences", "names", "name_logits", "tags", "tag_logits", "done")
-        self.queries, self.summaries, self.sentences, *others = (
-            np.load(folder / f"{name}.npy", mmap_mode=mode) for name in names
-        )
-        self.names, self.name_logits, self.tags, self.tag_logits, self.done = others
+    queries: np.ndarray
+    summaries: np.ndarray
+    sentences: np.ndarray
+    names: np.ndarray
+    name_logits: np.ndarray
+    tags: np.ndarray
+    tag_logits: np.ndarray
+    done: np.ndarray
+
+    def __init__(self, folder: Path, mode: Literal["r", "r+"] = "r") -> None:
+        self._folder, self._mode = folder, mode
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        if name not in type(self).__annotations__:
+            raise AttributeError(name)
+        array: np.ndarray = np.load(self._folder / f"{name}.npy", mmap_mode=self._mode)
+        setattr(self, name, array)
+        return array
 
 
 def main() -> None:

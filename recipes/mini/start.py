@@ -43,6 +43,14 @@ class Heads(nn.Module):
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(any(name.startswith(part) for part in trained))
 
+    def move_from(self, names: Sequence[str], tags: Tensor, moved: Mapping[str, Tensor]) -> None:
+        """Start where a finished checkpoint moved the words to: `tags` all of them, `moved` some of the `names`."""
+        with torch.no_grad():
+            self.tag_shift.copy_(tags - self.embeddings["tags"])
+            for place, name in enumerate(names):
+                if name in moved:
+                    self.name_shift[place] = moved[name] - self.embeddings["names"][place]
+
     @property
     def names(self) -> Tensor:
         """Embeddings of the names [N, E], moved to where regions of that name are."""

@@ -128,8 +128,9 @@ def one_text(region: Sample, rng: random.Random) -> str:
     elif origin(region) == "flickr":
         phrases, sentences = texts_of(region, "phrase"), texts_of(region, "human")
         texts = sentences if sentences and (not phrases or rng.random() >= 0.5) else phrases
+        texts = texts or [region.texts[0].text]
     else:
-        texts = texts_of(region, "described") or [f"a {region.name}"]
+        texts = texts_of(region, "described") or [f"a {region.name or region.class_name}"]
     return rng.choice(texts)
 
 

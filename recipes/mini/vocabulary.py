@@ -144,7 +144,9 @@ def priors(words: Words, regions: Sequence[Sample], texts: Iterable[str]) -> tup
 def said_names(region: Sample, compounds: AbstractSet[str]) -> list[str]:
     """What a region is called, most specific first: by its texts, its class or its given name."""
     if origin(region) == "named":
-        name = as_name(region.name or "")
+        if region.name is None:
+            return []
+        name = as_name(region.name)
         return list(dict.fromkeys([name, name.split()[-1]]))
     if origin(region) == "flickr":
         return all_heads(texts_of(region, "phrase"), compounds)
@@ -199,12 +201,14 @@ def _is_noun(word: str, things: AbstractSet[str], compounds: AbstractSet[str]) -
 
 
 def embed(encoder: TextEncoder, words: Words, everyday: Sequence[str], classifier: Sequence[str], run: Path) -> None:
-    """Write the embeddings of names and of both names of each class ("the ..."), and of tags (bare)."""
+    """Write the embeddings of names and of both names of each class ("the ..."), of tags (bare), of COCO's (both)."""
     texts = {
         "names": [f"the {name}" for name in words.names],
         "tags": list(words.tags),
         "everyday_names": [f"the {name}" for name in everyday],
         "classifier_names": [f"the {name}" for name in classifier],
+        "classes": [f"the {name}" for name in CLASS_NAMES],
+        "plain_classes": list(CLASS_NAMES),
     }
     with torch.inference_mode():
         save_file({name: encoder(part).contiguous() for name, part in texts.items()}, run / EMBEDDINGS)

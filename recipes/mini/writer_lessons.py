@@ -83,6 +83,14 @@ class Example(NamedTuple):
     row: int = -1
 
 
+class Seen(NamedTuple):
+    """Regions of examples: queries [S, Q, D], sentences [S, E], and which have one [S]; others' queries are hidden."""
+
+    queries: Tensor
+    sentences: Tensor
+    shown: Tensor
+
+
 class TextLessons:
     """Texts without regions: the control words say what to write."""
 
@@ -130,18 +138,29 @@ class TextLessons:
         self.rng.shuffle(words)
         return words
 
-    def loss(self, examples: Sequence[Example]) -> Tensor:
-        """Mean cross-entropy of the pieces of a batch; only they go through the head, which is most of the work."""
-        t5 = self.writer.t5
+    def loss(self, examples: Sequence[Example], seen: Seen | None = None) -> Tensor:
+        """Mean cross-entropy of the pieces of a batch; only they go through the head, which is most of the work.
+
+        `seen` is what the regions look like now; None: as it was predicted, if at all.
+        """
+        t5, device = self.writer.t5, self.writer.memory.device
         assert t5 is not None and self.writer.copy_gate is not None
-        with torch.autocast("cpu", torch.bfloat16):
-            controls, _ = told = self.controls(examples)
-            labels, _ = pad([[*self.ids(example.text)[: self.longest], END] for example in examples])
+        with torch.autocast(device.type, torch.bfloat16):
+            controls, mask = (part.to(device) for part in self.controls(examples))
+            labels = pad([[*self.ids(example.text)[: self.longest], END] for example in examples])[0].to(device)
             written = labels != 0
-            decoded = t5.decode(*self.prompt(examples, told), labels)[written]
+            told = controls, mask
+            prompt = self.prompt(examples, told) if seen is None else self._seen(examples, told, seen)
+            decoded = t5.decode(*prompt, labels)[written]
             copied = self.writer.uncopied(labels, self.writer.copied(controls))[written]
             logits = t5.head(decoded).float() + self.writer.copy_gate(decoded).float() * copied
             return F.cross_entropy(logits, labels[written], label_smoothing=SMOOTHING)
+
+    def _seen(self, examples: Sequence[Example], told: tuple[Tensor, Tensor], seen: Seen) -> tuple[Tensor, Tensor]:
+        styles = self.styles(examples).to(seen.queries.device)
+        prompt, mask = self.writer.prompt(seen.queries, *told, seen.sentences, styles)
+        mask[:, : seen.queries.shape[1]] &= seen.shown[:, None]
+        return prompt, mask
 
     def prompt(self, examples: Sequence[Example], told: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Without regions the predicted sentence is zero."""
@@ -193,17 +212,19 @@ class RegionLessons(TextLessons):
         self.of_rows: dict[int, list[tuple[str, float]]] = {}
         self.rows: list[int] = []
         self.chances: list[float] = []
-        self.validation: list[int] = []
+        self.validated: dict[int, list[tuple[str, float]]] = {}
         for row, region in enumerate(read_regions(run)):
-            texts = [(text, chance) for text, chance in captions_of(region) if text in self.words]
-            if not self.predictions.done[row] or not texts:
+            texts = captions_of(region)
+            if region.split != "train":
+                if texts:
+                    self.validated[row] = texts
                 continue
-            self.of_rows[row] = texts
-            if region.split == "train":
+            texts = [(text, chance) for text, chance in texts if text in self.words]
+            if texts:
+                self.of_rows[row] = texts
+            if texts and self._predicted(row):
                 self.rows.append(row)
                 self.chances.append(ORIGIN_WEIGHT[origin(region)])
-            else:
-                self.validation.append(row)
         self._ends = np.cumsum(self.chances).tolist()
 
     def draw(self, count: int) -> list[Example]:
@@ -213,23 +234,48 @@ class RegionLessons(TextLessons):
 
     def region(self) -> Example:
         """A training region, told predictions, its text's own words, or nothing."""
-        row = self.rng.choices(self.rows, cum_weights=self._ends)[0]
-        text = self._caption(row)
+        return self._of(self.rng.choices(self.rows, cum_weights=self._ends)[0])
+
+    def joined(self, rows: np.ndarray) -> list[Example]:
+        """Those of the regions that have texts, and some texts shown with one of these regions."""
+        found = [self._of(row) for row in rows.tolist() if row in self.of_rows]
+        texts = int(len(rows) * TEXT_SHARE)
+        return [*found, *(self.text(rows.tolist()) for _ in range(texts))]
+
+    def validating(self, rows: np.ndarray) -> list[Example]:
+        """Validation regions told what was predicted of them, each with the text that is the likeliest to be drawn."""
+        known = [row for row in rows.tolist() if row in self.validated]
+        return [
+            Example(max(self.validated[row], key=lambda t: t[1])[0], self.predicted(row), False, row) for row in known
+        ]
+
+    def _of(self, row: int) -> Example:
+        texts = self.of_rows[row]
+        text = self.rng.choices([text for text, _ in texts], [chance for _, chance in texts])[0]
         chance = self.rng.random()
-        words = self.predicted(row) if chance < PREDICTED else self.told(self.words[text]) if chance < OWN else []
-        if chance < PREDICTED and self.rng.random() < THINNED:
-            words = [word for word in words if self.rng.random() < KEPT_WORD]
+        if chance < PREDICTED and self._predicted(row):
+            words = self.predicted(row)
+            if self.rng.random() < THINNED:
+                words = [word for word in words if self.rng.random() < KEPT_WORD]
+        else:
+            words = self.told(self.words[text]) if chance < OWN else []
         return Example(text, words, False, row)
 
-    def text(self) -> Example:
+    def _predicted(self, row: int) -> bool:
+        """Whether the heads looked at this region, which came before the ones that were found later."""
+        return row < len(self.predictions.done) and bool(self.predictions.done[row])
+
+    def text(self, rows: Sequence[int] | None = None) -> Example:
         """A text of a thing that the region shown, if any, is not: words told come before what is seen."""
         text = self.any_text()
         controls = text.controls or []
-        row = self.rng.choice(self.rows) if self.rng.random() < OTHERS_REGION else -1
+        row = self.rng.choice(rows or self.rows) if self.rng.random() < OTHERS_REGION else -1
         return Example(text.text, self.told(controls) or controls[:1], text.kind == "scene", row)
 
     def predicted(self, row: int) -> list[str]:
-        """The words that the shipped model would be told: the surest name, and the surest tags."""
+        """The words that the shipped model would be told: the surest name, and the surest tags; none where unknown."""
+        if not self._predicted(row):
+            return []
         found, thresholds = self.predictions, self.calibration["thresholds"]
         names = _probability(found.name_logits[row], self.calibration["names"])
         tags = _probability(found.tag_logits[row], self.calibration["tags"])
@@ -253,20 +299,14 @@ class RegionLessons(TextLessons):
         mask[~some, : queries.shape[1]] = 0
         return prompt, mask
 
-    def _caption(self, row: int) -> str:
-        texts = self.of_rows[row]
-        return self.rng.choices([text for text, _ in texts], [chance for _, chance in texts])[0]
-
     @torch.inference_mode()
     def check(self) -> str:
         """Loss on validation regions told their predictions, and what is written of a few."""
-        if not self.validation:
+        if not self.validated:
             return "no validation region has a text"
-        state, self.rng = self.rng, random.Random(3)
-        rows = self.rng.sample(self.validation, min(256, len(self.validation)))
-        examples = [Example(self._caption(row), self.predicted(row), False, row) for row in rows]
+        known = [row for row in self.validated if self._predicted(row)]
+        examples = self.validating(np.array(random.Random(3).sample(known, min(256, len(known)))))
         loss = _mean_loss(self, examples)
-        self.rng = state
         shown = [(e.text, e.controls, text) for e, text in zip(examples[:10], self.written(examples[:10]), strict=True)]
         return f"{loss:.3f} {shown}"
 
