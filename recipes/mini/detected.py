@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dynrefer.boxes import Box, iou
 from dynrefer.datasets.sample import RegionText, Sample, write_samples
-from dynrefer.tables import read_json
+from dynrefer.files.text import read_json
 from recipes.mini.classes import CLASS_NAMES
 from recipes.mini.regions import REGIONS, area, origin, read_regions
 

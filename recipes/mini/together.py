@@ -1,6 +1,6 @@
 """Train the whole network at once on a GPU: image encoder, heads, writer and pointing, on looks drawn anew each time.
 
-    python -m recipes.mini.together RUN --photographs DIR --start CHECKPOINT --out RUN/together.safetensors --seconds 450
+    python -m recipes.mini.together RUN --photographs DIR --start START --out RUN/new.safetensors --seconds 450
 
 RUN is filled by the steps before (regions, targets, predictions, texts, calibration) and by `together_data`; DIR holds
 the photographs by the names that regions know them by. Everything starts from the checkpoint, and the classifier in
@@ -26,7 +26,6 @@ from torch import Tensor, nn
 from dynrefer.model import DynRefer
 from dynrefer.model.encoder import EfficientNetEncoder
 from recipes.mini.heads import Sizes, decoder_losses, scored, sentence_losses
-from recipes.mini.loop import Average
 from recipes.mini.looks import (
     Photographs,
     erased,
@@ -37,6 +36,7 @@ from recipes.mini.looks import (
     recoloured,
     resized,
 )
+from recipes.mini.loop import Average
 from recipes.mini.pointing import Goal, clicked, losses
 from recipes.mini.pointing_views import Scenes, View
 from recipes.mini.region_lessons import Batch, Lessons

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from dynrefer.atomic import written_whole
 from dynrefer.datasets.sample import Sample
-from dynrefer.tables import read_json
+from dynrefer.files.atomic import written_whole
+from dynrefer.files.text import read_json
 from recipes.mini.features import make_arrays
 from recipes.mini.predictions import FOLDER as PREDICTIONS
 from recipes.mini.region_lessons import Lessons
