@@ -13,8 +13,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from dynrefer.atomic import claim
 from dynrefer.errors import InputError
+from dynrefer.files.atomic import claim
 from dynrefer.predictor import Predictor
 from dynrefer.project import Project
 from dynrefer.server import listening, run
