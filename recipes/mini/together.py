@@ -59,8 +59,8 @@ MOVED = 0.65  # share of steps that read words where they were moved to; else as
 SIZES = Sizes(names=256, hard_names=96, true_tags=140, hard_tags=80, classed=256, labelled=96)
 BELIEF, BOTH, CAPTION, POINTING = 0.5, 0.4, 1.0, 0.6  # weights of losses
 CANVAS, SCENES = (448, 448), 16
-LINE_EVERY = 25
-SHARES = (0.0, 0.4, 0.6, 0.8, 1.0)
+LINE_EVERY = 50
+SHARES = (0.0, 0.6, 1.0)
 SHOWN = 640  # validation regions of a data set in a check
 PART_BYTES = 15 << 20  # of a file, since larger ones may not travel
 
@@ -318,7 +318,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew for every new number of names, tags and pieces
     trainer = Trainer(args)
     print("ready", len(trainer.regions.boxes), "regions", int(trainer.regions.ready.sum()), "to learn from", flush=True)
     own = {n: p.detach().clone() for n, p in trainer.heads.named_parameters() if p.requires_grad}
