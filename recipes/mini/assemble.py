@@ -21,7 +21,7 @@ from torch import Tensor
 from dynrefer.checkpoint import save_checkpoint
 from dynrefer.files.text import read_json
 from dynrefer.model import DynRefer
-from dynrefer.model.config import ModelConfig
+from dynrefer.model.config import Calibrated, ModelConfig
 from dynrefer.vocabulary import Vocabulary
 from recipes.mini.calibrate import CALIBRATION
 from recipes.mini.start import Heads, heads_of
@@ -31,6 +31,12 @@ from recipes.mini.writer import new_writer
 
 # Chosen by reading captions of training photographs.
 CONTROLS = 6  # predicted words that the writer is told: a name and five tags
+FITS: dict[Calibrated, str] = {  # what calibration calls them
+    "classes": "listed_names",
+    "own_classes": "names",
+    "tags": "tags",
+    "attributes": "attributes",
+}
 GENERATION = {"num_beams": 3, "length_penalty": 0.5, "repetition_penalty": 1.3}
 
 
@@ -74,7 +80,6 @@ def configured(config: ModelConfig, calibration: dict[str, Any]) -> ModelConfig:
         subject_threshold=thresholds["subject"],
         generation=GENERATION,
     )
-    fits = {"classes": "listed_names", "own_classes": "names", "tags": "tags", "attributes": "attributes"}
     return replace(
         config,
         language=language,
@@ -83,7 +88,7 @@ def configured(config: ModelConfig, calibration: dict[str, Any]) -> ModelConfig:
         sure_threshold=thresholds["sure"],
         relative_classes=True,
         class_tag_weight=1.0,
-        calibration={part: tuple(calibration[name]) for part, name in fits.items()},
+        calibration={part: tuple(calibration[name]) for part, name in FITS.items()},
     )
 
 

@@ -43,14 +43,6 @@ class Heads(nn.Module):
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(any(name.startswith(part) for part in trained))
 
-    def move_from(self, names: Sequence[str], tags: Tensor, moved: Mapping[str, Tensor]) -> None:
-        """Start where a finished checkpoint moved the words to: `tags` all of them, `moved` some of the `names`."""
-        with torch.no_grad():
-            self.tag_shift.copy_(tags - self.embeddings["tags"])
-            for place, name in enumerate(names):
-                if name in moved:
-                    self.name_shift[place] = moved[name] - self.embeddings["names"][place]
-
     @property
     def names(self) -> Tensor:
         """Embeddings of the names [N, E], moved to where regions of that name are."""
@@ -95,6 +87,21 @@ def heads_of(
     heads = Heads(start_model(checkpoint, embeddings), embeddings, trained)
     if weights is not None:
         load_average(heads, weights)
+    return checkpoint, heads
+
+
+def moved_heads(
+    folder: Path, run: Path, names: Sequence[str], trained: Sequence[str] = TRAINED
+) -> tuple[Checkpoint, Heads]:
+    """The same of a finished checkpoint: words lie where it moved them to, of `names` those that it calls regions."""
+    checkpoint, heads = heads_of(folder, run, trained=trained)
+    vocabulary = checkpoint.vocabulary
+    moved = dict(zip(vocabulary.classes, vocabulary.embeddings["classes"], strict=True))
+    with torch.no_grad():
+        heads.tag_shift.copy_(vocabulary.embeddings["tags"] - heads.embeddings["tags"])
+        for place, name in enumerate(names):
+            if name in moved:
+                heads.name_shift[place] = moved[name] - heads.embeddings["names"][place]
     return checkpoint, heads
 
 

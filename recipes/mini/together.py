@@ -40,7 +40,7 @@ from recipes.mini.loop import Average
 from recipes.mini.pointing import Goal, clicked, losses
 from recipes.mini.pointing_views import Scenes, View
 from recipes.mini.region_lessons import Batch, Lessons
-from recipes.mini.start import TRAINED, Heads, heads_of
+from recipes.mini.start import TRAINED, Heads, moved_heads
 from recipes.mini.together_data import Regions
 from recipes.mini.vocabulary import Words
 from recipes.mini.writer_lessons import Example, RegionLessons, Seen
@@ -70,14 +70,12 @@ class Trainer:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.device, self.batch = args.device, args.batch
-        checkpoint, self.heads = heads_of(args.start, args.run, trained=(*TRAINED, "encoder", "language", "pointing"))
+        names, parts = Words.of(args.run).names, (*TRAINED, "encoder", "language", "pointing")
+        checkpoint, self.heads = moved_heads(args.start, args.run, names, parts)
         model = self.heads.model
         for name, parameter in model.named_parameters():
             if name.startswith(tuple(f"encoder.backbone.{part}" for part in FROZEN)):
                 parameter.requires_grad_(False)
-        vocabulary = checkpoint.vocabulary
-        moved = dict(zip(vocabulary.classes, vocabulary.embeddings["classes"], strict=True))
-        self.heads.move_from(Words.of(args.run).names, vocabulary.embeddings["tags"], moved)
         self.heads.embeddings = {name: value.to(args.device) for name, value in self.heads.embeddings.items()}
         self.heads.to(args.device)
         self.lessons = Lessons(args.run, checkpoint, args.device)
