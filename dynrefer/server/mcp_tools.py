@@ -16,9 +16,7 @@ from dynrefer.pointing import options_schema
 from dynrefer.proposals import PROPOSE_SCHEMA
 from dynrefer.question import Question
 from dynrefer.server.fetching import MAX_FILE_BYTES, TOO_LARGE, fetch, read_data_url
-
-from .api import MAX_IMAGES, Programs
-from .compute import sentence
+from dynrefer.server.programs import MAX_IMAGES, Programs, sentence
 
 PATH = "/gradio_api/mcp"
 AT_ONCE, MOST_WAITING = 8, 40
