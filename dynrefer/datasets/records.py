@@ -96,19 +96,6 @@ def read_splits(file: Path) -> dict[str, str]:
     return {id_key(image_id): str(split) for split, ids in content.items() for image_id in ids}
 
 
-def texts_of(value: Any) -> tuple[str, ...] | None:
-    """The texts of an entry that may be one text, a list of texts or missing; None where it is anything else."""
-    if value is None or value == "":
-        return ()
-    found: Sequence[Any] = (value,) if isinstance(value, str) else value if isinstance(value, list) else (None,)
-    return tuple(found) if all(isinstance(text, str) for text in found) else None
-
-
-def entry(record: Mapping[str, Any], *names: str) -> Any:
-    """The first of these entries that a record has and that is not null."""
-    return next((record[name] for name in names if record.get(name) is not None), None)
-
-
 @dataclass(frozen=True)
 class Photograph:
     """A photograph of a data set: its file, id there, (width, height) upright, and split.
@@ -194,12 +181,6 @@ class Photographs:
         if isinstance(found, InputError):
             raise found
         return found or self.finder.find(name)
-
-
-def stated_size(record: Mapping[str, Any]) -> tuple[Any, Any] | None:
-    """(width, height) as a record states it, None where it does not."""
-    width, height = entry(record, "width", "image_width"), entry(record, "height", "image_height")
-    return None if width is None or height is None else (width, height)
 
 
 def fitted(read: Callable[[], Box], photograph: Photograph, problems: Problems, what: str) -> Box | None:
