@@ -14,7 +14,7 @@ from dynrefer.evaluation.asking import Asking, views_in_words
 from dynrefer.evaluation.benchmark import Benchmark, Figure
 from dynrefer.evaluation.report import figures_of, write_report
 from dynrefer.evaluation.running import run
-from dynrefer.evaluation.store import write_whole
+from dynrefer.files.atomic import write_whole
 from dynrefer.predictor import Predictor
 from dynrefer.question import MODES
 from dynrefer.views import CANDIDATES

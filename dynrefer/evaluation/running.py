@@ -22,8 +22,8 @@ from dynrefer.evaluation.store import (
     PredictionStore,
     read_left_out,
     read_predictions,
-    write_whole,
 )
+from dynrefer.files.atomic import write_whole
 from dynrefer.predictor import Predictor
 
 logger = logging.getLogger(__name__)

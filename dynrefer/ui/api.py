@@ -16,12 +16,15 @@ ENDPOINT: dict[str, Any] = {"concurrency_id": "endpoint", "concurrency_limit": 8
 MANY: dict[str, Any] = {"concurrency_id": "many", "concurrency_limit": 4}
 
 
-def add_endpoints(programs: Programs) -> None:
-    """Add `/refer`, `/refer_many` and `/propose` to the page being built."""
+class Endpoints:
+    """What programs may call; clients read these signatures and docstrings."""
+
+    def __init__(self, programs: Programs) -> None:
+        self._programs = programs
 
     @in_words
     def refer(
-        image: gr.FileData, boxes: list[list[float]] | None = None, options: dict[str, Any] | None = None
+        self, image: gr.FileData, boxes: list[list[float]] | None = None, options: dict[str, Any] | None = None
     ) -> list[dict[str, Any]]:
         """Describe regions of a photograph: caption, classes, tags and attributes of each box, and the views looked at.
 
@@ -39,11 +42,11 @@ def add_endpoints(programs: Programs) -> None:
         Returns:
             One object a box: box, caption, classes, tags, attributes, views, timing_ms, model and more.
         """
-        return programs.answer(_uploaded(image), boxes, options)
+        return self._programs.answer(_uploaded(image), boxes, options)
 
     @in_words
     def refer_many(
-        images: list[gr.FileData], boxes: list[list[list[float]]], options: dict[str, Any] | None = None
+        self, images: list[gr.FileData], boxes: list[list[list[float]]], options: dict[str, Any] | None = None
     ) -> list[Any]:
         """Describe regions of several photographs in one request, with the same options for all.
 
@@ -55,10 +58,10 @@ def add_endpoints(programs: Programs) -> None:
         Returns:
             For every photograph what refer returns, in the same order; {"error": sentence} where it cannot be answered.
         """
-        return programs.answer_many(images, boxes, options, _uploaded)
+        return self._programs.answer_many(images, boxes, options, _uploaded)
 
     @in_words
-    def propose(image: gr.FileData, options: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    def propose(self, image: gr.FileData, options: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         """Find things on a photograph: all of it, those at a place or in a box, or those that words name, best first.
 
         Options may hold any of: point [x, y] or points [[x, y, inside], ...] or box [x1, y1, x2, y2], words (a list)
@@ -72,11 +75,15 @@ def add_endpoints(programs: Programs) -> None:
             One object a thing: box, score (0 to 1), words (the score of each word asked for) and mask (COCO's run
             lengths, of what is pointed at, where the server has a segmenter; else null).
         """
-        return programs.propose(_uploaded(image), options)
+        return self._programs.propose(_uploaded(image), options)
 
-    gr.api(refer, api_name="refer", **ENDPOINT)
-    gr.api(propose, api_name="propose", **ENDPOINT)
-    gr.api(refer_many, api_name="refer_many", **MANY)
+
+def add_endpoints(programs: Programs) -> None:
+    """Add `/refer`, `/refer_many` and `/propose` to the page being built."""
+    endpoints = Endpoints(programs)
+    gr.api(endpoints.refer, api_name="refer", **ENDPOINT)
+    gr.api(endpoints.propose, api_name="propose", **ENDPOINT)
+    gr.api(endpoints.refer_many, api_name="refer_many", **MANY)
     # Gradio fetches URLs before any function of ours is called, and reads them whatever their length.
     processing_utils.async_ssrf_protected_download = _download
 
