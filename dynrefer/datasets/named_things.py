@@ -15,12 +15,11 @@ from dynrefer.datasets.records import (
     Problems,
     fitted,
     records,
-    sized_box,
     whole,
 )
 from dynrefer.datasets.sample import Sample
 from dynrefer.datasets.words import one_line
-from dynrefer.files.coco import entry, stated_size
+from dynrefer.files.coco import entry, sized_box, stated_size
 from dynrefer.files.text import read_json
 
 

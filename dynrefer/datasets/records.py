@@ -9,7 +9,7 @@ from typing import Any
 from dynrefer.boxes import Box, clip, in_pixels, reach_out
 from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.errors import InputError, LeftOut, reason
-from dynrefer.files.coco import box_numbers, corners, id_key
+from dynrefer.files.coco import id_key
 from dynrefer.files.photo_files import PhotoFinder, PhotoHeader
 from dynrefer.files.text import read_json
 from dynrefer.formats.box_files import fit_boxes
@@ -198,11 +198,6 @@ def fitted(read: Callable[[], Box], photograph: Photograph, problems: Problems, 
     if out := reach_out(photograph.placed(box), photograph.size):
         problems.note("boxes that reach out of their photograph, cut to it", what, photograph.name, f"{out:.0f} pixels")
     return inside
-
-
-def sized_box(values: Any) -> Box:
-    """x, y, width, height as x1, y1, x2, y2. Raises InputError where they are not four numbers."""
-    return corners(*box_numbers(values, ("x", "y", "width", "height")))
 
 
 def _silent(words: str) -> None:

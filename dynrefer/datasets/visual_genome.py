@@ -17,11 +17,10 @@ from dynrefer.datasets.records import (
     fitted,
     read_splits,
     records,
-    sized_box,
 )
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
-from dynrefer.files.coco import entry, id_key, stated_size
+from dynrefer.files.coco import entry, id_key, sized_box, stated_size
 from dynrefer.files.text import read_json
 
 

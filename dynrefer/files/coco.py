@@ -14,6 +14,7 @@ from dynrefer.boxes import Box
 from dynrefer.errors import InputError, shown
 
 LARGEST_RUN_BITS = 30
+SIDES = ("x", "y", "width", "height")
 XYXY, XYWH = 0, 1  # Detectron2's names of the two
 NAMES = ("file_name", "filename", "path", "image", "name", "coco_url", "url")
 
@@ -140,13 +141,18 @@ def annotation_box(annotation: Mapping[str, Any]) -> Box:
     bbox = annotation.get("bbox")
     if bbox is None or bbox in ([], "", {}):
         return shape_box(annotation.get("segmentation"))
-    numbers = box_numbers(bbox, ("x", "y", "width", "height"))
+    numbers = box_numbers(bbox, SIDES)
     mode = annotation.get("bbox_mode", XYWH)
     if mode == XYXY:
         return numbers
     if mode != XYWH:
         raise InputError(f'its bbox_mode "{shown(mode)}" is neither {XYXY} (corners) nor {XYWH} (x, y, width, height)')
     return corners(*numbers)
+
+
+def sized_box(values: object) -> Box:
+    """x, y, width, height as x1, y1, x2, y2. Raises InputError where they are not four numbers, or make no box."""
+    return corners(*box_numbers(values, SIDES))
 
 
 def corners(x: float, y: float, width: float, height: float) -> Box:

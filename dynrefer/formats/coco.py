@@ -80,7 +80,7 @@ def _said(annotation: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
 def write(records: Sequence[Record]) -> dict[str, str]:
     """One data set. An annotation's score is there where the model gave one: then it is a COCO result, too."""
     photographs = pages(records)
-    names = sorted({record.label or UNNAMED for record in records})
+    names = sorted({record.named for record in records})
     categories = {name: number for number, name in enumerate(names, start=1)}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -91,7 +91,7 @@ def write(records: Sequence[Record]) -> dict[str, str]:
             place = {
                 "id": len(annotations) + 1,
                 "image_id": image_id,
-                "category_id": categories[record.label or UNNAMED],
+                "category_id": categories[record.named],
             }
             annotations.append(place | _annotation(record, photograph.box(record)))
     data_set = {
