@@ -100,13 +100,15 @@ def _shape(image: Element, record: Record, box: Box) -> Element:
 
 
 def _declare(labels: Element, records: Sequence[Record]) -> None:
-    for label in sorted({record.named for record in records}):
+    names: dict[str, set[str]] = {}
+    for record in records:
+        names.setdefault(record.named, set()).update(name for name, _ in as_pairs(record))
+    for label in sorted(names):
         found = add_element(labels, "label")
         add_element(found, "name", label)
         add_element(found, "type", "any")
         attributes = add_element(found, "attributes")
-        alike = (record for record in records if record.named == label)
-        for name in sorted({name for record in alike for name, _ in as_pairs(record)}):
+        for name in sorted(names[label]):
             attribute = add_element(attributes, "attribute")
             for tag, value in (
                 ("name", name),

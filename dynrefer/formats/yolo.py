@@ -113,6 +113,6 @@ def write(records: Sequence[Record]) -> dict[str, str]:
         for record in photograph.records:
             x1, y1, x2, y2 = photograph.box(record)
             shares = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
-            lines.append(" ".join([str(names.indexrecord.named), *(f"{share:.8f}" for share in shares)]))
+            lines.append(" ".join([str(names.index(record.named)), *(f"{share:.8f}" for share in shares)]))
         files[f"labels/{name}"] = "\n".join(lines) + "\n"
     return files
