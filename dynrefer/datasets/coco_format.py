@@ -85,7 +85,8 @@ def read_coco_file(
         try:
             meant = images_of.of(record)
         except InputError as error:
-            problems.skip("annotations of photographs that cannot be used", what, why=reason(error))
+            named = f"image {shown(record.get('image_id'))}"
+            problems.skip("annotations of photographs that cannot be used", what, named, reason(error))
             continue
         image = found.get(meant.key)
         if image is None:
