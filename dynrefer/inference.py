@@ -118,10 +118,12 @@ class Inference:
         """Names as the decoders take them, kept for the next question with the same list."""
         if names not in self._asked:
             texts = self.texts.embed(self.vocabulary.class_texts(names), give_way)
+            texts = self.vocabulary.as_learnt(names, texts, "classes")
             texts = self.vocabulary.beside_prototypes(names, texts)  # where there are any, of names that were taught
             plain = None
             if self.config.class_tag_weight:
                 plain = self.texts.embed([name.lower() for name in names], give_way)
+                plain = self.vocabulary.as_learnt(names, plain, "tags")
                 plain = self.vocabulary.beside_prototypes(names, plain)
             self._asked[names] = self._prepared(texts, plain)
         return self._asked[names]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -151,6 +151,21 @@ class Vocabulary:
         prototypes = self.embeddings["prototypes"][own].to(texts)
         moved_texts[places] = F.normalize(torch.lerp(F.normalize(texts[places], dim=-1), prototypes, weight), dim=-1)
         return moved_texts
+
+    def as_learnt(self, names: Sequence[str], texts: Tensor, kind: Literal["classes", "tags"]) -> Tensor:
+        """Text embeddings [K, E] of `names`, of which the checkpoint's own classes lie where training moved them.
+
+        So a name scores the same in a list that somebody types as among the checkpoint's own.
+        """
+        words, own = (self.classes, set(self.classes)) if kind == "classes" else (self.tags, set(self.classes))
+        place = {word: row for row, word in enumerate(words) if word in own}
+        rows = [(k, place[word]) for k, name in enumerate(names) if (word := name.strip().lower()) in place]
+        if not rows:
+            return texts
+        places, known = (list(part) for part in zip(*rows, strict=True))
+        learnt = texts.clone()
+        learnt[places] = self.embeddings[kind][known].to(texts)
+        return learnt
 
     def plain_classes(self, embed: Embed) -> Tensor:
         """Embeddings [K, E] of the classes without a template; `embed` is asked for those that are no tags."""

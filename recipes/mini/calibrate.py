@@ -3,7 +3,8 @@
     python -m recipes.mini.calibrate RUN --held HELD --start CHECKPOINT --heads RUN/heads.safetensors
 
 HELD is a run of held-out training regions with plain features (`regions --held-out-of`, `features --plain`). Names are
-also judged by COCO's classes on half of the validation photographs; only the other half says how good they are. Writes
+also judged by COCO's classes on half of the validation photographs, which are in HELD; only the other half says how
+good they are. Without --heads the checkpoint is calibrated as it is. Writes
 RUN/calibration.json: scale and bias of names, tags and attributes, so that sigmoid(scale * logit + bias) is how often
 such an answer is right, and thresholds. A name's logit counts from the log-sum-exp over all default names. Names of a
 list that a user types have a fit of their own, without priors.
@@ -13,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,11 +30,12 @@ from dynrefer.datasets.sample import Sample
 from dynrefer.evaluation.metrics import calibration_bins, expected_calibration_error
 from dynrefer.model import DynRefer
 from dynrefer.model.query_decoder import TextQueries
+from recipes.mini.classes import CLASS_NAMES
 from recipes.mini.features import FOLDER as FEATURES
 from recipes.mini.features import Cache
 from recipes.mini.region_lessons import attribute_logits
-from recipes.mini.regions import HELD_OUT_SMALLEST, area, read_regions
-from recipes.mini.start import Heads, heads_of, name_logits
+from recipes.mini.regions import for_fitting, read_regions
+from recipes.mini.start import Heads, heads_of, moved_heads, name_logits
 from recipes.mini.targets import UNKNOWN, TagLabels
 from recipes.mini.vocabulary import Words, default_queries, said_names
 
@@ -49,7 +49,7 @@ MAY_BE_TRUE = 0.45  # cosine to what the region is called from which a wrong nam
 FIRST_WEIGHT, OTHER_WEIGHT = 1.0, 0.01  # of the best name, and of each that follows
 HELD_OUT_WEIGHT = 0.125  # of held-out regions beside the validation half, where typed lists are fitted
 # Chosen on held-out regions, by reading the tables that this step prints.
-THRESHOLDS = {"name": 0.5, "tag": 0.75, "subject": 0.3, "sure": 0.5}
+THRESHOLDS = {"name": 0.5, "tag": 0.75, "subject": 0.1, "sure": 0.5}
 
 
 CLASS_WEIGHT, OTHER_CLASS_WEIGHT = 1.0, 0.25  # of COCO's best class, and of each that follows
@@ -90,15 +90,18 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of this run")
     parser.add_argument("--held", type=Path, required=True, help="folder of the held-out regions")
     parser.add_argument("--start", type=Path, required=True, help="checkpoint that the heads started from")
-    parser.add_argument("--heads", type=Path, required=True, help="weights of recipes.mini.heads")
+    parser.add_argument("--heads", type=Path, help="weights of recipes.mini.heads")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    checkpoint, heads = heads_of(args.start, args.run, args.heads)
+    if args.heads is None:
+        checkpoint, heads = moved_heads(args.start, args.run, Words.of(args.run).names)
+    else:
+        checkpoint, heads = heads_of(args.start, args.run, args.heads)
     scores = Scores(heads.eval(), checkpoint, args.run, args.held)
     listed = scores.names(scores.name_logits).weighed(HELD_OUT_WEIGHT)
     judged = {
         "names": scores.names(scores.name_logits + np.array(scores.priors)),
-        "listed_names": listed.joined(class_answers(heads, checkpoint, args.run)),
+        "listed_names": listed.joined(class_answers(heads, args.run, args.held)),
         "tags": scores.tags(),
         "attributes": scores.attributes(),
     }
@@ -117,7 +120,7 @@ class Scores:
 
     def __init__(self, heads: Heads, checkpoint: Checkpoint, run: Path, held: Path) -> None:
         cache, regions = Cache(held / FEATURES), read_regions(held)
-        rows = np.flatnonzero(cache.done)
+        rows = np.array([row for row in np.flatnonzero(cache.done) if regions[row].split == "train"])
         self.regions: list[Sample] = [regions[row] for row in rows]
         self.words, self.embeddings = Words.of(run), heads.embeddings
         places, names = default_queries(heads, self.words)
@@ -205,17 +208,16 @@ def report(what: str, judged: Judged, fit: tuple[float, float]) -> None:
             print(f"  from {threshold}: right {judged.right[above].mean():.3f}, found {recall:.3f}")
 
 
-def class_answers(heads: Heads, checkpoint: Checkpoint, run: Path) -> Judged:
+def class_answers(heads: Heads, run: Path, held: Path) -> Judged:
     """COCO's best classes on every second validation photograph, by its cached features."""
-    cache, regions = Cache(run / FEATURES), read_regions(run)
-    place = {name: k for k, name in enumerate(checkpoint.vocabulary.classes)}
-    rows = [row for row, region in enumerate(regions) if cache.done[row] and _for_fitting(region, place)]
-    model, encoder = heads.model, checkpoint.model.text_encoder
-    assert encoder is not None
-    with torch.inference_mode():
-        plain = model.tag_texts(encoder(list(checkpoint.vocabulary.classes)))
-        asked = (model.contrast_texts(checkpoint.vocabulary.embeddings["classes"]), plain)
-        _, names = default_queries(heads, Words.of(run))
+    cache, regions = Cache(held / FEATURES), read_regions(held)
+    place = {name: k for k, name in enumerate(CLASS_NAMES)}
+    rows = [row for row, region in enumerate(regions) if cache.done[row] and for_fitting(region)]
+    model, words = heads.model, Words.of(run)
+    known = [[listed.index(name) for name in CLASS_NAMES] for listed in (words.names, words.tags)]
+    with torch.inference_mode():  # as they were learnt, see `Vocabulary.as_learnt`
+        asked = (model.contrast_texts(heads.names[known[0]]), model.tag_texts(heads.tags[known[1]]))
+        _, names = default_queries(heads, words)
     found: list[tuple[float, bool, float]] = []
     for part in _parts(np.array(rows)) if rows else ():
         logits = _class_logits(model, asked, names, cache, part).numpy()
@@ -225,11 +227,6 @@ def class_answers(heads: Heads, checkpoint: Checkpoint, run: Path) -> Judged:
             found += [(scored[k], k == truth, OTHER_CLASS_WEIGHT if r else CLASS_WEIGHT) for r, k in enumerate(best)]
     logits, right, weights = np.array(found, float).reshape(-1, 3).T
     return Judged(logits, right.astype(bool), weights)
-
-
-def _for_fitting(region: Sample, classes: Mapping[str, int]) -> bool:
-    half = zlib.crc32(region.photo_id.encode()) % 2 == 1
-    return half and region.split == "val" and region.class_name in classes and area(region) > HELD_OUT_SMALLEST
 
 
 @torch.inference_mode()

@@ -5,13 +5,16 @@
 
 Writes RUN/regions.jsonl: COCO's described or labelled boxes and a share of the others, Flickr's boxes and groups (one
 box around several of a kind), named things twice, since each is augmented anew. With --held-out-of, a draw of
-regions of training photographs that RUN's feature cache (`features --share`) left out: calibration is fitted on it.
+regions of training photographs that RUN left out (`features --share`, `together_data`), and of COCO's validation
+photographs: calibration is fitted on them.
 """
 
 import argparse
 import random
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -33,7 +36,8 @@ OTHER_CLASS_ONLY = 0.7
 SMALLEST = {"coco": 0.004, "flickr": 0.015}  # share of the photograph, in training
 GROUP_SHARE, PEOPLE_SHARE = 0.6, 0.4  # of Flickr's groups, and before it of groups of people
 GROUP_FILLED = 0.45  # the least part of the box around a group that its boxes cover
-HELD_OUT = {"coco": 900, "flickr": 400, "named": 350}
+HELD = "held.json"
+HELD_OUT = {"coco": 900, "flickr": 400, "named": 350, "fitting": 800}
 HELD_OUT_SMALLEST = 0.005
 
 
@@ -46,8 +50,7 @@ def main() -> None:
     parser.add_argument("--held-out-of", type=Path, metavar="RUN", help="run whose uncached photographs to draw from")
     args = parser.parse_args()
     if args.held_out_of:
-        done = np.load(args.held_out_of / "features" / "done.npy")
-        regions = held_out(read_regions(args.held_out_of), done, random.Random(5))
+        regions = held_out(read_regions(args.held_out_of), used_photographs(args.held_out_of), random.Random(5))
     elif args.samples:
         regions = list(chosen(iter_samples(args.samples), args.flickr, random.Random(0)))
     else:
@@ -152,10 +155,25 @@ def _group(root: Path, group: dict[str, Any], image: dict[str, Any]) -> Sample:
     )
 
 
-def held_out(regions: list[Sample], done: np.ndarray, rng: random.Random) -> list[Sample]:
-    """Regions of training photographs of which no region was cached; every named thing once."""
-    used = {region.image for region, cached in zip(regions, done, strict=True) if cached}
-    free = [region for region in regions if region.split == "train" and region.image not in used]
+def used_photographs(run: Path) -> set[str]:
+    """The training photographs that a run learnt from: all but RUN/held.json, or those whose features it cached."""
+    regions = read_regions(run)
+    if (run / HELD).exists():
+        return {region.photo for region in regions} - set(read_json(run / HELD))
+    done = np.load(run / "features" / "done.npy")
+    return {region.photo for region, cached in zip(regions, done, strict=True) if cached}
+
+
+def for_fitting(region: Sample) -> bool:
+    """Whether it is of the half of COCO's validation photographs on which classes are calibrated."""
+    half = zlib.crc32(region.photo_id.encode()) % 2 == 1
+    return half and region.split == "val" and region.class_name is not None and area(region) > HELD_OUT_SMALLEST
+
+
+def held_out(regions: list[Sample], used: AbstractSet[str], rng: random.Random) -> list[Sample]:
+    """Regions of training photographs that were not used, every named thing once; and some to calibrate classes on."""
+    free = [region for region in regions if region.split == "train" and region.photo not in used]
+    fitting = [region for region in regions if origin(region) == "coco" and for_fitting(region)]
     coco = [region for region in free if origin(region) == "coco" and area(region) > HELD_OUT_SMALLEST]
     flickr = [region for region in free if origin(region) == "flickr"]
     named = [r for r in free if origin(r) == "named" and not r.sample_id.endswith("-again")]
@@ -163,6 +181,7 @@ def held_out(regions: list[Sample], done: np.ndarray, rng: random.Random) -> lis
         *rng.sample(coco, min(HELD_OUT["coco"], len(coco))),
         *rng.sample(flickr, min(HELD_OUT["flickr"], len(flickr))),
         *named[: HELD_OUT["named"]],
+        *rng.sample(fitting, min(HELD_OUT["fitting"], len(fitting))),
     ]
 
 

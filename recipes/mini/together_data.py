@@ -25,9 +25,9 @@ from dynrefer.files.text import read_json
 from recipes.mini.features import make_arrays
 from recipes.mini.predictions import FOLDER as PREDICTIONS
 from recipes.mini.region_lessons import Lessons
-from recipes.mini.regions import origin, read_regions
+from recipes.mini.regions import HELD, origin, read_regions
 
-STEPS, SCENES, HELD = "steps.npy", "scenes.json", "held.json"
+STEPS, SCENES = "steps.npy", "scenes.json"
 HELD_STEP = 6  # of the photographs that the start was not trained on, every so many'th is held out
 FEW = 5  # photographs of a name, below which none is held out
 
