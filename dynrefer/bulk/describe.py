@@ -30,11 +30,6 @@ def describe(
     path: str,
     out: str,
     boxes: str | None = None,
-    whole: bool = False,
-    everything: bool = False,
-    find: str | None = None,
-    most: int = Task.most,
-    least: float = Task.least,
     form: Format = "jsonl",
     shard_size: int = 100,
     only_missing: bool = False,
@@ -46,22 +41,20 @@ def describe(
     model: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
-    **options: Any,
+    **question: Any,
 ) -> int:
     """Describe an input's photographs into a folder of parts; one that is there already is not made again.
 
     Args:
         path: what to describe, see `dynrefer.bulk.inputs.read_input`.
         out: the folder, here or behind an address.
-        boxes: a file of boxes. whole: describe each photograph as one region. everything: the things that the model
-            finds. find: those that these words name. Without any of them the input has the boxes.
-        most: things a photograph, where they are looked for; least: the score from which one is described.
+        boxes: a file of boxes.
         form: of the parts. shard_size: photographs a part.
         only_missing: go on where the input has more photographs than when the run began.
         workers: processes on this machine; None for as many as are fast.
         ray: address of a Ray cluster, or "local" for one on this machine.
         actors: how many models there, "4" or "2-8" for the fewest and the most; cpus, gpus: the share of each.
-        options: what is asked of every region, see `Question.typed`.
+        question: what of each photograph is described, and what is asked about it, see `task_of`.
 
     Returns the exit code: 0 where all was described, 3 where some failed; these are rows with an error, and named.
     Raises InputError where nothing could be done, or not all; parts that are finished stay.
@@ -70,17 +63,13 @@ def describe(
         raise InputError("--shard-size must be 1 or more")
     if ray is not None:  # whose workers are in another folder
         path, out = (place if is_remote(place) else os.path.abspath(place) for place in (path, out))
-    output, file = Output(out, form), None if boxes is None else read_boxes(boxes)
-    what: What = "whole" if whole else "everything" if everything else "boxes" if find is None else "find"
-    words = (check_words(read_words(find)) or ()) if find is not None else ()
-    question = Question.typed(**options).model_dump(mode="json", exclude_defaults=True)
-    task = Task(what, words, check_limit(most), least, question)
+    output, file, task = Output(out, form), None if boxes is None else read_boxes(boxes), task_of(**question)
     job = Job(task, out, form, fingerprint_of(find_checkpoint(model)), model, device, dtype)
     asked = _asked(job, file, shard_size)
     with output.locked():
         manifest = output.manifest() or Manifest(asked)
         manifest.check(asked, out)
-        plan = read_input(path, shard_size, file, what == "boxes")
+        plan = read_input(path, shard_size, file, task.what == "boxes")
         _check_outside(plan, out)
         shards = planned(manifest, plan, output, only_missing)
         output.save(manifest)
@@ -88,11 +77,35 @@ def describe(
         count = min(workers or _fast_workers(device), len(shards))
         if ray is not None:
             outcomes = run_on_ray(job, shards, ray, actors, cpus, gpus)
+        elif count > 1:
+            outcomes = run_processes(job, shards, count, report.tell)
         else:
-            outcomes = (
-                run_processes(job, shards, count, report.tell) if count > 1 else run_here(job, shards, report.tell)
-            )
+            outcomes = run_here(job, shards, report.tell)
         return SOME_FAILED if report.follow(outcomes) else ALL_DESCRIBED
+
+
+def task_of(
+    whole: bool = False,
+    everything: bool = False,
+    find: str | None = None,
+    most: int = Task.most,
+    least: float = Task.least,
+    **options: Any,
+) -> Task:
+    """What the command line asks about every photograph.
+
+    Args:
+        whole: describe each photograph as one region. everything: the things that the model finds. find: those that
+            these words name. Without any of them the input has the boxes.
+        most: things a photograph, where they are looked for; least: the score from which one is described.
+        options: what is asked of every region, see `Question.typed`.
+
+    Raises InputError where a value cannot be used.
+    """
+    what: What = "whole" if whole else "everything" if everything else "boxes" if find is None else "find"
+    words = (check_words(read_words(find)) or ()) if find is not None else ()
+    question = Question.typed(**options).model_dump(mode="json", exclude_defaults=True)
+    return Task(what, words, check_limit(most), least, question)
 
 
 def _asked(job: Job, boxes: BoxFile | None, shard_size: int) -> dict[str, Any]:
