@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -14,6 +17,7 @@ import torch
 from dynrefer.errors import InputError
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SECONDS_BETWEEN_RETURNS = 10.0
 _UNFINISHED, _PAUSED = "unfinished", "paused"  # marks of a clock that end no stage
 
 
@@ -80,6 +84,25 @@ def return_freed_memory() -> None:
     """Let the system have what loading a model freed; glibc keeps it otherwise, other C libraries do not."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
+
+
+@contextmanager
+def freed_memory_returned() -> Iterator[None]:
+    """Return it every SECONDS_BETWEEN_RETURNS inside the block.
+
+    For servers, whose threads free what the others will not use again: 0.8 GB after photographs of 64 megapixels.
+    """
+    ended = threading.Event()
+
+    def give_back() -> None:
+        while not ended.wait(SECONDS_BETWEEN_RETURNS):
+            return_freed_memory()
+
+    threading.Thread(target=give_back, name="freed-memory", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 class Clock:
