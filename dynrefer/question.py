@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
 from dynrefer.errors import InputError, shown
+from dynrefer.files.tables import read_words, split_words
 from dynrefer.views import CANDIDATES, validate_coefficients
-from dynrefer.word_lists import read_words, split_words
 
 Mode = Literal["dynamic", "prior:caption", "prior:attributes", "manual", "random"]
 HashMethod = Literal["dct_mean", "imagehash"]

@@ -266,7 +266,7 @@ def _add_evaluate(commands: Commands) -> None:
 
 def _evaluate(benchmark: str, runs: list[Path], data: Path | None, out: Path | None, **given: Any) -> int:
     from dynrefer.evaluation import BenchmarkOptions, report, run_benchmark
-    from dynrefer.word_lists import read_words
+    from dynrefer.files.tables import read_words
 
     if benchmark == "report":
         print(report(runs))

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dynrefer.box_files import BoxFile, PhotoBoxes, places
 from dynrefer.boxes import MAX_BOXES, Box, parse_box
 from dynrefer.cli.output import journal, json_list, show
 from dynrefer.cli.pointing import Pointing
 from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.files.photo_files import PhotoFinder, absent
 from dynrefer.formats import format_of, own, write
+from dynrefer.formats.box_files import BoxFile, PhotoBoxes, places
 from dynrefer.formats.record import Record
 from dynrefer.photo import Photo
-from dynrefer.photo_files import PhotoFinder, absent
 from dynrefer.predictor import Predictor
 from dynrefer.question import Question
 from dynrefer.results import RegionResult

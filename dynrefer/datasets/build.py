@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dynrefer.atomic import claim, written_whole
 from dynrefer.datasets import coco, flickr, named_things, own, refcocog, visual_genome
 from dynrefer.datasets.records import Problems, too_many
 from dynrefer.datasets.sample import DESCRIBED, SOURCES, Sample, write_samples
 from dynrefer.datasets.words import is_english_script
 from dynrefer.errors import InputError
-from dynrefer.tables import json_text
+from dynrefer.files.atomic import claim, written_whole
+from dynrefer.files.text import json_text
 
 Reader = Callable[[Path, Problems], Iterator[Sample]]
 READERS: dict[str, Reader] = {

@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dynrefer.boxes import Box, are_shares
-from dynrefer.coco_files import NAMES, annotation_box, category_names, id_key, number_if
 from dynrefer.datasets.records import Photograph, Photographs, Problems, entry, fitted, records, stated_size, texts_of
 from dynrefer.errors import InputError, shown
-from dynrefer.tables import read_json
+from dynrefer.files.coco import NAMES, annotation_box, category_names, id_key, number_if
+from dynrefer.files.text import read_json
 
 SplitOf = Callable[[Mapping[str, Any], str], str]
 

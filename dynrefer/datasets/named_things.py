@@ -22,7 +22,7 @@ from dynrefer.datasets.records import (
 )
 from dynrefer.datasets.sample import Sample
 from dynrefer.datasets.words import one_line
-from dynrefer.tables import read_json
+from dynrefer.files.text import read_json
 
 
 def read(root: Path, problems: Problems) -> Iterator[Sample]:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dynrefer.box_files import fit_boxes
 from dynrefer.boxes import Box, clip, in_pixels, reach_out
-from dynrefer.coco_files import box_numbers, corners, id_key
 from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.errors import InputError, LeftOut, reason
-from dynrefer.photo_files import PhotoFinder, PhotoHeader
-from dynrefer.tables import read_json
+from dynrefer.files.coco import box_numbers, corners, id_key
+from dynrefer.files.photo_files import PhotoFinder, PhotoHeader
+from dynrefer.files.text import read_json
+from dynrefer.formats.box_files import fit_boxes
 
 MAX_BAD_SHARE = 0.01
 _EXAMPLES = 5

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dynrefer.coco_files import id_key
 from dynrefer.datasets.described import DescribedRegion, described_samples
 from dynrefer.datasets.records import (
     Photograph,
@@ -24,7 +23,8 @@ from dynrefer.datasets.records import (
 )
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
-from dynrefer.tables import read_json
+from dynrefer.files.coco import id_key
+from dynrefer.files.text import read_json
 
 
 def read(root: Path, problems: Problems) -> Iterator[Sample]:

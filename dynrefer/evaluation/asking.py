@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from dynrefer.box_files import fit_boxes
 from dynrefer.boxes import MAX_BOXES, Box, check_box
 from dynrefer.datasets.records import OTHER_SIZES
 from dynrefer.errors import InputError, LeftOut, reason
 from dynrefer.evaluation.benchmark import Benchmark, Region
 from dynrefer.evaluation.store import PredictionStore
+from dynrefer.formats.box_files import fit_boxes
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
 from dynrefer.question import MODES, Question

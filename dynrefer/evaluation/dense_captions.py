@@ -21,8 +21,8 @@ from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Figure, Reg
 from dynrefer.evaluation.captions import keep_caption
 from dynrefer.evaluation.meteor import Meteor, plain_scores
 from dynrefer.evaluation.store import Prediction
+from dynrefer.files.text import read_json
 from dynrefer.results import RegionResult
-from dynrefer.tables import read_json
 
 IOU_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 METEOR_THRESHOLDS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)

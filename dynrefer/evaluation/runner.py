@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-from dynrefer.atomic import claim
 from dynrefer.checkpoint import find_checkpoint, fingerprint_of
 from dynrefer.errors import InputError
 from dynrefer.evaluation.asking import Asking, ask, parse_views, views_in_words
@@ -33,6 +32,7 @@ from dynrefer.evaluation.store import (
     read_predictions,
     write_whole,
 )
+from dynrefer.files.atomic import claim
 from dynrefer.predictor import Predictor
 
 logger = logging.getLogger(__name__)

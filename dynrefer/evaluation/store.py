@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dynrefer.atomic import claim, unwritable, written_whole
 from dynrefer.errors import InputError
-from dynrefer.tables import utf8
+from dynrefer.files.atomic import claim, unwritable, written_whole
+from dynrefer.files.text import utf8
 
 Prediction = dict[str, Any]
 

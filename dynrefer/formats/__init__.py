@@ -9,10 +9,10 @@ from os import PathLike
 from pathlib import Path
 
 from dynrefer.errors import InputError, LeftOut, shown
+from dynrefer.files.text import utf8
 from dynrefer.formats import coco, cvat, imagefolder, label_studio, labelme, own, table, voc, yolo
 from dynrefer.formats.file import File, packed, read_files, write_file, write_folder
 from dynrefer.formats.record import Record
-from dynrefer.tables import utf8
 
 __all__ = ["FORMATS", "Format", "LeftOut", "Record", "encode", "format_of", "lost", "parse", "read", "write"]
 

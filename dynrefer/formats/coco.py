@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dynrefer.boxes import Box, area, xyxy_to_xywh
-from dynrefer.coco_files import CocoImages, annotation_box, category_names, id_key, run_lengths
 from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.files.coco import CocoImages, annotation_box, category_names, id_key, run_lengths
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import pages
 from dynrefer.formats.record import UNNAMED, Record, said

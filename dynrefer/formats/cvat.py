@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element
 
 from dynrefer.boxes import Box
-from dynrefer.coco_files import shape_box
 from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.files.coco import shape_box
 from dynrefer.formats.file import File, add_element, numbers_of, xml_text
 from dynrefer.formats.grouping import pages
 from dynrefer.formats.record import MODEL, PERSON, UNNAMED, Record, as_pairs, from_pairs

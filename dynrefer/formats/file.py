@@ -16,10 +16,10 @@ from xml.etree.ElementTree import Element, ParseError, SubElement, indent, tostr
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from dynrefer.atomic import written_whole
-from dynrefer.coco_files import box_numbers
 from dynrefer.errors import InputError, LeftOut, shown
-from dynrefer.tables import decode_text, parse_json, parse_jsonl, read_bytes, utf8
+from dynrefer.files.atomic import written_whole
+from dynrefer.files.coco import box_numbers
+from dynrefer.files.text import decode_text, parse_json, parse_jsonl, read_bytes, utf8
 
 ENDINGS = frozenset(".json .jsonl .ndjson .csv .tsv .txt .xml .yaml .yml .names".split())
 BEGINNING = rb"(?:\xef\xbb\xbf|\xff\xfe|\0\0\xfe\xff|\xfe\xff)?[\s\0]*"  # marks and blanks of any encoding
@@ -43,7 +43,7 @@ class File:
 
     @cached_property
     def text(self) -> str:
-        """Its text. Raises InputError where it is none, see `dynrefer.tables.read_text`."""
+        """Its text. Raises InputError where it is none, see `dynrefer.files.text.read_text`."""
         return decode_text(self.data, shown(self.name))
 
     @cached_property

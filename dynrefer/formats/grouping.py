@@ -8,9 +8,9 @@ from pathlib import PurePosixPath
 
 from dynrefer.boxes import Box
 from dynrefer.errors import InputError, shown
+from dynrefer.files.photo_files import readings
 from dynrefer.formats.file import File
 from dynrefer.formats.record import Record
-from dynrefer.photo_files import readings
 
 FOLDERS = frozenset("annotations annotation labels xml xmls json jsons ann anns labelme obj_train_data".split())
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dynrefer.boxes import area, xyxy_to_xywh
-from dynrefer.coco_files import box_numbers, corners
 from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.files.coco import box_numbers, corners
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import beside, pages
 from dynrefer.formats.record import Record, said, typed

@@ -11,12 +11,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from dynrefer.boxes import Box
-from dynrefer.coco_files import box_numbers, corners, shape_box
 from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.files.coco import box_numbers, corners, shape_box
+from dynrefer.files.photo_files import PHOTO_ENDINGS
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import pages
 from dynrefer.formats.record import MODEL, PERSON, UNNAMED, Record, said
-from dynrefer.photo_files import PHOTO_ENDINGS
 
 SIDES = ("x", "y", "width", "height")
 LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "labels")

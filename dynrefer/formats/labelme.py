@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dynrefer.boxes import Box
-from dynrefer.coco_files import box_numbers, shape_box
 from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.files.coco import box_numbers, shape_box
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import Page, beside, pages, side_names
 from dynrefer.formats.record import UNNAMED, Record, said, typed

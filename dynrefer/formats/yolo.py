@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from dynrefer.boxes import Box
-from dynrefer.coco_files import box_numbers, corners, shape_box
 from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.files.coco import box_numbers, corners, shape_box
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import beside, pages, side_names
 from dynrefer.formats.record import UNNAMED, Record, said

@@ -13,9 +13,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from dynrefer.atomic import claim
 from dynrefer.devices import freed_memory_returned
 from dynrefer.errors import InputError
+from dynrefer.files.atomic import claim
 from dynrefer.predictor import Predictor
 from dynrefer.project import Project
 from dynrefer.server import listening, run

@@ -18,10 +18,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dynrefer.atomic import written_whole
 from dynrefer.checkpoint import CARD, Checkpoint, load_checkpoint, save_checkpoint
 from dynrefer.datasets.sample import Sample, write_samples
 from dynrefer.errors import InputError
+from dynrefer.files.atomic import written_whole
 from dynrefer.model import DynRefer
 from dynrefer.teaching.lessons import Lessons, checked, gallery, read_lessons
 from dynrefer.teaching.measure import Examination, Figures, gain, losses, table

@@ -24,11 +24,11 @@ from filelock import FileLock
 from torch import Tensor
 from tqdm import tqdm
 
-from dynrefer.atomic import written_whole
 from dynrefer.boxes import Box, geometry
 from dynrefer.datasets.records import check_readable
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
+from dynrefer.files.atomic import written_whole
 from dynrefer.model import DynRefer
 from dynrefer.model.encoder import EfficientNetEncoder
 from dynrefer.photo import Photo

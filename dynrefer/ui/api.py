@@ -7,14 +7,14 @@ from typing import Any
 import gradio as gr
 from gradio import processing_utils
 
-from dynrefer.decoding import megapixels
 from dynrefer.errors import InputError
-from dynrefer.fetching import download, within_limit
+from dynrefer.files.decoding import megapixels
 from dynrefer.photo import ImageSource, Photo
 from dynrefer.pointing import take_prompt
 from dynrefer.predictor import Predictor
 from dynrefer.proposals import PROPOSE_SCHEMA
 from dynrefer.question import Question
+from dynrefer.server.fetching import download, within_limit
 
 from .compute import in_words, on_gpu
 from .links import MOST_NAMES

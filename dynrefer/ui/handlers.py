@@ -10,12 +10,12 @@ import numpy as np
 
 from dynrefer.boxes import Box, check_box, overlaps
 from dynrefer.errors import InputError
-from dynrefer.fetching import within_limit
 from dynrefer.photo import Photo
 from dynrefer.pointing import encode_mask, fitting_mask, read_prompt
 from dynrefer.predictor import Predictor
 from dynrefer.project import Project, Region
 from dynrefer.question import Question
+from dynrefer.server.fetching import within_limit
 
 from . import panels
 from .album import Album, Entry, Session, few_tags

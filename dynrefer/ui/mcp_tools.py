@@ -12,10 +12,10 @@ from typing import Any
 import anyio
 
 from dynrefer.errors import InputError
-from dynrefer.fetching import MAX_FILE_BYTES, TOO_LARGE, fetch, read_data_url
 from dynrefer.pointing import options_schema
 from dynrefer.proposals import PROPOSE_SCHEMA
 from dynrefer.question import Question
+from dynrefer.server.fetching import MAX_FILE_BYTES, TOO_LARGE, fetch, read_data_url
 
 from .api import MAX_IMAGES, Programs
 from .compute import sentence

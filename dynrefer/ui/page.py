@@ -4,9 +4,9 @@ from typing import Any
 
 import gradio as gr
 
-from dynrefer.fetching import MAX_FILE_BYTES
 from dynrefer.predictor import Predictor
 from dynrefer.project import Project
+from dynrefer.server.fetching import MAX_FILE_BYTES
 
 from .api import Programs, add_endpoints
 from .components import THEME, read

@@ -17,7 +17,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from dynrefer import Predictor, fetching
+from dynrefer import Predictor
+from dynrefer.server import fetching
 from dynrefer.ui.api import ENDPOINT
 from dynrefer.ui.page import QUEUE_SIZE, build_page, launch_options
 

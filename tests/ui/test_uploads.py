@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 import dynrefer.ui
-from dynrefer import InputError, Predictor, fetching
+from dynrefer import InputError, Predictor
+from dynrefer.server import fetching
 from dynrefer.server.app import serve
 
 

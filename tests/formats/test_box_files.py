@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
 
-from dynrefer.box_files import BoxFile, PhotoBoxes
-from dynrefer.coco_files import id_key, shape_box
 from dynrefer.errors import InputError
+from dynrefer.files.coco import id_key, shape_box
+from dynrefer.files.photo_files import PhotoHeader
 from dynrefer.formats import FORMATS, Record
-from dynrefer.photo_files import PhotoHeader
+from dynrefer.formats.box_files import BoxFile, PhotoBoxes
 from dynrefer.results import Caption, RegionResult
 
 CAT, PUPPY = PhotoHeader("cat.jpg", (640, 426)), PhotoHeader("puppy.jpg", (1024, 683))
