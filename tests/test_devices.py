@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 
-from dynrefer.devices import choose_device
+from dynrefer.devices import choose_device, freed_memory_returned
 
 
 @pytest.mark.parametrize("instructions", ["avx512_bf16", "amx_bf16"])
@@ -32,3 +34,14 @@ def test_a_processor_that_is_asked_for_nothing_is_exact(monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
     choice = choose_device("cpu")
     assert (choice.dtype, choice.arithmetic) == (torch.float32, None)
+
+
+def test_memory_is_returned_again_and_again_until_the_block_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    returned = threading.Semaphore(0)
+    monkeypatch.setattr("dynrefer.devices.return_freed_memory", returned.release)
+    monkeypatch.setattr("dynrefer.devices.SECONDS_BETWEEN_RETURNS", 0.001)
+    with freed_memory_returned():
+        (thread,) = (thread for thread in threading.enumerate() if thread.name == "freed-memory")
+        assert all(returned.acquire(timeout=60) for _ in range(3))
+    thread.join(60)
+    assert not thread.is_alive()
