@@ -14,6 +14,7 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from dynrefer.vocabulary import Vocabulary
 from dynrefer.weights import StoredTensor, parameters_on_meta, unshared
 
 PHOTOGRAPH = (480, 640)
+TOGETHER = 32  # as `describe` asks
 
 
 def random_like(name: str, like: Tensor) -> Tensor:
@@ -76,19 +78,18 @@ def measure(folder: Path, args: argparse.Namespace) -> list[tuple[str, str]]:
     rows = [("device", predictor.device_reason), ("load", f"{time.perf_counter() - start:.1f} s")]
     rows.append(("host memory, peak", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB"))
     photo = np.random.default_rng(0).integers(0, 256, (*PHOTOGRAPH, 3), dtype=np.uint8)
+    asked: dict[str, Any] = {"num_views": args.views, "num_beams": args.beams, "max_new_tokens": args.tokens}
     answers = []
     for k in range(args.warm_up + args.repeat):
-        result = predictor.refer(
-            photo,
-            (40 + k, 30 + k, 300 + 2 * k, 260 + 2 * k),
-            num_views=args.views,
-            num_beams=args.beams,
-            max_new_tokens=args.tokens,
-        )
-        answers.append(result.timing_ms)
+        answers.append(predictor.refer(photo, (40 + k, 30 + k, 300 + 2 * k, 260 + 2 * k), **asked).timing_ms)
     kept = answers[args.warm_up :]
     rows.append(("first answer", f"{answers[0]['total']:.0f} ms"))
     rows += [(stage, f"{statistics.median(a[stage] for a in kept):.1f} ms") for stage in kept[0]]
+    boxes = [(k, k, 300 + k, 200 + k) for k in range(1, 5 * TOGETHER + 1)]
+    list(predictor.refer_many([(photo, boxes[:TOGETHER])], batch_size=TOGETHER, **asked))
+    start = time.perf_counter()
+    regions = sum(map(len, predictor.refer_many([(photo, boxes[TOGETHER:])], batch_size=TOGETHER, **asked)))
+    rows.append((f"{TOGETHER} regions at a time", f"{regions / (time.perf_counter() - start):.1f} a second"))
     if on_gpu:
         rows.append(("GPU memory, peak", f"{torch.cuda.max_memory_allocated(predictor.device) / 2**30:.2f} GiB"))
         rows.append(("GPU memory, reserved", f"{torch.cuda.max_memory_reserved(predictor.device) / 2**30:.2f} GiB"))
