@@ -79,9 +79,8 @@ def measure(folder: Path, args: argparse.Namespace) -> list[tuple[str, str]]:
     rows.append(("host memory, peak", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB"))
     photo = np.random.default_rng(0).integers(0, 256, (*PHOTOGRAPH, 3), dtype=np.uint8)
     asked: dict[str, Any] = {"num_views": args.views, "num_beams": args.beams, "max_new_tokens": args.tokens}
-    answers = []
-    for k in range(args.warm_up + args.repeat):
-        answers.append(predictor.refer(photo, (40 + k, 30 + k, 300 + 2 * k, 260 + 2 * k), **asked).timing_ms)
+    different = ((40 + k, 30 + k, 300 + 2 * k, 260 + 2 * k) for k in range(args.warm_up + args.repeat))
+    answers = [predictor.refer(photo, box, **asked).timing_ms for box in different]
     kept = answers[args.warm_up :]
     rows.append(("first answer", f"{answers[0]['total']:.0f} ms"))
     rows += [(stage, f"{statistics.median(a[stage] for a in kept):.1f} ms") for stage in kept[0]]
