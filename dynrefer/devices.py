@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import math
+import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +20,7 @@ import torch
 from dynrefer.errors import InputError
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 SECONDS_BETWEEN_RETURNS = 10.0
 _UNFINISHED, _PAUSED = "unfinished", "paused"  # marks of a clock that end no stage
 
@@ -78,6 +82,18 @@ def too_little_memory(device: torch.device) -> InputError:
         f"The GPU's memory does not hold the model ({free:.1f} of {total:.1f} GiB are free); "
         "close other programs on it, or use --device cpu or a smaller model."
     )
+
+
+def usable_cores() -> int:
+    """Cores that this process is bound to, or that its container's quota is worth where these are fewer.
+
+    PyTorch knows nothing of a quota: 64 threads that share two cores wait for each other.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # no such file, or "max", which is no quota
+        quota, period = map(int, CPU_QUOTA.read_text().split())
+        cores = min(cores, math.ceil(quota / period))
+    return cores
 
 
 def return_freed_memory() -> None:

@@ -15,7 +15,7 @@ from cachetools import LRUCache
 
 from dynrefer.boxes import Box, check_box
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
-from dynrefer.devices import Clock, choose_device, return_freed_memory, too_little_memory
+from dynrefer.devices import Clock, choose_device, return_freed_memory, too_little_memory, usable_cores
 from dynrefer.errors import InputError, shown
 from dynrefer.inference import Inference
 from dynrefer.photo import ImageSource, Photo
@@ -75,6 +75,7 @@ class Predictor:
         Raises InputError: no such checkpoint, damaged files, no such device, too little memory.
         """
         choice = choose_device(device, dtype)
+        torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
         masks = Segmenter.find(segmenter, choice.device)
         try:
             checkpoint = load_checkpoint(source, choice.device, choice.dtype)

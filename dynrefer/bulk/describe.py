@@ -18,6 +18,7 @@ from dynrefer.bulk.rows import Task, What
 from dynrefer.bulk.shards import FileShard, ParquetShard
 from dynrefer.bulk.storage import is_remote, joined
 from dynrefer.checkpoint import find_checkpoint, fingerprint_of
+from dynrefer.devices import usable_cores
 from dynrefer.errors import InputError
 from dynrefer.files.tables import read_words
 from dynrefer.formats.box_files import BoxFile
@@ -150,7 +151,7 @@ def _fast_workers(device: str | None) -> int:
     """One process a core, which is faster than one with all cores; one alone where a GPU is."""
     if device not in (None, "cpu") or (device is None and torch.cuda.is_available()):
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores()
 
 
 def _check_outside(plan: Plan, out: str) -> None:
