@@ -72,6 +72,7 @@ def describe(
     """
     if shard_size is not None and shard_size < 1:
         raise InputError("--shard-size must be 1 or more")
+    path, out = (place.removeprefix("file://") for place in (path, out))
     if ray is not None:  # whose workers are in another folder
         path, out = (place if is_remote(place) else os.path.abspath(place) for place in (path, out))
     output, file = Output(out, form), None if boxes is None else read_boxes(boxes)
