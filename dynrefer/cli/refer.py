@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dynrefer.boxes import MAX_BOXES, Box, parse_box
-from dynrefer.cli.output import journal, json_list, show
+from dynrefer.cli.output import Journal, journal, json_list, show
 from dynrefer.cli.pointing import Pointing
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.files.photo_files import PhotoFinder, absent
@@ -69,20 +71,23 @@ def refer(
     work.remarks += question.notes
     stopped = False
     records: list[Record] = []
-    with json_list(json_out) as written, journal(out) as note_down:
+    with json_list(json_out) as written, journal(out) as notes:
         predictor = Predictor.from_pretrained(model, device, dtype, segmenter)
         try:
-            for name, given, result in work.answered(predictor, question):
-                record = Record.of(result, name, given.pixel_size, given.id)
+            for asked, result in work.answered(predictor, question, notes):
+                record = Record.of(result, asked.photo, asked.given.pixel_size, asked.given.id)
                 if json_out != "-":
-                    show(as_text(name, result), needed=written is None and out is None)
+                    show(as_text(asked.photo, result), needed=written is None and out is None)
                 if written is not None:
                     written.add(own.entry(record))
-                if out is not None:
-                    note_down(own.entry(record))
+                if notes is not None:
+                    if asked.key not in notes.known:
+                        notes.note(own.entry(record), asked.key)
                     records.append(record)
         except KeyboardInterrupt:
             stopped = True  # what was answered is kept
+            if notes is not None:
+                notes.is_done = False
         work.sum_up()
         if not work.answers:  # the file stays as it was
             raise KeyboardInterrupt if stopped else InputError("No box could be answered.")
@@ -91,6 +96,15 @@ def refer(
     if stopped:
         raise KeyboardInterrupt
     return SOME_LEFT_OUT if work.left_out else ALL_ANSWERED
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A region of a photograph as its file has it; `key` names all that is asked, "" where nobody asks again."""
+
+    photo: str
+    given: Record
+    key: str = ""
 
 
 @dataclass
@@ -143,31 +157,50 @@ class _Work:
             raise InputError(f"{file.name} has no box for a photograph in {shown(folder.name)}: {left_out[0]}")
         return cls({finder.identity(path): (path, groups) for path, groups in found.items()}, left_out=left_out)
 
-    def answered(self, predictor: Predictor, question: Question) -> Iterator[tuple[str, Record, RegionResult]]:
-        """Each box's answer under its photograph's name; what cannot be answered goes to `left_out`."""
+    def answered(
+        self, predictor: Predictor, question: Question, notes: Journal | None = None
+    ) -> Iterator[tuple[Asked, RegionResult]]:
+        """Each box's answer; those that the `notes` have come first, what cannot be answered goes to `left_out`."""
         if self.pointing is not None:
             ((name, (path, _)),) = self.photographs.items()
             photo = replace(Photo.read(path), name=name)
             self.remarks += photo.notes
             for result in self.pointing.answered(predictor, photo, question):
                 self.answers += 1
-                yield name, Record(name, result.box, photo.size), result
+                yield Asked(name, Record(name, result.box, photo.size)), result
             return
-        asked: deque[tuple[str, list[Record]]] = deque()
+        known: deque[tuple[Asked, RegionResult]] = deque()
+        asked: deque[list[Asked]] = deque()
+        key = None if notes is None else _namer(predictor, question)
+        requests = self._requests(asked, known, notes, key)
         try:
-            for results in predictor.refer_many(self._requests(asked), errors="return", question=question):
-                name, boxes = asked.popleft()
+            for results in predictor.refer_many(requests, errors="return", question=question):
+                yield from self._noted(known)
+                boxes = asked.popleft()
                 if isinstance(results, InputError):
-                    self.left_out.append(LeftOut(name, places(boxes), reason(results)))
+                    where = places([one.given for one in boxes])
+                    self.left_out.append(LeftOut(boxes[0].photo, where, reason(results)))
                     continue
                 self.answers += len(results)
-                yield from ((name, given, result) for given, result in zip(boxes, results, strict=True))
+                yield from zip(boxes, results, strict=True)
+            yield from self._noted(known)
         except InputError as error:  # about the whole run, such as too little memory
             if not self.answers:
                 raise
             self.left_out.append(LeftOut("", "all after these", reason(error)))
 
-    def _requests(self, asked: deque[tuple[str, list[Record]]]) -> Iterator[tuple[Photo, list[Box]]]:
+    def _noted(self, known: deque[tuple[Asked, RegionResult]]) -> Iterator[tuple[Asked, RegionResult]]:
+        while known:
+            self.answers += 1
+            yield known.popleft()
+
+    def _requests(
+        self,
+        asked: deque[list[Asked]],
+        known: deque[tuple[Asked, RegionResult]],
+        notes: Journal | None,
+        key: Callable[[Photo, Record], str] | None,
+    ) -> Iterator[tuple[Photo, list[Box]]]:
         for name, (path, groups) in self.photographs.items():
             try:
                 photo = replace(Photo.read(path), name=name)
@@ -175,14 +208,18 @@ class _Work:
                 self.left_out.append(LeftOut(name, "", reason(error)))
                 continue
             self.remarks += (f"{shown(name)}: {note}" for note in photo.notes)
-            boxes: list[Record] = []
+            boxes: list[Asked] = []
             for group in groups:
                 fitted, left_out = group.fit(photo, self.remarks.append)
-                boxes += fitted
+                boxes += (Asked(name, given, "" if key is None else key(photo, given)) for given in fitted)
                 self.left_out += left_out
+            if notes is not None and (former := [one for one in boxes if one.key in notes.known]):
+                known += ((one, notes.known[one.key]) for one in former)
+                boxes = [one for one in boxes if one.key not in notes.known]
+                self.remarks.append(f"{shown(name)}: {len(former)} answers are there already; taken from {notes.name}")
             for start in range(0, len(boxes), MAX_BOXES):
-                asked.append((name, boxes[start : start + MAX_BOXES]))
-                yield photo, [given.box for given in asked[-1][1]]
+                asked.append(boxes[start : start + MAX_BOXES])
+                yield photo, [one.given.box for one in asked[-1]]
 
     def sum_up(self) -> None:
         """Say on stderr what was made to fit, and what was left out and why."""
@@ -196,6 +233,17 @@ class _Work:
             print(f"Left out: {left}.", file=sys.stderr)
         if self.left_out:
             print(f"Answered: {self.answers}. Left out: {len(self.left_out)}.", file=sys.stderr)
+
+
+def _namer(predictor: Predictor, question: Question) -> Callable[[Photo, Record], str]:
+    """What names a question about a region: the model, the options, the photograph's name and content, the box."""
+    always = [predictor.checkpoint.fingerprint, str(predictor.arithmetic), question.options()]
+
+    def name(photo: Photo, given: Record) -> str:
+        whole = json.dumps([*always, photo.name, photo.digest.hex(), given.id, given.box])
+        return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
+
+    return name
 
 
 def as_text(name: str, result: RegionResult) -> str:

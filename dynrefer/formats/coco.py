@@ -8,7 +8,7 @@ from typing import Any
 
 from dynrefer.boxes import Box, area, xyxy_to_xywh
 from dynrefer.errors import InputError, LeftOut, reason, shown
-from dynrefer.files.coco import CocoImages, annotation_box, category_names, id_key, run_lengths
+from dynrefer.files.coco import CocoImages, annotation_box, category_names, id_key, listed, run_lengths
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import pages
 from dynrefer.formats.record import UNNAMED, Record, said
@@ -18,15 +18,15 @@ def knows(file: File) -> bool:
     """Whether a file is COCO's by what it holds."""
     data = file.json
     if isinstance(data, dict):
-        return isinstance(data.get("annotations"), list)
+        return isinstance(data.get("annotations"), list) or {"annotations", "images"} <= data.keys()
     return isinstance(data, list) and any(isinstance(entry, dict) and "image_id" in entry for entry in data)
 
 
 def read(file: File) -> Iterator[Record | LeftOut]:
     """The annotations; a box that is missing is taken from the outline."""
     data = file.json if isinstance(file.json, dict) else {"annotations": file.json}
-    images, names = CocoImages(data.get("images")), category_names(data.get("categories"))
-    for number, annotation in enumerate(data["annotations"], start=1):
+    images, names = CocoImages(listed(data.get("images") or [], "images")), category_names(data.get("categories"))
+    for number, annotation in enumerate(listed(data["annotations"], "annotations"), start=1):
         where = f"annotation {number} in order"
         if not isinstance(annotation, dict):
             yield LeftOut("", where, f'it is no record but "{shown(annotation)}"')

@@ -18,7 +18,7 @@ from dynrefer.files.atomic import claim
 from dynrefer.predictor import Predictor
 from dynrefer.project import Project
 from dynrefer.server import listening, run
-from dynrefer.server.intake import RefusedError
+from dynrefer.server.intake import Drained, RefusedError
 from dynrefer.server.metrics import Counted
 from dynrefer.server.schema import BODY, PROPOSE_BODY, PROPOSED, RESPONSES
 from dynrefer.server.service import PROPOSE, REGIONS, Service
@@ -38,6 +38,7 @@ def build_service(predictor: Predictor, token: str | None = None) -> FastAPI:
     service = Service(predictor, os.environ.get(TOKEN) if token is None else token)
     app = FastAPI(title="DynRefer", version="1", openapi_url=OPENAPI, docs_url=None, redoc_url=None)
     app.state.service = service
+    app.add_middleware(Drained)
     app.add_middleware(Counted, metrics=service.metrics, paths=PATHS)
     app.add_exception_handler(RefusedError, service.refuse)
     app.add_exception_handler(InputError, service.refuse)
