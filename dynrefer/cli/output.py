@@ -15,8 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from dynrefer.errors import InputError
+from dynrefer.errors import InputError, shown
 from dynrefer.files.atomic import written_whole
+from dynrefer.files.photo_files import PHOTO_ENDINGS
 from dynrefer.files.text import parse_jsonl
 from dynrefer.results import RegionResult
 
@@ -113,6 +114,16 @@ def json_list(target: str | None) -> Iterator[JsonList | None]:
         written.end()
     else:
         yield from _json_file(Path(target))
+
+
+def check_apart(target: str | Path | None, *sources: Path | None) -> None:
+    """Raise InputError where writing `target` would destroy a photograph, or one of the `sources`, which are read."""
+    if target is None or not (path := Path(target)).is_file():
+        return
+    is_read = any(source is not None and source.exists() and path.samefile(source) for source in sources)
+    if is_read or path.suffix.lower() in PHOTO_ENDINGS:
+        what = "is read, and would be lost" if is_read else "is a photograph, which would be lost"
+        raise InputError(f"{shown(path.name)} {what}; name another file to write to")
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.boxes import MAX_BOXES, Box, parse_box
-from dynrefer.cli.output import Journal, journal, json_list, show
+from dynrefer.cli.output import Journal, check_apart, journal, json_list, show
 from dynrefer.cli.pointing import Pointing
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.files.photo_files import PhotoFinder, absent
@@ -62,6 +62,8 @@ def refer(
     Returns the exit code: 0 where every box was answered, 3 where some were left out; these are named on stderr.
     Raises InputError where none could be answered, before the model is loaded if that can be told.
     """
+    for target in (json_out, out):
+        check_apart(target, photo, boxes, mask)
     format = None if out is None else format_of(out, format)
     pointing = Pointing.typed(point, points, scribble, mask, find, everything)
     if pointing is not None and (box or boxes is not None):

@@ -122,3 +122,20 @@ def test_a_run_that_was_interrupted_is_gone_on_with(
     assert refer(*run) == 0
     assert sum(asked[-PHOTOGRAPHS:]) < sum(asked)
     assert len(answers(tmp_path / "out.json")) == PHOTOGRAPHS * BOXES
+
+
+@pytest.mark.parametrize("option", ["--json", "--out"])
+@pytest.mark.parametrize("lost", ["boxes.json", "photographs/01.png", "photographs/00.png"])
+def test_what_is_read_is_not_overwritten(
+    refer: Refer,
+    photographs: Path,
+    boxes: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+    lost: str,
+) -> None:
+    before = (tmp_path / lost).read_bytes()
+    assert refer(photographs / "00.png", "--boxes", boxes, option, tmp_path / lost) == 2
+    assert "would be lost; name another file" in capsys.readouterr().err
+    assert (tmp_path / lost).read_bytes() == before

@@ -386,3 +386,8 @@ def test_coco_with_objects_in_the_place_of_lists_is_read(more: dict[str, Any]) -
 def test_coco_with_something_else_in_the_place_of_records_says_which(name: str) -> None:
     with pytest.raises(InputError, match=f'file: "{name}" must be a list of records, not "5"'):
         BoxFile.parse(json.dumps({"images": IMAGES, "annotations": ANNOTATIONS} | {name: 5}), "file")
+
+
+def test_a_photographs_only_box_may_stand_without_a_list() -> None:
+    assert boxes({"cat.jpg": list(CAT_BOX), "dog.jpg": [1, 2, 30, 40]}) == [CAT_BOX]
+    assert boxes({"image": "cat.jpg", "boxes": list(CAT_BOX)}) == [CAT_BOX]
