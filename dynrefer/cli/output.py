@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -116,14 +116,15 @@ def json_list(target: str | None) -> Iterator[JsonList | None]:
         yield from _json_file(Path(target))
 
 
-def check_apart(target: str | Path | None, *sources: Path | None) -> None:
-    """Raise InputError where writing `target` would destroy a photograph, or one of the `sources`, which are read."""
-    if target is None or not (path := Path(target)).is_file():
-        return
-    is_read = any(source is not None and source.exists() and path.samefile(source) for source in sources)
-    if is_read or path.suffix.lower() in PHOTO_ENDINGS:
-        what = "is read, and would be lost" if is_read else "is a photograph, which would be lost"
-        raise InputError(f"{shown(path.name)} {what}; name another file to write to")
+def check_apart(targets: Iterable[str | Path | None], *sources: Path | None) -> None:
+    """Raise InputError where writing to `targets` would destroy a photograph, or one of the `sources`, which are read."""
+    for path in (Path(target) for target in targets if target is not None):
+        if not path.is_file():
+            continue
+        is_read = any(source is not None and source.exists() and path.samefile(source) for source in sources)
+        if is_read or path.suffix.lower() in PHOTO_ENDINGS:
+            what = "is read, and would be lost" if is_read else "is a photograph, which would be lost"
+            raise InputError(f"{shown(path.name)} {what}; name another file to write to")
 
 
 @dataclass

@@ -62,8 +62,7 @@ def refer(
     Returns the exit code: 0 where every box was answered, 3 where some were left out; these are named on stderr.
     Raises InputError where none could be answered, before the model is loaded if that can be told.
     """
-    for target in (json_out, out):
-        check_apart(target, photo, boxes, mask)
+    check_apart((json_out, out), photo, boxes, mask)
     format = None if out is None else format_of(out, format)
     pointing = Pointing.typed(point, points, scribble, mask, find, everything)
     if pointing is not None and (box or boxes is not None):

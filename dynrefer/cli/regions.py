@@ -32,7 +32,7 @@ def export(source: Path, out: Path, format: str | None = None, photos: Path | No
     Returns the exit code: 0 where all was written, 3 where some was left out, which stderr names.
     Raises InputError where nothing can be written.
     """
-    check_apart(out, source)
+    check_apart([out], source)
     format = formats.format_of(out, format)
     left_out: list[LeftOut] = []
     if photos is None:
@@ -87,7 +87,7 @@ def project(folder: Path, take: Path | None = None, give: Path | None = None, fo
     for left in left_out:
         logger.warning("left out: %s", left)
     if give is not None:
-        check_apart(give, take)
+        check_apart([give], take)
         records = records_of(read_project(folder), 0.5)
         if not records:
             raise InputError(f"the project of {folder.name} has no region to write")
