@@ -117,7 +117,10 @@ def json_list(target: str | None) -> Iterator[JsonList | None]:
 
 
 def check_apart(targets: Iterable[str | Path | None], *sources: Path | None) -> None:
-    """Raise InputError where writing to `targets` would destroy a photograph, or one of the `sources`, which are read."""
+    """Raise InputError where writing to `targets` would destroy a photograph, or one of the `sources`, which are read.
+
+    Targets may be "-" or missing, see `json_list` and `journal`.
+    """
     for path in (Path(target) for target in targets if target is not None):
         if not path.is_file():
             continue
