@@ -13,7 +13,7 @@ from typing import Any
 
 from dynrefer.boxes import MAX_BOXES, Box, parse_box
 from dynrefer.cli.output import Journal, check_apart, journal, json_list, show
-from dynrefer.cli.pointing import Pointing
+from dynrefer.cli.pointing import PROMPTS, Pointing
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.files.photo_files import PhotoFinder, absent
 from dynrefer.formats import format_of, own, write
@@ -30,21 +30,15 @@ ALL_ANSWERED, SOME_LEFT_OUT = 0, 3  # and 2 where nothing could be done: an Inpu
 
 def refer(
     photo: Path,
-    box: Sequence[Sequence[str]] = (),
-    boxes: Path | None = None,
-    json_out: str | None = None,
-    out: Path | None = None,
-    format: str | None = None,
-    model: str | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
-    segmenter: str | None = None,
-    point: str | None = None,
-    points: str | None = None,
-    scribble: str | None = None,
-    mask: Path | None = None,
-    find: str | None = None,
-    everything: bool = False,
+    box: Sequence[Sequence[str]],
+    boxes: Path | None,
+    json_out: str | None,
+    out: Path | None,
+    format: str | None,
+    model: str | None,
+    device: str | None,
+    dtype: str | None,
+    segmenter: str | None,
     **options: Any,
 ) -> int:
     """Describe the regions of one photograph, or of all photographs of a folder that a box file names.
@@ -55,16 +49,14 @@ def refer(
         boxes: a COCO, JSON or CSV file.
         json_out: file for the JSON list, "-" for the screen, None to print text.
         out, format: file or folder for the answers in a format of `dynrefer.formats`.
-        point, points, scribble: as typed, see `parse_points`; mask: an image file.
-        find: words between commas, whose things are described; everything: describe all that is found.
-        options: see `Question.typed`.
+        options: what is pointed with, see `Pointing.typed`, and what is asked, see `Question.typed`.
 
     Returns the exit code: 0 where every box was answered, 3 where some were left out; these are named on stderr.
     Raises InputError where none could be answered, before the model is loaded if that can be told.
     """
-    check_apart((json_out, out), photo, boxes, mask)
+    check_apart((json_out, out), photo, boxes, options.get("mask"))
     format = None if out is None else format_of(out, format)
-    pointing = Pointing.typed(point, points, scribble, mask, find, everything)
+    pointing = Pointing.typed(**{name: options.pop(name) for name in PROMPTS})
     if pointing is not None and (box or boxes is not None):
         raise InputError("Point, or give boxes with --box or --boxes; not both.")
     work = _Work.gathered(photo, [parse_box(" ".join(words)) for words in box], boxes, pointing)
@@ -75,15 +67,14 @@ def refer(
     with json_list(json_out) as written, journal(out) as notes:
         predictor = Predictor.from_pretrained(model, device, dtype, segmenter)
         try:
-            for asked, result in work.answered(predictor, question, notes):
-                record = Record.of(result, asked.photo, asked.given.pixel_size, asked.given.id)
+            for record, result, asked in work.answered(predictor, question, notes):
                 if json_out != "-":
-                    show(as_text(asked.photo, result), needed=written is None and out is None)
+                    show(as_text(str(record.image), result), needed=written is None and out is None)
                 if written is not None:
                     written.add(own.entry(record))
                 if notes is not None:
-                    if asked.key not in notes.known:
-                        notes.note(own.entry(record), asked.key)
+                    if asked not in notes.known:
+                        notes.note(own.entry(record), asked)
                     records.append(record)
         except KeyboardInterrupt:
             stopped = True  # what was answered is kept
@@ -106,6 +97,10 @@ class Asked:
     photo: str
     given: Record
     key: str = ""
+
+    def answered(self, result: RegionResult) -> tuple[Record, RegionResult, str]:
+        """What there is of it, with its answer."""
+        return Record.of(result, self.photo, self.given.pixel_size, self.given.id), result, self.key
 
 
 @dataclass
@@ -160,15 +155,18 @@ class _Work:
 
     def answered(
         self, predictor: Predictor, question: Question, notes: Journal | None = None
-    ) -> Iterator[tuple[Asked, RegionResult]]:
-        """Each box's answer; those that the `notes` have come first, what cannot be answered goes to `left_out`."""
+    ) -> Iterator[tuple[Record, RegionResult, str]]:
+        """Each box's answer, as a record under its photograph's name too, and what names all that was asked.
+
+        Those that the `notes` have come first; what has none goes to `left_out`.
+        """
         if self.pointing is not None:
             ((name, (path, _)),) = self.photographs.items()
             photo = replace(Photo.read(path), name=name)
             self.remarks += photo.notes
             for result in self.pointing.answered(predictor, photo, question):
                 self.answers += 1
-                yield Asked(name, Record(name, result.box, photo.size)), result
+                yield Record.of(result, name, photo.size), result, ""
             return
         known: deque[tuple[Asked, RegionResult]] = deque()
         asked: deque[list[Asked]] = deque()
@@ -183,17 +181,18 @@ class _Work:
                     self.left_out.append(LeftOut(boxes[0].photo, where, reason(results)))
                     continue
                 self.answers += len(results)
-                yield from zip(boxes, results, strict=True)
+                yield from map(Asked.answered, boxes, results)
             yield from self._noted(known)
         except InputError as error:  # about the whole run, such as too little memory
             if not self.answers:
                 raise
             self.left_out.append(LeftOut("", "all after these", reason(error)))
 
-    def _noted(self, known: deque[tuple[Asked, RegionResult]]) -> Iterator[tuple[Asked, RegionResult]]:
+    def _noted(self, known: deque[tuple[Asked, RegionResult]]) -> Iterator[tuple[Record, RegionResult, str]]:
         while known:
             self.answers += 1
-            yield known.popleft()
+            asked, result = known.popleft()
+            yield asked.answered(result)
 
     def _requests(
         self,
