@@ -17,6 +17,7 @@ from dynrefer.results import RegionResult
 
 MOST = 12  # things that are described where everything is asked for
 OUTSIDE = ("out", "outside", "-")
+PROMPTS = ("point", "points", "scribble", "mask", "find", "everything")  # arguments of `Pointing.typed`
 
 
 @dataclass(frozen=True)

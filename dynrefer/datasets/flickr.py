@@ -23,12 +23,10 @@ from dynrefer.datasets.records import (
     fitted,
     read_splits,
     records,
-    stated_size,
-    texts_of,
 )
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError, reason
-from dynrefer.files.coco import annotation_box, box_numbers, id_key
+from dynrefer.files.coco import annotation_box, box_numbers, id_key, stated_size, texts_of
 from dynrefer.files.text import read_json, read_text
 
 SPLITS = ("train", "val", "test")

@@ -13,15 +13,13 @@ from dynrefer.datasets.records import (
     Photograph,
     Photographs,
     Problems,
-    entry,
     fitted,
     records,
-    sized_box,
-    stated_size,
     whole,
 )
 from dynrefer.datasets.sample import Sample
 from dynrefer.datasets.words import one_line
+from dynrefer.files.coco import entry, sized_box, stated_size
 from dynrefer.files.text import read_json
 
 

@@ -14,16 +14,13 @@ from dynrefer.datasets.records import (
     Photograph,
     Photographs,
     Problems,
-    entry,
     fitted,
     read_splits,
     records,
-    sized_box,
-    stated_size,
 )
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
-from dynrefer.files.coco import id_key
+from dynrefer.files.coco import entry, id_key, sized_box, stated_size
 from dynrefer.files.text import read_json
 
 

@@ -195,7 +195,7 @@ def write(records: Iterable[Record], path: str | PathLike[str], format: str = "j
     elif FORMATS[format].ending == ".zip":
         write_folder(path, files)
     else:
-        write_file(path, utf8(next(iter(files.values()))))
+        write_file(path, next(iter(files.values())))
     return lost(records, format)
 
 

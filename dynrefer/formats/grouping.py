@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -61,8 +62,9 @@ def _path(name: str) -> PurePosixPath:
 def side_names(photographs: Sequence[Page], ending: str) -> list[str]:
     """For each photograph the name of the file beside it, `cat.xml`, or `cat.png.xml` where another has its stem."""
     stems = [photograph.path.with_suffix("").as_posix().casefold() for photograph in photographs]
+    alike = Counter(stems)
     return [
-        f"{photograph.path.as_posix() if stems.count(stem) > 1 else photograph.path.with_suffix('').as_posix()}{ending}"
+        f"{photograph.path.as_posix() if alike[stem] > 1 else photograph.path.with_suffix('').as_posix()}{ending}"
         for photograph, stem in zip(photographs, stems, strict=True)
     ]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from dynrefer.boxes import Box
 from dynrefer.errors import InputError, LeftOut, reason, shown
-from dynrefer.files.coco import box_numbers, corners
+from dynrefer.files.coco import box_numbers, corners, sized_box
 from dynrefer.files.tables import ALIASES, column_key
 from dynrefer.formats.file import File
 from dynrefer.formats.record import Record, said
@@ -96,7 +96,7 @@ def _box(values: Mapping[str, Any]) -> Box:
     if "box" in values:
         return box_numbers(values["box"], CORNERS)
     if "bbox" in values:
-        return corners(*box_numbers(values["bbox"], ("x", "y", "width", "height")))
+        return sized_box(values["bbox"])
     shape = shape_of(values)
     return from_shape(shape, box_numbers([values[name] for name in shape], shape))
 

@@ -15,7 +15,7 @@ from dynrefer.question import Question
 
 from . import panels
 from .album import Session, Ticket, thinned
-from .compute import in_words
+from .errors import in_words
 from .handlers import Handlers, Values
 from .layout import Updates
 from .panels import Panel
