@@ -81,7 +81,7 @@ def describe(
         _check_outside(plan, out)
         shards = planned(manifest, plan, output, only_missing)
         output.save(manifest)
-        report = Report(plan.remarks, len(output.finished()), shards)
+        report = Report(plan.remarks, plan.left_out, len(output.finished()), shards)
         count = min(count, len(shards))
         if ray is not None:
             outcomes = run_on_ray(job, shards, ray, actors, cpus, gpus)
