@@ -312,3 +312,19 @@ def test_another_photograph_begins_whole_and_without_a_past(pointing: Picker) ->
     assert pointing.status == "640 × 480 px. Drag a box around something."
     for name in ("Undo", "Zoom out"):
         expect(pointing.page.get_by_role("button", name=name)).to_be_disabled()
+
+
+def test_a_box_can_be_drawn_from_the_very_corner(picker: Picker) -> None:
+    picker.drag((0, 0, 200, 150))
+    assert picker.boxes == [[0, 0, 200, 150]]
+
+
+def test_the_views_of_the_box_before_go_as_soon_as_another_is_drawn(picker: Picker) -> None:
+    view = {"key": "0.5", "box": LARGE, "colour": "#fff", "label": "t 0.5", "chosen": True}
+    picker.drag(LEFT)
+    picker.change(views=[view])
+    assert picker.drawn(".view") == [LARGE]
+    picker.drag(RIGHT)
+    assert picker.drawn(".view") == []
+    picker.change(views=[view])
+    assert picker.drawn(".view") == [LARGE]

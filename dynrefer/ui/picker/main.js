@@ -8,6 +8,7 @@
 let box = null;
 let taken = null; // how a press took the box, see pointing.js; null where it was drawn
 let told = null; // the box that Python was told last
+let outdated = false; // whether views and answer still are those of the box before
 let adding = ""; // what presses add by the buttons: "inside" or "outside" points
 let keyTimer = 0; // of a box moved by the keyboard that was not told yet
 let followed = ""; // the photograph that all this belongs to
@@ -33,6 +34,7 @@ function announce(event = "box_drawn") {
   cancelLater();
   const known = equal(whole(box), told);
   told = whole(box);
+  outdated ||= !known && Boolean(told);
   adding = "";
   remember();
   holdOut();
@@ -111,7 +113,7 @@ function follow() {
   const value = Array.isArray(props.value) && props.value.length === 4 ? [...props.value] : null;
   if (props.image !== followed) {
     cancelLater();
-    [followed, drag, pointedAt, taken, adding] = [props.image, null, null, null, ""];
+    [followed, drag, pointedAt, taken, adding, outdated] = [props.image, null, null, null, "", false];
     [box, told] = [value, whole(value)];
     begin(state());
     show(1, 0, 0);
@@ -125,6 +127,10 @@ function follow() {
 }
 
 watch(["value", "views", "regions", "found", "shape", "image", "width", "height"], follow);
+watch("views", () => {
+  outdated = false;
+  draw();
+});
 watch("pointed", hear);
 watch("grid", () => {
   grid = unpack(props.grid);

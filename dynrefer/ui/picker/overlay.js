@@ -60,14 +60,15 @@ function drawHint() {
 
 function draw() {
   const overlay = find(".overlay");
-  document.documentElement.classList.toggle("dr-pending", hasPhoto() && pending());
+  const waiting = pending() || outdated;
+  document.documentElement.classList.toggle("dr-pending", hasPhoto() && waiting);
   drawControls();
   if (!hasPhoto()) return overlay.replaceChildren();
   const nodes = [];
   if (!drag) {
     nodes.push(...(props.regions || []).map((region) => rectangle("region", region.box, "", region.label)));
     nodes.push(...(props.found || []).map((one) => rectangle("region found", one.box, "", one.label)));
-    if (!pending()) nodes.push(...(props.views || []).map(viewNode));
+    if (!waiting) nodes.push(...(props.views || []).map(viewNode));
   }
   if (box) nodes.push(boxNode(box, pending()));
   const outline = outlineOf();

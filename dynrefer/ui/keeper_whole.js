@@ -1,0 +1,71 @@
+// Has every photograph of the folder, or of the browser's project, described that nothing is known of, one after another,
+// while the visitor goes on working. Runs before keeper.js, in the same scope.
+
+let whole = null; // { project, done, total, passed, errors } while it is under way; passed: keys that get no region
+let asked = false; // whether an answer is on its way
+
+const isNew = ({ regions, width }) => !regions.length && !width;
+
+async function startWhole() {
+  const shown = props.folder ? null : await currentProject();
+  if (!props.folder && !shown) return;
+  const total = props.folder?.new ?? shown.records.filter(isNew).length;
+  whole = { project: shown?.records[0].project, done: 0, total, passed: [], errors: [] };
+  say("");
+  await askNext();
+}
+
+/** Asks for the next photograph; where there is none, says what came of it all. */
+async function askNext() {
+  if (asked || !whole) return;
+  if (props.folder) {
+    if (props.folder.new <= whole.passed.length) return endWhole();
+    props.value = { passed: whole.passed };
+  } else {
+    const next = (await members(whole.project)).find((record) => isNew(record) && !whole.passed.includes(record.key));
+    if (!next) return endWhole();
+    const photo = await sendPhoto(next);
+    if (!photo) return endWhole();
+    props.value = { record: next, photo };
+  }
+  asked = true;
+  trigger("wanted");
+}
+
+async function hearAnswer() {
+  const { key, record, regions, error } = props.answered;
+  asked = false;
+  if (record) await keepAnswer(key, record);
+  if (!key) return endWhole();
+  if (!whole) return;
+  whole.done += 1;
+  if (!regions) whole.passed.push(key);
+  if (error) whole.errors.push(error);
+  await askNext();
+}
+
+/** Keeps what was found on a photograph of the browser, unless something is known of it by now. */
+async function keepAnswer(key, record) {
+  const stored = (await allRecords()).find((known) => known.key === key);
+  if (!stored || !isNew(stored)) return;
+  await put({ ...stored, ...record, time: Date.now() });
+  if (key === props.current) await open(key);
+}
+
+function endWhole() {
+  if (!whole) return;
+  const { done, errors } = whole;
+  whole = null;
+  const told = `${done - errors.length} photograph${done - errors.length === 1 ? "" : "s"} described.`;
+  say([told, ...errors.slice(0, 3), errors.length > 3 ? `${errors.length - 3} more could not be.` : ""].join(" "));
+}
+
+/** Shows the button that begins and ends it, as long as there is something to describe, and how far it has come. */
+function showWhole(left) {
+  const button = element.querySelector("[data-whole]");
+  button.hidden = !whole && !left;
+  button.textContent = whole ? "Stop describing" : "Describe all photographs";
+  const progress = element.querySelector(".project progress");
+  progress.hidden = !whole;
+  if (whole) Object.assign(progress, { max: whole.total, value: whole.done });
+}
