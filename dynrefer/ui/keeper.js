@@ -81,6 +81,7 @@ async function addFiles(files) {
 
 /** Goes to another photograph of the folder or of the project. */
 async function go(step) {
+  say("");
   if (props.folder) return trigger("moved", { step });
   const { records, place } = (await currentProject()) ?? { records: [] };
   const next = Math.min(Math.max((cursor ?? place) + step, 0), records.length - 1);
@@ -91,6 +92,7 @@ async function go(step) {
 
 /** Goes to the next photograph with something to review, or to where the model doubts most. */
 async function goOn({ doubt }) {
+  say("");
   if (props.folder) {
     if (props.folder.reviewed < props.folder.regions) trigger("moved", { review: true });
     return;
@@ -115,7 +117,7 @@ const isReviewed = ({ status, words }) => status !== "open" || Boolean(words && 
 /** Shows where in the folder or project the page is. */
 async function showPlace() {
   const shown = props.folder ? null : await currentProject();
-  showWhole(props.folder ? props.folder.new : (shown?.records ?? []).filter(isNew).length);
+  showWhole(shown);
   const known = props.folder ?? (shown && { ...counts(shown.records), place: shown.place, name: shown.records[shown.place].image });
   element.querySelector(".project").hidden = !known;
   element.querySelector(".several").hidden = Boolean(props.folder || props.current);

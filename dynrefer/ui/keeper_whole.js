@@ -1,7 +1,8 @@
 // Has every photograph of the folder, or of the browser's project, described that nothing is known of, one after another,
 // while the visitor goes on working. Runs before keeper.js, in the same scope.
 
-let whole = null; // { project, done, total, passed, errors } while it is under way; passed: keys that get no region
+let whole = null; // { project, done, total, errors } while it is under way
+const passed = []; // keys of those that got no region: they are not asked for again before the page is loaded anew
 let asked = false; // whether an answer is on its way
 
 const isNew = ({ regions, width }) => !regions.length && !width;
@@ -9,20 +10,25 @@ const isNew = ({ regions, width }) => !regions.length && !width;
 async function startWhole() {
   const shown = props.folder ? null : await currentProject();
   if (!props.folder && !shown) return;
-  const total = props.folder?.new ?? shown.records.filter(isNew).length;
-  whole = { project: shown?.records[0].project, done: 0, total, passed: [], errors: [] };
+  whole = { project: shown?.records[0].project, done: 0, total: countLeft(shown), errors: [] };
   say("");
   await askNext();
 }
+
+/** How many photographs are still to be described. */
+const countLeft = (shown) => {
+  const left = (shown?.records ?? []).filter((record) => isNew(record) && !passed.includes(record.key));
+  return props.folder ? props.folder.new - passed.length : left.length;
+};
 
 /** Asks for the next photograph; where there is none, says what came of it all. */
 async function askNext() {
   if (asked || !whole) return;
   if (props.folder) {
-    if (props.folder.new <= whole.passed.length) return endWhole();
-    props.value = { passed: whole.passed };
+    if (!countLeft()) return endWhole();
+    props.value = { passed };
   } else {
-    const next = (await members(whole.project)).find((record) => isNew(record) && !whole.passed.includes(record.key));
+    const next = (await members(whole.project)).find((record) => isNew(record) && !passed.includes(record.key));
     if (!next) return endWhole();
     const photo = await sendPhoto(next);
     if (!photo) return endWhole();
@@ -36,10 +42,10 @@ async function hearAnswer() {
   const { key, record, regions, error } = props.answered;
   asked = false;
   if (record) await keepAnswer(key, record);
+  if (key && !regions) passed.push(key);
   if (!key) return endWhole();
   if (!whole) return;
   whole.done += 1;
-  if (!regions) whole.passed.push(key);
   if (error) whole.errors.push(error);
   await askNext();
 }
@@ -61,11 +67,13 @@ function endWhole() {
 }
 
 /** Shows the button that begins and ends it, as long as there is something to describe, and how far it has come. */
-function showWhole(left) {
+function showWhole(shown) {
   const button = element.querySelector("[data-whole]");
-  button.hidden = !whole && !left;
+  button.hidden = !whole && !countLeft(shown);
   button.textContent = whole ? "Stop describing" : "Describe all photographs";
-  const progress = element.querySelector(".project progress");
+  const progress = element.querySelector(".project .dr-progress");
   progress.hidden = !whole;
-  if (whole) Object.assign(progress, { max: whole.total, value: whole.done });
+  if (!whole) return;
+  Object.assign(progress.firstChild, { max: whole.total, value: whole.done });
+  progress.lastChild.textContent = `${whole.done} of ${whole.total}`;
 }

@@ -12,9 +12,10 @@ function rectangle(className, [x1, y1, x2, y2], colour, label) {
   return node;
 }
 
-/** Nested views, widest first; the chosen ones stand out. */
-function viewNode({ chosen, box, colour, label, key }) {
-  const node = rectangle(chosen ? "view chosen" : "view", box, colour, chosen ? label : "");
+/** Nested views, widest first; the chosen ones stand out, with their labels at opposite edges of neighbours. */
+function viewNode({ chosen, box, colour, label, key }, place, views) {
+  const low = views.slice(0, place).filter((view) => view.chosen).length % 2 ? " low" : "";
+  const node = rectangle(chosen ? `view chosen${low}` : "view", box, colour, chosen ? label : "");
   node.dataset.t = key;
   return node;
 }
