@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import torch
 
-from benchmarks.page import processor
+from benchmarks.page import farthest, processor
 from dynrefer import Predictor
 from dynrefer.datasets.coco import CLASS_NAMES
 from dynrefer.datasets.sample import Sample
@@ -40,20 +40,6 @@ def asked(predictor: Predictor, sample: Sample, captions: bool) -> Answer:
         sample.image, sample.box, classes=CLASS_NAMES, top_classes=None, tag_threshold=0, captions=captions
     )
     return Answer(result, 1000 * (time.perf_counter() - wall), 1000 * (time.process_time() - used))
-
-
-def scores(result: RegionResult) -> dict[tuple[str, str], float]:
-    """Every score of an answer by its kind and name."""
-    named = (("class", result.classes), ("tag", result.tags), ("attribute", result.attributes))
-    found = {(kind, item.name): item.score for kind, items in named for item in items}
-    return found | ({("caption", ""): result.caption.score} if result.caption else {})
-
-
-def farthest(one: RegionResult, other: RegionResult) -> float:
-    """The largest difference between scores of two answers; that of the captions counts where they say the same."""
-    first, second = scores(one), scores(other)
-    same = one.caption is None or other.caption is None or one.caption.text == other.caption.text
-    return max(abs(first[key] - second[key]) for key in first.keys() & second.keys() if same or key[0] != "caption")
 
 
 def right(samples: Sequence[Sample], answers: Sequence[Answer]) -> str:

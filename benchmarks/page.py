@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import psutil
 
+from dynrefer.results import RegionResult
+
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "assets" / "examples"
 Box = tuple[float, ...]
@@ -43,6 +45,20 @@ def timed(function: Callable[..., object], *args: Any, **kwargs: Any) -> Time:
     wall, used = time.perf_counter(), time.process_time()
     function(*args, **kwargs)
     return Time(1000 * (time.perf_counter() - wall), 1000 * (time.process_time() - used))
+
+
+def scores(result: RegionResult) -> dict[tuple[str, str], float]:
+    """Every score of an answer by its kind and name."""
+    named = (("class", result.classes), ("tag", result.tags), ("attribute", result.attributes))
+    found = {(kind, item.name): item.score for kind, items in named for item in items}
+    return found | ({("caption", ""): result.caption.score} if result.caption else {})
+
+
+def farthest(one: RegionResult, other: RegionResult) -> float:
+    """The largest difference between scores of two answers; that of the captions counts where they say the same."""
+    first, second = scores(one), scores(other)
+    same = one.caption is None or other.caption is None or one.caption.text == other.caption.text
+    return max(abs(first[key] - second[key]) for key in first.keys() & second.keys() if same or key[0] != "caption")
 
 
 def processor() -> str:

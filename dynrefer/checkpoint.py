@@ -20,8 +20,8 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from dynrefer.atomic import restored, written_whole
 from dynrefer.errors import InputError, shown
+from dynrefer.files.atomic import restored, written_whole
 from dynrefer.model.config import ModelConfig
 from dynrefer.model.dynrefer import DynRefer
 from dynrefer.vocabulary import Vocabulary

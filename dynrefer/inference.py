@@ -20,6 +20,7 @@ from dynrefer.devices import Clock
 from dynrefer.model.config import Calibrated, Generation
 from dynrefer.model.language import control_text
 from dynrefer.model.query_decoder import QueryDecoder, TextQueries
+from dynrefer.model.recording import Recorded
 from dynrefer.question import Question
 from dynrefer.results import Attribute, Caption, RegionResult, Scored
 from dynrefer.selection import Region
@@ -30,6 +31,7 @@ from dynrefer.vocabulary import best_of_groups
 KEPT_VIEWS, KEPT_LISTS = 256, 4  # a view of the small model takes a third of a megabyte
 ALTERNATIVES = 8  # names among which one that is said may be
 ENCODED_TOGETHER = {"cpu": 3, "cuda": 32}  # views between two moments at which others may come in
+RECORDED_REGIONS = 4  # up to which a GPU waits for kernels to be started more than for them
 PAIRS_TOGETHER = 32_768  # of region and text; bounds the memory of long class lists
 IDENTITY = (1.0, 0.0)
 ENDINGS = "e?s|e?d|ing|en"  # of a word's other forms
@@ -58,6 +60,8 @@ class Inference:
         self.config = self.model.config
         self.device = next(self.model.parameters()).device
         self.texts = TextCache(encoder)
+        self._look = Recorded(self._seen, most=RECORDED_REGIONS * self.config.num_views)
+        self._represent = Recorded(self._represented, most=RECORDED_REGIONS * self.config.num_views)
         bank = self.vocabulary.bank().to(self.device)
         with torch.inference_mode():
             self._tags = self._compact(self.model.tag_texts(bank.tags))
@@ -79,8 +83,7 @@ class Inference:
         clock.lap("encode")
         places = np.concatenate([region.inside(self.config.num_views, self._view_size) for region in regions])
         geometry = torch.from_numpy(np.stack([region.geometry for region in regions])).to(self.device)
-        cuts = self.model.align.cut(tokens, torch.from_numpy(places).to(self.device))
-        region = self.model.represent(cuts, geometry)
+        region = self._represent(tokens, torch.from_numpy(places).to(self.device), geometry)
         clock.lap("fuse")
         tags = self._scores(self.model.tagging, region, self._tags, give_way)
         tags = self._calibrated("tags", tags.float() + self._tag_priors)
@@ -91,6 +94,7 @@ class Inference:
             asked = self._class_logits(region, self._class_queries(question.classes, give_way), give_way)
             classes = self._calibrated("classes", asked - self._reference(logits))
         attributes = self._attribute_logits(region)
+        own, classes, tags, attributes = (x.cpu() for x in (own, classes, tags, attributes))  # waits once, not often
         clock.lap("classes and attributes")
         captions: list[Caption] | list[None] = [None] * len(regions)
         if question.captions:
@@ -99,8 +103,16 @@ class Inference:
             clock.lap("caption")
         notes = (*question.notes, *self._cut_controls(question))
         surest = own.amax(1).sigmoid().tolist()
-        rows = zip(regions, surest, classes.cpu(), tags.cpu(), attributes.cpu(), captions, strict=True)
+        rows = zip(regions, surest, classes, tags, attributes, captions, strict=True)
         return [self._result(question, notes, *row) for row in rows]
+
+    def _seen(self, pixels: Tensor) -> Tensor:
+        """Tokens [N, T, C] of normalised views."""
+        return self.model.encode(pixels)
+
+    def _represented(self, tokens: Tensor, places: Tensor, geometry: Tensor) -> Representation:
+        """Of tokens [S * V, T, C] of views, the regions' places inside them [S * V, 4], and `geometry` [S, 6]."""
+        return self.model.represent(self.model.align.cut(tokens, places), geometry)
 
     def _class_queries(self, names: tuple[str, ...], give_way: GiveWay) -> ClassQueries:
         """Names as the decoders take them, kept for the next question with the same list."""
@@ -120,8 +132,8 @@ class Inference:
         return ClassQueries(self._compact(self.model.contrast_texts(texts)), tags)
 
     def _compact(self, texts: TextQueries) -> TextQueries:
-        """In less memory, where the decoders take a list whole."""
-        return texts.sparse() if self.config.decoder.shortlist else texts
+        """In less memory, where the decoders take a list whole; a GPU has the memory, and is faster without."""
+        return texts.sparse() if self.config.decoder.shortlist and self.device.type == "cpu" else texts
 
     def _class_logits(self, region: Representation, names: ClassQueries, give_way: GiveWay) -> Tensor:
         """[S, K], by the contrast decoder and, where the configuration says so, by the tag decoder as well."""
@@ -170,7 +182,7 @@ class Inference:
                 give_way()
             part = list(missing.items())[start : start + together]
             crops = np.stack([region.photo.crop(box, self._view_size) for _, (region, box) in part])
-            encoded = self.model.encode(self.model.normalize(torch.from_numpy(crops)))
+            encoded = self._look(self.model.normalize(torch.from_numpy(crops)))
             # cloned, so that no view keeps its whole batch in memory
             found |= {key: tokens.clone() for (key, _), tokens in zip(part, encoded, strict=True)}
         self._views.update(found)

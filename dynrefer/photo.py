@@ -20,9 +20,9 @@ import numpy as np
 from cachetools import LRUCache, cached
 from PIL import Image
 
-from dynrefer.decoding import Upright, check_array, check_bytes, decode_file, decode_image
 from dynrefer.errors import InputError, shown
-from dynrefer.photo_files import absent
+from dynrefer.files.decoding import Upright, check_array, check_bytes, decode_file, decode_image
+from dynrefer.files.photo_files import absent
 from dynrefer.views import crop_views, pixel_boxes
 
 STORE_BYTES = 2**29  # room for the largest that is taken

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from dynrefer.boxes import Box, finite_number
-from dynrefer.coco_files import run_lengths
-from dynrefer.decoding import decode_file
 from dynrefer.errors import InputError, shown
+from dynrefer.files.coco import run_lengths
+from dynrefer.files.decoding import decode_file
 from dynrefer.question import Question
 
 MOST_POINTS = 1000

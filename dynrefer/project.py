@@ -19,11 +19,11 @@ from typing import Any, Literal, Self, get_args
 
 from filelock import FileLock, Timeout
 
-from dynrefer.atomic import written_whole
 from dynrefer.boxes import check_box
 from dynrefer.errors import InputError, shown
+from dynrefer.files.atomic import written_whole
+from dynrefer.files.photo_files import PhotoFinder, photographs_in
 from dynrefer.formats.record import Record
-from dynrefer.photo_files import PhotoFinder, photographs_in
 from dynrefer.question import Question
 from dynrefer.results import Attribute, Caption, RegionResult, Scored
 

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
 from dynrefer.errors import InputError, shown
+from dynrefer.files.tables import read_words, split_words
 from dynrefer.views import CANDIDATES, validate_coefficients
-from dynrefer.word_lists import read_words, split_words
 
 Mode = Literal["dynamic", "prior:caption", "prior:attributes", "manual", "random"]
 HashMethod = Literal["dct_mean", "imagehash"]
@@ -255,19 +255,15 @@ def _sentence(error: ValidationError) -> str:
         return f'there is no {_CALLED[name]} "{shown(value)}"; choose one of {", ".join(known)}'
     if name == "captions":
         return f'captions must be true or false, not "{shown(value)}"'
-    if name in _LIMITS:
-        return _limits(name, value, *_LIMITS[name])
+    if bounds := _bounds(name):
+        return _limits(name, value, *bounds)
     return f'the options must have names that are text, and "{shown(name)}" is none'
 
 
-_LIMITS: dict[str, tuple[float, float]] = {
-    "num_views": (1, MAX_VIEWS),
-    "tag_threshold": (0, 1),
-    "top_classes": (1, MAX_CLASSES),
-    "top_tags": (1, MAX_TAGS),
-    "num_beams": (1, MAX_BEAMS),
-    "max_new_tokens": (1, MAX_NEW_TOKENS),
-}
+def _bounds(name: str) -> list[float]:
+    """The least and the largest value of a field, where it has them."""
+    rules = Question.model_fields[name].metadata if name in Question.model_fields else []
+    return [getattr(rule, word) for word in ("ge", "le") for rule in rules if hasattr(rule, word)]
 
 
 def _limits(name: str, value: object, low: float, high: float) -> str:

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from dynrefer.decoding import MAX_MEGAPIXELS
 from dynrefer.errors import InputError, shown
+from dynrefer.files.decoding import MAX_MEGAPIXELS
 from dynrefer.photo import ImageSource, Photo
 from dynrefer.selection import Region
 

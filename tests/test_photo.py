@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from dynrefer import photo
-from dynrefer.decoding import FIRST_FRAME, MAX_FILE_MEGABYTES, MAX_MEGAPIXELS, Upright
 from dynrefer.errors import InputError
+from dynrefer.files.decoding import FIRST_FRAME, MAX_FILE_MEGABYTES, MAX_MEGAPIXELS, Upright
 from dynrefer.photo import DISPLAY_SIZE, STORE, Photo
 from dynrefer.views import crop_views
 from tests.icc import display_p3, press

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from dynrefer.box_files import BoxFile
 from dynrefer.bulk.engine import Job, Numbered, run_here, run_processes
 from dynrefer.bulk.inputs import Plan, read_boxes, read_input
 from dynrefer.bulk.on_ray import run_on_ray
@@ -19,9 +18,10 @@ from dynrefer.bulk.shards import FileShard, ParquetShard
 from dynrefer.bulk.storage import is_remote, joined
 from dynrefer.checkpoint import find_checkpoint, fingerprint_of
 from dynrefer.errors import InputError
+from dynrefer.files.tables import read_words
+from dynrefer.formats.box_files import BoxFile
 from dynrefer.proposals import check_limit, check_words
 from dynrefer.question import Question
-from dynrefer.word_lists import read_words
 
 ALL_DESCRIBED, SOME_FAILED = 0, 3
 

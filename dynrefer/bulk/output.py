@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from dynrefer.bulk.storage import OutputFolder
 from dynrefer.bulk.tables import pyarrow
 from dynrefer.errors import InputError, shown
-from dynrefer.tables import utf8
+from dynrefer.files.text import utf8
 
 Format = Literal["jsonl", "parquet"]
 MANIFEST, LOCK = "manifest.json", ".describe.lock"

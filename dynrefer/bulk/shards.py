@@ -16,12 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, Self
 
-from dynrefer.box_files import BoxFile, PhotoBoxes
 from dynrefer.bulk.storage import in_words, is_remote, joined, opened
 from dynrefer.bulk.tables import Columns, parquet
-from dynrefer.decoding import MAX_FILE_MEGABYTES
 from dynrefer.errors import InputError, LeftOut
-from dynrefer.photo_files import PHOTO_ENDINGS, absent
+from dynrefer.files.decoding import MAX_FILE_MEGABYTES
+from dynrefer.files.photo_files import PHOTO_ENDINGS, absent
+from dynrefer.formats.box_files import BoxFile, PhotoBoxes
 
 READERS = 8  # files that are read at a time, since one far away takes long to begin
 MOST_BYTES = MAX_FILE_MEGABYTES * 2**20

@@ -11,9 +11,9 @@ from typing import IO, Any
 
 from fsspec.core import url_to_fs
 
-from dynrefer.atomic import written_whole
 from dynrefer.errors import InputError, shown
-from dynrefer.photo_files import photographs_in
+from dynrefer.files.atomic import written_whole
+from dynrefer.files.photo_files import photographs_in
 
 CREDENTIALS = ("credential", "unauthorized", "forbidden", "access denied", "accessdenied", "401", "403")
 

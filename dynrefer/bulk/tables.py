@@ -10,9 +10,9 @@ from types import ModuleType
 from typing import IO, Any
 
 from dynrefer.errors import InputError, shown
+from dynrefer.files.photo_files import PHOTO_ENDINGS
+from dynrefer.files.tables import ALIASES, column_key
 from dynrefer.formats.own import SHAPES
-from dynrefer.photo_files import PHOTO_ENDINGS
-from dynrefer.tables import ALIASES, column_key
 
 BOX_LISTS = ("boxes", "box", "bbox")  # in a cell: a list of boxes, or one
 

@@ -137,14 +137,27 @@ def _add_serve(commands: Commands) -> None:
 
 
 def _serve(
-    model: str | None, device: str | None, dtype: str | None, segmenter: str | None, folder: Path | None, **given: Any
+    model: str | None,
+    device: str | None,
+    dtype: str | None,
+    segmenter: str | None,
+    folder: Path | None,
+    page: bool,
+    host: str | None,
+    port: int | None,
 ) -> None:
     from dynrefer.predictor import Predictor
     from dynrefer.project import Project
-    from dynrefer.server.app import serve
+    from dynrefer.server import app
 
     project = Project(folder) if folder else None
-    serve(Predictor.from_pretrained(model, device, dtype, segmenter), project=project, **given)
+    predictor = Predictor.from_pretrained(model, device, dtype, segmenter)
+    if page:
+        from dynrefer.ui.page import serve
+
+        serve(predictor, host, port, project)
+    else:
+        app.serve(predictor, host, port)
 
 
 def _add_label_studio(commands: Commands) -> None:
@@ -266,7 +279,7 @@ def _add_evaluate(commands: Commands) -> None:
 
 def _evaluate(benchmark: str, runs: list[Path], data: Path | None, out: Path | None, **given: Any) -> int:
     from dynrefer.evaluation import BenchmarkOptions, report, run_benchmark
-    from dynrefer.word_lists import read_words
+    from dynrefer.files.tables import read_words
 
     if benchmark == "report":
         print(report(runs))

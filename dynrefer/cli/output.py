@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from dynrefer.atomic import written_whole
 from dynrefer.errors import InputError
+from dynrefer.files.atomic import written_whole
 
 
 def prepare_streams() -> None:

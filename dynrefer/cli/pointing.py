@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.errors import InputError, shown
+from dynrefer.files.tables import split_words
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
 from dynrefer.proposals import FOUND, check_words
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
-from dynrefer.word_lists import split_words
 
 MOST = 12  # things that are described where everything is asked for
 OUTSIDE = ("out", "outside", "-")
+PROMPTS = ("point", "points", "scribble", "mask", "find", "everything")  # arguments of `Pointing.typed`
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dynrefer.box_files import BoxFile, PhotoBoxes, places
 from dynrefer.boxes import MAX_BOXES, Box, parse_box
 from dynrefer.cli.output import journal, json_list, show
-from dynrefer.cli.pointing import Pointing
+from dynrefer.cli.pointing import PROMPTS, Pointing
 from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.files.photo_files import PhotoFinder, absent
 from dynrefer.formats import format_of, own, write
+from dynrefer.formats.box_files import BoxFile, PhotoBoxes, places
 from dynrefer.formats.record import Record
 from dynrefer.photo import Photo
-from dynrefer.photo_files import PhotoFinder, absent
 from dynrefer.predictor import Predictor
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
@@ -28,21 +28,15 @@ ALL_ANSWERED, SOME_LEFT_OUT = 0, 3  # and 2 where nothing could be done: an Inpu
 
 def refer(
     photo: Path,
-    box: Sequence[Sequence[str]] = (),
-    boxes: Path | None = None,
-    json_out: str | None = None,
-    out: Path | None = None,
-    format: str | None = None,
-    model: str | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
-    segmenter: str | None = None,
-    point: str | None = None,
-    points: str | None = None,
-    scribble: str | None = None,
-    mask: Path | None = None,
-    find: str | None = None,
-    everything: bool = False,
+    box: Sequence[Sequence[str]],
+    boxes: Path | None,
+    json_out: str | None,
+    out: Path | None,
+    format: str | None,
+    model: str | None,
+    device: str | None,
+    dtype: str | None,
+    segmenter: str | None,
     **options: Any,
 ) -> int:
     """Describe the regions of one photograph, or of all photographs of a folder that a box file names.
@@ -53,15 +47,13 @@ def refer(
         boxes: a COCO, JSON or CSV file.
         json_out: file for the JSON list, "-" for the screen, None to print text.
         out, format: file or folder for the answers in a format of `dynrefer.formats`.
-        point, points, scribble: as typed, see `parse_points`; mask: an image file.
-        find: words between commas, whose things are described; everything: describe all that is found.
-        options: see `Question.typed`.
+        options: what is pointed with, see `Pointing.typed`, and what is asked, see `Question.typed`.
 
     Returns the exit code: 0 where every box was answered, 3 where some were left out; these are named on stderr.
     Raises InputError where none could be answered, before the model is loaded if that can be told.
     """
     format = None if out is None else format_of(out, format)
-    pointing = Pointing.typed(point, points, scribble, mask, find, everything)
+    pointing = Pointing.typed(**{name: options.pop(name) for name in PROMPTS})
     if pointing is not None and (box or boxes is not None):
         raise InputError("Point, or give boxes with --box or --boxes; not both.")
     work = _Work.gathered(photo, [parse_box(" ".join(words)) for words in box], boxes, pointing)
@@ -72,10 +64,9 @@ def refer(
     with json_list(json_out) as written, journal(out) as note_down:
         predictor = Predictor.from_pretrained(model, device, dtype, segmenter)
         try:
-            for name, given, result in work.answered(predictor, question):
-                record = Record.of(result, name, given.pixel_size, given.id)
+            for record, result in work.answered(predictor, question):
                 if json_out != "-":
-                    show(as_text(name, result), needed=written is None and out is None)
+                    show(as_text(str(record.image), result), needed=written is None and out is None)
                 if written is not None:
                     written.add(own.entry(record))
                 if out is not None:
@@ -143,15 +134,15 @@ class _Work:
             raise InputError(f"{file.name} has no box for a photograph in {shown(folder.name)}: {left_out[0]}")
         return cls({finder.identity(path): (path, groups) for path, groups in found.items()}, left_out=left_out)
 
-    def answered(self, predictor: Predictor, question: Question) -> Iterator[tuple[str, Record, RegionResult]]:
-        """Each box's answer under its photograph's name; what cannot be answered goes to `left_out`."""
+    def answered(self, predictor: Predictor, question: Question) -> Iterator[tuple[Record, RegionResult]]:
+        """Each box's answer, as a record under its photograph's name too; what has none goes to `left_out`."""
         if self.pointing is not None:
             ((name, (path, _)),) = self.photographs.items()
             photo = replace(Photo.read(path), name=name)
             self.remarks += photo.notes
             for result in self.pointing.answered(predictor, photo, question):
                 self.answers += 1
-                yield name, Record(name, result.box, photo.size), result
+                yield Record.of(result, name, photo.size), result
             return
         asked: deque[tuple[str, list[Record]]] = deque()
         try:
@@ -161,7 +152,8 @@ class _Work:
                     self.left_out.append(LeftOut(name, places(boxes), reason(results)))
                     continue
                 self.answers += len(results)
-                yield from ((name, given, result) for given, result in zip(boxes, results, strict=True))
+                for given, result in zip(boxes, results, strict=True):
+                    yield Record.of(result, name, given.pixel_size, given.id), result
         except InputError as error:  # about the whole run, such as too little memory
             if not self.answers:
                 raise

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from dynrefer import formats
-from dynrefer.box_files import BoxFile, places
 from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.files.photo_files import PhotoFinder, PhotoHeader
+from dynrefer.formats.box_files import BoxFile, places
 from dynrefer.formats.record import Record
-from dynrefer.photo_files import PhotoFinder, PhotoHeader
 from dynrefer.project import Project, Region, read_project, words_in
 from dynrefer.project import export as records_of
 from dynrefer.question import Question

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dynrefer.atomic import claim, written_whole
 from dynrefer.datasets import coco, flickr, named_things, own, refcocog, visual_genome
 from dynrefer.datasets.records import Problems, too_many
 from dynrefer.datasets.sample import DESCRIBED, SOURCES, Sample, write_samples
 from dynrefer.datasets.words import is_english_script
 from dynrefer.errors import InputError
-from dynrefer.tables import json_text
+from dynrefer.files.atomic import claim, write_whole
+from dynrefer.files.text import json_text
 
 Reader = Callable[[Path, Problems], Iterator[Sample]]
 READERS: dict[str, Reader] = {
@@ -73,8 +73,7 @@ def finish(
 
 def write_json(file: Path, content: Any) -> None:
     """JSON with a line an entry, for people to read."""
-    with written_whole(file) as aside:
-        aside.write_text(json_text(content, indent=1) + "\n", encoding="utf-8")
+    write_whole(file, json_text(content, indent=1) + "\n")
 
 
 class Summary:

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dynrefer.boxes import Box, share_inside
-from dynrefer.coco_files import annotation_box, category_names, id_key
 from dynrefer.datasets.coco_format import read_coco_file
 from dynrefer.datasets.described import whole_image
 from dynrefer.datasets.records import Photograph, Photographs, Problems, read_splits, records
 from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.datasets.words import class_text, said_tags
 from dynrefer.errors import InputError, reason
-from dynrefer.tables import read_json
+from dynrefer.files.coco import annotation_box, category_names, id_key
+from dynrefer.files.text import read_json
 
 CLASS_NAMES: tuple[str, ...] = tuple(
     "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,"

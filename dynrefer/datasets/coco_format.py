@@ -7,14 +7,23 @@ texts. A box is fitted to the photograph where its file states another size.
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from dynrefer.boxes import Box, are_shares
-from dynrefer.coco_files import NAMES, annotation_box, category_names, id_key, number_if
-from dynrefer.datasets.records import Photograph, Photographs, Problems, entry, fitted, records, stated_size, texts_of
-from dynrefer.errors import InputError, shown
-from dynrefer.tables import read_json
+from dynrefer.datasets.records import Photograph, Photographs, Problems, fitted, records
+from dynrefer.errors import InputError, reason, shown
+from dynrefer.files.coco import (
+    CocoImages,
+    annotation_box,
+    category_names,
+    class_of,
+    entry,
+    id_key,
+    stated_size,
+    texts_of,
+)
+from dynrefer.files.text import read_json
 
 SplitOf = Callable[[Mapping[str, Any], str], str]
 
@@ -60,7 +69,8 @@ def read_coco_file(
     if only is not None:
         images = [record for record in images if isinstance(record, Mapping) and id_key(record.get("id")) in only]
         annotations = [r for r in annotations if isinstance(r, Mapping) and id_key(r.get("image_id")) in only]
-    found, called = _images(images, annotations, file, photographs, split_of)
+    images_of = CocoImages(images, annotations)
+    found = _opened(images_of, file, photographs, split_of)
     if are_shares(_boxes(annotations)):
         problems.note("boxes from 0 to 1, read as shares of their photograph", f"all of {file.name}")
         found = {key: replace(image, photograph=replace(image.photograph, shares=True)) for key, image in found.items()}
@@ -72,15 +82,20 @@ def read_coco_file(
             continue
         known = record.get("id")
         what = f"annotation {f'number {place}' if known is None else shown(known)} of {file.name}"
-        image = found.get(id_key(record.get("image_id")))
+        try:
+            meant = images_of.of(record)
+        except InputError as error:
+            named = f"image {shown(record.get('image_id'))}"
+            problems.skip("annotations of photographs that cannot be used", what, named, reason(error))
+            continue
+        image = found.get(meant.key)
         if image is None:
-            missing = called.get(id_key(record.get("image_id")), f"image {shown(record.get('image_id'))}")
-            problems.skip("annotations of photographs that cannot be used", what, missing)
+            problems.skip("annotations of photographs that cannot be used", what, str(meant.name))
             continue
         annotation = _annotation(record, image.photograph, names, _unique_id(record, place, seen), problems, what)
         if annotation:
             image.annotations.append(annotation)
-    return CocoFile({image.photograph.image_id: image for image in found.values()}, len(images) + len(annotations))
+    return CocoFile(found, len(images) + len(annotations))
 
 
 def _boxes(annotations: Iterable[Any]) -> Iterator[Box]:
@@ -91,38 +106,20 @@ def _boxes(annotations: Iterable[Any]) -> Iterator[Box]:
                 yield annotation_box(record)
 
 
-def _images(
-    images: list[Any], annotations: Iterable[Any], file: Path, photographs: Photographs, split_of: SplitOf
-) -> tuple[dict[str, AnnotatedImage], dict[str, str]]:
-    """The photographs by their ids; where these are missing by order, and by file name too. And what each is called."""
-    used = {id_key(record.get("image_id")) for record in annotations if isinstance(record, Mapping)}
-    first = 0 if "0" in used else 1
-    photographs.expect(entry(r, *NAMES) for r in images if isinstance(r, Mapping))
+def _opened(images: CocoImages, file: Path, photographs: Photographs, split_of: SplitOf) -> dict[str, AnnotatedImage]:
+    """The photographs that can be used, by their ids."""
+    for place in images.odd:
+        photographs.problems.skip("images that are no records", f"number {place} of {file.name}")
+    for key, both in images.doubles.items():
+        photographs.problems.skip("ids of two photographs", f"image {key} of {file.name} is {both}")
+    photographs.expect(image.name for image in images.known.values())
     found: dict[str, AnnotatedImage] = {}
-    called: dict[str, str] = {}
-    doubles: dict[str, str] = {}
-    other_names: dict[str, AnnotatedImage] = {}
-    for place, record in enumerate(images, start=first):
-        if not isinstance(record, Mapping):
-            photographs.problems.skip("images that are no records", f"number {place} of {file.name}")
-            continue
-        image_id, name = entry(record, "id", "image_id"), entry(record, *NAMES)
-        key = id_key(place if image_id is None else image_id)
-        split = split_of(record, key)
-        name = number_if(key) if name is None else name
-        if called.setdefault(key, str(name)) != str(name):
-            doubles[key] = str(name)
-        photograph = photographs.open(name, key, split, stated_size(record))
-        if photograph is None:
-            continue
-        found.setdefault(key, AnnotatedImage(photograph, record))
-        if image_id is None and isinstance(name, str):
-            other_names |= dict.fromkeys((name, PurePosixPath(name).stem), found[key])
-    for key, name in doubles.items():
-        found.pop(key, None)
-        both = f"image {key} of {file.name} is {shown(called[key])} and {shown(name)}"
-        photographs.problems.skip("ids of two photographs", both)
-    return other_names | found, called
+    for key, image in images.known.items():
+        size = stated_size(image.record)
+        photograph = photographs.open(image.name, key, split_of(image.record, key), size)
+        if photograph is not None:
+            found[key] = AnnotatedImage(photograph, image.record)
+    return found
 
 
 def _annotation(
@@ -139,20 +136,13 @@ def _annotation(
     captions = texts_of(entry(record, "caption", "captions"))
     if captions is None:
         problems.note("captions that are no text, and not used", what, photograph.name)
-    category = entry(record, "category_id", "category", "category_name")
-    class_name = names.get(id_key(category)) or _named(category)
+    class_name = class_of(record, names)
     if not captions and class_name is None:
         problems.skip("annotations with neither a caption nor a category that has a name", what, photograph.name)
         return None
-    if class_name is None and category is not None:
+    if class_name is None and entry(record, "category_id", "category", "category_name") is not None:
         problems.note("categories without a name, so that only the caption is used", what, photograph.name)
     return Annotation(name, box, class_name, captions or (), str(record.get("iscrowd")).lower() in ("1", "1.0", "true"))
-
-
-def _named(category: Any) -> str | None:
-    """A category that is a name itself and no id."""
-    name = category.strip() if isinstance(category, str) else ""
-    return name if name and not name.isdecimal() else None
 
 
 def _unique_id(record: Mapping[str, Any], place: int, seen: set[str]) -> str:

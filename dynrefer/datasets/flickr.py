@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from dynrefer.coco_files import annotation_box, box_numbers, id_key
 from dynrefer.datasets.described import DescribedRegion, described_samples, whole_image
 from dynrefer.datasets.records import (
     Photograph,
@@ -24,12 +23,11 @@ from dynrefer.datasets.records import (
     fitted,
     read_splits,
     records,
-    stated_size,
-    texts_of,
 )
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError, reason
-from dynrefer.tables import read_json, read_text
+from dynrefer.files.coco import annotation_box, box_numbers, id_key, stated_size, texts_of
+from dynrefer.files.text import read_json, read_text
 
 SPLITS = ("train", "val", "test")
 SIDES = ("xmin", "ymin", "xmax", "ymax")

@@ -13,16 +13,14 @@ from dynrefer.datasets.records import (
     Photograph,
     Photographs,
     Problems,
-    entry,
     fitted,
     records,
-    sized_box,
-    stated_size,
     whole,
 )
 from dynrefer.datasets.sample import Sample
 from dynrefer.datasets.words import one_line
-from dynrefer.tables import read_json
+from dynrefer.files.coco import entry, sized_box, stated_size
+from dynrefer.files.text import read_json
 
 
 def read(root: Path, problems: Problems) -> Iterator[Sample]:

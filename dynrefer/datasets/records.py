@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dynrefer.box_files import fit_boxes
 from dynrefer.boxes import Box, clip, in_pixels, reach_out
-from dynrefer.coco_files import box_numbers, corners, id_key
 from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.errors import InputError, LeftOut, reason
-from dynrefer.photo_files import PhotoFinder, PhotoHeader
-from dynrefer.tables import read_json
+from dynrefer.files.coco import id_key
+from dynrefer.files.photo_files import PhotoFinder, PhotoHeader
+from dynrefer.files.text import read_json
+from dynrefer.formats.box_files import fit_boxes
 
 MAX_BAD_SHARE = 0.01
 _EXAMPLES = 5
@@ -94,19 +94,6 @@ def read_splits(file: Path) -> dict[str, str]:
     if not isinstance(content, dict) or not all(isinstance(ids, list) for ids in content.values()):
         raise InputError(f"{file} does not list image ids by split, such as 'train' and 'val'.")
     return {id_key(image_id): str(split) for split, ids in content.items() for image_id in ids}
-
-
-def texts_of(value: Any) -> tuple[str, ...] | None:
-    """The texts of an entry that may be one text, a list of texts or missing; None where it is anything else."""
-    if value is None or value == "":
-        return ()
-    found: Sequence[Any] = (value,) if isinstance(value, str) else value if isinstance(value, list) else (None,)
-    return tuple(found) if all(isinstance(text, str) for text in found) else None
-
-
-def entry(record: Mapping[str, Any], *names: str) -> Any:
-    """The first of these entries that a record has and that is not null."""
-    return next((record[name] for name in names if record.get(name) is not None), None)
 
 
 @dataclass(frozen=True)
@@ -196,12 +183,6 @@ class Photographs:
         return found or self.finder.find(name)
 
 
-def stated_size(record: Mapping[str, Any]) -> tuple[Any, Any] | None:
-    """(width, height) as a record states it, None where it does not."""
-    width, height = entry(record, "width", "image_width"), entry(record, "height", "image_height")
-    return None if width is None or height is None else (width, height)
-
-
 def fitted(read: Callable[[], Box], photograph: Photograph, problems: Problems, what: str) -> Box | None:
     """The box that `read` gives, fitted to the photograph, or None, with the reason counted for `what`."""
     try:
@@ -217,11 +198,6 @@ def fitted(read: Callable[[], Box], photograph: Photograph, problems: Problems, 
     if out := reach_out(photograph.placed(box), photograph.size):
         problems.note("boxes that reach out of their photograph, cut to it", what, photograph.name, f"{out:.0f} pixels")
     return inside
-
-
-def sized_box(values: Any) -> Box:
-    """x, y, width, height as x1, y1, x2, y2. Raises InputError where they are not four numbers."""
-    return corners(*box_numbers(values, ("x", "y", "width", "height")))
 
 
 def _silent(words: str) -> None:

@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dynrefer.coco_files import id_key
 from dynrefer.datasets.coco_format import AnnotatedImage, read_coco_file
 from dynrefer.datasets.described import DescribedRegion, described_samples
 from dynrefer.datasets.records import Photograph, Photographs, Problems, records
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
-from dynrefer.tables import read_json
+from dynrefer.files.coco import id_key
+from dynrefer.files.text import read_json
 
 REFS = ("refs(umd).p", "refs(google).p", "refs.json")
 

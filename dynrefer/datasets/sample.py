@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from dynrefer.atomic import written_whole
 from dynrefer.datasets.words import one_line
 from dynrefer.errors import InputError
-from dynrefer.tables import json_text
+from dynrefer.files.atomic import written_whole
+from dynrefer.files.text import json_text
 
 Source = Literal["human", "phrase", "described", "grounded", "attributes", "class", "whole"]
 SOURCES: tuple[Source, ...] = get_args(Source)

@@ -9,22 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dynrefer.coco_files import id_key
 from dynrefer.datasets.described import DescribedRegion, described_samples
 from dynrefer.datasets.records import (
     Photograph,
     Photographs,
     Problems,
-    entry,
     fitted,
     read_splits,
     records,
-    sized_box,
-    stated_size,
 )
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
-from dynrefer.tables import read_json
+from dynrefer.files.coco import entry, id_key, sized_box, stated_size
+from dynrefer.files.text import read_json
 
 
 def read(root: Path, problems: Problems) -> Iterator[Sample]:

@@ -13,8 +13,8 @@ from typing import Any
 from dynrefer.evaluation.asking import Asking, views_in_words
 from dynrefer.evaluation.benchmark import Benchmark, Figure
 from dynrefer.evaluation.report import figures_of, write_report
-from dynrefer.evaluation.runner import run
-from dynrefer.evaluation.store import write_whole
+from dynrefer.evaluation.running import run
+from dynrefer.files.atomic import write_whole
 from dynrefer.predictor import Predictor
 from dynrefer.question import MODES
 from dynrefer.views import CANDIDATES

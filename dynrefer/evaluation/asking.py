@@ -4,6 +4,7 @@ import hashlib
 import logging
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -13,16 +14,15 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from dynrefer.box_files import fit_boxes
 from dynrefer.boxes import MAX_BOXES, Box, check_box
 from dynrefer.datasets.records import OTHER_SIZES
 from dynrefer.errors import InputError, LeftOut, reason
 from dynrefer.evaluation.benchmark import Benchmark, Region
 from dynrefer.evaluation.store import PredictionStore
+from dynrefer.formats.box_files import fit_boxes
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
 from dynrefer.question import MODES, Question
-from dynrefer.results import RegionResult
 from dynrefer.views import CANDIDATES
 
 logger = logging.getLogger(__name__)
@@ -88,16 +88,21 @@ def ask(
     before = time.perf_counter()
     with tqdm(total=len(regions), initial=len(regions) - len(pending), unit="region", desc=benchmark.name) as bar:
         for chosen, alike in by_views(pending, views, asking.seed):
-            for batch in _batches(alike, asking.batch_size, left_out, fitted.add):
-                answers, failed = _answers(predictor, batch, options | chosen)
-                left_out += [_left_out(region, error) for region, error in failed]
+            asked: deque[list[Region]] = deque()
+            requests = _requests(alike, asking.batch_size, asked, left_out, fitted.add)
+            answers = predictor.refer_many(requests, batch_size=asking.batch_size, errors="return", **options | chosen)
+            for results in answers:
+                part = asked.popleft()
+                bar.update(len(part))
+                if isinstance(results, InputError):
+                    left_out += [_left_out(region, results) for region in part]
+                    continue
                 kept = {
                     region.key: benchmark.keep(result) | {"t": [round(view.t, 4) for view in result.views if view.rank]}
-                    for region, result in answers
+                    for region, result in zip(part, results, strict=True)
                 }
                 now = time.perf_counter()
-                store.add(kept, {region.key: _bytes(region.image) for region, _ in answers}, now - before)
-                bar.update(len(answers) + len(failed))
+                store.add(kept, {region.key: _bytes(region.image) for region in part}, now - before)
                 before = now
     if fitted:
         logger.warning("mended %d: %s, for example %s", len(fitted), OTHER_SIZES, min(fitted))
@@ -127,71 +132,35 @@ def by_views(
         yield {"coefficients": coefficients}, alike
 
 
-@dataclass(frozen=True)
-class _Request:
-    """Regions on one photograph, and their boxes in its pixels."""
+def _requests(
+    regions: Sequence[Region],
+    most: int,
+    asked: deque[list[Region]],
+    left_out: list[LeftOut],
+    say: Callable[[str], None],
+) -> Iterator[tuple[Photo, list[Box]]]:
+    """Photographs, opened as they are needed, with the boxes of at most `most` regions, which `asked` then holds.
 
-    photo: Photo
-    regions: list[Region]
-    boxes: list[Box]
-
-
-def _batches(
-    regions: Sequence[Region], most: int, left_out: list[LeftOut], say: Callable[[str], None]
-) -> Iterator[list[_Request]]:
-    """Photographs, opened as they are needed, with `most` regions together; what cannot be asked goes to `left_out`.
-
-    `say` hears of boxes that were made to fit.
+    What cannot be asked goes to `left_out`; `say` hears of boxes that were made to fit.
     """
-    waiting: list[_Request] = []
-    most = min(most, MAX_BOXES)
     for _, group in groupby(regions, key=lambda region: region.image):
-        request = _request(list(group), left_out, say)
-        if request is None:
-            continue
-        for start in range(0, len(request.regions), most):
-            part = slice(start, start + most)
-            waiting.append(_Request(request.photo, request.regions[part], request.boxes[part]))
-            if sum(len(each.regions) for each in waiting) >= most:
-                yield waiting
-                waiting = []
-    if waiting:
-        yield waiting
-
-
-def _request(regions: list[Region], left_out: list[LeftOut], say: Callable[[str], None]) -> _Request | None:
-    """The regions of one photograph with their boxes as the photograph really is; None where it cannot be used."""
-    try:
-        photo = Photo.read(regions[0].image)
-        boxes = fit_boxes([region.box for region in regions], regions[0].stated_size, photo, say)
-    except InputError as error:
-        left_out += [_left_out(region, error) for region in regions]
-        return None
-    request = _Request(photo, [], [])
-    for region, box in zip(regions, boxes, strict=True):
+        here = list(group)
         try:
-            request.boxes.append(check_box(box, photo.size))
-            request.regions.append(region)
+            photo = Photo.read(here[0].image)
+            boxes = fit_boxes([region.box for region in here], here[0].stated_size, photo, say)
         except InputError as error:
-            left_out.append(_left_out(region, error))
-    return request
-
-
-def _answers(
-    predictor: Predictor, batch: Sequence[_Request], options: Mapping[str, Any]
-) -> tuple[list[tuple[Region, RegionResult]], list[tuple[Region, InputError]]]:
-    """The answers to a batch, and the regions of photographs that could not be answered with the reason."""
-    regions = sum(len(request.regions) for request in batch)
-    asked = [(request.photo, request.boxes) for request in batch]
-    answers: list[tuple[Region, RegionResult]] = []
-    failed: list[tuple[Region, InputError]] = []
-    found = predictor.refer_many(asked, batch_size=regions, errors="return", **options)
-    for request, results in zip(batch, found, strict=True):
-        if isinstance(results, InputError):
-            failed += [(region, results) for region in request.regions]
-        else:
-            answers += zip(request.regions, results, strict=True)
-    return answers, failed
+            left_out += [_left_out(region, error) for region in here]
+            continue
+        usable: list[tuple[Region, Box]] = []
+        for region, box in zip(here, boxes, strict=True):
+            try:
+                usable.append((region, check_box(box, photo.size)))
+            except InputError as error:
+                left_out.append(_left_out(region, error))
+        for start in range(0, len(usable), min(most, MAX_BOXES)):
+            part = usable[start : start + min(most, MAX_BOXES)]
+            asked.append([region for region, _ in part])
+            yield photo, [box for _, box in part]
 
 
 def _left_out(region: Region, error: InputError) -> LeftOut:

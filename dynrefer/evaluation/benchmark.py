@@ -14,8 +14,8 @@ from dynrefer.datasets.records import Problems
 from dynrefer.datasets.sample import Sample, read_samples
 from dynrefer.errors import InputError, LeftOut
 from dynrefer.evaluation.store import Prediction
+from dynrefer.files.text import read_json, read_text
 from dynrefer.results import RegionResult
-from dynrefer.tables import read_json, read_text
 
 logger = logging.getLogger(__name__)
 

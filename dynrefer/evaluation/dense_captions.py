@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from dynrefer.boxes import overlaps, xywh_to_xyxy
+from dynrefer.boxes import clip, overlaps
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError, LeftOut, reason
 from dynrefer.evaluation import metrics
@@ -21,8 +21,9 @@ from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Figure, Reg
 from dynrefer.evaluation.captions import keep_caption
 from dynrefer.evaluation.meteor import Meteor, plain_scores
 from dynrefer.evaluation.store import Prediction
+from dynrefer.files.coco import annotation_box
+from dynrefer.files.text import read_json
 from dynrefer.results import RegionResult
-from dynrefer.tables import read_json
 
 IOU_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 METEOR_THRESHOLDS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)
@@ -256,7 +257,7 @@ def _detection(entry: Mapping[str, Any], sample: Sample, what: str) -> tuple[Reg
     size = sample.image_size
     if size is None:
         raise InputError("the data set does not say the size of the photograph")
-    box = xywh_to_xyxy(entry["bbox"], size)
+    box = clip(annotation_box(entry), size)
     if box is None:
-        raise InputError("its bbox is no x, y, width, height with an area inside the photograph")
+        raise InputError("its bbox has no area inside the photograph")
     return Region(sample.image, box, sample.photo_id, size, what), float(score)

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from dynrefer.box_files import fit_boxes
 from dynrefer.boxes import Box, check_box, iou, xyxy_to_xywh
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError, LeftOut
 from dynrefer.evaluation.benchmark import EvaluationData, Figure
-from dynrefer.evaluation.store import write_whole
+from dynrefer.files.atomic import write_whole
+from dynrefer.formats.box_files import fit_boxes
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from dynrefer.errors import InputError, LeftOut
 from dynrefer.evaluation.benchmark import Figure
-from dynrefer.evaluation.store import write_whole
+from dynrefer.files.atomic import write_whole
 
 _COLUMNS = ("Run", "Protocol", "Measured on", "Metric", "Ours", "Paper")
 _DETECTOR_COLUMNS = ("Ours, detected boxes", "Paper, detected boxes")

@@ -1,44 +1,29 @@
 """`python -m dynrefer evaluate`: from the words of the command line to predictions, figures and a report."""
 
-import contextlib
-import importlib.metadata
-import json
 import logging
-import platform
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from dynrefer.atomic import claim
 from dynrefer.checkpoint import find_checkpoint, fingerprint_of
 from dynrefer.errors import InputError
-from dynrefer.evaluation.asking import Asking, ask, parse_views, views_in_words
+from dynrefer.evaluation.ablation import run_ablation
+from dynrefer.evaluation.asking import Asking, parse_views
 from dynrefer.evaluation.attributes import Attributes
-from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, data_hash, load_data
+from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, load_data
 from dynrefer.evaluation.captions import Captions
 from dynrefer.evaluation.dense_captions import OWN_PROPOSALS, DenseCaptions
 from dynrefer.evaluation.meteor import Meteor, require_java
 from dynrefer.evaluation.pointing import MEASURES, measure, write_proposals
 from dynrefer.evaluation.recognition import Recognition
-from dynrefer.evaluation.report import NAMED_LEFT_OUT, write_report
-from dynrefer.evaluation.store import (
-    Prediction,
-    PredictionStore,
-    read_left_out,
-    read_predictions,
-    write_whole,
-)
+from dynrefer.evaluation.report import write_report
+from dynrefer.evaluation.running import machine, rescore, run
+from dynrefer.files.atomic import claim
 from dynrefer.predictor import Predictor
 
 logger = logging.getLogger(__name__)
-
-PACKAGES = ("dynrefer", "torch", "transformers", "timm", "numpy", "pillow", "pycocoevalcap", "pycocotools")
-
 
 BENCHMARKS = ("captions", "dense-captions", "attributes", "recognition", "pointing", "proposals", "ablation")
 OWN = Path("own")
@@ -98,8 +83,6 @@ def run_benchmark(
 
     Raises InputError: something is missing or does not fit, or nothing could be measured; what was predicted stays.
     """
-    from dynrefer.evaluation.ablation import run_ablation
-
     options, folder = options or BenchmarkOptions(), Path(out)
     _check(name, options)
     asking = Asking(parse_views(options.views), options.batch_size, options.seed)
@@ -179,120 +162,3 @@ def _load(name: str, data: EvaluationData, options: BenchmarkOptions, meteor: Me
     if not found:
         raise InputError("The data set is empty for the ablation: it has neither classes, attributes nor captions.")
     return found
-
-
-def run(benchmark: Benchmark, predictor: Predictor, asking: Asking, out: Path, plots: bool = True) -> dict[str, Any]:
-    """Ask about every region that has no stored prediction yet, score all that could be asked, write `metrics.json`.
-
-    A photograph or box that cannot be used is left out, named in `left_out`, and tried again the next time. `plots`
-    are drawn beside the figures.
-
-    Returns:
-        The content of `metrics.json`.
-
-    Raises InputError: nothing could be asked, the predictor refuses an option, or the folder cannot be written.
-    """
-    views = dict(asking.views)
-    if "coefficients" not in views:
-        views = {"mode": predictor.default_mode, "num_views": predictor.num_views} | views
-    identity = {
-        "benchmark": benchmark.name,
-        "dataset": benchmark.data.title,
-        "model": predictor.model_name,
-        "model_hash": predictor.checkpoint.fingerprint,
-        "views": views_in_words(views),
-        "seed": asking.seed,
-        "question": benchmark.question,
-    }
-    store = PredictionStore(out, identity)
-    if store.changed:
-        logger.info("Starting anew, since %s changed; the old predictions are kept.", ", ".join(store.changed))
-    elif store.sizes:
-        logger.info("Going on after %d stored predictions.", len(store.sizes))
-    try:
-        left_out = [*benchmark.data.left_out, *ask(benchmark, predictor, views, asking, store)]
-    finally:
-        store.close()
-    for record in left_out[:NAMED_LEFT_OUT]:
-        logger.warning("Left out: %s", record)
-    if len(left_out) > NAMED_LEFT_OUT:
-        logger.warning("Left out: %d in all, each named in metrics.json", len(left_out))
-    store.finish([asdict(record) for record in left_out])
-    speed = {
-        "seconds": round(store.seconds, 2),
-        "regions_per_second": round(len(store.sizes) / max(store.seconds, 1e-9), 2),
-    }
-    return _write_metrics(benchmark, out, speed | machine(predictor), plots)
-
-
-def rescore(benchmark: Benchmark, out: Path, model_hash: str | None = None) -> dict[str, Any]:
-    """Score the stored predictions again and rewrite `metrics.json`; the model is not needed.
-
-    Raises InputError: there are none, not all, or they belong to another benchmark, other data or another model.
-    """
-    file = out / "predictions.json"
-    if not file.exists():
-        raise InputError(f"{out} has no finished predictions: run without --rescore first.")
-    identity, _ = read_predictions(file)
-    expected = {"benchmark": benchmark.name, "dataset": benchmark.data.title, "model_hash": model_hash}
-    for name, value in expected.items():
-        if value is not None and identity.get(name) != value:
-            what = {"benchmark": "benchmark", "dataset": "data set", "model_hash": "model"}[name]
-            raise InputError(f"The predictions in {file} are of another {what}: choose another --out or option.")
-    metrics = out / "metrics.json"
-    known = json.loads(metrics.read_text(encoding="utf-8")) if metrics.exists() else {}
-    return _write_metrics(benchmark, out, known.get("inference", {}))
-
-
-def machine(predictor: Predictor) -> dict[str, Any]:
-    """Where a predictor runs, in which number format, and with what."""
-    where = {"device": str(predictor.device), "dtype": str(predictor.arithmetic).removeprefix("torch.")}
-    return where | {"processor": _processor(predictor.device), "versions": versions()}
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the installed packages that results depend on."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
-
-
-def _write_metrics(benchmark: Benchmark, out: Path, inference: Mapping[str, Any], plots: bool = True) -> dict[str, Any]:
-    file = out / "predictions.json"
-    identity, records = read_predictions(file)
-    left_out = read_left_out(file)
-    predictions: dict[str, Prediction] = {record["key"]: record["prediction"] for record in records}
-    keys = frozenset(predictions)
-    known = {(record["photograph"], record["annotation"]) for record in left_out}
-    missing = [region for region in dict.fromkeys(benchmark.regions) if region.key not in keys]
-    if new := [region for region in missing if (region.name, region.annotation) not in known]:
-        raise InputError(f"{len(new)} regions have no prediction in {out}: run without --rescore to ask about them.")
-    if missing:
-        benchmark = benchmark.only(keys)
-    try:
-        scores = benchmark.score(predictions)
-    except KeyError as error:
-        raise InputError(
-            f"The predictions in {out} lack {error}: run without --rescore into another folder."
-        ) from error
-    taken = Counter(t for region in benchmark.regions for t in predictions[region.key]["t"])
-    share = {f"{t:g}": round(count / len(benchmark.regions), 4) for t, count in sorted(taken.items())}
-    for name, draw in scores.plots.items() if plots else ():
-        write_whole(out / name, draw())
-    metrics = identity | {
-        "data_hash": data_hash(benchmark),
-        "figures": [asdict(figure) for figure in scores.figures],
-        "details": scores.details | {"share of regions looked at from t": share},
-        "left_out": left_out,
-        "inference": inference,
-    }
-    write_whole(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
-    return metrics
-
-
-def _processor(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dynrefer.atomic import claim, unwritable, written_whole
 from dynrefer.errors import InputError
-from dynrefer.tables import utf8
+from dynrefer.files.atomic import claim, unwritable, write_whole
 
 Prediction = dict[str, Any]
 
@@ -114,15 +113,6 @@ def read_predictions(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 def read_left_out(path: Path) -> list[dict[str, str]]:
     """The records that a finished run left out, from its `predictions.json`."""
     return json.loads(path.read_text(encoding="utf-8")).get("left_out", [])
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a whole file or none of it, UTF-8 where it is text.
-
-    Raises InputError: it cannot be written; an older file of the name stays as it is.
-    """
-    with written_whole(path) as temporary:
-        temporary.write_bytes(utf8(content) if isinstance(content, str) else content)
 
 
 def _digest(identity: Mapping[str, Any]) -> str:

@@ -9,10 +9,10 @@ from os import PathLike
 from pathlib import Path
 
 from dynrefer.errors import InputError, LeftOut, shown
+from dynrefer.files.text import utf8
 from dynrefer.formats import coco, cvat, imagefolder, label_studio, labelme, own, table, voc, yolo
 from dynrefer.formats.file import File, packed, read_files, write_file, write_folder
 from dynrefer.formats.record import Record
-from dynrefer.tables import utf8
 
 __all__ = ["FORMATS", "Format", "LeftOut", "Record", "encode", "format_of", "lost", "parse", "read", "write"]
 
@@ -195,7 +195,7 @@ def write(records: Iterable[Record], path: str | PathLike[str], format: str = "j
     elif FORMATS[format].ending == ".zip":
         write_folder(path, files)
     else:
-        write_file(path, utf8(next(iter(files.values()))))
+        write_file(path, next(iter(files.values())))
     return lost(records, format)
 
 

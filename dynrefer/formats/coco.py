@@ -7,8 +7,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dynrefer.boxes import Box, area, xyxy_to_xywh
-from dynrefer.coco_files import CocoImages, annotation_box, category_names, id_key, run_lengths
 from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.files.coco import (
+    CocoImages,
+    annotation_box,
+    category_names,
+    class_of,
+    entry,
+    run_lengths,
+    stated_size,
+    texts_of,
+)
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import pages
 from dynrefer.formats.record import UNNAMED, Record, said
@@ -25,7 +34,9 @@ def knows(file: File) -> bool:
 def read(file: File) -> Iterator[Record | LeftOut]:
     """The annotations; a box that is missing is taken from the outline."""
     data = file.json if isinstance(file.json, dict) else {"annotations": file.json}
-    images, names = CocoImages(data.get("images")), category_names(data.get("categories"))
+    listed = data.get("images")
+    images = CocoImages(listed if isinstance(listed, list) else (), data["annotations"])
+    names = category_names(data.get("categories"))
     for number, annotation in enumerate(data["annotations"], start=1):
         where = f"annotation {number} in order"
         if not isinstance(annotation, dict):
@@ -40,7 +51,7 @@ def read(file: File) -> Iterator[Record | LeftOut]:
             yield Record(
                 image.name,
                 annotation_box(annotation),
-                image.stated_size,
+                stated_size(image.record),
                 where,
                 known if isinstance(known, str | int) else None,
                 segmentation=annotation.get("segmentation") or None,
@@ -51,9 +62,8 @@ def read(file: File) -> Iterator[Record | LeftOut]:
 
 
 def _said(annotation: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    label = names.get(id_key(annotation.get("category_id"))) or annotation.get("category_name")
-    caption = annotation.get("caption", annotation.get("captions", annotation.get("description")))
-    caption = next(iter(caption), None) if isinstance(caption, list) else caption
+    label = class_of(annotation, names)
+    caption: Any = next(iter(texts_of(entry(annotation, "caption", "captions", "description")) or ()), None)
     if isinstance(caption, str) and "caption_score" in annotation:
         caption = {"text": caption, "score": annotation["caption_score"]}
     return said(
@@ -70,7 +80,7 @@ def _said(annotation: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
 def write(records: Sequence[Record]) -> dict[str, str]:
     """One data set. An annotation's score is there where the model gave one: then it is a COCO result, too."""
     photographs = pages(records)
-    names = sorted({record.label or UNNAMED for record in records})
+    names = sorted({record.named for record in records})
     categories = {name: number for number, name in enumerate(names, start=1)}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -81,7 +91,7 @@ def write(records: Sequence[Record]) -> dict[str, str]:
             place = {
                 "id": len(annotations) + 1,
                 "image_id": image_id,
-                "category_id": categories[record.label or UNNAMED],
+                "category_id": categories[record.named],
             }
             annotations.append(place | _annotation(record, photograph.box(record)))
     data_set = {

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element
 
 from dynrefer.boxes import Box
-from dynrefer.coco_files import shape_box
 from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.files.coco import shape_box
 from dynrefer.formats.file import File, add_element, numbers_of, xml_text
 from dynrefer.formats.grouping import pages
-from dynrefer.formats.record import MODEL, PERSON, UNNAMED, Record, as_pairs, from_pairs
+from dynrefer.formats.record import MODEL, PERSON, Record, as_pairs, from_pairs
 
 CORNERS = ("xtl", "ytl", "xbr", "ybr")
 SHAPES = ("box", "polygon", "polyline", "ellipse", "mask", "points", "cuboid", "skeleton")
@@ -88,12 +88,11 @@ def write(records: Sequence[Record]) -> dict[str, str]:
 
 def _shape(image: Element, record: Record, box: Box) -> Element:
     common = {
-        "label": record.label or UNNAMED,
+        "label": record.named,
         "source": {PERSON: "manual", MODEL: "auto"}.get(record.by, "file"),
         "occluded": 0,
     }
-    if len(record.polygons) == 1 and len(record.polygons[0]) >= 6:
-        numbers = record.polygons[0]
+    if numbers := record.polygon:
         points = ";".join(f"{x:.2f},{y:.2f}" for x, y in zip(numbers[0::2], numbers[1::2], strict=False))
         return add_element(image, "polygon", **common, points=points, z_order=0)
     corners = {name: f"{value:.2f}" for name, value in zip(CORNERS, box, strict=True)}
@@ -101,13 +100,15 @@ def _shape(image: Element, record: Record, box: Box) -> Element:
 
 
 def _declare(labels: Element, records: Sequence[Record]) -> None:
-    for label in sorted({record.label or UNNAMED for record in records}):
+    names: dict[str, set[str]] = {}
+    for record in records:
+        names.setdefault(record.named, set()).update(name for name, _ in as_pairs(record))
+    for label in sorted(names):
         found = add_element(labels, "label")
         add_element(found, "name", label)
         add_element(found, "type", "any")
         attributes = add_element(found, "attributes")
-        alike = (record for record in records if (record.label or UNNAMED) == label)
-        for name in sorted({name for record in alike for name, _ in as_pairs(record)}):
+        for name in sorted(names[label]):
             attribute = add_element(attributes, "attribute")
             for tag, value in (
                 ("name", name),

@@ -16,10 +16,10 @@ from xml.etree.ElementTree import Element, ParseError, SubElement, indent, tostr
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from dynrefer.atomic import written_whole
-from dynrefer.coco_files import box_numbers
 from dynrefer.errors import InputError, LeftOut, shown
-from dynrefer.tables import decode_text, parse_json, parse_jsonl, read_bytes, utf8
+from dynrefer.files.atomic import write_whole
+from dynrefer.files.coco import box_numbers
+from dynrefer.files.text import decode_text, parse_json, parse_jsonl, read_bytes, utf8
 
 ENDINGS = frozenset(".json .jsonl .ndjson .csv .tsv .txt .xml .yaml .yml .names".split())
 BEGINNING = rb"(?:\xef\xbb\xbf|\xff\xfe|\0\0\xfe\xff|\xfe\xff)?[\s\0]*"  # marks and blanks of any encoding
@@ -43,7 +43,7 @@ class File:
 
     @cached_property
     def text(self) -> str:
-        """Its text. Raises InputError where it is none, see `dynrefer.tables.read_text`."""
+        """Its text. Raises InputError where it is none, see `dynrefer.files.text.read_text`."""
         return decode_text(self.data, shown(self.name))
 
     @cached_property
@@ -139,12 +139,11 @@ def packed(files: Mapping[str, str]) -> bytes:
     return buffer.getvalue()
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(path: Path, content: str | bytes) -> None:
     """Write one file. Raises InputError, leaving what was there, where that fails."""
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file")
-    with written_whole(path.resolve()) as aside:
-        aside.write_bytes(data)
+    write_whole(path.resolve(), content)
 
 
 def write_folder(folder: Path, files: Mapping[str, str]) -> None:
@@ -152,7 +151,7 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; name a folder, or a .zip")
     for name, text in files.items():
-        write_file(folder / name, utf8(text))
+        write_file(folder / name, text)
 
 
 def numbers_of(element: Element | None, names: tuple[str, str, str, str]) -> tuple[float, float, float, float]:

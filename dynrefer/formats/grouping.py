@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from dynrefer.boxes import Box
 from dynrefer.errors import InputError, shown
+from dynrefer.files.photo_files import readings
 from dynrefer.formats.file import File
 from dynrefer.formats.record import Record
-from dynrefer.photo_files import readings
 
 FOLDERS = frozenset("annotations annotation labels xml xmls json jsons ann anns labelme obj_train_data".split())
 
@@ -61,8 +62,9 @@ def _path(name: str) -> PurePosixPath:
 def side_names(photographs: Sequence[Page], ending: str) -> list[str]:
     """For each photograph the name of the file beside it, `cat.xml`, or `cat.png.xml` where another has its stem."""
     stems = [photograph.path.with_suffix("").as_posix().casefold() for photograph in photographs]
+    alike = Counter(stems)
     return [
-        f"{photograph.path.as_posix() if stems.count(stem) > 1 else photograph.path.with_suffix('').as_posix()}{ending}"
+        f"{photograph.path.as_posix() if alike[stem] > 1 else photograph.path.with_suffix('').as_posix()}{ending}"
         for photograph, stem in zip(photographs, stems, strict=True)
     ]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dynrefer.boxes import area, xyxy_to_xywh
-from dynrefer.coco_files import box_numbers, corners
 from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.files.coco import sized_box
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import beside, pages
 from dynrefer.formats.record import Record, said, typed
@@ -61,7 +61,6 @@ def _record(image: str, size: tuple[Any, Any], where: str, found: Mapping[str, A
     key = next((key for key in BOXES if key in found), None)
     if key is None:
         raise InputError("it has no bbox")
-    numbers = box_numbers(found[key], ("x", "y", "width", "height"))
     label, caption = _first(found, LABELS), _first(found, CAPTIONS)
     label = f"class {label}" if isinstance(label, int) else label
     if isinstance(caption, str) and "caption_score" in found:
@@ -77,7 +76,7 @@ def _record(image: str, size: tuple[Any, Any], where: str, found: Mapping[str, A
     )
     return Record(
         image,
-        corners(*numbers),
+        sized_box(found[key]),
         size,
         where,
         known if isinstance(known, str | int) else None,

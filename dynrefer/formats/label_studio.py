@@ -11,14 +11,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from dynrefer.boxes import Box
-from dynrefer.coco_files import box_numbers, corners, shape_box
 from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.files.coco import SIDES, box_numbers, corners, shape_box
+from dynrefer.files.photo_files import PHOTO_ENDINGS
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import pages
 from dynrefer.formats.record import MODEL, PERSON, UNNAMED, Record, said
-from dynrefer.photo_files import PHOTO_ENDINGS
 
-SIDES = ("x", "y", "width", "height")
 LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "labels")
 _UPLOAD = re.compile(r"(?<=/)[0-9a-f]{8}-(?=[^/]+$)")  # what Label Studio puts before the name of an uploaded file
 
@@ -208,7 +207,7 @@ def items(record: Record, size: tuple[int, int], controls: Controls, id: str) ->
     caption = record.said.get("caption") or {}
     values = [
         (controls.rectangle, "rectangle", {}, None),
-        (controls.label, "rectanglelabels", {"rectanglelabels": [record.label or UNNAMED]}, record.score),
+        (controls.label, "rectanglelabels", {"rectanglelabels": [record.named]}, record.score),
         (controls.caption, "textarea", {"text": [record.caption] if record.caption else []}, caption.get("score")),
         (controls.tags, "textarea", {"text": record.tags}, None),
         (controls.attributes, "choices", {"choices": record.attribute_words}, None),

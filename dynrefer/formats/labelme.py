@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dynrefer.boxes import Box
-from dynrefer.coco_files import box_numbers, shape_box
 from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.files.coco import box_numbers, shape_box
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import Page, beside, pages, side_names
 from dynrefer.formats.record import UNNAMED, Record, said, typed
@@ -91,14 +91,13 @@ def _content(photograph: Page) -> dict[str, Any]:
 
 def _shape(record: Record, box: Box) -> dict[str, Any]:
     """A rectangle, or the polygon where there is one."""
-    polygon = record.polygons[0] if len(record.polygons) == 1 and len(record.polygons[0]) >= 6 else None
-    numbers = polygon or [round(value, 3) for value in box]
+    numbers = record.polygon or [round(value, 3) for value in box]
     return {
-        "label": record.label or UNNAMED,
+        "label": record.named,
         "points": [list(pair) for pair in zip(numbers[0::2], numbers[1::2], strict=False)],
         "group_id": None,
         "description": record.caption,
-        "shape_type": "polygon" if polygon else "rectangle",
+        "shape_type": "polygon" if record.polygon else "rectangle",
         "flags": dict.fromkeys([*record.tags, *record.attribute_words], True),
         "mask": None,
     }

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dynrefer.boxes import Box
-from dynrefer.coco_files import box_numbers, corners
 from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.files.coco import box_numbers, corners, sized_box
+from dynrefer.files.tables import ALIASES, column_key
 from dynrefer.formats.file import File
 from dynrefer.formats.record import Record, said
-from dynrefer.tables import ALIASES, column_key
 
 CORNERS = ("x1", "y1", "x2", "y2")
 SHAPES = (CORNERS, ("x1", "y1", "width", "height"), ("cx", "cy", "width", "height"))
@@ -96,13 +96,13 @@ def _box(values: Mapping[str, Any]) -> Box:
     if "box" in values:
         return box_numbers(values["box"], CORNERS)
     if "bbox" in values:
-        return corners(*box_numbers(values["bbox"], ("x", "y", "width", "height")))
+        return sized_box(values["bbox"])
     shape = shape_of(values)
     return from_shape(shape, box_numbers([values[name] for name in shape], shape))
 
 
 def named(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of an object by our names of them; see `dynrefer.tables.ALIASES`."""
+    """The values of an object by our names of them; see `dynrefer.files.tables.ALIASES`."""
     by_key = {column_key(str(key)): value for key, value in given.items()}
     found = dict(by_key)
     for name, others in ALIASES.items():

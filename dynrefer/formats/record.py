@@ -62,6 +62,11 @@ class Record:
         return next((item["name"] for item in self.said.get("classes") or ()), "")
 
     @property
+    def named(self) -> str:
+        """The name of its class, for formats in which every region has one."""
+        return self.label or UNNAMED
+
+    @property
     def score(self) -> float | None:
         """How likely the label is, 0 to 1; None where it is stated as true."""
         return next((item.get("score") for item in self.said.get("classes") or ()), None)
@@ -101,6 +106,11 @@ class Record:
     def polygons(self) -> list[list[float]]:
         """The outline's polygons; none for a mask."""
         return self.segmentation if isinstance(self.segmentation, list) else []
+
+    @property
+    def polygon(self) -> list[float] | None:
+        """The outline as one polygon; None where it is none, or several."""
+        return self.polygons[0] if len(self.polygons) == 1 and len(self.polygons[0]) >= 6 else None
 
     @property
     def pixel_size(self) -> tuple[int, int] | None:

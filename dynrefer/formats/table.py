@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.boxes import Box
-from dynrefer.coco_files import box_numbers
 from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.files.coco import box_numbers
+from dynrefer.files.photo_files import PHOTO_ENDINGS
+from dynrefer.files.tables import ALIASES, Row, column_key, parse_table
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import pages
 from dynrefer.formats.own import CAPTIONS, CORNERS, SHAPES, from_shape, shape_of
 from dynrefer.formats.record import Record, said, typed
-from dynrefer.photo_files import PHOTO_ENDINGS
-from dynrefer.tables import ALIASES, Row, column_key, parse_table
 
 COLUMNS = (
     *("image", "x1", "y1", "x2", "y2", "caption", "caption_score", "class", "class_score", "none_of_these", "sure"),

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats.file import File, add_element, numbers_of, xml_text
 from dynrefer.formats.grouping import Page, beside, pages, side_names
-from dynrefer.formats.record import UNNAMED, Record, as_pairs, from_pairs
+from dynrefer.formats.record import Record, as_pairs, from_pairs
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -72,7 +72,7 @@ def _annotation(photograph: Page) -> Element:
     add_element(root, "segmented", 0)
     for record in photograph.records:
         found = add_element(root, "object")
-        add_element(found, "name", record.label or UNNAMED)
+        add_element(found, "name", record.named)
         add_element(found, "pose", "Unspecified")
         for tag in ("truncated", "difficult"):
             add_element(found, tag, 0)

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from dynrefer.boxes import Box
-from dynrefer.coco_files import box_numbers, corners, shape_box
 from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.files.coco import SIDES, box_numbers, corners, shape_box
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import beside, pages, side_names
 from dynrefer.formats.record import UNNAMED, Record, said
@@ -62,7 +62,7 @@ def _box(words: Sequence[str], has_points: bool) -> Box:
     if len(words) >= 6 and len(words) % 2 == 0 and not has_points:
         box = shape_box(list(words))
     else:
-        x, y, width, height = box_numbers(list(words[:4]), ("x", "y", "width", "height"))
+        x, y, width, height = box_numbers(list(words[:4]), SIDES)
         box = corners(x - width / 2, y - height / 2, width, height)
     if min(box) < -ROOM or max(box) > 1 + ROOM:
         raise InputError(
@@ -96,7 +96,7 @@ def _names(names: object, file: File) -> dict[int, str]:
 def write(records: Sequence[Record]) -> dict[str, str]:
     """data.yaml and, in `labels`, a text file a photograph; the photographs belong beside them into `images`."""
     photographs = pages(records)
-    names = sorted({record.label or UNNAMED for record in records})
+    names = sorted({record.named for record in records})
     files = {
         "data.yaml": yaml.safe_dump(
             {"path": ".", "train": "images", "val": "images", "names": dict(enumerate(names))},
@@ -113,6 +113,6 @@ def write(records: Sequence[Record]) -> dict[str, str]:
         for record in photograph.records:
             x1, y1, x2, y2 = photograph.box(record)
             shares = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
-            lines.append(" ".join([str(names.index(record.label or UNNAMED)), *(f"{share:.8f}" for share in shares)]))
+            lines.append(" ".join([str(names.index(record.named)), *(f"{share:.8f}" for share in shares)]))
         files[f"labels/{name}"] = "\n".join(lines) + "\n"
     return files

@@ -70,8 +70,8 @@ def deformable_sample(value: Tensor, offsets_and_mask: Tensor, groups: int) -> T
     points = torch.arange(KERNEL_POINTS, device=value.device)
     kernel = torch.stack([points // 3 - 1, points % 3 - 1], -1)  # [9, 2] as (x, y)
     place = torch.stack([grid_x, grid_y], -1)[None, :, :, None, None] + kernel + offsets
-    scale = torch.tensor([width, height], device=value.device)
-    place = (2 * place + 1) / scale - 1  # grid_sample's units with align_corners=False
+    x, y = place.unbind(-1)
+    place = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)  # grid_sample's units
 
     maps = value.float().unflatten(-1, (groups, -1)).permute(0, 3, 4, 1, 2).flatten(0, 1)  # [N*groups, C/groups, H, W]
     place = place.permute(0, 3, 1, 2, 4, 5).reshape(n * groups, height, width * KERNEL_POINTS, 2)

@@ -8,8 +8,6 @@ S regions, K beams, B = S * K rows, H heads, P prompt tokens, N largest number o
 
 from __future__ import annotations
 
-import os
-import warnings
 from typing import Any, cast
 
 import torch
@@ -17,16 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dynrefer.model.config import Generation
+from dynrefer.model.recording import WARM_UP_RUNS, Recorded, record
 from dynrefer.model.t5 import T5
 
-WARM_UP_STEPS = 2
 IMPOSSIBLE = -1.0e9
-
-
-def can_record(device: torch.device) -> bool:
-    """Whether steps may be recorded as CUDA graphs: on a GPU of one's own, unless DYNREFER_CUDA_GRAPHS is 0."""
-    allowed = os.environ.get("DYNREFER_CUDA_GRAPHS", "1") != "0" and not os.environ.get("SPACES_ZERO_GPU")
-    return device.type == "cuda" and allowed
+EVEN = 16  # places of a GPU's buffers are a multiple of it, or attention copies its mask first
+REORDERED = 8  # layers at a time: that many are held twice
 
 
 class StaticDecoder:
@@ -39,8 +33,9 @@ class StaticDecoder:
         self.blocks = cast(Any, t5.decoder.block)
         weight = t5.shared.weight
         layers, heads, size = len(self.blocks), t5.config.num_heads, t5.config.d_kv
-        self.past = weight.new_zeros(layers, 2, regions * beams, heads, length, size)
-        self.memory = weight.new_zeros(layers, 2, regions, heads, prompt, size)
+        length += -length % EVEN if weight.is_cuda else 0
+        self.past = weight.new_zeros(layers, regions * beams, 2, heads, length, size)
+        self.memory = weight.new_zeros(layers, regions, 2, heads, prompt, size)
         self.hidden = weight.new_zeros(regions, 1, 1, prompt)  # added to attention: 0, or the least number there is
         self.copied = weight.new_zeros(regions, 1 if copy_gate is None else len(weight))
         self.lowest = torch.finfo(weight.dtype).min
@@ -54,10 +49,9 @@ class StaticDecoder:
             self.copied.zero_()
         else:
             self.copied.copy_(copied)
-        for block, (keys, values) in zip(self.blocks, self.memory, strict=True):
+        for block, memory in zip(self.blocks, self.memory, strict=True):
             attention = block.layer[1].EncDecAttention
-            keys.copy_(self._split(attention.k(encoded)))
-            values.copy_(self._split(attention.v(encoded)))
+            memory.copy_(attention.split(attention.keys_values(encoded), 2))
         self.hidden.copy_((1 - mask.to(self.hidden.dtype))[:, None, None] * self.lowest)
 
     def step(self, tokens: Tensor, position: Tensor, written: Tensor) -> Tensor:
@@ -67,15 +61,15 @@ class StaticDecoder:
         """
         x = self.t5.shared(tokens)[:, None]
         bias = self.bias.index_select(2, position)
-        for block, (keys, values), memory in zip(self.blocks, self.past, self.memory, strict=True):
+        for block, past, memory in zip(self.blocks, self.past, self.memory, strict=True):
             attend, normed = block.layer[0].SelfAttention, block.layer[0].layer_norm(x)
-            keys.index_copy_(2, position, self._split(attend.k(normed)))
-            values.index_copy_(2, position, self._split(attend.v(normed)))
-            x = x + attend.o(self._merge(self._attention(self._split(attend.q(normed)), keys, values, bias)))
+            query, both = attend.of_itself(normed)
+            past.index_copy_(3, position, attend.split(both, 2))
+            x = x + attend.o(self._merge(self._attention(attend.split(query), past, bias)))
 
             attend, normed = block.layer[1].EncDecAttention, block.layer[1].layer_norm(x)
-            query = self._split(attend.q(normed.view(self.regions, -1, normed.shape[-1])))  # [S, H, K, width]
-            mixed = self._attention(query, memory[0], memory[1], self.hidden)  # beams of a region share its memory
+            query = attend.split(attend.q(normed.view(self.regions, -1, normed.shape[-1])))  # [S, H, K, width]
+            mixed = self._attention(query, memory, self.hidden)  # beams of a region share its memory
             x = x + attend.o(self._merge(mixed).view(len(x), 1, -1))
             x = block.layer[2](x)
         x = self.t5.decoder.final_layer_norm(x)[:, 0]
@@ -87,17 +81,16 @@ class StaticDecoder:
 
     def reorder(self, rows: Tensor) -> None:
         """Let row i go on from what row `rows[i]` [B] had written."""
-        self.past.copy_(self.past.index_select(2, rows))
-
-    def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.t5.config.num_heads, -1)).transpose(1, 2)  # [.., H, tokens, width]
+        for layers in self.past.split(REORDERED):
+            layers.copy_(layers.index_select(1, rows))
 
     @staticmethod
     def _merge(x: Tensor) -> Tensor:
         return x.transpose(1, 2).flatten(2)
 
     @staticmethod
-    def _attention(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+    def _attention(query: Tensor, kept: Tensor, bias: Tensor) -> Tensor:
+        keys, values = kept.unbind(1)
         return F.scaled_dot_product_attention(query, keys, values, attn_mask=bias, scale=1.0)  # T5 does not scale
 
 
@@ -142,7 +135,10 @@ class BeamSearch:
         t5: in evaluation mode; its weights must stay where they are.
         begins: [W] bool, the tokens that begin a word; None where all do.
         copy_gate: the decoder's output [.., D] -> how much likelier a word to copy gets [.., 1]; None without copying.
-        record: replay the step as a CUDA graph; where recording fails, a warning is given and steps run as they are.
+        recorded: replay each step as a CUDA graph, and `read`.
+
+    Attributes:
+        read: the encoder, for `run`: prompt [S, P, D] and mask [S, P] -> encoded [S, P, D].
     """
 
     @torch.inference_mode()
@@ -155,7 +151,7 @@ class BeamSearch:
         *,
         begins: Tensor | None = None,
         copy_gate: nn.Module | None = None,
-        record: bool = False,
+        recorded: bool = False,
     ) -> None:
         self.options, self.start = options, t5.config.decoder_start_token_id
         self.end = t5.config.eos_token_id
@@ -164,7 +160,8 @@ class BeamSearch:
         whole: dict[str, Any] = {"device": device, "dtype": torch.long}
         self.begins = begins
         self.told = torch.zeros(regions, length, **whole)
-        self.directs = record  # a recorded step is the same for all questions
+        self.read = Recorded(t5.encode, regions) if recorded else t5.encode
+        self.directs = recorded  # a recorded step is the same for all questions
         self.position = torch.zeros(1, **whole)
         self.tokens = torch.zeros(regions * beams, **whole)
         self.running = torch.zeros(regions, beams, length + 1, **whole)
@@ -174,7 +171,11 @@ class BeamSearch:
         self.is_finished = torch.zeros(regions, beams, dtype=torch.bool, device=device)
         self.open = torch.ones(regions, 1, dtype=torch.bool, device=device)  # a better sentence is still possible
         self.first_row = torch.arange(regions, device=device)[:, None] * beams
-        self.graph = self._record(device) if record else None
+        self.graph = None
+        if recorded:
+            self._reset()
+            runs = min(WARM_UP_RUNS, length)
+            self.graph = record(self._step, device, between=self.position.zero_, runs=runs)
 
     @torch.inference_mode()
     def run(
@@ -197,7 +198,7 @@ class BeamSearch:
         self.decoder.remember(encoded, mask, copied)
         for _ in range(self.options.max_new_tokens):
             if self.graph is not None:
-                self.graph.replay()
+                self.graph.graph.replay()
             else:
                 self._step()
             if not self.open.any():
@@ -250,27 +251,6 @@ class BeamSearch:
         self.finished.copy_(_rows(torch.cat([self.finished, sentences], 1), kept))
         self.is_finished.copy_(torch.cat([self.is_finished, ends], 1).gather(1, kept))
         self.finished_scores.copy_(best)
-
-    def _record(self, device: torch.device) -> torch.cuda.CUDAGraph | None:
-        self._reset()
-        graph = torch.cuda.CUDAGraph()
-        try:
-            with torch.cuda.device(device):
-                aside = torch.cuda.Stream()
-                aside.wait_stream(torch.cuda.current_stream())
-                with torch.cuda.stream(aside):  # first runs allocate, which a recording may not
-                    for _ in range(min(WARM_UP_STEPS, self.options.max_new_tokens)):
-                        self._step()
-                torch.cuda.current_stream().wait_stream(aside)
-                self.position.zero_()
-                with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                    self._step()
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            warnings.warn(f"The caption's search runs unrecorded and slower: {error}", stacklevel=2)
-            return None
-        return graph
 
 
 def _discouraged(words: Tensor, written: Tensor, factor: float) -> Tensor:

@@ -79,6 +79,8 @@ class DynRefer(nn.Module):
                 float32, which changes nothing in the answers.
         """
         self.eval().requires_grad_(False)
+        if self.language.t5 is not None:
+            self.language.t5.join()
         if isinstance(self.encoder, EfficientNetEncoder):
             self.encoder.fold_batch_norm()
             self.encoder.to(memory_format=torch.channels_last)

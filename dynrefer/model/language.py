@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from dynrefer.model.beam_search import BeamSearch, can_record, greedy_search
+from dynrefer.model.beam_search import BeamSearch, greedy_search
 from dynrefer.model.config import Generation, LanguageConfig
+from dynrefer.model.recording import can_record
 from dynrefer.model.t5 import T5, T5Config
 from dynrefer.model.text_encoder import pad
 
@@ -209,10 +210,9 @@ class LanguageDecoder(nn.Module):
         key = (options, regions, length, self.t5.shared.weight.data_ptr())
         # Taken out while it is in use, so that two predictors that share the model never write into the same buffers.
         search = self._searches.pop(key, None) or BeamSearch(
-            self.t5, options, regions, length, begins=self._begins, copy_gate=self.copy_gate, record=record
+            self.t5, options, regions, length, begins=self._begins, copy_gate=self.copy_gate, recorded=record
         )
-        encoded = self.t5.encode(prompt, mask)
-        found = search.run(encoded, mask, told, copied)
+        found = search.run(search.read(prompt, mask), mask, told, copied)
         if record:
             self._searches[key] = search
             while len(self._searches) > RECORDED_SHAPES:

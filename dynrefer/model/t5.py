@@ -58,13 +58,38 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor, bias: Tensor) -> Tensor:
         """x [B, N, D], context [B, M, D], bias [B or 1, H or 1, N or 1, M] added to the scores -> [B, N, D]."""
-        q, k, v = (self._split(linear(y)) for linear, y in ((self.q, x), (self.k, context), (self.v, context)))
+        query, both = self.of_itself(x) if context is x else (self.q(x), self.keys_values(context))
+        q, (k, v) = self.split(query), self.split(both, 2).unbind(1)
         drop = self.config.dropout_rate if self.training else 0.0
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype), dropout_p=drop, scale=1.0)
         return self.o(mixed.transpose(1, 2).flatten(2))
 
-    def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.config.num_heads, -1)).transpose(1, 2)  # [B, H, N, d_kv]
+    def join(self, of_itself: bool) -> None:
+        """Make one linear layer of those that read the same, in place and for inference only.
+
+        Args:
+            of_itself: the queries read the same as keys and values.
+        """
+        _join(self, ("q", "k", "v") if of_itself else ("k", "v"), "joined")
+
+    def of_itself(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x [B, N, D] -> queries [B, N, H * d_kv], keys and values [B, N, 2 * H * d_kv]."""
+        if hasattr(self, "joined"):
+            inner = self.o.in_features
+            query, both = self.joined(x).split((inner, 2 * inner), -1)
+            return query, both
+        return self.q(x), self.keys_values(x)
+
+    def keys_values(self, context: Tensor) -> Tensor:
+        """Context [B, M, D] -> [B, M, 2 * H * d_kv]."""
+        if hasattr(self, "joined"):
+            return self.joined(context)
+        return torch.cat([self.k(context), self.v(context)], -1)
+
+    def split(self, x: Tensor, parts: int | None = None) -> Tensor:
+        """[B, N, parts * H * d_kv] -> [B, parts, H, N, d_kv], or without `parts` [B, H, N, d_kv]."""
+        sizes = (self.config.num_heads, -1) if parts is None else (parts, self.config.num_heads, -1)
+        return x.unflatten(-1, sizes).movedim(1, -2)
 
     def compute_bias(self, queries: int, keys: int) -> Tensor:
         """What is added for the distance between tokens [1, H, N, M]."""
@@ -117,11 +142,16 @@ class FeedForward(nn.Module):
         nn.init.normal_(self.wo.weight, std=config.d_ff**-0.5)
         self.dropout = nn.Dropout(config.dropout_rate)
 
+    def join(self) -> None:
+        """As `Attention.join`."""
+        if self.gated:
+            _join(self, ("wi_0", "wi_1"), "joined")
+
     def forward(self, x: Tensor) -> Tensor:
         """x [B, N, D]."""
         if self.gated:
-            gate = F.gelu(self.get_submodule("wi_0")(x), approximate="tanh")
-            return self.wo(self.dropout(gate * self.get_submodule("wi_1")(x)))
+            both = self.joined(x).chunk(2, -1) if hasattr(self, "joined") else (self.wi_0(x), self.wi_1(x))
+            return self.wo(self.dropout(F.gelu(both[0], approximate="tanh") * both[1]))
         return self.wo(self.dropout(F.relu(self.get_submodule("wi")(x))))
 
 
@@ -197,6 +227,17 @@ class T5(nn.Module):
         else:
             nn.init.normal_(self.lm_head.weight, std=config.d_model**-0.5)
 
+    def join(self) -> None:
+        """Make one linear layer of those that read the same, in place: fewer products, and larger ones.
+
+        For inference only: the weights' names change.
+        """
+        for module in self.modules():
+            if isinstance(module, AttentionLayer):
+                cast(Attention, module.get_submodule(module.name)).join(module.name == "SelfAttention")
+            elif isinstance(module, FeedForward):
+                module.join()
+
     def encode(self, inputs: Tensor, mask: Tensor) -> Tensor:
         """Embeddings [B, M, D] and mask [B, M] (1 = token) -> what the decoder looks at [B, M, D]."""
         return self.encoder(inputs, _hidden(mask[:, None, None], inputs.dtype))
@@ -217,6 +258,17 @@ class T5(nn.Module):
     def head(self, x: Tensor) -> Tensor:
         """The decoder's output [.., D] -> logits [.., W]."""
         return self.lm_head(x * self.config.d_model**-0.5 if self.config.tie_word_embeddings else x)
+
+
+def _join(module: nn.Module, names: tuple[str, ...], name: str) -> None:
+    if hasattr(module, name):
+        return
+    weight = torch.cat([module.get_submodule(each).get_parameter("weight").detach() for each in names])
+    joined = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    joined.weight = nn.Parameter(weight, requires_grad=False)
+    for each in names:
+        delattr(module, each)
+    module.add_module(name, joined)
 
 
 def _hidden(mask: Tensor, dtype: torch.dtype) -> Tensor:

@@ -19,7 +19,6 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from dynrefer.atomic import written_whole
 from dynrefer.checkpoint import (
     TEXT_TOKENIZER,
     TOKENIZER,
@@ -29,6 +28,7 @@ from dynrefer.checkpoint import (
 )
 from dynrefer.datasets.coco import CLASS_NAMES
 from dynrefer.errors import InputError
+from dynrefer.files.atomic import written_whole
 from dynrefer.model.config import ModelConfig
 from dynrefer.model.dynrefer import DynRefer
 from dynrefer.model.text_encoder import TextEncoder

@@ -1,11 +1,10 @@
-"""The routes put together, and how they are served: beside the page on its port, or alone."""
+"""The routes put together, to be served alone or beside the page on its port."""
 
 from __future__ import annotations
 
 import os
 import threading
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -13,16 +12,13 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from dynrefer.atomic import claim
 from dynrefer.errors import InputError
 from dynrefer.predictor import Predictor
-from dynrefer.project import Project
-from dynrefer.server import listening, run
+from dynrefer.server import run
 from dynrefer.server.intake import RefusedError
 from dynrefer.server.metrics import Counted
 from dynrefer.server.schema import BODY, PROPOSE_BODY, PROPOSED, RESPONSES
 from dynrefer.server.service import PROPOSE, REGIONS, Service
-from dynrefer.ui.page import build_page, launch_options
 
 TOKEN = "DYNREFER_TOKEN"
 MODELS, OPENAPI, HEALTH, READY, METRICS = "/v1/models", "/v1/openapi.json", "/health", "/ready", "/metrics"
@@ -63,33 +59,6 @@ def with_service(options: dict[str, Any], predictor: Predictor) -> dict[str, Any
     return {**options, "app_kwargs": {**given, "routes": routes}}
 
 
-def serve(
-    predictor: Predictor,
-    host: str | None = None,
-    port: int | None = None,
-    page: bool = True,
-    project: Project | None = None,
-) -> None:
-    """Serve until stopped: the page with `/v1`, or `/v1` alone. Whoever opens the page works on the `project`.
-
-    Raises InputError where the port cannot be had, or where uploads could not be kept.
-    """
-    if not page:
-        run(partial(build_service, predictor), host or "127.0.0.1", port or PORT)
-        return
-    if port is not None:
-        listening(host or "127.0.0.1", port).close()
-    uploads = Path(os.environ["GRADIO_TEMP_DIR"])
-    try:
-        claim(uploads)
-    except InputError as error:
-        raise InputError(
-            f"GRADIO_TEMP_DIR names {uploads}, where no upload can be kept; name another folder"
-        ) from error
-    options = with_service(launch_options(predictor, project), predictor)
-    try:
-        build_page(predictor, project).launch(server_name=host, server_port=port, **options)
-    except OSError as error:
-        if error.errno is not None:
-            raise  # of a closed terminal, say: Gradio's own, that it found no free port, has no number
-        raise InputError(f"the port {port or PORT} cannot be used ({error}); choose another with --port") from error
+def serve(predictor: Predictor, host: str | None = None, port: int | None = None) -> None:
+    """Serve `/v1` alone until stopped. Raises InputError where the port cannot be had."""
+    run(partial(build_service, predictor), host or "127.0.0.1", port or PORT)

@@ -17,10 +17,10 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from dynrefer.decoding import MAX_MEGAPIXELS, megapixels
 from dynrefer.errors import InputError, shown
-from dynrefer.fetching import MAX_FILE_BYTES, MAX_FILE_MEGABYTES, TOO_LARGE, fetch, read_data_url
+from dynrefer.files.decoding import MAX_MEGAPIXELS, megapixels
 from dynrefer.pointing import take_prompt
+from dynrefer.server.fetching import MAX_FILE_BYTES, MAX_FILE_MEGABYTES, TOO_LARGE, fetch, read_data_url
 
 TEXT_BYTES = 2**20  # for boxes and options
 MAX_FORM_BYTES = MAX_FILE_BYTES + 2 * TEXT_BYTES

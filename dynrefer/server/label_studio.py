@@ -24,13 +24,13 @@ from fastapi.responses import JSONResponse
 
 from dynrefer.boxes import check_box
 from dynrefer.errors import InputError, LeftOut, shown
-from dynrefer.fetching import MAX_FILE_BYTES, TOO_LARGE, fetch
+from dynrefer.files.photo_files import PhotoFinder
 from dynrefer.formats.label_studio import Controls, photograph, prediction, regions
 from dynrefer.formats.record import Record
 from dynrefer.photo import Photo
-from dynrefer.photo_files import PhotoFinder
 from dynrefer.predictor import Predictor
 from dynrefer.server import listening, run
+from dynrefer.server.fetching import MAX_FILE_BYTES, TOO_LARGE, fetch
 
 PORT = 9090
 SERVER = "http://localhost:8080"

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from dynrefer.fetching import MAX_FILE_MEGABYTES
 from dynrefer.pointing import options_schema
 from dynrefer.proposals import PROPOSE_SCHEMA
+from dynrefer.server.fetching import MAX_FILE_MEGABYTES
 from dynrefer.server.intake import FORM, JSON
 
 SCORE = {"type": "number", "minimum": 0, "maximum": 1}

@@ -28,8 +28,7 @@ from dynrefer.results import RegionResult
 from dynrefer.server.batching import TOGETHER, Asked, Batcher
 from dynrefer.server.intake import Fields, RefusedError, Room, read_fields
 from dynrefer.server.metrics import CONTENT_TYPE, Metrics
-from dynrefer.ui.api import Programs
-from dynrefer.ui.compute import on_gpu, sentence, spaces
+from dynrefer.server.programs import Programs, on_gpu, sentence, spaces
 
 REGIONS, PROPOSE = "/v1/regions", "/v1/propose"
 MOST_REQUESTS = 40

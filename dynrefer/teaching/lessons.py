@@ -15,7 +15,7 @@ from dynrefer.checkpoint import shipped
 from dynrefer.datasets.sample import RegionText, Sample, iter_samples
 from dynrefer.datasets.words import class_text, clean_caption, has_letters, said_tags
 from dynrefer.errors import InputError
-from dynrefer.photo_files import PhotoFinder
+from dynrefer.files.photo_files import PhotoFinder
 from dynrefer.project import PhotoRecord, Region, attribute_key, photo_folder, project_file, read_project
 from dynrefer.vocabulary import Vocabulary
 

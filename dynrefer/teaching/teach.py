@@ -18,10 +18,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dynrefer.atomic import written_whole
 from dynrefer.checkpoint import CARD, Checkpoint, load_checkpoint, save_checkpoint
 from dynrefer.datasets.sample import Sample, write_samples
 from dynrefer.errors import InputError
+from dynrefer.files.atomic import write_whole
 from dynrefer.model import DynRefer
 from dynrefer.teaching.lessons import Lessons, checked, gallery, read_lessons
 from dynrefer.teaching.measure import Examination, Figures, gain, losses, table
@@ -115,8 +115,7 @@ def teach(
         named = replace(checkpoint.model.config, name=f"{checkpoint.name.removesuffix('-taught')}-taught")
         checkpoint.model.config = named
         save_checkpoint(out, checkpoint.model, vocabulary)
-        with written_whole(out / CARD) as draft:
-            draft.write_text(report, encoding="utf-8")
+        write_whole(out / CARD, report)
     shutil.rmtree(work)
     return Taught(bool(share or taught), report)
 

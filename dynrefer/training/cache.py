@@ -24,11 +24,11 @@ from filelock import FileLock
 from torch import Tensor
 from tqdm import tqdm
 
-from dynrefer.atomic import written_whole
 from dynrefer.boxes import Box, geometry
 from dynrefer.datasets.records import check_readable
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
+from dynrefer.files.atomic import write_whole
 from dynrefer.model import DynRefer
 from dynrefer.model.encoder import EfficientNetEncoder
 from dynrefer.photo import Photo
@@ -155,8 +155,7 @@ def _open(samples: Sequence[Sample], model: DynRefer, folder: Path, config: Trai
         _reserve(folder / "coefficients.npy", (n, a, v), np.float32)
         _reserve(folder / "geometry.npy", (n, a, 6), np.float32)
         _reserve(folder / "state.npy", (n, a), np.uint8)
-        with written_whole(folder / "cache.json") as draft:
-            draft.write_text(json.dumps(info), encoding="utf-8")
+        write_whole(folder / "cache.json", json.dumps(info))
     cache = FeatureCache(folder, "r+")
     cache.state[[s.split != "train" for s in samples], 1:] = DONE  # what is only measured needs no variants
     return cache

@@ -12,8 +12,8 @@ from pydantic.dataclasses import dataclass
 
 from dynrefer.datasets.sample import SOURCES, Source
 from dynrefer.errors import InputError
+from dynrefer.files.text import read_text
 from dynrefer.model.config import check_changes
-from dynrefer.tables import read_text
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 Chance = Annotated[float, Field(ge=0, le=1)]

@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dynrefer.atomic import written_whole
 from dynrefer.errors import InputError
+from dynrefer.files.atomic import written_whole
 from dynrefer.model import DynRefer
 from dynrefer.training.config import LossWeights, OptimiserConfig
 

@@ -10,11 +10,12 @@ from dynrefer.errors import InputError
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
 from dynrefer.proposals import FOUND, check_words, distinct
+from dynrefer.server.programs import on_gpu
 
 from . import panels
 from .album import Album, Session
-from .compute import in_words, on_gpu
 from .contours import MOST, describe_everything, fresh
+from .errors import in_words
 from .handlers import Values
 from .layout import Updates
 from .panels import Panel

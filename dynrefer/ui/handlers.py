@@ -10,19 +10,20 @@ import numpy as np
 
 from dynrefer.boxes import Box, check_box, overlaps
 from dynrefer.errors import InputError
-from dynrefer.fetching import within_limit
 from dynrefer.photo import Photo
 from dynrefer.pointing import encode_mask, fitting_mask, read_prompt
 from dynrefer.predictor import Predictor
 from dynrefer.project import Project, Region
 from dynrefer.question import Question
+from dynrefer.server.fetching import within_limit
+from dynrefer.server.programs import MOST_NAMES, on_gpu
 
 from . import panels
 from .album import Album, Entry, Session, few_tags
 from .components import Upload
-from .compute import in_words, on_gpu
+from .errors import in_words
 from .layout import Choices, Display, Stage, Updates, usual_search
-from .links import EXAMPLES, MOST_NAMES, Example, file_url, find_example, folder_of, name_of, read_link, read_record
+from .links import EXAMPLES, Example, file_url, find_example, folder_of, name_of, read_link, read_record
 from .pictures import display_url, thumbnails
 from .review import told
 

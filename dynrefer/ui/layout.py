@@ -12,11 +12,12 @@ from dynrefer.predictor import Predictor
 from dynrefer.project import Project
 from dynrefer.question import MAX_BEAMS, MAX_CONTROLS, MAX_NEW_TOKENS, MODES, Question
 from dynrefer.results import RegionResult
+from dynrefer.server.programs import MOST_NAMES
 
 from . import panels
 from .album import Session
 from .components import BoxPicker, Keeper, PhotoInput
-from .links import MOST_NAMES, folder_of, record_of
+from .links import folder_of, record_of
 from .panels import MODE_NAMES, Panel
 
 Updates = dict[Any, Any]

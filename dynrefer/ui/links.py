@@ -11,12 +11,12 @@ from dynrefer.checkpoint import shipped
 from dynrefer.errors import InputError, shown
 from dynrefer.project import PhotoRecord
 from dynrefer.question import Question
+from dynrefer.server.programs import MOST_NAMES
 
 from .album import Session
 
 EXAMPLES = shipped("assets/examples")
 LONGEST_QUERY = 2000  # characters that every browser, proxy and mail program leaves whole
-MOST_NAMES = 1000  # class names that a visitor may give; Python and the command line take more
 LONGEST = 1_000_000
 # The link's names for the fields of a question; coefficients stand for mode and number of views as well.
 FIELDS = {

@@ -1,21 +1,28 @@
 """The page: its components put together, their events bound, and how it is served."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from dynrefer.fetching import MAX_FILE_BYTES
+from dynrefer.errors import InputError
+from dynrefer.files.atomic import claim
 from dynrefer.predictor import Predictor
 from dynrefer.project import Project
+from dynrefer.server import listening
+from dynrefer.server.app import PORT, with_service
+from dynrefer.server.fetching import MAX_FILE_BYTES
+from dynrefer.server.mcp_tools import mcp_options
+from dynrefer.server.programs import Programs
 
-from .api import Programs, add_endpoints
+from .api import add_endpoints
 from .components import THEME, read
 from .finding import REGIONS_TAB, FindHandlers, Finding
 from .handlers import Handlers
 from .layout import HOUR, Choices, Display, Stage
 from .links import EXAMPLES
 from .looks_tab import Comparison, Sweep
-from .mcp_tools import mcp_options
 from .panels import Panel
 from .pressing import PressHandlers
 from .regions_tab import SAVE_IN_BROWSER, RegionsTab
@@ -92,6 +99,31 @@ def launch_options(predictor: Predictor, project: Project | None = None) -> dict
         "allowed_paths": [str(EXAMPLES), *([str(project.folder)] if project else [])],
         "app_kwargs": mcp_options(Programs(predictor)),
     }
+
+
+def serve(
+    predictor: Predictor, host: str | None = None, port: int | None = None, project: Project | None = None
+) -> None:
+    """Serve the page, and `/v1` beside it, until stopped. Whoever opens it works on the `project`.
+
+    Raises InputError where the port cannot be had, or where uploads could not be kept.
+    """
+    if port is not None:
+        listening(host or "127.0.0.1", port).close()
+    uploads = Path(os.environ["GRADIO_TEMP_DIR"])
+    try:
+        claim(uploads)
+    except InputError as error:
+        raise InputError(
+            f"GRADIO_TEMP_DIR names {uploads}, where no upload can be kept; name another folder"
+        ) from error
+    options = with_service(launch_options(predictor, project), predictor)
+    try:
+        build_page(predictor, project).launch(server_name=host, server_port=port, **options)
+    except OSError as error:
+        if error.errno is not None:
+            raise  # of a closed terminal, say: Gradio's own, that it found no free port, has no number
+        raise InputError(f"the port {port or PORT} cannot be used ({error}); choose another with --port") from error
 
 
 def bind_photo(handlers: Handlers) -> list[Any]:

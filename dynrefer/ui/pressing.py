@@ -8,8 +8,9 @@ import numpy as np
 
 from dynrefer.errors import InputError
 from dynrefer.pointing import mask_outline
+from dynrefer.server.programs import on_gpu
 
-from .compute import in_words, on_gpu
+from .errors import in_words
 from .handlers import Handlers, Values
 from .layout import Updates
 from .review import told

@@ -6,16 +6,16 @@ from typing import Any
 
 import gradio as gr
 
-from dynrefer.box_files import BoxFile, PhotoBoxes
 from dynrefer.boxes import Box, check_boxes, has_only_numbers, parse_boxes
 from dynrefer.errors import InputError
+from dynrefer.formats.box_files import BoxFile, PhotoBoxes
 from dynrefer.formats.file import ENDINGS
 from dynrefer.project import Words, export, parse_project, words_in
 from dynrefer.question import Question
 
 from . import panels
 from .album import Session, Ticket, thinned
-from .compute import in_words
+from .errors import in_words
 from .handlers import Handlers, Values
 from .layout import Updates
 from .panels import Panel

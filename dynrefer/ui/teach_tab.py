@@ -18,7 +18,7 @@ from dynrefer.predictor import Predictor
 from dynrefer.project import Project
 
 from . import panels
-from .compute import in_words
+from .errors import in_words
 from .layout import Updates
 from .panels import Panel
 

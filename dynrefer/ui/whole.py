@@ -11,11 +11,12 @@ import gradio as gr
 
 from dynrefer.photo import Photo
 from dynrefer.project import PhotoRecord
+from dynrefer.server.programs import sentence
 
 from .album import Entry, Session
 from .components import Upload
-from .compute import in_words, sentence
 from .contours import fresh
+from .errors import in_words
 from .finding import FindHandlers
 from .handlers import Values, open_upload
 from .layout import Updates

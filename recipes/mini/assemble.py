@@ -19,9 +19,9 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from dynrefer.checkpoint import save_checkpoint
+from dynrefer.files.text import read_json
 from dynrefer.model import DynRefer
 from dynrefer.model.config import ModelConfig
-from dynrefer.tables import read_json
 from dynrefer.vocabulary import Vocabulary
 from recipes.mini.calibrate import CALIBRATION
 from recipes.mini.start import Heads, heads_of

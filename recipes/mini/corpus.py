@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from dynrefer.datasets.records import Problems
 from dynrefer.datasets.words import clean_caption, fix_articles
 from dynrefer.errors import InputError
-from dynrefer.tables import decode_text, read_jsonl, read_text
+from dynrefer.files.text import decode_text, read_jsonl, read_text
 
 Kind = Literal["caption", "referring", "thing"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

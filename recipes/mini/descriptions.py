@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from dynrefer.boxes import Box, iou
-from dynrefer.coco_files import id_key
 from dynrefer.datasets.records import Problems
 from dynrefer.datasets.words import fix_articles
-from dynrefer.tables import read_jsonl
+from dynrefer.files.coco import id_key
+from dynrefer.files.text import read_jsonl
 from recipes.mini.words import normalise
 
 SAME = 0.9  # boxes that overlap so much (intersection over union) are the same region

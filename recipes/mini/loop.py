@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from dynrefer.atomic import written_whole
+from dynrefer.files.atomic import written_whole
 
 LINE_EVERY = 50
 CHECK_SECONDS = 420.0

@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from dynrefer.atomic import written_whole
 from dynrefer.checkpoint import CONFIG, load_checkpoint
+from dynrefer.files.atomic import written_whole
+from dynrefer.files.text import read_json
 from dynrefer.model.config import PointingConfig
-from dynrefer.tables import read_json
 from dynrefer.weights import POINTING, POINTING_PREFIX
 
 LONGEST = (320, 576)  # chosen on photographs held out of training, see docs/mini-training.md

@@ -23,14 +23,14 @@ import torch
 from filelock import FileLock
 from tqdm import tqdm
 
-from dynrefer.atomic import written_whole
 from dynrefer.boxes import Box, clip, iou, xywh_to_xyxy
 from dynrefer.checkpoint import load_checkpoint
 from dynrefer.datasets.records import Problems
+from dynrefer.files.atomic import written_whole
+from dynrefer.files.text import read_json, read_jsonl
 from dynrefer.model import DynRefer
 from dynrefer.model.encoder import EfficientNetEncoder
 from dynrefer.photo import Photo
-from dynrefer.tables import read_json, read_jsonl
 from recipes.mini.descriptions import SAME, read_descriptions
 
 LONGEST = 384

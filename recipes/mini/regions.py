@@ -18,11 +18,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dynrefer.coco_files import id_key
 from dynrefer.datasets.records import read_splits
 from dynrefer.datasets.sample import RegionText, Sample, iter_samples, read_samples, write_samples
 from dynrefer.errors import InputError
-from dynrefer.tables import read_json
+from dynrefer.files.coco import id_key
+from dynrefer.files.text import read_json
 
 REGIONS = "regions.jsonl"
 Origin = Literal["coco", "flickr", "named"]

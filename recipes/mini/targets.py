@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from dynrefer.checkpoint import load_checkpoint
 from dynrefer.datasets.sample import Sample
+from dynrefer.files.text import read_json
 from dynrefer.model.text_encoder import TextEncoder
-from dynrefer.tables import read_json
 from recipes.mini.attributes import ATTRIBUTE_TAGS, COLOURS
 from recipes.mini.regions import origin, read_regions, texts_of
 from recipes.mini.start import EMBEDDINGS

@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from dynrefer.atomic import written_whole
 from dynrefer.datasets.sample import Sample
-from dynrefer.tables import read_jsonl
+from dynrefer.files.atomic import written_whole
+from dynrefer.files.text import read_jsonl
 from recipes.mini.corpus import Sentence, load_texts
 from recipes.mini.names import head_nouns
 from recipes.mini.regions import origin, read_regions, texts_of

@@ -23,9 +23,9 @@ from textblob.en import lexicon
 
 from dynrefer.checkpoint import load_checkpoint
 from dynrefer.datasets.sample import Sample
+from dynrefer.files.text import read_json, read_text
 from dynrefer.model.query_decoder import TextQueries
 from dynrefer.model.text_encoder import TextEncoder
-from dynrefer.tables import read_json, read_text
 from recipes.mini.attributes import COLOURS
 from recipes.mini.classes import CLASS_NAMES, NOUN_CLASS
 from recipes.mini.corpus import load_texts

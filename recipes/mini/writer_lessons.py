@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dynrefer.datasets.sample import Sample
+from dynrefer.files.text import read_json
 from dynrefer.model.config import Generation
 from dynrefer.model.language import LanguageDecoder, control_text
 from dynrefer.model.text_encoder import pad
-from dynrefer.tables import read_json
 from recipes.mini.calibrate import CALIBRATION
 from recipes.mini.predictions import FOLDER as PREDICTIONS
 from recipes.mini.predictions import Predictions

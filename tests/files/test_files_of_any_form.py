@@ -10,14 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dynrefer.box_files import BoxFile
 from dynrefer.boxes import parse_boxes
 from dynrefer.datasets import own
 from dynrefer.datasets.records import Problems
 from dynrefer.errors import InputError
-from dynrefer.photo_files import PhotoHeader
-from dynrefer.tables import decode_text
-from dynrefer.word_lists import split_words
+from dynrefer.files.photo_files import PhotoHeader
+from dynrefer.files.tables import split_words
+from dynrefer.files.text import decode_text
+from dynrefer.formats.box_files import BoxFile
 
 from .conftest import coco, save, write
 

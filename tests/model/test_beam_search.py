@@ -8,8 +8,9 @@ import pytest
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
-from dynrefer.model.beam_search import BeamSearch, StaticDecoder, can_record, greedy_search
+from dynrefer.model.beam_search import BeamSearch, StaticDecoder, greedy_search
 from dynrefer.model.config import Generation
+from dynrefer.model.recording import can_record
 from dynrefer.model.t5 import T5
 from dynrefer.model.t5 import T5Config as OwnConfig
 
@@ -235,3 +236,21 @@ def test_nothing_is_recorded_without_a_gpu_of_ones_own(monkeypatch: pytest.Monke
     assert can_record(torch.device("cuda"))
     monkeypatch.setenv("SPACES_ZERO_GPU", "1")
     assert not can_record(torch.device("cuda"))
+
+
+@pytest.mark.parametrize("gated", [False, True])
+@torch.inference_mode()
+def test_joined_layers_read_and_write_the_same(gated: bool) -> None:
+    t5, options = own(tiny_t5(1, gated), gated), Generation(3, 8, 1.0, 1.1)
+    prompt, mask = torch.randn(2, 7, 16), torch.ones(2, 7, dtype=torch.long)
+    mask[1, 5:] = 0
+    labels = torch.tensor([[5, 9, 3], [7, 2, 2]])
+    searches = []
+    before = t5.encode(prompt, mask), t5(prompt, mask, labels)
+    searches.append(BeamSearch(t5, options, 2, 7).run(before[0], mask))
+    t5.join()
+    after = t5.encode(prompt, mask), t5(prompt, mask, labels)
+    searches.append(BeamSearch(t5, options, 2, 7).run(after[0], mask))
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)
+    assert searches[1][0].tolist() == searches[0][0].tolist()
+    torch.testing.assert_close(searches[1][1], searches[0][1], rtol=1e-4, atol=1e-5)

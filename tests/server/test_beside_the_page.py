@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from dynrefer import InputError, Predictor
-from dynrefer.server import listening
-from dynrefer.server.app import serve, with_service
-from dynrefer.ui.page import build_page, launch_options
+from dynrefer.server import app, listening
+from dynrefer.server.app import with_service
+from dynrefer.ui.page import build_page, launch_options, serve
 from tests.server.conftest import BOX, form, picture
 
 
@@ -65,7 +65,7 @@ def test_a_port_that_is_taken_is_told_before_the_model_runs(tiny_predictor: Pred
         port = other.getsockname()[1]
         before = threading.active_count()
         with pytest.raises(InputError, match=rf"The port {port} of 127\.0\.0\.1 cannot be used"):
-            serve(tiny_predictor, port=port, page=page)
+            (serve if page else app.serve)(tiny_predictor, port=port)
         assert threading.active_count() == before
 
 

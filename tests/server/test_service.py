@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from dynrefer.fetching import MAX_FILE_BYTES
 from dynrefer.predictor import Predictor
 from dynrefer.server.app import PATHS, build_service
+from dynrefer.server.fetching import MAX_FILE_BYTES
 from dynrefer.server.schema import ERROR, REGION
 from tests.server.conftest import BOX, FakePredictor, ask, form, picture
 

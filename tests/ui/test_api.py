@@ -17,7 +17,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from dynrefer import Predictor, fetching
+from dynrefer import Predictor
+from dynrefer.server import fetching
 from dynrefer.ui.api import ENDPOINT
 from dynrefer.ui.page import QUEUE_SIZE, build_page, launch_options
 
@@ -206,7 +207,7 @@ def test_a_bad_photograph_among_many_costs_itself_alone(api: Api, photo: Path, t
 def test_photographs_of_one_request_have_a_limit_together_that_headers_are_held_to(
     api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dynrefer.ui.api.MAX_REQUEST_MEGAPIXELS", 0.02)
+    monkeypatch.setattr("dynrefer.server.programs.MAX_REQUEST_MEGAPIXELS", 0.02)
     files = []
     for number in range(3):
         Image.new("RGB", (100, 90), (number, 0, 0)).save(tmp_path / f"{number}.png")

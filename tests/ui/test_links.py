@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from dynrefer.errors import InputError
 from dynrefer.question import Question
-from dynrefer.ui.links import MOST_NAMES, name_of, read_examples, read_link, write_link
+from dynrefer.server.programs import MOST_NAMES
+from dynrefer.ui.links import name_of, read_examples, read_link, write_link
 
 BOX = [258.0, 148.0, 594.0, 658.0]
 LINK_START = re.compile("^[?#]")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dynrefer.box_files import BoxFile
 from dynrefer.errors import InputError
+from dynrefer.formats.box_files import BoxFile
 from dynrefer.photo import DISPLAY_SIZE, Photo
 from dynrefer.results import Caption, RegionResult, Scored
 from dynrefer.ui.pictures import PNG, choices, display_url, download, thumbnails, view_colour

@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 import dynrefer.ui
-from dynrefer import InputError, Predictor, fetching
-from dynrefer.server.app import serve
+from dynrefer import InputError, Predictor
+from dynrefer.server import fetching
+from dynrefer.ui.page import serve
 
 
 def test_a_download_lies_below_its_folder_under_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,35 +12,24 @@ from typing import Any
 import anyio
 
 from dynrefer.errors import InputError
-from dynrefer.fetching import MAX_FILE_BYTES, TOO_LARGE, fetch, read_data_url
-from dynrefer.pointing import options_schema
-from dynrefer.proposals import PROPOSE_SCHEMA
 from dynrefer.question import Question
-
-from .api import MAX_IMAGES, Programs
-from .compute import sentence
+from dynrefer.server.fetching import MAX_FILE_BYTES, TOO_LARGE, fetch, read_data_url
+from dynrefer.server.programs import MAX_IMAGES, Programs, sentence
+from dynrefer.server.schema import BOXES, NULL, OPTIONS, PROPOSING
 
 PATH = "/gradio_api/mcp"
 AT_ONCE, MOST_WAITING = 8, 40
 MAX_REQUEST_BYTES = 4 * MAX_FILE_BYTES
 
 IMAGE = {"type": "string", "description": "a photograph of at most 20 MB, as an https URL or a data URL"}
-BOXES = {
-    "type": "array",
-    "items": {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4},
-    "description": "boxes [x1, y1, x2, y2] in pixels of the upright photograph, 1 to 256",
-}
-NULL = {"type": "null"}
-OPTIONS = {"anyOf": [Question.model_json_schema(), NULL], "description": "null leaves all to the model"}
-POINTING = OPTIONS | {"anyOf": [options_schema(), NULL]}
-PROPOSING = OPTIONS | {"anyOf": [PROPOSE_SCHEMA, NULL], "description": "null finds everything"}
+WITHOUT_POINTING = OPTIONS | {"anyOf": [Question.model_json_schema(), NULL]}
 RESULT = {"type": "object", "properties": {"result": {"type": "array"}}, "required": ["result"]}
 TOOLS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "refer": (
         "Describe regions of a photograph: caption, classes, tags and attributes of each box, and the views looked at. "
         "Answers with one object a box. Instead of boxes the options may point at one thing.",
         {"image": IMAGE, "boxes": {"anyOf": [BOXES, NULL]}},
-        POINTING,
+        OPTIONS,
     ),
     "propose": (
         "Find things on a photograph: all of it, those at a place or in a box, or those that words name. Answers with "
@@ -55,7 +44,7 @@ TOOLS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
             "images": {"type": "array", "items": IMAGE, "minItems": 1, "maxItems": MAX_IMAGES},
             "boxes": {"type": "array", "items": BOXES, "description": "for every photograph its list of boxes"},
         },
-        OPTIONS,
+        WITHOUT_POINTING,
     ),
 }
 

@@ -12,15 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynrefer.errors import InputError
-from dynrefer.tables import (
-    ALIASES,
-    decode_text,
-    parse_table,
-    read_json,
-    read_jsonl,
-    read_text,
-)
-from dynrefer.word_lists import WORD_SEPARATORS, read_words, split_words
+from dynrefer.files.tables import ALIASES, WORD_SEPARATORS, parse_table, read_words, split_words
+from dynrefer.files.text import decode_text, read_json, read_jsonl, read_text
 
 MARKED = ("utf-8-sig", "utf-16", "utf-32")
 MARKS = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff", "utf-32-le": b"\xff\xfe\0\0", "utf-32-be": b"\0\0\xfe\xff"}

@@ -16,8 +16,8 @@ from urllib.parse import unquote
 
 from PIL import Image
 
-from dynrefer.decoding import FORMATS, ORIENTATION
 from dynrefer.errors import InputError, shown
+from dynrefer.files.decoding import FORMATS, ORIENTATION
 
 PHOTO_ENDINGS = frozenset(
     ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .tif .tiff .bmp .dib .ppm .pgm .pbm .pnm .avif .heic .heif".split()

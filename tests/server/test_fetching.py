@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 
-from dynrefer import fetching
 from dynrefer.errors import InputError
+from dynrefer.server import fetching
 
 URL = "https://photographs.example/a%20dog.jpg"
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from dynrefer.atomic import STALE_SECONDS, claim, restored, written_whole
 from dynrefer.errors import InputError
+from dynrefer.files.atomic import STALE_SECONDS, claim, restored, written_whole
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 KILLED_AT_RENAME = """
 import os, sys
 from pathlib import Path
-from dynrefer.atomic import written_whole
+from dynrefer.files.atomic import written_whole
 
 left, rename = int(sys.argv[2]), Path.rename
 

@@ -13,7 +13,8 @@ import gradio as gr
 import pytest
 
 from dynrefer.errors import InputError
-from dynrefer.ui import compute
+from dynrefer.server import programs
+from dynrefer.ui.errors import in_words
 
 
 def forking(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,10 +51,10 @@ def zero_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     module.GPU = forking  # type: ignore[attr-defined]
     module.__spec__ = importlib.machinery.ModuleSpec("spaces", None)
     monkeypatch.setitem(sys.modules, "spaces", module)
-    importlib.reload(compute)
+    importlib.reload(programs)
     yield
     monkeypatch.undo()
-    importlib.reload(compute)
+    importlib.reload(programs)
 
 
 @pytest.mark.usefixtures("zero_gpu")
@@ -64,16 +65,16 @@ def test_on_zero_gpu_the_computing_function_runs_in_the_leased_process() -> None
         seen.append(number)
         return number + 1
 
-    assert compute.on_gpu(count)(41) == 42
+    assert programs.on_gpu(count)(41) == 42
     assert seen == []
 
 
 def test_elsewhere_a_function_stays_as_it_is() -> None:
-    assert compute.on_gpu(len) is len
+    assert programs.on_gpu(len) is len
 
 
 def test_an_input_error_is_told_in_its_own_words() -> None:
-    @compute.in_words
+    @in_words
     def fail() -> None:
         raise InputError("the box lies outside")
 
@@ -82,7 +83,7 @@ def test_an_input_error_is_told_in_its_own_words() -> None:
 
 
 def test_an_unexpected_error_is_logged_and_told_without_details(caplog: pytest.LogCaptureFixture) -> None:
-    @compute.in_words
+    @in_words
     def fail() -> Iterator[int]:
         yield 1
         raise RuntimeError("/secret/path")

@@ -1,6 +1,7 @@
 """Boxes of files as tools of all kinds write them, on the photograph that they are about."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
 
-from dynrefer.box_files import BoxFile, PhotoBoxes
-from dynrefer.coco_files import id_key, shape_box
 from dynrefer.errors import InputError
-from dynrefer.formats import FORMATS, Record
-from dynrefer.photo_files import PhotoHeader
+from dynrefer.files.coco import id_key, shape_box
+from dynrefer.files.photo_files import PhotoHeader
+from dynrefer.formats import FORMATS, Record, parse
+from dynrefer.formats.box_files import BoxFile, PhotoBoxes
 from dynrefer.results import Caption, RegionResult
 
 CAT, PUPPY = PhotoHeader("cat.jpg", (640, 426)), PhotoHeader("puppy.jpg", (1024, 683))
@@ -364,3 +365,15 @@ def test_a_column_that_may_name_photographs_is_never_passed_over() -> None:
         BoxFile.parse(table, "boxes.csv")
     (label,) = BoxFile.parse(table.replace("sujet", "label"), "boxes.csv").photographs
     assert len(label.boxes) == 2
+
+
+def test_the_time_to_read_coco_grows_with_the_file_and_not_with_its_square() -> None:
+    numbers = range(20_000)
+    images = [{"id": number, "file_name": f"{number}.jpg"} for number in numbers]
+    annotations = [{"id": number, "image_id": number, "bbox": [1, 2, 3, 4]} for number in numbers]
+    text = json.dumps({"images": images, "annotations": annotations})
+    began = time.process_time()
+    assert len(parse(text, "boxes.json")) == len(numbers)
+    assert (
+        time.process_time() - began < 15
+    )  # it takes one second, or a minute where every box looks at every photograph

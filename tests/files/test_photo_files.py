@@ -13,9 +13,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from dynrefer.box_files import fit_boxes
 from dynrefer.errors import InputError
-from dynrefer.photo_files import PhotoFinder, PhotoHeader, best_names
+from dynrefer.files.photo_files import PhotoFinder, PhotoHeader, best_names
+from dynrefer.formats.box_files import fit_boxes
 
 PLACES = (
     "cam1/frame_0001.jpg",

@@ -4,63 +4,98 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate
+from pathlib import PurePosixPath
 from typing import Any
 
 from dynrefer.boxes import Box
 from dynrefer.errors import InputError, shown
 
 LARGEST_RUN_BITS = 30
+SIDES = ("x", "y", "width", "height")
 XYXY, XYWH = 0, 1  # Detectron2's names of the two
 NAMES = ("file_name", "filename", "path", "image", "name", "coco_url", "url")
 
 
 @dataclass(frozen=True)
 class CocoImage:
-    """A photograph of a COCO file: what the file calls it (its id where it has no name), and the size it states."""
+    """A photograph of a COCO file: its id as text, what the file calls it (its id where it has no name), its record."""
 
+    key: str
     name: str | int
-    stated_size: tuple[Any, Any] | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
 
 
 class CocoImages:
-    """The photographs of a COCO file as its annotations mean them: by id, number or text, or by name."""
+    """The photographs of a COCO file as its annotations mean them: by id, number or text, by order, or by name."""
 
-    def __init__(self, records: object) -> None:
-        self._by_id: dict[str, CocoImage] = {}
+    def __init__(self, records: Sequence[Any], annotations: Sequence[Any]) -> None:
+        """Where ids are missing, the first photograph is number 0 if the annotations have that id, else number 1."""
+        self.known: dict[str, CocoImage] = {}
+        """By id, without those that mean two photographs."""
+        self.doubles: dict[str, str] = {}
+        """The names of those, by id."""
+        self.odd: list[int] = []
+        """Places of what is no record, counted from 1."""
         self._by_name: dict[str, CocoImage] = {}
-        self._doubles: dict[str, str] = {}
-        for record in records if isinstance(records, list) else []:
-            if isinstance(record, Mapping):
-                self._add(record)
-
-    def _add(self, record: Mapping[str, Any]) -> None:
-        key = id_key(record.get("id"))
-        name = next((record[word] for word in NAMES if isinstance(record.get(word), str) and record[word].strip()), "")
-        image = CocoImage(name or number_if(key), (record.get("width"), record.get("height")))
-        known = self._by_id.setdefault(key, image)
-        if known.name != image.name and key:
-            self._doubles[key] = f'"{shown(known.name)}" and "{shown(image.name)}"'
-        if name:
-            self._by_name[name] = image
+        by_key: dict[str, CocoImage] = {}
+        zero = any(isinstance(given, Mapping) and id_key(given.get("image_id")) == "0" for given in annotations)
+        for place, record in enumerate(records, start=1):
+            if not isinstance(record, Mapping):
+                self.odd.append(place)
+                continue
+            own = entry(record, "id", "image_id")
+            key = id_key(place - zero if own is None else own)
+            image = CocoImage(key, _name(record) or number_if(key), record)
+            first = by_key.setdefault(key, image)
+            if first.name != image.name:
+                self.doubles[key] = f'"{shown(first.name)}" and "{shown(image.name)}"'
+            self._by_name[str(image.name)] = image
+            if own is None:
+                self._by_name.setdefault(PurePosixPath(str(image.name)).stem, image)
+        self.known = {key: image for key, image in by_key.items() if key not in self.doubles}
 
     def of(self, annotation: Mapping[str, Any]) -> CocoImage:
         """The photograph that an annotation is about. Raises InputError where the file does not tell."""
         given = annotation.get("image_id")
         key = id_key(given)
-        known = {image.name: image for image in (*self._by_id.values(), *self._by_name.values())}
         if not key:
-            if len(known) == 1:
-                return next(iter(known.values()))
+            if len(self.known) == 1 and not self.doubles:
+                return next(iter(self.known.values()))
             raise InputError("it has no image_id")
-        if key in self._doubles:
-            raise InputError(f"its image_id {shown(given)} belongs to {self._doubles[key]}")
-        image = self._by_id.get(key) or self._by_name.get(str(given))
-        if image is None and known:
+        if key in self.doubles:
+            raise InputError(f"its image_id {shown(given)} belongs to {self.doubles[key]}")
+        image = self.known.get(key) or self._by_name.get(str(given))
+        if image is None and self._by_name:
             raise InputError(f'its image_id "{shown(given)}" is not among the images of the file')
-        return image or CocoImage(given if isinstance(given, str) else number_if(key))
+        return image or CocoImage(key, given if isinstance(given, str) else number_if(key))
+
+
+def _name(record: Mapping[str, Any]) -> str | int | None:
+    """What an image's record calls its photograph."""
+    names = (record.get(word) for word in NAMES)
+    return next((n for n in names if isinstance(n, str | int) and not isinstance(n, bool) and str(n).strip()), None)
+
+
+def entry(record: Mapping[str, Any], *names: str) -> Any:
+    """The first of these entries that a record has and that is not null."""
+    return next((record[name] for name in names if record.get(name) is not None), None)
+
+
+def stated_size(record: Mapping[str, Any]) -> tuple[Any, Any] | None:
+    """(width, height) as a record states it, None where it does not."""
+    width, height = entry(record, "width", "image_width"), entry(record, "height", "image_height")
+    return None if width is None or height is None else (width, height)
+
+
+def texts_of(value: Any) -> tuple[str, ...] | None:
+    """The texts of an entry that may be one text, a list of texts or missing; None where it is anything else."""
+    if value is None or value == "":
+        return ()
+    found: Sequence[Any] = (value,) if isinstance(value, str) else value if isinstance(value, list) else (None,)
+    return tuple(found) if all(isinstance(text, str) for text in found) else None
 
 
 def id_key(value: object) -> str:
@@ -87,6 +122,15 @@ def category_names(categories: Any) -> dict[str, str]:
     }
 
 
+def class_of(annotation: Mapping[str, Any], names: Mapping[str, str]) -> str | None:
+    """The class of an annotation: `names` has those of its categories, or it says one itself."""
+    given = [annotation.get(name) for name in ("category_id", "category", "category_name")]
+    said = (value.strip() for value in given if isinstance(value, str) and not value.strip().isdecimal())
+    return names.get(id_key(next((value for value in given if value is not None), None))) or next(
+        filter(None, said), None
+    )
+
+
 def annotation_box(annotation: Mapping[str, Any]) -> Box:
     """x1, y1, x2, y2 of an annotation: from its `bbox` (x, y, width, height), or else round its `segmentation`.
 
@@ -97,13 +141,18 @@ def annotation_box(annotation: Mapping[str, Any]) -> Box:
     bbox = annotation.get("bbox")
     if bbox is None or bbox in ([], "", {}):
         return shape_box(annotation.get("segmentation"))
-    numbers = box_numbers(bbox, ("x", "y", "width", "height"))
+    numbers = box_numbers(bbox, SIDES)
     mode = annotation.get("bbox_mode", XYWH)
     if mode == XYXY:
         return numbers
     if mode != XYWH:
         raise InputError(f'its bbox_mode "{shown(mode)}" is neither {XYXY} (corners) nor {XYWH} (x, y, width, height)')
     return corners(*numbers)
+
+
+def sized_box(values: object) -> Box:
+    """x, y, width, height as x1, y1, x2, y2. Raises InputError where they are not four numbers, or make no box."""
+    return corners(*box_numbers(values, SIDES))
 
 
 def corners(x: float, y: float, width: float, height: float) -> Box:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dynrefer.errors import InputError
+from dynrefer.files.text import utf8
 
 LONGEST_NAME = 220  # bytes; most systems allow 255 together with what is put round it
 STALE_SECONDS = 24 * 3600  # a temporary file of that age belongs to a program that was killed
@@ -55,6 +56,12 @@ def written_whole(path: str | Path, folder: bool = False) -> Iterator[Path]:
         raise InputError(_sentence(path, error)) from error
     finally:
         _remove(temporary)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file, UTF-8 where it is text, as `written_whole` does. Raises InputError where it cannot be written."""
+    with written_whole(path) as temporary:
+        temporary.write_bytes(utf8(content) if isinstance(content, str) else content)
 
 
 def restored(path: Path) -> Path:

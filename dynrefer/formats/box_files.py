@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.boxes import Box, are_shares, check_box, in_pixels, reach_out
-from dynrefer.coco_files import box_numbers
 from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.files.coco import box_numbers
+from dynrefer.files.photo_files import PhotoFinder, PhotoHeader, best_names
 from dynrefer.formats import parse, read
 from dynrefer.formats.own import CORNERS
 from dynrefer.formats.record import Record
 from dynrefer.photo import Photo
-from dynrefer.photo_files import PhotoFinder, PhotoHeader, best_names
 
 SLACK = 1.0  # pixels by which a resized side may be rounded
 Measured = Photo | PhotoHeader  # what is needed of a photograph is its name, sizes and orientation

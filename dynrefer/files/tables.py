@@ -1,11 +1,9 @@
-"""Text, tables and JSON as programs of any maker, language and machine write them."""
+"""Tables with a header, and lists of words: typed, in a file, or inside what other tools list them in."""
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
-import json
 import math
 import re
 import unicodedata
@@ -15,23 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.errors import InputError, shown
+from dynrefer.files.text import parse_json, read_text
 
-# The longest mark first: UTF-32's begins like UTF-16's.
-BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
-CONTAINERS = {
-    b"PK\x03\x04": "is a workbook or an archive, not text; save it as CSV in UTF-8",
-    b"\xd0\xcf\x11\xe0": "is an old workbook, not text; save it as CSV in UTF-8",
-    b"\x1f\x8b": "is compressed; unpack it first",
-}
-STRUCTURE = frozenset('\n\r\t ,;:[]{}"')  # read in the wrong byte order, none of these is a common character
 COLUMN_SEPARATORS = ",;\t|，；、، "  # blanks last: they stand inside names too
-LINE_ENDS = re.compile(r"\r\n|[\r\n]")
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # a spreadsheet's own first line
 
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -76,155 +60,6 @@ class Row(dict[str, str]):
         if not math.isfinite(value) or "_" in text:
             raise InputError(f'line {self.line} has "{shown(text)}" in the column {column}, where a number is needed')
         return value
-
-
-def read_text(path: str | PathLike[str]) -> str:
-    """The text of a file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark or where the bytes leave no doubt.
-
-    Raises InputError, naming the file and the line, for anything else.
-    """
-    return decode_text(read_bytes(path), shown(Path(path).name) or "the file")
-
-
-def read_bytes(path: str | PathLike[str]) -> bytes:
-    """The content of a file. Raises InputError, naming it, where there is none."""
-    path = Path(path)
-    name = shown(path.name) or "the file"
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file {name}") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{name} is a folder; a file is needed") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{name} cannot be read ({getattr(error, 'strerror', None) or 'no such path'})") from error
-
-
-def decode_text(data: bytes, name: str) -> str:
-    """`read_text` of bytes already read; `name` is what an error calls them."""
-    if (container := next((words for start, words in CONTAINERS.items() if data.startswith(start)), None)) is not None:
-        raise InputError(f"{name} {container}")
-    encoding, start = next(
-        ((found, len(mark)) for mark, found in BYTE_ORDER_MARKS if data.startswith(mark)), (_unmarked(data), 0)
-    )
-    try:
-        text = data[start:].decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, start + error.start) + 1
-        raise InputError(
-            f"{name} is not a text file in UTF-8 or UTF-16 (line {line}, byte {start + error.start + 1} is neither); "
-            f"save it as UTF-8"
-        ) from error
-    if "\0" in text:
-        raise InputError(f"{name} is not a text file (it holds zero bytes); save it as text in UTF-8")
-    return re.sub(r"(?m)^\ufeff", "", text)  # files put one behind the other keep their marks
-
-
-def _unmarked(data: bytes) -> str:
-    """The encoding of bytes without a mark: UTF-8, unless zero bytes make a text's commas, blanks and lines."""
-    if b"\0" not in data:
-        return "utf-8"
-    sample = data[:65536]
-    found = {name: _structure(sample, name) for name in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")}
-    best = max(found, key=lambda name: found[name])
-    return best if found[best] else "utf-8"
-
-
-def _structure(data: bytes, encoding: str) -> int:
-    size = 4 if "32" in encoding else 2
-    try:
-        text = data[: len(data) // size * size].decode(encoding)
-    except UnicodeDecodeError as error:
-        if error.end < len(data) - size:
-            return 0
-        text = data[: error.start].decode(encoding)
-    return 0 if "\0" in text else sum(character in STRUCTURE for character in text)
-
-
-def read_json(path: str | PathLike[str], *keys: str) -> Any:
-    """The content of a JSON file, an object with at least `keys` where any are named.
-
-    Raises InputError where it cannot be read, is not JSON (naming the line) or lacks a key.
-    """
-    name = shown(Path(path).name)
-    content = parse_json(read_text(path), name)
-    missing = [key for key in keys if not isinstance(content, dict) or key not in content]
-    if missing:
-        raise InputError(f'{name} has no "{missing[0]}": it is not in the format that was expected')
-    return content
-
-
-def parse_json(text: str, name: str) -> Any:
-    """The content of a JSON text; InputError names the line where it is not JSON, and `name`."""
-    try:
-        return json.loads(text, object_pairs_hook=_once_each)
-    except json.JSONDecodeError as error:
-        where = "it is empty" if not text.strip() else f"line {error.lineno}, column {error.colno}: {error.msg}"
-        raise InputError(f"{name} is not JSON ({where})") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{name} is not JSON that can be read ({shown(error, 200)})") from error
-
-
-def utf8(text: str) -> bytes:
-    """Text for a file: UTF-8, with codes for what is no letter, such as in file names of another encoding."""
-    return text.encode("utf-8", "backslashreplace")
-
-
-def json_text(content: Any, **options: Any) -> str:
-    """JSON for a file in UTF-8: letters as they are; names of files that are no text (other systems') in codes."""
-    text = json.dumps(content, ensure_ascii=False, **options)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(content, **options)
-    return text
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of which no entry is lost because another one of its name follows. Raises ValueError otherwise."""
-    content = dict(pairs)
-    twice = [key for key, value in pairs if content[key] is not value and content[key] != value]
-    if twice:
-        raise ValueError(f'"{shown(twice[0])}" stands twice in one object, with different values')
-    return content
-
-
-def read_jsonl(
-    path: str | PathLike[str], *keys: str, on_bad: Callable[[str], None] | None = None
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each line's number, from 1, and its JSON object with at least `keys`; empty lines are passed over.
-
-    A line that is something else raises InputError, or goes to `on_bad` as a sentence and is left out.
-    """
-    return parse_jsonl(read_text(path), shown(Path(path).name), keys, on_bad)
-
-
-def parse_jsonl(
-    text: str, name: str, keys: Sequence[str] = (), on_bad: Callable[[str], None] | None = None
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """`read_jsonl` of a text already read; lines may end in a comma, as those of a list do."""
-    for number, line in enumerate(LINE_ENDS.split(text), start=1):
-        if not line.strip():
-            continue
-        try:
-            yield number, _object(line.strip().removesuffix(","), keys, f"line {number} of {name}")
-        except InputError as error:
-            if on_bad is None:
-                raise
-            on_bad(str(error))
-
-
-def _object(line: str, keys: Sequence[str], name: str) -> dict[str, Any]:
-    try:
-        content = json.loads(line, object_pairs_hook=_once_each)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{name} is not JSON ({shown(getattr(error, 'msg', error), 200)})") from error
-    if not isinstance(content, dict):
-        raise InputError(f'{name} is not a JSON object but "{shown(line)}"')
-    missing = next((key for key in keys if key not in content), None)
-    if missing is not None:
-        raise InputError(f'{name} has no "{missing}"')
-    return content
 
 
 def parse_table(text: str, needed: Sequence[str] = (), on_bad: Callable[[str], None] | None = None) -> list[Row]:
@@ -326,3 +161,90 @@ def _check_columns(columns: Sequence[str], cells: Sequence[str], needed: Sequenc
             f"the first line must name the columns {', '.join(needed)}; {', '.join(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} not among {shown(', '.join(cell for cell in cells if cell), 100)}"
         )
+
+
+# Commas and semicolons of the world's scripts, the bar, the tab and the ends of lines.
+WORD_SEPARATORS = re.compile(r"[,;|\t\r\n\v\f\x85\u2028\u2029，；、｜､﹐﹑﹔︐︑︔،؛፣፤߸᠂᠈꓾꘍꛵⸲⸴⸵⹁⹌⹎]+")
+NUMBERS_OF_NAMES = {*"id index number no nr code count supercategory categoryid classid labelid".split()}
+INVISIBLE = " \t\u200b\u200e\u200f\u2060\ufeff"
+LIST_ENDINGS = {*".txt .csv .tsv .tab .json .names .list .lst .md .xlsx .yaml .yml".split()}
+SLASHES = re.compile(r"[/\\]")
+PATH_START = re.compile(r"[~.]{0,2}[/\\]|[A-Za-z]:[/\\]")
+NUMBERED = re.compile(r"\s*\d+\s*[:.)]\s*(?=\S)")
+
+
+def read_words(source: str | PathLike[str]) -> list[str]:
+    """Words or names parted by lines, commas or semicolons of any script, bars or tabs; blanks and doubles dropped.
+
+    `source` is the path of a text file that exists, else the words themselves. A JSON list of texts is read too.
+    Raises InputError for a path without a file.
+    """
+    text = str(source)
+    if _is_file(text):
+        return split_words(read_text(text))
+    is_path = Path(text).suffix.lower() in LIST_ENDINGS or PATH_START.match(text)
+    if not isinstance(source, str) or (is_path and not WORD_SEPARATORS.search(text)):
+        raise InputError(f"there is no file {shown(re.split(SLASHES, text)[-1])}")
+    return split_words(text)
+
+
+def split_words(text: str) -> list[str]:
+    """`read_words` of a text."""
+    start = text.lstrip()[:1]
+    if start == "{" or (start == "[" and '"' in text):
+        return _tidy(_json_words(parse_json(text, "the list of words")))
+    if (column := _column_of_names(text)) is not None:
+        return _tidy(column)
+    if start == "[" and text.rstrip().endswith("]"):
+        text = text.strip()[1:-1]
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) > 1 and all(NUMBERED.match(line) for line in lines):
+        text = "\n".join(NUMBERED.sub("", line, count=1) for line in lines)
+    return _tidy(WORD_SEPARATORS.split("\n".join(line for line in text.splitlines() if not line.startswith("# "))))
+
+
+def _json_words(content: Any) -> list[str]:
+    """A list of texts or of categories with names, COCO's categories, names by number or numbers by name."""
+    if isinstance(content, dict):
+        listed = content.get("categories", content.get("names"))
+        if listed is None:
+            listed = list(content if all(isinstance(value, int) for value in content.values()) else content.values())
+        content = list(listed.values()) if isinstance(listed, dict) else listed
+    listed = content if isinstance(content, list) else [None]
+    given = [item.get("name") if isinstance(item, dict) else item for item in listed]
+    words = [word for word in given if isinstance(word, str)]
+    if len(words) < len(given):
+        raise InputError("the JSON is no list of words: give a list of texts, or categories with names")
+    return words
+
+
+def _column_of_names(text: str) -> list[str] | None:
+    """The names in a table of numbered names, such as a header "id,name" with a row each; None where it is no such."""
+    header = text.lstrip(INVISIBLE + "\r\n").splitlines()[:1]
+    cells = {column_key(cell) for cell in re.split(r"[,;\t|]", header[0])} if header else set()
+    if len(cells) < 2 or not cells & _keys("label") or not cells <= _keys("label") | _keys("id") | NUMBERS_OF_NAMES:
+        return None
+    rows = parse_table(text, ["label"])
+    return [row["label"] for row in rows] if rows else None
+
+
+def _keys(column: str) -> set[str]:
+    return {column_key(alias) for alias in ALIASES[column]}
+
+
+def _tidy(words: Sequence[str]) -> list[str]:
+    kept: dict[str, str] = {}
+    for word in words:
+        word = " ".join(word.strip(INVISIBLE).split()).strip(INVISIBLE)
+        if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'":
+            word = word[1:-1].strip()
+        if word:
+            kept.setdefault(unicodedata.normalize("NFC", word), word)
+    return list(kept.values())
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # longer than any path, or with a zero in it: words
+        return False

@@ -1,10 +1,7 @@
-"""Where a question meets the model: the GPU lease of a Space, and errors told in words."""
+"""What went wrong in a handler, told on the page in words."""
 
 import functools
-import importlib
-import importlib.util
 import inspect
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -12,22 +9,9 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from dynrefer.errors import InputError
+from dynrefer.server.programs import sentence
 
-# Has to be imported before CUDA is first used; only ZeroGPU Spaces have it.
-spaces = importlib.import_module("spaces") if importlib.util.find_spec("spaces") else None
-
-logger = logging.getLogger(__name__)
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-UNEXPECTED = "Something went wrong here, which is not your fault. Please try again, or with another photograph."
-
-
-def on_gpu(function: Function) -> Function:
-    """Let `function` run where ZeroGPU lends a GPU; elsewhere it stays as it is.
-
-    On ZeroGPU it runs in a forked process: arguments and results are pickled, and what it caches is lost.
-    """
-    return spaces.GPU(function) if spaces else function
 
 
 def in_words(handler: Function) -> Function:
@@ -55,11 +39,3 @@ def _told_in_words(name: str) -> Iterator[None]:
     except Exception as error:
         title = "Please check" if isinstance(error, InputError) else "Error"
         raise gr.Error(sentence(error, name), title=title, print_exception=False) from None
-
-
-def sentence(error: Exception, name: str) -> str:
-    """What a user is told about an error in the handler `name`; one that is no InputError is logged."""
-    if isinstance(error, InputError):
-        return str(error)
-    logger.error("unexpected error in %s", name, exc_info=error)
-    return UNEXPECTED

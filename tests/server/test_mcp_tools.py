@@ -15,7 +15,8 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, Tool
 from PIL import Image
 
-from dynrefer import Predictor, fetching
+from dynrefer import Predictor
+from dynrefer.server import fetching
 from dynrefer.ui.page import build_page, launch_options
 
 BOX, OTHER = [20.0, 15.0, 80.0, 60.0], [5.0, 40.0, 50.0, 88.0]

@@ -1,0 +1,178 @@
+"""Text and JSON as programs of any maker, language and machine write them."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from dynrefer.errors import InputError, shown
+
+# The longest mark first: UTF-32's begins like UTF-16's.
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+CONTAINERS = {
+    b"PK\x03\x04": "is a workbook or an archive, not text; save it as CSV in UTF-8",
+    b"\xd0\xcf\x11\xe0": "is an old workbook, not text; save it as CSV in UTF-8",
+    b"\x1f\x8b": "is compressed; unpack it first",
+}
+STRUCTURE = frozenset('\n\r\t ,;:[]{}"')  # read in the wrong byte order, none of these is a common character
+LINE_ENDS = re.compile(r"\r\n|[\r\n]")
+
+
+def read_text(path: str | PathLike[str]) -> str:
+    """The text of a file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark or where the bytes leave no doubt.
+
+    Raises InputError, naming the file and the line, for anything else.
+    """
+    return decode_text(read_bytes(path), shown(Path(path).name) or "the file")
+
+
+def read_bytes(path: str | PathLike[str]) -> bytes:
+    """The content of a file. Raises InputError, naming it, where there is none."""
+    path = Path(path)
+    name = shown(path.name) or "the file"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"there is no file {name}") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{name} is a folder; a file is needed") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name} cannot be read ({getattr(error, 'strerror', None) or 'no such path'})") from error
+
+
+def decode_text(data: bytes, name: str) -> str:
+    """`read_text` of bytes already read; `name` is what an error calls them."""
+    if (container := next((words for start, words in CONTAINERS.items() if data.startswith(start)), None)) is not None:
+        raise InputError(f"{name} {container}")
+    encoding, start = next(
+        ((found, len(mark)) for mark, found in BYTE_ORDER_MARKS if data.startswith(mark)), (_unmarked(data), 0)
+    )
+    try:
+        text = data[start:].decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, start + error.start) + 1
+        raise InputError(
+            f"{name} is not a text file in UTF-8 or UTF-16 (line {line}, byte {start + error.start + 1} is neither); "
+            f"save it as UTF-8"
+        ) from error
+    if "\0" in text:
+        raise InputError(f"{name} is not a text file (it holds zero bytes); save it as text in UTF-8")
+    return re.sub(r"(?m)^\ufeff", "", text)  # files put one behind the other keep their marks
+
+
+def _unmarked(data: bytes) -> str:
+    """The encoding of bytes without a mark: UTF-8, unless zero bytes make a text's commas, blanks and lines."""
+    if b"\0" not in data:
+        return "utf-8"
+    sample = data[:65536]
+    found = {name: _structure(sample, name) for name in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")}
+    best = max(found, key=lambda name: found[name])
+    return best if found[best] else "utf-8"
+
+
+def _structure(data: bytes, encoding: str) -> int:
+    size = 4 if "32" in encoding else 2
+    try:
+        text = data[: len(data) // size * size].decode(encoding)
+    except UnicodeDecodeError as error:
+        if error.end < len(data) - size:
+            return 0
+        text = data[: error.start].decode(encoding)
+    return 0 if "\0" in text else sum(character in STRUCTURE for character in text)
+
+
+def read_json(path: str | PathLike[str], *keys: str) -> Any:
+    """The content of a JSON file, an object with at least `keys` where any are named.
+
+    Raises InputError where it cannot be read, is not JSON (naming the line) or lacks a key.
+    """
+    name = shown(Path(path).name)
+    content = parse_json(read_text(path), name)
+    missing = [key for key in keys if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise InputError(f'{name} has no "{missing[0]}": it is not in the format that was expected')
+    return content
+
+
+def parse_json(text: str, name: str) -> Any:
+    """The content of a JSON text; InputError names the line where it is not JSON, and `name`."""
+    try:
+        return json.loads(text, object_pairs_hook=_once_each)
+    except json.JSONDecodeError as error:
+        where = "it is empty" if not text.strip() else f"line {error.lineno}, column {error.colno}: {error.msg}"
+        raise InputError(f"{name} is not JSON ({where})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name} is not JSON that can be read ({shown(error, 200)})") from error
+
+
+def utf8(text: str) -> bytes:
+    """Text for a file: UTF-8, with codes for what is no letter, such as in file names of another encoding."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def json_text(content: Any, **options: Any) -> str:
+    """JSON for a file in UTF-8: letters as they are; names of files that are no text (other systems') in codes."""
+    text = json.dumps(content, ensure_ascii=False, **options)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(content, **options)
+    return text
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of which no entry is lost because another one of its name follows. Raises ValueError otherwise."""
+    content = dict(pairs)
+    twice = [key for key, value in pairs if content[key] is not value and content[key] != value]
+    if twice:
+        raise ValueError(f'"{shown(twice[0])}" stands twice in one object, with different values')
+    return content
+
+
+def read_jsonl(
+    path: str | PathLike[str], *keys: str, on_bad: Callable[[str], None] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each line's number, from 1, and its JSON object with at least `keys`; empty lines are passed over.
+
+    A line that is something else raises InputError, or goes to `on_bad` as a sentence and is left out.
+    """
+    return parse_jsonl(read_text(path), shown(Path(path).name), keys, on_bad)
+
+
+def parse_jsonl(
+    text: str, name: str, keys: Sequence[str] = (), on_bad: Callable[[str], None] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """`read_jsonl` of a text already read; lines may end in a comma, as those of a list do."""
+    for number, line in enumerate(LINE_ENDS.split(text), start=1):
+        if not line.strip():
+            continue
+        try:
+            yield number, _object(line.strip().removesuffix(","), keys, f"line {number} of {name}")
+        except InputError as error:
+            if on_bad is None:
+                raise
+            on_bad(str(error))
+
+
+def _object(line: str, keys: Sequence[str], name: str) -> dict[str, Any]:
+    try:
+        content = json.loads(line, object_pairs_hook=_once_each)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name} is not JSON ({shown(getattr(error, 'msg', error), 200)})") from error
+    if not isinstance(content, dict):
+        raise InputError(f'{name} is not a JSON object but "{shown(line)}"')
+    missing = next((key for key in keys if key not in content), None)
+    if missing is not None:
+        raise InputError(f'{name} has no "{missing}"')
+    return content
