@@ -142,22 +142,25 @@ class Handlers:
 
     @in_words
     def describe_drawn(self, values: Values, event: gr.EventData) -> Updates:
-        """Describe the box that was drawn; where a press took it, the answer says by which points."""
-        return self._describe(values, told(event, "points"))
+        """Describe the box that was drawn; where points or an outline took it, the answer holds these or the mask."""
+        outline = told(event, "outline")
+        if outline is not None and not isinstance(outline, list):  # a text would name a file
+            raise InputError("an outline must be a list of places x, y")
+        return self._describe(values, told(event, "points") or None, outline)
 
-    def _describe(self, values: Values, points: Any = None) -> Updates:
+    def _describe(self, values: Values, points: Any = None, outline: list[Any] | None = None) -> Updates:
         session: Session = values[self.display.session]
         if not values[self.stage.photo] or not values[self.stage.picker]:
             return {self.display.session: gr.skip()}
         photo, question = self.photo(values), self.question(values)
         box = check_box(values[self.stage.picker], photo.size)
-        prompt = read_prompt(photo.size, points=points)
+        prompt = read_prompt(photo.size, points=points, mask=outline)
         session.check_room([box])
         ticket = session.wish()
         session.choices = question
         (entry,) = self.ask(photo, [box], question)
         if prompt:
-            mask = self._mask(photo, points, box)
+            mask = prompt.given if outline else self._mask(photo, points, box)
             entry = replace(entry, answer=replace(entry.answer, prompt=prompt.to_dict(), mask=mask))
         if not session.answer(ticket, entry):
             return {self.display.session: gr.skip()}

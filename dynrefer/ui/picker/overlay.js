@@ -74,6 +74,7 @@ function draw() {
   if (box) nodes.push(boxNode(box, pending()));
   const outline = outlineOf();
   if (outline) nodes.push(outlineNode(outline));
+  if (drag?.line) nodes.push(outlineNode([drag.line]));
   if (taken && !drag) nodes.push(...taken.points.map(pointNode));
   overlay.replaceChildren(...nodes);
   drawHint();
@@ -92,6 +93,7 @@ function drawControls() {
     button(name).disabled = !taken;
     button(name).setAttribute("aria-pressed", String(adding === name));
   }
+  button("freehand").setAttribute("aria-pressed", String(adding === "freehand"));
   const offering = hasPhoto() && pending() && !drag;
   button("describe").hidden = !offering;
   if (offering) {
