@@ -15,7 +15,7 @@ from cachetools import LRUCache
 
 from dynrefer.boxes import Box, check_box
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
-from dynrefer.devices import Clock, choose_device, return_freed_memory, too_little_memory
+from dynrefer.devices import Clock, choose_device, return_freed_memory, too_little_memory, usable_cores
 from dynrefer.errors import InputError, shown
 from dynrefer.inference import Inference
 from dynrefer.photo import ImageSource, Photo
@@ -75,6 +75,7 @@ class Predictor:
         Raises InputError: no such checkpoint, damaged files, no such device, too little memory.
         """
         choice = choose_device(device, dtype)
+        torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
         masks = Segmenter.find(segmenter, choice.device)
         try:
             checkpoint = load_checkpoint(source, choice.device, choice.dtype)
@@ -200,7 +201,8 @@ class Predictor:
         pointed = None if prompt is None else self.pointed_at(photo, prompt)
         asked = boxes if boxes is not None else [box if pointed is None else pointed.box]
         regions = choose_regions(photo, asked, checked, self.num_views, self.default_mode, generator)
-        results = self._answer(regions, checked, 1000 * (time.perf_counter() - start))
+        turn = TURN.get(self.device.type, TURN["cuda"])
+        results = self._answer(regions, checked, 1000 * (time.perf_counter() - start), turn)
         if boxes is not None:
             return results
         if prompt is None or pointed is None:
@@ -321,7 +323,8 @@ class Predictor:
 
         Args:
             requests: pairs of an image and its boxes, taken one at a time.
-            batch_size: holds at most so many photographs, and about so many regions, at a time.
+            batch_size: holds at most so many photographs, and about so many regions, at a time, of which as many go
+                through the network in one turn.
             errors: "raise" ends with the first request that cannot be used, after the answers before it; "return"
                 gives its InputError in its place and goes on.
             ahead: so many batches are opened and their views chosen by another thread, which also takes the requests,
@@ -342,7 +345,7 @@ class Predictor:
             return choose_regions(photo, boxes, checked, self.num_views, self.default_mode, generator)
 
         ready = batches(requests, choose, int(batch_size))
-        return self._answers(made_ahead(ready, ahead) if ahead else ready, checked, errors == "raise")
+        return self._answers(made_ahead(ready, ahead) if ahead else ready, checked, int(batch_size), errors == "raise")
 
     def warm_up(self) -> float:
         """Answer one question about a grey square, so that the first user does not wait; milliseconds it took."""
@@ -359,11 +362,11 @@ class Predictor:
         return Question.checked(question or options, max_views=self.num_views)
 
     def _answers(
-        self, ready: Iterator[list[Ready]], question: Question, raising: bool
+        self, ready: Iterator[list[Ready]], question: Question, batch_size: int, raising: bool
     ) -> Iterator[list[RegionResult] | InputError]:
         for batch in ready:
             regions = [region for request in batch for region in request.known]
-            answers = iter(self._answer(regions, question, sum(request.views_ms for request in batch)))
+            answers = iter(self._answer(regions, question, sum(request.views_ms for request in batch), batch_size))
             for request in batch:
                 if isinstance(request.regions, InputError):
                     if raising:
@@ -372,9 +375,10 @@ class Predictor:
                 else:
                     yield [next(answers) for _ in request.known]
 
-    def _answer(self, regions: Sequence[Region], question: Question, views_ms: float) -> list[RegionResult]:
-        """Results of the regions, a few in one turn; `views_ms` is what it took to choose the views of all."""
-        together = TURN.get(self.device.type, TURN["cuda"])
+    def _answer(
+        self, regions: Sequence[Region], question: Question, views_ms: float, together: int
+    ) -> list[RegionResult]:
+        """Results of the regions, `together` in one turn; `views_ms` is what it took to choose the views of all."""
         results: list[RegionResult] = []
         for start in range(0, len(regions), together):
             part = regions[start : start + together]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from typing import Any
 
@@ -17,6 +18,7 @@ from dynrefer.bulk.rows import Task, What
 from dynrefer.bulk.shards import FileShard, ParquetShard
 from dynrefer.bulk.storage import is_remote, joined
 from dynrefer.checkpoint import find_checkpoint, fingerprint_of
+from dynrefer.devices import usable_cores
 from dynrefer.errors import InputError
 from dynrefer.files.tables import read_words
 from dynrefer.formats.box_files import BoxFile
@@ -24,6 +26,8 @@ from dynrefer.proposals import check_limit, check_words
 from dynrefer.question import Question
 
 ALL_DESCRIBED, SOME_FAILED = 0, 3
+SHARD_SIZE, SMALLEST_SHARD = 100, 10  # photographs a part, where nobody says how many
+SHARDS_A_WORKER = 2  # at least, where photographs are few
 
 
 def describe(
@@ -36,7 +40,7 @@ def describe(
     most: int = Task.most,
     least: float = Task.least,
     form: Format = "jsonl",
-    shard_size: int = 100,
+    shard_size: int | None = None,
     only_missing: bool = False,
     workers: int | None = None,
     ray: str | None = None,
@@ -56,7 +60,7 @@ def describe(
         boxes: a file of boxes. whole: describe each photograph as one region. everything: the things that the model
             finds. find: those that these words name. Without any of them the input has the boxes.
         most: things a photograph, where they are looked for; least: the score from which one is described.
-        form: of the parts. shard_size: photographs a part.
+        form: of the parts. shard_size: photographs a part; None for SHARD_SIZE, or fewer so that no core is idle.
         only_missing: go on where the input has more photographs than when the run began.
         workers: processes on this machine; None for as many as are fast.
         ray: address of a Ray cluster, or "local" for one on this machine.
@@ -66,8 +70,9 @@ def describe(
     Returns the exit code: 0 where all was described, 3 where some failed; these are rows with an error, and named.
     Raises InputError where nothing could be done, or not all; parts that are finished stay.
     """
-    if shard_size < 1:
+    if shard_size is not None and shard_size < 1:
         raise InputError("--shard-size must be 1 or more")
+    path, out = (place.removeprefix("file://") for place in (path, out))
     if ray is not None:  # whose workers are in another folder
         path, out = (place if is_remote(place) else os.path.abspath(place) for place in (path, out))
     output, file = Output(out, form), None if boxes is None else read_boxes(boxes)
@@ -76,16 +81,19 @@ def describe(
     question = Question.typed(**options).model_dump(mode="json", exclude_defaults=True)
     task = Task(what, words, check_limit(most), least, question)
     job = Job(task, out, form, fingerprint_of(find_checkpoint(model)), model, device, dtype)
-    asked = _asked(job, file, shard_size)
+    count = workers or _fast_workers(device)
     with output.locked():
-        manifest = output.manifest() or Manifest(asked)
-        manifest.check(asked, out)
-        plan = read_input(path, shard_size, file, what == "boxes")
+        manifest = output.manifest()
+        if manifest is not None:
+            shard_size = shard_size or manifest.asked.get("shard_size")
+            manifest.check(_asked(job, file, shard_size), out)
+        plan, shard_size = _shards(path, shard_size, file, what == "boxes", count if ray is None else 1)
+        manifest = manifest or Manifest(_asked(job, file, shard_size))
         _check_outside(plan, out)
         shards = planned(manifest, plan, output, only_missing)
         output.save(manifest)
         report = Report(plan.remarks, len(output.finished()), shards)
-        count = min(workers or _fast_workers(device), len(shards))
+        count = min(count, len(shards))
         if ray is not None:
             outcomes = run_on_ray(job, shards, ray, actors, cpus, gpus)
         else:
@@ -95,7 +103,7 @@ def describe(
         return SOME_FAILED if report.follow(outcomes) else ALL_DESCRIBED
 
 
-def _asked(job: Job, boxes: BoxFile | None, shard_size: int) -> dict[str, Any]:
+def _asked(job: Job, boxes: BoxFile | None, shard_size: int | None) -> dict[str, Any]:
     """What has to stay the same when a run goes on."""
     task = job.task
     return {
@@ -131,11 +139,20 @@ def planned(manifest: Manifest, plan: Plan, output: Output, only_missing: bool) 
     return list(enumerate(plan.shards, start=first))
 
 
+def _shards(path: str, size: int | None, boxes: BoxFile | None, needs_boxes: bool, workers: int) -> tuple[Plan, int]:
+    """The input's shards and their size, which is chosen where none is given: few photographs keep all workers busy."""
+    plan = read_input(path, size or SHARD_SIZE, boxes, needs_boxes)
+    if size is not None or workers == 1 or plan.photographs >= SHARDS_A_WORKER * workers * SHARD_SIZE:
+        return plan, size or SHARD_SIZE
+    size = max(SMALLEST_SHARD, math.ceil(plan.photographs / (SHARDS_A_WORKER * workers)))
+    return read_input(path, size, boxes, needs_boxes), size
+
+
 def _fast_workers(device: str | None) -> int:
     """One process a core, which is faster than one with all cores; one alone where a GPU is."""
     if device not in (None, "cpu") or (device is None and torch.cuda.is_available()):
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores()
 
 
 def _check_outside(plan: Plan, out: str) -> None:

@@ -19,6 +19,7 @@ import torch
 from dynrefer.bulk.output import Format, Output
 from dynrefer.bulk.rows import Tally, Task, rows
 from dynrefer.bulk.shards import Entry, Shard
+from dynrefer.devices import usable_cores
 from dynrefer.errors import InputError
 from dynrefer.predictor import Predictor
 
@@ -101,7 +102,7 @@ def run_processes(job: Job, shards: Sequence[Numbered], count: int, tell: Tell) 
 
     A process that ends over a shard, for example for want of memory, is replaced, and the shard tried once more.
     """
-    threads = max(1, (os.cpu_count() or 1) // count)
+    threads = max(1, usable_cores() // count)
     waiting, losses = deque(shards), Counter[int]()
     workers = [_Worker(job, threads) for _ in range(count)]
     try:

@@ -18,7 +18,7 @@ from dynrefer.proposals import Proposal
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
 
-BATCH = {"cpu": 32, "cuda": 64}  # regions through the network at a time
+BATCH = 32  # regions through the network at a time
 AHEAD = 1  # batches that are opened while the network answers the one before
 NO_BOXES = "it has no boxes"
 NOTHING_FOUND = "Nothing was found."
@@ -111,9 +111,8 @@ def rows(predictor: Predictor, entries: Iterable[Entry], task: Task, tally: Tall
             tally.photographs += 1
             yield from first
 
-    size = BATCH.get(predictor.device.type, BATCH["cuda"])
     question = Question.checked(task.question)
-    for results in predictor.refer_many(requests(), batch_size=size, errors="return", ahead=AHEAD, question=question):
+    for results in predictor.refer_many(requests(), batch_size=BATCH, errors="return", ahead=AHEAD, question=question):
         yield from map(tally.count, known())
         yield from map(tally.count, _answered(waiting.popleft(), results))
     yield from map(tally.count, known())

@@ -103,7 +103,7 @@ def _add_describe(commands: Commands) -> None:
     parser.add_argument("--most", type=int, default=20, help="things a photograph, of --everything or --find")
     parser.add_argument("--min-score", type=float, default=0.3, dest="least", help="of a thing to be described")
     parser.add_argument("--format", dest="form", choices=("jsonl", "parquet"), default="jsonl", help="of the parts")
-    parser.add_argument("--shard-size", type=int, default=100, metavar="N", help="photographs a part (default: 100)")
+    parser.add_argument("--shard-size", type=int, metavar="N", help="photographs a part (default: 100 at most)")
     parser.add_argument("--only-missing", action="store_true", help="go on though the input has grown")
     parser.add_argument("--workers", type=int, help="processes here (default: one a core, or one where a GPU is)")
     parser.add_argument("--ray", metavar="ADDRESS", help="Ray cluster to run on; local starts one here")

@@ -77,7 +77,9 @@ def decode_image(image: Image.Image, called: str) -> Upright:
         orientation = image.getexif().get(ORIENTATION, 1)
         notes = (FIRST_FRAME,) if getattr(image, "is_animated", False) and image.format in ANIMATED else ()
         with _decoding:
-            pixels = _rgb(_in_srgb(ImageOps.exif_transpose(image)))
+            image.load()
+            upright = image if orientation == 1 else ImageOps.exif_transpose(image)  # which copies in any case
+            pixels = _rgb(_in_srgb(upright))
     except Exception as error:  # broken data can raise almost anything inside a decoder
         raise _damaged(called) from error
     return Upright(pixels, orientation if orientation in range(1, 9) else 1, notes)
@@ -109,7 +111,7 @@ def _rgb(image: Image.Image) -> np.ndarray:
         canvas = Image.new("RGBA", image.size, "white")
         canvas.alpha_composite(image.convert("RGBA"))
         image = canvas
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))  # a copy of 64 megapixels takes 256 MB
 
 
 def _eight_bits(values: np.ndarray, full_range: bool) -> np.ndarray:

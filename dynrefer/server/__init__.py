@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from dynrefer.devices import freed_memory_returned
 from dynrefer.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,5 +27,5 @@ def listening(host: str, port: int) -> socket.socket:
 
 def run(build: Callable[[], FastAPI], host: str, port: int) -> None:
     """Serve the app that is built, until stopped. Raises InputError where the port cannot be had."""
-    with listening(host, port) as ours, suppress(KeyboardInterrupt):
+    with listening(host, port) as ours, freed_memory_returned(), suppress(KeyboardInterrupt):
         uvicorn.Server(uvicorn.Config(build())).run([ours])

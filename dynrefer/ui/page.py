@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from dynrefer.devices import freed_memory_returned
 from dynrefer.errors import InputError
 from dynrefer.files.atomic import claim
 from dynrefer.predictor import Predictor
@@ -119,7 +120,8 @@ def serve(
         ) from error
     options = with_service(launch_options(predictor, project), predictor)
     try:
-        build_page(predictor, project).launch(server_name=host, server_port=port, **options)
+        with freed_memory_returned():
+            build_page(predictor, project).launch(server_name=host, server_port=port, **options)
     except OSError as error:
         if error.errno is not None:
             raise  # of a closed terminal, say: Gradio's own, that it found no free port, has no number

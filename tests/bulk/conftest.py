@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -33,8 +34,14 @@ def save(path: Path, seed: int = 0) -> Path:
 
 def rows(out: Path) -> list[dict[str, Any]]:
     """All rows of a run in order, without times."""
-    lines = [line for part in sorted(out.glob("part-*.jsonl")) for line in part.read_text().splitlines()]
-    return [json.loads(line) | {"timing_ms": None} for line in lines]
+    return [row | {"timing_ms": None} for part in sorted(out.glob("part-*")) for row in rows_of(part)]
+
+
+def rows_of(part: Path) -> list[dict[str, Any]]:
+    """The rows of a part in either format."""
+    if part.suffix == ".parquet":
+        return list(pq.read_table(part).to_pylist())
+    return [json.loads(line) for line in part.read_text().splitlines()]
 
 
 def by_photo(out: Path) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from PIL import Image
 
 from dynrefer import Predictor
+from dynrefer.__main__ import main
+from dynrefer.bulk.engine import Job, Numbered, Outcome, Tell
 from dynrefer.bulk.output import _Lines
 from tests.bulk.conftest import BOX, OTHER, Describe, by_photo, rows, save
 
@@ -96,6 +99,24 @@ def test_a_run_that_is_done_is_not_done_again(
     monkeypatch.setattr(Predictor, "from_pretrained", lambda *_: pytest.fail("the model was loaded"))
     assert describe(*asked) == 0
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in before} == before
+
+
+def test_few_photographs_are_shared_by_all_workers_and_stay_so_on_another_machine(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(44):
+        save(tmp_path / "photographs" / f"{seed}.png", seed)
+    sizes: list[list[int]] = []
+
+    def run(_job: Job, shards: Sequence[Numbered], _count: int, _tell: Tell) -> list[Outcome]:
+        sizes.append([len(shard) for _, shard in shards])
+        return []
+
+    monkeypatch.setattr("dynrefer.bulk.describe.run_processes", run)
+    for workers in ("2", "4"):
+        command = ["describe", str(tmp_path / "photographs"), "--whole", "--out", str(tmp_path / "out")]
+        main([*command, "--workers", workers, "--model", str(tiny_checkpoint)])
+    assert sizes == [[11, 11, 11, 11]] * 2
 
 
 @pytest.mark.parametrize(

@@ -197,6 +197,11 @@ def test_input_and_output_may_be_behind_an_address(
     assert far.modified("/bucket/out/part-00000.jsonl") == written
 
 
+def test_a_file_address_is_a_path(describe: Describe, photographs: Path, tmp_path: Path) -> None:
+    assert describe(photographs.as_uri(), "--whole", "--out", (tmp_path / "new" / "out").as_uri()) == 0
+    assert len(rows(tmp_path / "new" / "out")) == 7
+
+
 class Locked(MemoryFileSystem):
     """Says what S3 says to somebody without credentials."""
 

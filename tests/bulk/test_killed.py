@@ -28,20 +28,14 @@ def photographs(tmp_path: Path) -> Path:
     return tmp_path / "photographs"
 
 
-@pytest.fixture
-def undisturbed(describe_really: Describe, photographs: Path, tmp_path: Path) -> Path:
-    """A run that nobody killed."""
-    describe_really(photographs, "--whole", "--shard-size", SHARD, "--out", tmp_path / "undisturbed")
-    return tmp_path / "undisturbed"
-
-
 @contextmanager
 def in_the_middle(
-    photographs: Path, out: Path, model: Path, workers: int
+    photographs: Path, out: Path, model: Path, workers: int, form: str = "jsonl"
 ) -> Iterator[tuple[psutil.Popen, psutil.Process]]:
     """A run of its own, and its process that has begun to write the second part."""
     command = [sys.executable, "-m", "dynrefer", "describe", str(photographs), "--whole", "--out", str(out)]
     options = ["--shard-size", str(SHARD), "--workers", str(workers), "--model", str(model), "--device", "cpu"]
+    options += ["--format", form]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     run = psutil.Popen([*command, *options], cwd=ROOT, stderr=subprocess.DEVNULL, env=environment)
     try:
@@ -66,27 +60,30 @@ def has_open(process: psutil.Process, path: Path) -> bool:
     return False
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("workers", "form"), [(1, "jsonl"), (2, "parquet")])
 def test_a_killed_run_goes_on_with_nothing_missing_double_or_different(
-    describe_really: Describe, photographs: Path, undisturbed: Path, tiny_checkpoint: Path, tmp_path: Path, workers: int
+    describe_really: Describe, photographs: Path, tiny_checkpoint: Path, tmp_path: Path, workers: int, form: str
 ) -> None:
-    with in_the_middle(photographs, tmp_path / "out", tiny_checkpoint, workers) as (run, _):
+    asked = (photographs, "--whole", "--shard-size", SHARD, "--format", form, "--out")
+    describe_really(*asked, tmp_path / "undisturbed")
+    with in_the_middle(photographs, tmp_path / "out", tiny_checkpoint, workers, form) as (run, _):
         processes = run.children(recursive=True)
         run.kill()
         run.wait()
         assert psutil.wait_procs(processes, timeout=300)[1] == []
     finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("part-*")}
-    assert tmp_path / "out" / "part-00001.jsonl" not in finished
-    assert describe_really(photographs, "--whole", "--shard-size", SHARD, "--out", tmp_path / "out") == 0
+    assert tmp_path / "out" / f"part-00001.{form}" not in finished
+    assert describe_really(*asked, tmp_path / "out") == 0
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
-    assert rows(tmp_path / "out") == rows(undisturbed)
+    assert rows(tmp_path / "out") == rows(tmp_path / "undisturbed")
     assert list((tmp_path / "out").glob(".part*")) == []
 
 
 def test_a_worker_that_is_killed_is_replaced(
-    photographs: Path, undisturbed: Path, tiny_checkpoint: Path, tmp_path: Path
+    describe_really: Describe, photographs: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
+    describe_really(photographs, "--whole", "--shard-size", SHARD, "--out", tmp_path / "undisturbed")
     with in_the_middle(photographs, tmp_path / "out", tiny_checkpoint, workers=2) as (run, writing):
         writing.kill()
         assert run.wait(timeout=600) == 0
-    assert by_photo(tmp_path / "out") == by_photo(undisturbed)
+    assert by_photo(tmp_path / "out") == by_photo(tmp_path / "undisturbed")
