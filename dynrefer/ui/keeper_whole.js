@@ -2,7 +2,7 @@
 // while the visitor goes on working. Runs before keeper.js, in the same scope.
 
 let whole = null; // { project, done, total, errors } while it is under way
-const passed = []; // keys of those that got no region: they are not asked for again before the page is loaded anew
+const passed = []; // keys of those of which nothing is kept: they are not asked for again before the page is loaded anew
 let asked = false; // whether an answer is on its way
 
 const isNew = ({ regions, width }) => !regions.length && !width;
@@ -31,7 +31,7 @@ async function askNext() {
     const next = (await members(whole.project)).find((record) => isNew(record) && !passed.includes(record.key));
     if (!next) return endWhole();
     const photo = await sendPhoto(next);
-    if (!photo) return endWhole();
+    if (!photo) return pass(next.key, `${next.image} could not be sent.`).then(askNext);
     props.value = { record: next, photo };
   }
   asked = true;
@@ -39,15 +39,21 @@ async function askNext() {
 }
 
 async function hearAnswer() {
-  const { key, record, regions, error } = props.answered;
+  const { key, record, kept, error } = props.answered;
   asked = false;
-  if (record) await keepAnswer(key, record);
-  if (key && !regions) passed.push(key);
   if (!key) return endWhole();
+  if (record) await keepAnswer(key, record);
+  if (kept && whole) whole.done += 1;
+  if (!kept) await pass(key, error);
+  await askNext();
+}
+
+/** Goes on without a photograph, with what there is to say of it. */
+async function pass(key, error) {
+  passed.push(key);
   if (!whole) return;
   whole.done += 1;
   if (error) whole.errors.push(error);
-  await askNext();
 }
 
 /** Keeps what was found on a photograph of the browser, unless something is known of it by now. */

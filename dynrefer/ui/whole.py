@@ -38,8 +38,9 @@ class WholeHandlers:
     def describe_next(self, values: Values) -> Updates:
         """Describe the folder's next photograph that nothing is known of, or the one of the browser that it sent.
 
-        The keeper's `answered` says of which `key` how many `regions` came, or what the `error` was, and brings the
-        `record` that the browser is to keep; the regions of the photograph on the page come into its table instead.
+        The keeper's `answered` says which `key` it is about, whether anything is `kept` of it by now, or what the
+        `error` was, and brings the `record` that the browser is to keep; the regions of the photograph on the page come
+        into its table instead.
         """
         session: Session = values[self.main.display.session]
         given, project, question = values[self.main.stage.keeper] or {}, session.project, self.main.question(values)
@@ -52,19 +53,20 @@ class WholeHandlers:
         else:
             key, name = str(given["record"]["key"]), str(given["record"]["image"])
             path = Path(self.main.sent_again(given["photo"]))
-        answered: dict[str, Any] = {"key": key}
+        answered: dict[str, Any] = {"key": key, "kept": False}
         try:
             photo = Photo.open(path) if project else open_upload(Upload(str(path), name))
             boxes = self.finder.things(photo, values)
             entries = self.main.ask(photo, boxes, question) if boxes else []
-            answered["regions"] = len(entries)
             record = PhotoRecord(name, photo.size, tuple(entries))
             if session.file == path if project else session.key == key:
                 updates = self._show(values, photo, entries)
+                answered["kept"] = bool(session.album.entries)
             elif project is not None:
                 project.add(record)
+                answered["kept"] = True
             else:
-                answered["record"] = record.to_dict()
+                answered |= {"record": record.to_dict(), "kept": True}
         except Exception as error:  # the others are described all the same
             told = sentence(error, "describe_next")
             answered["error"] = told if name in told else f"{name}: {told}"

@@ -266,7 +266,7 @@ def test_all_photographs_of_a_folder_are_described_but_those_that_hold_regions(
     press(worker, select="0")
     press(worker, say="caption", value="mine")
     assert "not an image" in describe_next(worker, passed=[])["error"]
-    assert describe_next(worker, passed=["b.png"]) == {"key": "c.png", "regions": 2}
+    assert describe_next(worker, passed=["b.png"]) == {"key": "c.png", "kept": True}
     assert describe_next(worker, passed=["b.png"]) == {}
     assert [region.words.caption for region in project.regions("a.png")] == ["mine"]
     assert [region.answer.box for region in project.regions("c.png")] == pointing.boxes
