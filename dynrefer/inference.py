@@ -292,7 +292,7 @@ class Inference:
             box=region.box,
             caption=caption,
             classes=tuple(_best(names, classes, question.top_classes)),
-            tags=tuple(tag for tag in _best(self.vocabulary.tags, tags, top_tags) if tag.score >= threshold),
+            tags=tuple(_best(self.vocabulary.tags, tags, top_tags, threshold)),
             attributes=tuple(Attribute(words[k].name, words[k].type, p) for k, p in _order(attributes, None)),
             views=region.views,
             model=self.name,
@@ -302,14 +302,16 @@ class Inference:
         )
 
 
-def _best(names: Sequence[str], logits: Tensor, count: int | None) -> list[Scored]:
-    return [Scored(names[k], score) for k, score in _order(logits, count)]
+def _best(names: Sequence[str], logits: Tensor, count: int | None, least: float = 0.0) -> list[Scored]:
+    return [Scored(names[k], score) for k, score in _order(logits, count, least)]
 
 
-def _order(logits: Tensor, count: int | None) -> list[tuple[int, float]]:
-    """Places and probabilities of the largest logits, best first; of equal ones the first."""
+def _order(logits: Tensor, count: int | None, least: float = 0.0) -> list[tuple[int, float]]:
+    """Places and probabilities of the largest logits, best first, from `least` on; of equal ones the first."""
     values, places = logits.sort(descending=True, stable=True)
-    return list(zip(places[:count].tolist(), values[:count].sigmoid().tolist(), strict=True))
+    scores = values[:count].sigmoid().double()
+    kept = int((scores >= least).sum())
+    return list(zip(places[:kept].tolist(), scores[:kept].tolist(), strict=True))
 
 
 def _says(caption: str, word: str) -> bool:

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+FEWEST = 8  # outputs of a linear layer: with fewer, oneDNN's start costs more than the product
+
 
 def can_pack(like: Tensor) -> bool:
     """Whether a network with parameters like this one can be packed: float32, on a processor, by PyTorch's oneDNN."""
@@ -23,15 +25,17 @@ def can_pack(like: Tensor) -> bool:
 
 
 def pack(network: nn.Module, dtype: torch.dtype) -> None:
-    """Replace, in place, every linear layer, and every convolution with the ReLU6 that is named behind it.
+    """Replace, in place, linear layers, RMS norms, and every convolution with the ReLU6 that is named behind it.
 
     Batch norms have been folded before. Arithmetic is in `dtype`, with sums in float32; linear layers give the format
     that they are given, convolutions `dtype`. The network can no longer be trained, saved or moved.
     """
     for module in list(network.modules()):
         for (name, layer), (behind, act) in pairwise([*module.named_children(), ("", nn.Identity())]):
-            if isinstance(layer, nn.Linear):
+            if isinstance(layer, nn.Linear) and layer.out_features >= FEWEST:
                 setattr(module, name, PackedLinear(layer, dtype))
+            elif isinstance(layer, nn.RMSNorm):
+                setattr(module, name, RootMeanSquareNorm(layer))
             elif isinstance(layer, nn.Conv2d):
                 setattr(module, name, PackedConv2d(layer, isinstance(act, nn.ReLU6), dtype))
                 if isinstance(act, nn.ReLU6):
@@ -49,8 +53,25 @@ class PackedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [.., D] -> [.., D']."""
+        if x.dtype == self.dtype:
+            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
         out = torch.ops.mkldnn._linear_pointwise(x.to(self.dtype), self.weight, self.bias, "none", [], "")
         return out.to(x.dtype)
+
+
+class RootMeanSquareNorm(nn.Module):
+    """`nn.RMSNorm` in a third of the time for the few rows of one caption."""
+
+    def __init__(self, norm: nn.RMSNorm) -> None:
+        super().__init__()
+        assert norm.weight is not None and norm.eps is not None
+        size = norm.weight.numel()
+        self.scale, self.least = norm.weight.detach() * size**0.5, norm.eps * size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [.., D]."""
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        return x * length.square_().add_(self.least).rsqrt_() * self.scale
 
 
 class PackedConv2d(nn.Module):

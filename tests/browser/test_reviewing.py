@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from dynrefer import Predictor
 from dynrefer.project import Project, read_project
 from dynrefer.ui.page import build_page, launch_options
-from tests.browser.visitor import App, Visit, caption, choose_example, open_tab, rows, settle
+from tests.browser.visitor import App, MakePhoto, Visit, caption, choose_example, open_tab, rows, settle
 from tests.pointing import Pointing
 
 pytestmark = pytest.mark.browser
@@ -204,10 +204,11 @@ def test_a_whole_folder_is_described_and_its_review_leads_from_photograph_to_pho
 
 
 def test_the_browsers_photographs_without_a_region_are_described_and_the_next_one_opens_at_the_first(
-    visit: Visit, photographs: list[Path]
+    visit: Visit, marked_photo: MakePhoto
 ) -> None:
     page = visit()
-    page.set_input_files("#keeper input[type=file]", [photographs[0], photographs[2]])
+    files = [marked_photo((600, 400), (100, 60, 320, 260), name) for name in ("a.png", "c.png")]
+    page.set_input_files("#keeper input[type=file]", files)
     page.wait_for_selector("#picker .photo")
     settle(page)
     draw(page)
