@@ -19,8 +19,7 @@ from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.datasets.words import class_text, clean_caption, has_letters
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
-from dynrefer.project import attribute_key
-from dynrefer.results import RegionResult
+from dynrefer.results import RegionResult, attribute_key
 
 SAME = 0.4  # overlap from which a region is one that a lesson is about
 SURE = 0.5  # score of a name, and of an attribute that is there
