@@ -286,13 +286,11 @@ class Inference:
         """
         names, words = question.classes or self.vocabulary.classes, self.vocabulary.attributes
         threshold = self.config.tag_threshold if question.tag_threshold is None else question.tag_threshold
-        sure_tags = int((tags.sigmoid() >= threshold).sum())
-        top_tags = sure_tags if question.top_tags is None else min(question.top_tags, sure_tags)
         return RegionResult(
             box=region.box,
             caption=caption,
             classes=tuple(_best(names, classes, question.top_classes)),
-            tags=tuple(_best(self.vocabulary.tags, tags, top_tags, threshold)),
+            tags=tuple(_best(self.vocabulary.tags, tags, question.top_tags, threshold)),
             attributes=tuple(Attribute(words[k].name, words[k].type, p) for k, p in _order(attributes, None)),
             views=region.views,
             model=self.name,
