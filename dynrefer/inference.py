@@ -60,7 +60,7 @@ class Inference:
         self.config = self.model.config
         self.device = next(self.model.parameters()).device
         self.texts = TextCache(encoder)
-        self._look = Recorded(self._seen, most=RECORDED_REGIONS * self.config.num_views)
+        self._look = Recorded(self._seen, most=self.config.num_views)
         self._represent = Recorded(self._represented, most=RECORDED_REGIONS * self.config.num_views)
         bank = self.vocabulary.bank().to(self.device)
         with torch.inference_mode():
