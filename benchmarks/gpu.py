@@ -40,7 +40,7 @@ from dynrefer.vocabulary import Vocabulary
 from dynrefer.weights import StoredTensor, parameters_on_meta, unshared
 
 PRESET = "dynrefer-flant5xl"
-SMALL = {  # the same parts, few and narrow, for agreement and for a machine without GPU
+SMALL: dict[str, Any] = {  # the same parts, few and narrow, for agreement and for a machine without GPU
     "encoder": {"width": 32, "options": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}},
     "text_encoder": {"options": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}},
     "align": {"hidden": 32},
@@ -54,7 +54,7 @@ SMALL = {  # the same parts, few and narrow, for agreement and for a machine wit
     },
 }  # fmt: skip
 SMALL["encoder"]["options"]["num_attention_heads"] = SMALL["text_encoder"]["options"]["num_attention_heads"] = 4
-QUESTION = {"num_views": 3, "num_beams": 5, "max_new_tokens": 12}
+QUESTION: dict[str, Any] = {"num_views": 3, "num_beams": 5, "max_new_tokens": 12}
 TOGETHER = 32
 TURNS = itertools.count()
 CLOSE = {"float32": 1e-3, "bfloat16": 0.25, "float16": 0.25}
@@ -164,8 +164,8 @@ def answering(predictor: Predictor, figures: Figures, name: str, repeat: int, qu
     list(many(requests[:2]))
     seconds = synchronized(lambda: list(many(requests[2:]))) / 1000
     figures[f"{name}: regions a second in batches of {TOGETHER}"] = round(TOGETHER * len(requests[2:]) / seconds, 1)
-    stages = next(many([(photo, boxes(TOGETHER))]))[0].timing_ms
-    figures[f"{name}: ms a region in such a batch"] = {stage: round(ms, 2) for stage, ms in stages.items()}
+    together = next(many([(photo, boxes(TOGETHER))]))[0].timing_ms
+    figures[f"{name}: ms a region in such a batch"] = {stage: round(ms, 2) for stage, ms in together.items()}
     peak(figures, f"{name}, many")
 
 
@@ -231,7 +231,7 @@ def measure_blip2(args: argparse.Namespace, figures: Figures) -> None:
 
 def measure_agreement(args: argparse.Namespace, figures: Figures) -> None:
     """The GPU's answers beside the processor's: the embedded model on the gallery, the paper's parts on noise."""
-    asked = {"tag_threshold": 0, "top_classes": None}
+    asked: dict[str, Any] = {"tag_threshold": 0, "top_classes": None}
     shrunk = ModelConfig.preset(PRESET).changed(SMALL)
     (photo,) = photographs(1)
 
@@ -253,13 +253,18 @@ def measure_agreement(args: argparse.Namespace, figures: Figures) -> None:
             for graphs in (True, False):
                 with warnings.catch_warnings(record=True) as said, nullcontext() if graphs else plain():
                     found = answers(predictor, of_gallery)
-                same = sum(a.caption.text == b.caption.text for a, b in zip(reference, found, strict=True))
+                same = sum(said_of(a) == said_of(b) for a, b in zip(reference, found, strict=True))
                 gap = max(map(farthest, reference, found))
                 how = f"{name}, {kind}, {'recorded' if graphs else 'unrecorded'}"
                 figures[how] = f"same caption {same} of {len(found)}, farthest score {gap:.2g}" + (
                     "" if gap <= CLOSE[kind] else " FAR OFF"
                 )
                 figures[how] += "".join(f"; WARNED: {warning.message}" for warning in said)
+
+
+def said_of(result: RegionResult) -> str | None:
+    """The caption's text."""
+    return None if result.caption is None else result.caption.text
 
 
 def measure_mini(args: argparse.Namespace, figures: Figures) -> None:
@@ -332,7 +337,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600, help="no section begins later")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    begun, found = time.perf_counter(), {"torch": torch.__version__}
+    begun = time.perf_counter()
+    found: dict[str, Any] = {"torch": torch.__version__}
     if torch.cuda.is_available():
         found["device"] = torch.cuda.get_device_name()
     print(found, flush=True)

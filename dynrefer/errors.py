@@ -36,6 +36,6 @@ def reason(error: InputError) -> str:
 
 
 def shown(text: object, length: int = 60) -> str:
-    """Any value as it may stand in an error sentence: one line, cut short."""
-    line = " ".join(str(text).split())
+    """Any value as it may stand in an error sentence: one line, cut short, with codes for what is no letter."""
+    line = " ".join(str(text).encode(errors="backslashreplace").decode().split())
     return line if len(line) <= length else line[: length - 3] + "..."

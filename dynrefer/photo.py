@@ -197,7 +197,16 @@ def _photo(upright: Upright, name: str, digest: bytes | None = None) -> Photo:
 
 
 def _kept_file(file: IO[bytes], digest: bytes, name: str) -> Photo:
-    photo = _kept(digest, lambda: _photo(decode_file(file, shown(name) or UNNAMED), name, digest))
+    called = shown(name) or UNNAMED
+
+    def load() -> Photo:
+        photo = _photo(decode_file(file, called), name, digest)
+        file.seek(0)
+        if not isinstance(file, io.BytesIO) and _digest(file) != digest:
+            raise InputError(f"{called} changed while it was read; ask again when it is no longer written to")
+        return photo
+
+    photo = _kept(digest, load)
     photo.pixels.flags.writeable = False
     return replace(photo, name=name)
 

@@ -333,8 +333,9 @@ class Predictor:
 
         Raises InputError for options that cannot be used, before anything is asked.
         """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-            raise InputError(f'the batch size must be a whole number from 1 on, not "{shown(batch_size)}"')
+        for called, number, least in (("batch size", batch_size, 1), ("number of batches ahead", ahead, 0)):
+            if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < least:
+                raise InputError(f'the {called} must be a whole number from {least} on, not "{shown(number)}"')
         if errors not in ("raise", "return"):
             raise InputError(f'errors must be "raise" or "return", not "{shown(errors)}"')
         if not isinstance(requests, Iterable):
@@ -345,7 +346,8 @@ class Predictor:
             return choose_regions(photo, boxes, checked, self.num_views, self.default_mode, generator)
 
         ready = batches(requests, choose, int(batch_size))
-        return self._answers(made_ahead(ready, ahead) if ahead else ready, checked, int(batch_size), errors == "raise")
+        ready = made_ahead(ready, int(ahead)) if ahead else ready
+        return self._answers(ready, checked, int(batch_size), errors == "raise")
 
     def warm_up(self) -> float:
         """Answer one question about a grey square, so that the first user does not wait; milliseconds it took."""

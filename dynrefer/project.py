@@ -13,81 +13,27 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from filelock import FileLock, Timeout
 
 from dynrefer.boxes import check_box
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError
 from dynrefer.files.atomic import written_whole
 from dynrefer.files.photo_files import PhotoFinder, photographs_in
 from dynrefer.formats.record import Record
 from dynrefer.question import Question
-from dynrefer.results import Attribute, Caption, RegionResult, Scored
+from dynrefer.results import MOST_WORDS, RegionResult, Words, at_least
 
 Status = Literal["open", "accepted", "rejected"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 ENDING = ".dynrefer.jsonl"
 HEAD = {"dynrefer_project": 1}
-LONGEST = 300  # characters of a caption or name that a person writes
-MOST_WORDS = 200  # tags or attributes that a person says of a region
 KEPT, KEPT_SCORE = 40, 0.02  # of a model's tags and attributes in a file
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """What a person said of a region, in the place of the model's answer; None and missing: nothing.
-
-    `tags` by name and `attributes` by "type:name" are True where they said that it is so, False where it is not.
-    """
-
-    caption: str | None = None
-    name: str | None = None
-    tags: Mapping[str, bool] = field(default_factory=dict)
-    attributes: Mapping[str, bool] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return bool(self.caption is not None or self.name is not None or self.tags or self.attributes)
-
-    def over(self, answer: RegionResult) -> RegionResult:
-        """The model's `answer` with these words before it, each with `by`."""
-        if not self:
-            return answer
-        changes: dict[str, Any] = {}
-        if self.caption is not None:
-            changes["caption"] = Caption(self.caption, 1.0, "person")
-        if self.name is not None:
-            others = [entry for entry in answer.classes if entry.name != self.name]
-            changes |= {"classes": (Scored(self.name, 1.0, "person"), *others), "none_of_these": None, "sure": True}
-        if self.tags:
-            said = [Scored(tag, 1.0, "person") for tag, is_so in self.tags.items() if is_so]
-            changes["tags"] = (*said, *(tag for tag in answer.tags if tag.name not in self.tags))
-        if self.attributes:
-            keys = [key.partition(":") for key, is_so in self.attributes.items() if is_so]
-            named = [Attribute(name, kind, 1.0, "person") for kind, _, name in keys]
-            rest = [entry for entry in answer.attributes if attribute_key(entry) not in self.attributes]
-            changes["attributes"] = (*named, *rest)
-        return replace(answer, **changes)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON, without what is empty."""
-        values = {"caption": self.caption, "name": self.name, "tags": self.tags, "attributes": self.attributes}
-        return {key: value for key, value in values.items() if value not in (None, {})}
-
-    @classmethod
-    def from_dict(cls, record: Any) -> Self:
-        """What `to_dict` gave, checked. Raises InputError."""
-        if not isinstance(record, Mapping):
-            raise InputError("a region's words must be an object")
-        caption, name = (
-            None if record.get(key) is None else clean_words(record[key], key) for key in ("caption", "name")
-        )
-        tags, attributes = (_said(record.get(key, {}), key) for key in ("tags", "attributes"))
-        return cls(caption, name, tags, attributes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,29 +289,5 @@ def words_in(record: Record) -> Words:
     )
 
 
-def at_least(tags: Iterable[Scored], threshold: float) -> tuple[Scored, ...]:
-    """The tags from a score on."""
-    return tuple(tag for tag in tags if tag.score >= threshold)
-
-
-def attribute_key(attribute: Attribute) -> str:
-    """What a person's words call an attribute by: "color:red"."""
-    return f"{attribute.type}:{attribute.name}"
-
-
-def clean_words(value: object, what: str = "text") -> str:
-    """A text that a person wrote, in one line. Raises InputError where it is empty or too long."""
-    text = " ".join(str(value).split()) if isinstance(value, str) else ""
-    if not text or len(text) > LONGEST:
-        raise InputError(f'a {what} must be a text of 1 to {LONGEST} characters, not "{shown(value)}"')
-    return text
-
-
 def _line(record: PhotoRecord) -> str:
     return json.dumps(record.to_dict(), separators=(",", ":")) + "\n"  # in ASCII, whatever a file name holds
-
-
-def _said(value: Any, what: str) -> dict[str, bool]:
-    if not isinstance(value, Mapping) or len(value) > MOST_WORDS:
-        raise InputError(f"a person's {what} must be an object of at most {MOST_WORDS} names")
-    return {clean_words(name, "tag"): bool(is_so) for name, is_so in value.items()}

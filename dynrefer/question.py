@@ -87,7 +87,7 @@ def _words(value: object, info: ValidationInfo) -> tuple[str, ...] | None:
     if not isinstance(value, (list, tuple)):
         raise InputError(f'{called} must be a list of words, or words parted by commas, not "{shown(value)}"')
     for word in value:
-        if not isinstance(word, str):
+        if not isinstance(word, str) or any("\ud800" <= letter <= "\udfff" for letter in word):  # halves of letters
             raise InputError(f'{called} must be a list of texts, and "{shown(word)}" is none')
     most, longest = _WORD_LIMITS[str(info.field_name)]
     words = tuple(dict.fromkeys(trimmed for word in value if (trimmed := " ".join(word.split()))))

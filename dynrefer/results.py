@@ -1,18 +1,20 @@
-"""What DynRefer says about a region."""
+"""What DynRefer says about a region, and what a person says in its place."""
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal, Self, cast
 
 from pydantic import TypeAdapter, ValidationError
 
 from dynrefer.boxes import Box
-from dynrefer.errors import InputError
+from dynrefer.errors import InputError, shown
 from dynrefer.selection import ViewChoice, taken
 
 By = Literal["model", "person"]
 """Who said something; what a person said has the score 1."""
+LONGEST = 300  # characters of a caption or name that a person writes
+MOST_WORDS = 200  # tags or attributes that a person says of a region
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,76 @@ class RegionResult:
             raise InputError(f"this is no answer about a region: {place or 'it'} is missing or wrong") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a person said of a region, in the place of the model's answer; None and missing: nothing.
+
+    `tags` by name and `attributes` by "type:name" are True where they said that it is so, False where it is not.
+    """
+
+    caption: str | None = None
+    name: str | None = None
+    tags: Mapping[str, bool] = field(default_factory=dict)
+    attributes: Mapping[str, bool] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.caption is not None or self.name is not None or self.tags or self.attributes)
+
+    def over(self, answer: RegionResult) -> RegionResult:
+        """The model's `answer` with these words before it, each with `by`."""
+        if not self:
+            return answer
+        changes: dict[str, Any] = {}
+        if self.caption is not None:
+            changes["caption"] = Caption(self.caption, 1.0, "person")
+        if self.name is not None:
+            others = [entry for entry in answer.classes if entry.name != self.name]
+            changes |= {"classes": (Scored(self.name, 1.0, "person"), *others), "none_of_these": None, "sure": True}
+        if self.tags:
+            said = [Scored(tag, 1.0, "person") for tag, is_so in self.tags.items() if is_so]
+            changes["tags"] = (*said, *(tag for tag in answer.tags if tag.name not in self.tags))
+        if self.attributes:
+            keys = [key.partition(":") for key, is_so in self.attributes.items() if is_so]
+            named = [Attribute(name, kind, 1.0, "person") for kind, _, name in keys]
+            rest = [entry for entry in answer.attributes if attribute_key(entry) not in self.attributes]
+            changes["attributes"] = (*named, *rest)
+        return replace(answer, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, without what is empty."""
+        values = {"caption": self.caption, "name": self.name, "tags": self.tags, "attributes": self.attributes}
+        return {key: value for key, value in values.items() if value not in (None, {})}
+
+    @classmethod
+    def from_dict(cls, record: Any) -> Self:
+        """What `to_dict` gave, checked. Raises InputError."""
+        if not isinstance(record, Mapping):
+            raise InputError("a region's words must be an object")
+        caption, name = (
+            None if record.get(key) is None else clean_words(record[key], key) for key in ("caption", "name")
+        )
+        tags, attributes = (_said(record.get(key, {}), key) for key in ("tags", "attributes"))
+        return cls(caption, name, tags, attributes)
+
+
+def at_least(tags: Iterable[Scored], threshold: float) -> tuple[Scored, ...]:
+    """The tags from a score on."""
+    return tuple(tag for tag in tags if tag.score >= threshold)
+
+
+def attribute_key(attribute: Attribute) -> str:
+    """What a person's words call an attribute by: "color:red"."""
+    return f"{attribute.type}:{attribute.name}"
+
+
+def clean_words(value: object, what: str = "text") -> str:
+    """A text that a person wrote, in one line. Raises InputError where it is empty or too long."""
+    text = " ".join(str(value).split()) if isinstance(value, str) else ""
+    if not text or len(text) > LONGEST:
+        raise InputError(f'a {what} must be a text of 1 to {LONGEST} characters, not "{shown(value)}"')
+    return text
+
+
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
@@ -144,3 +216,9 @@ def _digits(value: float) -> float:
 
 def _pixels(box: Sequence[float]) -> list[float]:
     return [round(float(value), 3) for value in box]
+
+
+def _said(value: Any, what: str) -> dict[str, bool]:
+    if not isinstance(value, Mapping) or len(value) > MOST_WORDS:
+        raise InputError(f"a person's {what} must be an object of at most {MOST_WORDS} names")
+    return {clean_words(name, "tag"): bool(is_so) for name, is_so in value.items()}

@@ -1,10 +1,11 @@
+import contextlib
 import io
 import struct
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 
 from dynrefer import photo
 from dynrefer.errors import InputError
-from dynrefer.files.decoding import FIRST_FRAME, MAX_FILE_MEGABYTES, MAX_MEGAPIXELS, Upright
+from dynrefer.files.decoding import FIRST_FRAME, MAX_FILE_MEGABYTES, MAX_MEGAPIXELS, Upright, decode_file
 from dynrefer.photo import DISPLAY_SIZE, STORE, Photo
 from dynrefer.views import crop_views
 from tests.icc import display_p3, press
@@ -219,9 +220,9 @@ def test_a_single_pixel_opens(tmp_path: Path) -> None:
     assert Photo.read(tmp_path / "dot.png").pixels.tolist() == [[[0, 128, 128]]]
 
 
-def jpeg() -> bytes:
+def jpeg(width: int = 640) -> bytes:
     buffer = io.BytesIO()
-    quadrants(640, 480).save(buffer, "JPEG")
+    quadrants(width, 480).save(buffer, "JPEG")
     return buffer.getvalue()
 
 
@@ -467,3 +468,37 @@ def test_a_large_crop_is_nearly_the_plain_one(box: tuple[float, ...]) -> None:
 def test_the_display_copy_is_small_and_keeps_its_shape() -> None:
     assert Photo.read(np.zeros((1500, 3000, 3), np.uint8)).display.shape == (DISPLAY_SIZE // 2, DISPLAY_SIZE, 3)
     assert Photo.read(np.zeros((15, 30, 3), np.uint8)).display.shape == (15, 30, 3)
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+def test_a_jpeg_without_its_end_mark_is_read(tmp_path: Path, missing: int) -> None:
+    (tmp_path / "cut.jpg").write_bytes(jpeg()[:-missing])
+    assert (Photo.read(tmp_path / "cut.jpg").pixels == Photo.read(jpeg()).pixels).all()
+
+
+@pytest.mark.parametrize("marks", [0, 1])
+def test_a_jpeg_that_lacks_pixels_as_well_is_refused(marks: int) -> None:
+    whole = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(whole, "JPEG", restart_marker_blocks=marks)
+    for missing in range(3, 200):
+        with contextlib.suppress(InputError):
+            assert (Photo.read(whole.getvalue()[:-missing]).pixels == Photo.read(whole.getvalue()).pixels).all()
+            assert missing < 5  # what was lost does not show
+
+
+def test_a_photograph_that_changes_while_it_is_read_is_not_kept_as_what_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "growing.jpg"
+    path.write_bytes(jpeg())
+
+    def decode(file: IO[bytes], called: str) -> Any:
+        path.write_bytes(jpeg(320))
+        return decode_file(file, called)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dynrefer.photo.decode_file", decode)
+        with pytest.raises(InputError, match=r"growing\.jpg changed while it was read"):
+            Photo.open(path)
+    assert Photo.open(jpeg()).pixels.tolist() == Photo.read(jpeg()).pixels.tolist()

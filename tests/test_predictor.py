@@ -216,6 +216,8 @@ def test_an_array_that_is_filled_anew_for_every_request_is_answered_for_as_it_wa
         ({"requests": 5}, "pairs of an image and its boxes"),
         ({"batch_size": 0}, "from 1 on"),
         ({"batch_size": "all"}, "from 1 on"),
+        ({"ahead": -1}, "from 0 on"),
+        ({"ahead": "all"}, "from 0 on"),
         ({"errors": "ignore"}, '"raise" or "return"'),
         ({"classes": 5}, "list of words"),
     ],

@@ -14,9 +14,9 @@ from dynrefer.__main__ import main
 from dynrefer.errors import InputError
 from dynrefer.formats import Record
 from dynrefer.formats.record import said
-from dynrefer.project import PhotoRecord, Project, Region, Words, project_file, read_project, words_in
+from dynrefer.project import PhotoRecord, Project, Region, project_file, read_project, words_in
 from dynrefer.question import Question
-from dynrefer.results import Attribute, Caption, RegionResult, Scored
+from dynrefer.results import Attribute, Caption, RegionResult, Scored, Words
 
 NOTHING = Words()
 

@@ -34,11 +34,6 @@ def describe(
     path: str,
     out: str,
     boxes: str | None = None,
-    whole: bool = False,
-    everything: bool = False,
-    find: str | None = None,
-    most: int = Task.most,
-    least: float = Task.least,
     form: Format = "jsonl",
     shard_size: int | None = None,
     only_missing: bool = False,
@@ -50,22 +45,20 @@ def describe(
     model: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
-    **options: Any,
+    **question: Any,
 ) -> int:
     """Describe an input's photographs into a folder of parts; one that is there already is not made again.
 
     Args:
         path: what to describe, see `dynrefer.bulk.inputs.read_input`.
         out: the folder, here or behind an address.
-        boxes: a file of boxes. whole: describe each photograph as one region. everything: the things that the model
-            finds. find: those that these words name. Without any of them the input has the boxes.
-        most: things a photograph, where they are looked for; least: the score from which one is described.
+        boxes: a file of boxes.
         form: of the parts. shard_size: photographs a part; None for SHARD_SIZE, or fewer so that no core is idle.
         only_missing: go on where the input has more photographs than when the run began.
         workers: processes on this machine; None for as many as are fast.
         ray: address of a Ray cluster, or "local" for one on this machine.
         actors: how many models there, "4" or "2-8" for the fewest and the most; cpus, gpus: the share of each.
-        options: what is asked of every region, see `Question.typed`.
+        question: what of each photograph is described, and what is asked about it, see `task_of`.
 
     Returns the exit code: 0 where all was described, 3 where some failed; these are rows with an error, and named.
     Raises InputError where nothing could be done, or not all; parts that are finished stay.
@@ -75,11 +68,7 @@ def describe(
     path, out = (place.removeprefix("file://") for place in (path, out))
     if ray is not None:  # whose workers are in another folder
         path, out = (place if is_remote(place) else os.path.abspath(place) for place in (path, out))
-    output, file = Output(out, form), None if boxes is None else read_boxes(boxes)
-    what: What = "whole" if whole else "everything" if everything else "boxes" if find is None else "find"
-    words = (check_words(read_words(find)) or ()) if find is not None else ()
-    question = Question.typed(**options).model_dump(mode="json", exclude_defaults=True)
-    task = Task(what, words, check_limit(most), least, question)
+    output, file, task = Output(out, form), None if boxes is None else read_boxes(boxes), task_of(**question)
     job = Job(task, out, form, fingerprint_of(find_checkpoint(model)), model, device, dtype)
     count = workers or _fast_workers(device)
     with output.locked():
@@ -87,20 +76,44 @@ def describe(
         if manifest is not None:
             shard_size = shard_size or manifest.asked.get("shard_size")
             manifest.check(_asked(job, file, shard_size), out)
-        plan, shard_size = _shards(path, shard_size, file, what == "boxes", count if ray is None else 1)
+        plan, shard_size = _shards(path, shard_size, file, task.what == "boxes", count if ray is None else 1)
         manifest = manifest or Manifest(_asked(job, file, shard_size))
         _check_outside(plan, out)
         shards = planned(manifest, plan, output, only_missing)
         output.save(manifest)
-        report = Report(plan.remarks, len(output.finished()), shards)
+        report = Report(plan.remarks, plan.left_out, len(output.finished()), shards)
         count = min(count, len(shards))
         if ray is not None:
             outcomes = run_on_ray(job, shards, ray, actors, cpus, gpus)
+        elif count > 1:
+            outcomes = run_processes(job, shards, count, report.tell)
         else:
-            outcomes = (
-                run_processes(job, shards, count, report.tell) if count > 1 else run_here(job, shards, report.tell)
-            )
+            outcomes = run_here(job, shards, report.tell)
         return SOME_FAILED if report.follow(outcomes) else ALL_DESCRIBED
+
+
+def task_of(
+    whole: bool = False,
+    everything: bool = False,
+    find: str | None = None,
+    most: int = Task.most,
+    least: float = Task.least,
+    **options: Any,
+) -> Task:
+    """What the command line asks about every photograph.
+
+    Args:
+        whole: describe each photograph as one region. everything: the things that the model finds. find: those that
+            these words name. Without any of them the input has the boxes.
+        most: things a photograph, where they are looked for; least: the score from which one is described.
+        options: what is asked of every region, see `Question.typed`.
+
+    Raises InputError where a value cannot be used.
+    """
+    what: What = "whole" if whole else "everything" if everything else "boxes" if find is None else "find"
+    words = (check_words(read_words(find)) or ()) if find is not None else ()
+    question = Question.typed(**options).model_dump(mode="json", exclude_defaults=True)
+    return Task(what, words, check_limit(most), least, question)
 
 
 def _asked(job: Job, boxes: BoxFile | None, shard_size: int | None) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class Plan:
     photographs: int
     """0 where that is not known before the shards are read."""
     remarks: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    """Folders that cannot be looked into."""
 
     def without(self, photographs: Collection[str], parts: Collection[str]) -> Plan:
         """What of it is not among the described `photographs`, nor among the described `parts` of tars and Parquet."""
@@ -61,8 +63,24 @@ def read_input(path: str, shard_size: int, boxes: BoxFile | None, needs_boxes: b
 
     Raises InputError: nothing there, nothing to describe, no access, a name that is there twice, no column for it.
     """
-    root, names = _listed(path)
-    ending = posixpath.splitext(names[0])[1].lower() if names else ""
+    closed: list[LeftOut] = []
+    root, names = _listed(path, closed)
+    if not names:
+        raise InputError(NOTHING.format(shown(path, 200)) + (f"; {closed[0]}" if closed else ""))
+    plan = _planned(path, root, names, shard_size, boxes, needs_boxes, closed)
+    return replace(plan, left_out=closed)
+
+
+def _planned(
+    path: str,
+    root: str,
+    names: Sequence[str],
+    shard_size: int,
+    boxes: BoxFile | None,
+    needs_boxes: bool,
+    closed: list[LeftOut],
+) -> Plan:
+    ending = posixpath.splitext(names[0])[1].lower()
     if ending in LISTS and len(names) == 1:
         return _of_list(root, names[0], shard_size, boxes, needs_boxes)
     if ending in PHOTO_ENDINGS:
@@ -76,7 +94,7 @@ def read_input(path: str, shard_size: int, boxes: BoxFile | None, needs_boxes: b
         return Plan([TarShard(root, name) for name in names], _digest(sizes.items()), 0)
     if boxes is not None or len(names) > 1 or not needs_boxes:
         raise InputError(NOTHING.format(shown(path, 200)))
-    photographs = files_below(root or ".", PHOTO_ENDINGS)
+    photographs = files_below(root or ".", PHOTO_ENDINGS, closed)
     return _of_files(root, photographs, shard_size, read_boxes(joined(root, names[0])), needs_boxes)
 
 
@@ -89,16 +107,16 @@ def read_boxes(path: str) -> BoxFile:
         return BoxFile.parse(decode_text(file.read(), name), name)
 
 
-def _listed(path: str) -> tuple[str, list[str]]:
-    """The folder of an input and the names of its files that are of one kind."""
+def _listed(path: str, closed: list[LeftOut]) -> tuple[str, list[str]]:
+    """The folder of an input and the names of its files that are of one kind; folders in it that are `closed`."""
     if "*" in path:
         return _matching(path)
     if is_folder(path):
         for kind in (PHOTO_ENDINGS, PARQUET, TAR):
-            names = files_below(path, kind)
-            if names:
+            closed.clear()
+            if names := files_below(path, kind, closed):
                 return path.rstrip("/"), names
-        raise InputError(NOTHING.format(shown(path, 200)))
+        return path, []
     if not is_remote(path) and not Path(path).exists():
         raise InputError(f"there is nothing at {shown(path, 200)}")
     folder, _, name = path.rpartition("/")

@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import pickle
 import re
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dynrefer.bulk.engine import Describer, Job, Numbered, Outcome, UnreadableError
 from dynrefer.errors import InputError, shown
 
+CONNECT_SECONDS = 10
 IN_FLIGHT = 1  # shards an actor has at a time: one that waits behind another could be somebody else's
 
 
@@ -69,9 +71,12 @@ def _connected(address: str) -> Any:
         import ray.data
     except ImportError as error:
         raise InputError("--ray needs Ray: pip install -r requirements-scale.txt") from error
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
+        if port.isdecimal():  # Ray itself would try for a quarter of an hour
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
         ray.init(address, ignore_reinit_error=True, log_to_driver=False, logging_level=logging.WARNING)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, OverflowError) as error:
         raise InputError(f"no Ray cluster answers at {shown(address)} ({shown(error, 100)})") from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False  # the run's own report tells how far it is

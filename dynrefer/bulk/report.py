@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from dynrefer.bulk.engine import Numbered, Outcome
 from dynrefer.bulk.rows import Tally
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError, LeftOut, shown
 
 SECONDS_BETWEEN = {True: 2.0, False: 30.0}  # on a screen, and in a file
 SHOWN_FAILURES = 10
@@ -17,8 +17,11 @@ SHOWN_FAILURES = 10
 class Report:
     """Follows the parts of one run; writes to stderr."""
 
-    def __init__(self, remarks: Sequence[str], before: int, shards: Sequence[Numbered]) -> None:
-        """`before`: how many parts are there already; `shards`: what is to be described."""
+    def __init__(
+        self, remarks: Sequence[str], left_out: Sequence[LeftOut], before: int, shards: Sequence[Numbered]
+    ) -> None:
+        """`left_out`: what cannot be read; `before`: how many parts are there already; `shards`: to be described."""
+        self._left_out = left_out
         self._parts, self._photographs = len(shards), sum(len(shard) for _, shard in shards)
         self._total, self._under_way = Tally(), dict[int, Tally]()
         self._done, self._unreadable = 0, dict[int, str]()
@@ -65,11 +68,13 @@ class Report:
         """Say what was done and what failed and why; how many failed."""
         seconds, total = time.monotonic() - self._began, self._total
         rate = f"{total.regions / seconds:.1f} regions/s" if seconds > 0 else ""
-        failed = total.failed.total() + len(self._unreadable)
+        failed = total.failed.total() + len(self._unreadable) + len(self._left_out)
         self._say(
             f"Described {total.regions:,} regions of {total.photographs:,} photographs in {seconds:,.0f} s ({rate}); "
             f"{failed:,} failed."
         )
+        for left in self._left_out:
+            self._say(f"Left out: {left}.")
         for number, sentence in self._unreadable.items():
             self._say(f"Not described, and tried again next time: {self._files[number]}: {sentence}")
         for sentence, count in total.failed.most_common(SHOWN_FAILURES):

@@ -129,6 +129,8 @@ class ParquetShard:
     def _rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
         with opened(joined(self.root, self.file)) as file:
             table, first = parquet(file, self.file), 0
+            if table.metadata.num_rows != self.total:
+                raise InputError(f"{self.file} has changed since this run began")
             for group in range(table.num_row_groups):
                 count = table.metadata.row_group(group).num_rows
                 if first < self.stop and first + count > self.start:

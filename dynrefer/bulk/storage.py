@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from fsspec.core import url_to_fs
 
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError, LeftOut, shown
 from dynrefer.files.atomic import written_whole
 from dynrefer.files.photo_files import photographs_in
 
@@ -81,11 +81,18 @@ def is_folder(path: str) -> bool:
         return bool(system.isdir(inside))
 
 
-def files_below(root: str, endings: frozenset[str]) -> list[str]:
-    """Names of the files with one of these endings at any depth of a folder, relative to it, in order."""
+def files_below(root: str, endings: frozenset[str], left_out: list[LeftOut]) -> list[str]:
+    """Names of the files with one of these endings at any depth of a folder, relative to it, in order.
+
+    Folders that cannot be looked into are `left_out`.
+    """
     if not is_remote(root):
-        folder = Path(root)
-        return sorted(path.relative_to(folder).as_posix() for path in photographs_in(folder, endings))
+        folder, closed = Path(root), dict[Path, str]()
+        found = sorted(p.relative_to(folder).as_posix() for p in photographs_in(folder, endings, closed.__setitem__))
+        left_out += [
+            LeftOut(path.relative_to(folder).as_posix(), "", f"the folder {why}") for path, why in closed.items()
+        ]
+        return found
     with in_words(root):
         system, inside = url_to_fs(root)
         inside = inside.rstrip("/")

@@ -8,14 +8,18 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from dynrefer.errors import InputError
+from dynrefer.errors import InputError, shown
 from dynrefer.files.atomic import written_whole
+from dynrefer.files.photo_files import PHOTO_ENDINGS
+from dynrefer.files.text import parse_jsonl
+from dynrefer.results import RegionResult
 
 
 def prepare_streams() -> None:
@@ -112,32 +116,74 @@ def json_list(target: str | None) -> Iterator[JsonList | None]:
         yield from _json_file(Path(target))
 
 
-@contextmanager
-def journal(target: Path | None) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """What notes records down as they come, one a line in `TARGET.unfinished.jsonl`, until the block ends well.
+def check_apart(targets: Iterable[str | Path | None], *sources: Path | None) -> None:
+    """Raise InputError where writing to `targets` would destroy a photograph, or one of the `sources`, which are read.
 
-    A program that is killed, or cannot write `target`, leaves that file. Raises InputError where it cannot be written.
+    Targets may be "-" or missing, see `json_list` and `journal`.
+    """
+    for path in (Path(target) for target in targets if target is not None):
+        if not path.is_file():
+            continue
+        is_read = any(source is not None and source.exists() and path.samefile(source) for source in sources)
+        if is_read or path.suffix.lower() in PHOTO_ENDINGS:
+            what = "is read, and would be lost" if is_read else "is a photograph, which would be lost"
+            raise InputError(f"{shown(path.name)} {what}; name another file to write to")
+
+
+@dataclass
+class Journal:
+    """Records by what was asked, those of a former run that did not end among them."""
+
+    name: str
+    known: dict[str, RegionResult]
+    stream: TextIO
+    is_done: bool = True
+    """Whether nobody will want to go on from it."""
+
+    def note(self, record: Mapping[str, Any], asked: str) -> None:
+        """Note a record down, safe from the end of the program; where `asked` is "", nobody can find it again."""
+        line = json.dumps({**record, "asked": asked}, ensure_ascii=False, allow_nan=False)
+        print(line, file=self.stream, flush=True)
+
+
+@contextmanager
+def journal(target: Path | None) -> Iterator[Journal | None]:
+    """The journal of the answers for `target`, one a line in `TARGET.unfinished.jsonl`; None where there is no target.
+
+    It is there until the block ends well: a program that is killed, or cannot write `target`, leaves it, and the next
+    one goes on from it. Raises InputError where it cannot be written.
     """
     if target is None:
-        yield lambda _: None
+        yield None
         return
     path = target.with_name(f"{target.name}.unfinished.jsonl")
     try:
-        stream = path.open("w", encoding="utf-8", errors="backslashreplace")
+        former = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        stream = path.open("a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
-
-    def note(record: Mapping[str, Any]) -> None:
-        print(json.dumps(record, ensure_ascii=False, allow_nan=False), file=stream, flush=True)
-
+    kept = Journal(path.name, _known(former), stream)
     with stream:
+        if former and not former.endswith("\n"):
+            print(file=stream)  # the program was killed while it wrote a line
         try:
-            yield note
+            yield kept
         except BaseException:
             if not path.stat().st_size:
                 path.unlink()
             raise
-    path.unlink()
+    if kept.is_done:
+        path.unlink()
+
+
+def _known(lines: str) -> dict[str, RegionResult]:
+    """The answers of a journal; lines that were cut off are passed over."""
+    found: dict[str, RegionResult] = {}
+    for _, line in parse_jsonl(lines, "", on_bad=lambda _: None):
+        if line.get("asked"):
+            with suppress(InputError):
+                found[str(line["asked"])] = RegionResult.from_dict(line)
+    return found
 
 
 def _json_file(path: Path) -> Iterator[JsonList]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dynrefer.boxes import MAX_BOXES, Box, parse_box
-from dynrefer.cli.output import journal, json_list, show
+from dynrefer.cli.output import Journal, check_apart, journal, json_list, show
 from dynrefer.cli.pointing import PROMPTS, Pointing
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.files.photo_files import PhotoFinder, absent
@@ -52,6 +54,7 @@ def refer(
     Returns the exit code: 0 where every box was answered, 3 where some were left out; these are named on stderr.
     Raises InputError where none could be answered, before the model is loaded if that can be told.
     """
+    check_apart((json_out, out), photo, boxes, options.get("mask"))
     format = None if out is None else format_of(out, format)
     pointing = Pointing.typed(**{name: options.pop(name) for name in PROMPTS})
     if pointing is not None and (box or boxes is not None):
@@ -61,19 +64,22 @@ def refer(
     work.remarks += question.notes
     stopped = False
     records: list[Record] = []
-    with json_list(json_out) as written, journal(out) as note_down:
+    with json_list(json_out) as written, journal(out) as notes:
         predictor = Predictor.from_pretrained(model, device, dtype, segmenter)
         try:
-            for record, result in work.answered(predictor, question):
+            for record, result, asked in work.answered(predictor, question, notes):
                 if json_out != "-":
                     show(as_text(str(record.image), result), needed=written is None and out is None)
                 if written is not None:
                     written.add(own.entry(record))
-                if out is not None:
-                    note_down(own.entry(record))
+                if notes is not None:
+                    if asked not in notes.known:
+                        notes.note(own.entry(record), asked)
                     records.append(record)
         except KeyboardInterrupt:
             stopped = True  # what was answered is kept
+            if notes is not None:
+                notes.is_done = False
         work.sum_up()
         if not work.answers:  # the file stays as it was
             raise KeyboardInterrupt if stopped else InputError("No box could be answered.")
@@ -82,6 +88,19 @@ def refer(
     if stopped:
         raise KeyboardInterrupt
     return SOME_LEFT_OUT if work.left_out else ALL_ANSWERED
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A region of a photograph as its file has it; `key` names all that is asked, "" where nobody asks again."""
+
+    photo: str
+    given: Record
+    key: str = ""
+
+    def answered(self, result: RegionResult) -> tuple[Record, RegionResult, str]:
+        """What there is of it, with its answer."""
+        return Record.of(result, self.photo, self.given.pixel_size, self.given.id), result, self.key
 
 
 @dataclass
@@ -134,32 +153,54 @@ class _Work:
             raise InputError(f"{file.name} has no box for a photograph in {shown(folder.name)}: {left_out[0]}")
         return cls({finder.identity(path): (path, groups) for path, groups in found.items()}, left_out=left_out)
 
-    def answered(self, predictor: Predictor, question: Question) -> Iterator[tuple[Record, RegionResult]]:
-        """Each box's answer, as a record under its photograph's name too; what has none goes to `left_out`."""
+    def answered(
+        self, predictor: Predictor, question: Question, notes: Journal | None = None
+    ) -> Iterator[tuple[Record, RegionResult, str]]:
+        """Each box's answer, as a record under its photograph's name too, and what names all that was asked.
+
+        Those that the `notes` have come first; what has none goes to `left_out`.
+        """
         if self.pointing is not None:
             ((name, (path, _)),) = self.photographs.items()
             photo = replace(Photo.read(path), name=name)
             self.remarks += photo.notes
             for result in self.pointing.answered(predictor, photo, question):
                 self.answers += 1
-                yield Record.of(result, name, photo.size), result
+                yield Record.of(result, name, photo.size), result, ""
             return
-        asked: deque[tuple[str, list[Record]]] = deque()
+        known: deque[tuple[Asked, RegionResult]] = deque()
+        asked: deque[list[Asked]] = deque()
+        key = None if notes is None else _namer(predictor, question)
+        requests = self._requests(asked, known, notes, key)
         try:
-            for results in predictor.refer_many(self._requests(asked), errors="return", question=question):
-                name, boxes = asked.popleft()
+            for results in predictor.refer_many(requests, errors="return", question=question):
+                yield from self._noted(known)
+                boxes = asked.popleft()
                 if isinstance(results, InputError):
-                    self.left_out.append(LeftOut(name, places(boxes), reason(results)))
+                    where = places([one.given for one in boxes])
+                    self.left_out.append(LeftOut(boxes[0].photo, where, reason(results)))
                     continue
                 self.answers += len(results)
-                for given, result in zip(boxes, results, strict=True):
-                    yield Record.of(result, name, given.pixel_size, given.id), result
+                yield from map(Asked.answered, boxes, results)
+            yield from self._noted(known)
         except InputError as error:  # about the whole run, such as too little memory
             if not self.answers:
                 raise
             self.left_out.append(LeftOut("", "all after these", reason(error)))
 
-    def _requests(self, asked: deque[tuple[str, list[Record]]]) -> Iterator[tuple[Photo, list[Box]]]:
+    def _noted(self, known: deque[tuple[Asked, RegionResult]]) -> Iterator[tuple[Record, RegionResult, str]]:
+        while known:
+            self.answers += 1
+            asked, result = known.popleft()
+            yield asked.answered(result)
+
+    def _requests(
+        self,
+        asked: deque[list[Asked]],
+        known: deque[tuple[Asked, RegionResult]],
+        notes: Journal | None,
+        key: Callable[[Photo, Record], str] | None,
+    ) -> Iterator[tuple[Photo, list[Box]]]:
         for name, (path, groups) in self.photographs.items():
             try:
                 photo = replace(Photo.read(path), name=name)
@@ -167,14 +208,18 @@ class _Work:
                 self.left_out.append(LeftOut(name, "", reason(error)))
                 continue
             self.remarks += (f"{shown(name)}: {note}" for note in photo.notes)
-            boxes: list[Record] = []
+            boxes: list[Asked] = []
             for group in groups:
                 fitted, left_out = group.fit(photo, self.remarks.append)
-                boxes += fitted
+                boxes += (Asked(name, given, "" if key is None else key(photo, given)) for given in fitted)
                 self.left_out += left_out
+            if notes is not None and (former := [one for one in boxes if one.key in notes.known]):
+                known += ((one, notes.known[one.key]) for one in former)
+                boxes = [one for one in boxes if one.key not in notes.known]
+                self.remarks.append(f"{shown(name)}: {len(former)} answers are there already; taken from {notes.name}")
             for start in range(0, len(boxes), MAX_BOXES):
-                asked.append((name, boxes[start : start + MAX_BOXES]))
-                yield photo, [given.box for given in asked[-1][1]]
+                asked.append(boxes[start : start + MAX_BOXES])
+                yield photo, [one.given.box for one in asked[-1]]
 
     def sum_up(self) -> None:
         """Say on stderr what was made to fit, and what was left out and why."""
@@ -188,6 +233,17 @@ class _Work:
             print(f"Left out: {left}.", file=sys.stderr)
         if self.left_out:
             print(f"Answered: {self.answers}. Left out: {len(self.left_out)}.", file=sys.stderr)
+
+
+def _namer(predictor: Predictor, question: Question) -> Callable[[Photo, Record], str]:
+    """What names a question about a region: the model, the options, the photograph's name and content, the box."""
+    always = [predictor.checkpoint.fingerprint, str(predictor.arithmetic), question.options()]
+
+    def name(photo: Photo, given: Record) -> str:
+        whole = json.dumps([*always, photo.name, photo.digest.hex(), given.id, given.box])
+        return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
+
+    return name
 
 
 def as_text(name: str, result: RegionResult) -> str:

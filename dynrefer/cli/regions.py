@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dynrefer import formats
+from dynrefer.cli.output import check_apart
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.files.photo_files import PhotoFinder, PhotoHeader
 from dynrefer.formats.box_files import BoxFile, places
@@ -31,6 +32,7 @@ def export(source: Path, out: Path, format: str | None = None, photos: Path | No
     Returns the exit code: 0 where all was written, 3 where some was left out, which stderr names.
     Raises InputError where nothing can be written.
     """
+    check_apart([out], source)
     format = formats.format_of(out, format)
     left_out: list[LeftOut] = []
     if photos is None:
@@ -85,6 +87,7 @@ def project(folder: Path, take: Path | None = None, give: Path | None = None, fo
     for left in left_out:
         logger.warning("left out: %s", left)
     if give is not None:
+        check_apart([give], take)
         records = records_of(read_project(folder), 0.5)
         if not records:
             raise InputError(f"the project of {folder.name} has no region to write")

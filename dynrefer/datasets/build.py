@@ -50,7 +50,11 @@ def build(
     write_samples(summary.watch(samples), folder / "samples.jsonl")
     if not summary.total:
         (folder / "samples.jsonl").unlink()
-        raise InputError(f"{root} gave no sample: is it the folder of the data set '{dataset}'?")
+        if is_new:
+            folder.rmdir()
+        left = problems.left_out
+        why = f"the first of {len(left)} reasons: {left[0]}" if left else f"is it the data set '{dataset}'?"
+        raise InputError(f"{root} gave no sample; {why}")
     return finish(folder, {"dataset": dataset} | summary.statistics(), summary, problems, say)
 
 

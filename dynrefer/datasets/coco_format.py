@@ -74,7 +74,7 @@ def read_coco_file(
     if are_shares(_boxes(annotations)):
         problems.note("boxes from 0 to 1, read as shares of their photograph", f"all of {file.name}")
         found = {key: replace(image, photograph=replace(image.photograph, shares=True)) for key, image in found.items()}
-    names = category_names(content.get("categories"))
+    names = category_names(records(content, file, "categories") if content.get("categories") else [])
     seen: set[str] = set()
     for place, record in enumerate(annotations, start=1):
         if not isinstance(record, Mapping):

@@ -9,7 +9,7 @@ from typing import Any
 from dynrefer.boxes import Box, clip, in_pixels, reach_out
 from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.errors import InputError, LeftOut, reason
-from dynrefer.files.coco import id_key
+from dynrefer.files.coco import id_key, listed
 from dynrefer.files.photo_files import PhotoFinder, PhotoHeader
 from dynrefer.files.text import read_json
 from dynrefer.formats.box_files import fit_boxes
@@ -79,8 +79,13 @@ class Problems:
 
 
 def records(content: Any, file: Path, name: str = "") -> list[Any]:
-    """A list of a JSON file, of `content` itself or its entry `name`. Raises InputError where it is something else."""
+    """A list of a JSON file, of `content` itself or its entry `name`, see `listed`.
+
+    Raises InputError where it is something else.
+    """
     found = content if not name else content.get(name)
+    if name and isinstance(found, Mapping):
+        found = listed(found, name)
     if not isinstance(found, list):
         raise InputError(
             f"{file} holds no list{f' {name!r}' if name else ''}: it is not in the format that was expected."

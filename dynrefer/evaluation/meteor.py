@@ -159,10 +159,10 @@ def plain_scores(candidates: Sequence[str], references: Sequence[Sequence[str]],
     return meteor.score([_plain(text) for text in candidates], [[_plain(t) for t in texts] for texts in references])[1]
 
 
-def tokenise(texts: Sequence[str], limit: float = SILENCE_S) -> list[str]:
+def tokenise(texts: Sequence[str]) -> list[str]:
     """Texts as the Penn Treebank's tokenizer cuts them, lower case, without punctuation.
 
-    Raises InputError: Java stopped, or took more than `limit` seconds.
+    Raises InputError: Java stopped, or took more than SILENCE_S seconds.
     """
     from pycocoevalcap.tokenizer.ptbtokenizer import PUNCTUATIONS, STANFORD_CORENLP_3_4_1_JAR
 
@@ -170,9 +170,11 @@ def tokenise(texts: Sequence[str], limit: float = SILENCE_S) -> list[str]:
     command = _java("-cp", str(jar), "edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase")
     content = "".join(f"{_one_line(text)}\n" for text in texts)
     try:
-        run = subprocess.run(command, input=content, capture_output=True, timeout=limit, env=_surroundings(), **_TEXT)
+        run = subprocess.run(
+            command, input=content, capture_output=True, timeout=SILENCE_S, env=_surroundings(), **_TEXT
+        )
     except subprocess.TimeoutExpired as error:
-        raise InputError(f"The tokenizer's Java process took more than {limit:g} seconds and was ended.") from error
+        raise InputError(f"The tokenizer's Java process took more than {SILENCE_S:g} seconds and was ended.") from error
     lines = run.stdout.split("\n")[: len(texts)]
     if run.returncode != 0 or len(lines) < len(texts):
         words = _in_sentence(run.stderr)

@@ -37,7 +37,8 @@ class Recognition(Benchmark):
         own = {sample.class_name or "" for sample in named}
         given = (" ".join(name.split()) for name in classes or ())  # as `Question` writes them
         names = tuple(dict.fromkeys(given)) or (CLASS_NAMES if own <= set(CLASS_NAMES) else tuple(sorted(own)))
-        known = [sample for sample in named if sample.class_name in names]
+        wanted = frozenset(names)
+        known = [sample for sample in named if sample.class_name in wanted]
         chosen = first(known, limit, f"boxes of the {len(names)} classes asked for")
         return cls(data, chosen, names, len(named) - len(known))
 

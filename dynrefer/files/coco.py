@@ -28,6 +28,21 @@ class CocoImage:
     record: Mapping[str, Any] = field(default_factory=dict)
 
 
+def listed(value: object, name: str) -> list[Any]:
+    """The records of an entry of a COCO file: of a list, of an object by their ids, or the one that stands there alone.
+
+    Raises InputError where they are anything else.
+    """
+    if isinstance(value, list):
+        return value
+    if isinstance(value, Mapping) and ("id" in value or any(isinstance(value.get(word), str) for word in NAMES)):
+        return [value]
+    if isinstance(value, Mapping):
+        named = {key: {"name": record} if isinstance(record, str) else record for key, record in value.items()}
+        return [{"id": key, **record} if isinstance(record, Mapping) else record for key, record in named.items()]
+    raise InputError(f'"{name}" must be a list of records, not "{shown(value)}"')
+
+
 class CocoImages:
     """The photographs of a COCO file as its annotations mean them: by id, number or text, by order, or by name."""
 
@@ -112,12 +127,11 @@ def number_if(key: str) -> str | int:
     return int(key) if key.isdecimal() else key
 
 
-def category_names(categories: Any) -> dict[str, str]:
-    """Names of the categories that have one, by their ids as text."""
-    listed = categories if isinstance(categories, list) else []
+def category_names(categories: object) -> dict[str, str]:
+    """Names of the categories that have one, by their ids as text. Raises InputError where they are no records."""
     return {
         id_key(category.get("id")): " ".join(category["name"].split())
-        for category in listed
+        for category in listed(categories or [], "categories")
         if isinstance(category, Mapping) and isinstance(category.get("name"), str) and category["name"].strip()
     }
 

@@ -18,6 +18,10 @@ DECODED_TOGETHER = 2  # bounds what photographs that come at the same moment nee
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "AVIF", "HEIF")
 ANIMATED = frozenset(("GIF", "PNG", "WEBP", "AVIF"))  # other formats hold pages, or the same scene more than once
 ORIENTATION = 0x0112  # EXIF
+JPEG_END = b"\xff\xd9"
+# What a decoder that still waits for pixels takes for them, as they are and after the mark of any interval of them.
+NO_PIXELS = bytes((*range(0xAA, 0xFF), *range(1, 0xAA)))
+JPEG_FILLER = NO_PIXELS.join([b"", *(bytes((0xFF, 0xD0 + n % 8)) for n in range(16)), b""])
 
 FIRST_FRAME = "The photograph is an animation; this is about its first frame."
 
@@ -57,7 +61,33 @@ def decode_file(file: IO[bytes], called: str) -> Upright:
     except Exception as error:  # a broken header can raise almost anything inside a decoder
         raise _damaged(called) from error
     with image:
-        return decode_image(image, called)
+        _check_size(*image.size, called)
+        try:
+            return decode_image(image, called)
+        except InputError:
+            whole = _ended(file) if image.format in ("JPEG", "MPO") else None
+            if whole is None:
+                raise
+    return decode_image(whole, called)
+
+
+def _ended(file: IO[bytes]) -> Image.Image | None:
+    """A JPEG that lacks its end mark and nothing else, as all viewers show it; None where pixels are missing, too.
+
+    These show in that the picture changes with what stands in their place; of a progressive one that says too little.
+    """
+    file.seek(0)
+    data = file.read()
+    if data.endswith(JPEG_END):
+        return None
+    data = data.rstrip(b"\xff")
+    try:
+        with _decoding:
+            image, other = (Image.open(io.BytesIO(data + more + JPEG_END)) for more in (b"", JPEG_FILLER))
+            alike = not image.info.get("progressive") and image.tobytes() == other.tobytes()
+    except Exception:  # broken data can raise almost anything inside a decoder
+        return None
+    return image if alike else None
 
 
 def megapixels(source: Path | bytes) -> float:

@@ -7,7 +7,7 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -49,7 +49,9 @@ class PhotoHeader:
         try:
             with Image.open(path, formats=FORMATS) as image:
                 turn = image.getexif().get(ORIENTATION, 1)
-                return cls(path.name, image.size, turn if turn in range(1, 9) else 1)
+                turn = turn if turn in range(1, 9) else 1
+                is_upright = image.format == "TIFF" and turn >= 5  # of TIFFs alone Pillow tells the size upright
+                return cls(path.name, image.size[::-1] if is_upright else image.size, turn)
         except Exception as error:  # a broken header can raise almost anything inside a decoder
             if isinstance(error, OSError) and error.strerror:
                 raise InputError(f"{shown(path.name)} cannot be read ({error.strerror})") from error
@@ -158,11 +160,23 @@ def absent(path: Path) -> InputError:
     return InputError(f"there is no photograph {name}")
 
 
-def photographs_in(root: Path, endings: frozenset[str] = PHOTO_ENDINGS) -> Iterator[Path]:
-    """The image files of a folder and all its folders, in order; links to folders are followed, but not in circles."""
+def _say_closed(folder: Path, why: str) -> None:
+    logger.warning("The folder %s %s.", folder, why)
+
+
+def photographs_in(
+    root: Path, endings: frozenset[str] = PHOTO_ENDINGS, on_closed: Callable[[Path, str], None] = _say_closed
+) -> Iterator[Path]:
+    """The image files of a folder and all its folders, in order; links to folders are followed, but not in circles.
+
+    `on_closed` is told of a folder below that cannot be looked into, and why. Raises InputError for `root` itself.
+    """
 
     def closed(error: OSError) -> None:
-        logger.warning("The folder %s cannot be looked into (%s).", error.filename, error.strerror)
+        why = f"cannot be looked into ({error.strerror})"
+        if Path(error.filename) == root:
+            raise InputError(f"the folder {shown(root.name)} {why}") from error
+        on_closed(Path(error.filename), why)
 
     seen: set[str] = set()
     for folder, folders, files in os.walk(root, onerror=closed, followlinks=True):

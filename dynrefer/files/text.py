@@ -105,8 +105,11 @@ def read_json(path: str | PathLike[str], *keys: str) -> Any:
     return content
 
 
-def parse_json(text: str, name: str) -> Any:
-    """The content of a JSON text; InputError names the line where it is not JSON, and `name`."""
+def parse_json(text: str | bytes, name: str) -> Any:
+    """The content of a JSON text, or of its bytes in UTF-8, 16 or 32.
+
+    Raises InputError, naming the line where it is not JSON, and `name`.
+    """
     try:
         return json.loads(text, object_pairs_hook=_once_each)
     except json.JSONDecodeError as error:

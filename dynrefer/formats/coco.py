@@ -14,6 +14,7 @@ from dynrefer.files.coco import (
     category_names,
     class_of,
     entry,
+    listed,
     run_lengths,
     stated_size,
     texts_of,
@@ -27,17 +28,17 @@ def knows(file: File) -> bool:
     """Whether a file is COCO's by what it holds."""
     data = file.json
     if isinstance(data, dict):
-        return isinstance(data.get("annotations"), list)
+        return isinstance(data.get("annotations"), list) or {"annotations", "images"} <= data.keys()
     return isinstance(data, list) and any(isinstance(entry, dict) and "image_id" in entry for entry in data)
 
 
 def read(file: File) -> Iterator[Record | LeftOut]:
     """The annotations; a box that is missing is taken from the outline."""
     data = file.json if isinstance(file.json, dict) else {"annotations": file.json}
-    listed = data.get("images")
-    images = CocoImages(listed if isinstance(listed, list) else (), data["annotations"])
+    annotations = listed(data["annotations"], "annotations")
+    images = CocoImages(listed(data.get("images") or [], "images"), annotations)
     names = category_names(data.get("categories"))
-    for number, annotation in enumerate(data["annotations"], start=1):
+    for number, annotation in enumerate(annotations, start=1):
         where = f"annotation {number} in order"
         if not isinstance(annotation, dict):
             yield LeftOut("", where, f'it is no record but "{shown(annotation)}"')

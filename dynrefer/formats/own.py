@@ -30,9 +30,7 @@ def knows(file: File) -> bool:
 def read(file: File) -> Iterator[Record | LeftOut]:
     """Boxes, or objects with one, or objects with a photograph's boxes. Raises InputError for any other JSON."""
     data = file.json
-    if isinstance(data, list) and len(data) == 4 and not any(isinstance(value, list | dict) for value in data):
-        yield from _entries([data], "")
-    elif isinstance(data, list):
+    if isinstance(data, list):
         yield from _entries(data, "")
     elif isinstance(data, dict) and named(data).keys() & {"x1", "cx", "box", "bbox", "boxes"}:
         yield from _entries([data], "")
@@ -59,6 +57,8 @@ def entry(record: Record) -> dict[str, Any]:
 
 
 def _entries(entries: Sequence[Any], photo: str) -> Iterator[Record | LeftOut]:
+    if len(entries) == 4 and not any(isinstance(value, list | dict) for value in entries):
+        entries = [entries]  # one box
     for number, given in enumerate(entries, start=1):
         where, name = f"box {number}", photo
         try:

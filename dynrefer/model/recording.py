@@ -82,7 +82,8 @@ class Recorded:
             return self._function(*given)
         key = tuple(None if x is None else (x.shape, x.dtype) for x in given)
         # Taken out while it is in use, so that two threads never write into the same tensors.
-        inputs, graph = self._kept.pop(key, None) or self._recorded(given, first.device)
+        kept: tuple[list[Tensor | None], Graph | None] | None = self._kept.pop(key, None)
+        inputs, graph = kept or self._recorded(given, first.device)
         if graph is None:
             result = self._function(*given)
         else:

@@ -42,6 +42,8 @@ class T5Config:
 class Attention(nn.Module):
     """Multi-head attention without scaling; the first layer's own also makes the bias by relative position."""
 
+    joined: nn.Linear
+
     def __init__(self, config: T5Config, relative: bool = False, causal: bool = False) -> None:
         super().__init__()
         self.config, self.causal = config, causal
@@ -131,6 +133,10 @@ class AttentionLayer(nn.Module):
 
 class FeedForward(nn.Module):
     """Linear, activation, linear; the gated form multiplies by a second linear."""
+
+    wi_0: nn.Linear
+    wi_1: nn.Linear
+    joined: nn.Linear
 
     def __init__(self, config: T5Config) -> None:
         super().__init__()

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from dynrefer.model.config import TextEncoderConfig
 
+BATCH = 256  # texts of like length at a time
+
 
 class TextEncoder(nn.Module):
     """Sentence embeddings: BERT's tokens averaged and normalised (MiniLM), or CLIP's end-of-text token as it is.
@@ -49,15 +51,15 @@ class TextEncoder(nn.Module):
         self._tokenizer = tokenizer
 
     @torch.no_grad()
-    def forward(self, texts: Sequence[str], batch_size: int = 256) -> Tensor:
+    def forward(self, texts: Sequence[str]) -> Tensor:
         """Embed texts in batches of like length -> [T, E] in the order given, float32, on the model's device."""
         assert self.tokenizer is not None, "a checkpoint sets the tokenizer"
         encoded = [self.tokenizer.encode(text).ids for text in texts]
         device = next(self.parameters()).device
         order = sorted(range(len(texts)), key=lambda i: len(encoded[i]))
         out = torch.zeros(len(texts), self.config.width, device=device)
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
+        for start in range(0, len(order), BATCH):
+            chosen = order[start : start + BATCH]
             ids, mask = pad([encoded[i] for i in chosen])
             out[chosen] = self._embed(ids.to(device), mask.to(device)).float()
         return out

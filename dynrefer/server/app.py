@@ -15,7 +15,7 @@ from starlette.routing import Route
 from dynrefer.errors import InputError
 from dynrefer.predictor import Predictor
 from dynrefer.server import run
-from dynrefer.server.intake import RefusedError
+from dynrefer.server.intake import Drained, RefusedError
 from dynrefer.server.metrics import Counted
 from dynrefer.server.schema import BODY, PROPOSE_BODY, PROPOSED, RESPONSES
 from dynrefer.server.service import PROPOSE, REGIONS, Service
@@ -34,6 +34,7 @@ def build_service(predictor: Predictor, token: str | None = None) -> FastAPI:
     service = Service(predictor, os.environ.get(TOKEN) if token is None else token)
     app = FastAPI(title="DynRefer", version="1", openapi_url=OPENAPI, docs_url=None, redoc_url=None)
     app.state.service = service
+    app.add_middleware(Drained)
     app.add_middleware(Counted, metrics=service.metrics, paths=PATHS)
     app.add_exception_handler(RefusedError, service.refuse)
     app.add_exception_handler(InputError, service.refuse)

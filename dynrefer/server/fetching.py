@@ -58,13 +58,16 @@ Connect = Callable[[str], Awaitable[httpx.AsyncBaseTransport]]
 
 async def fetch(url: str, connect: Connect | None = None) -> bytes:
     """The content behind an https URL; counts bytes while it reads. Raises InputError in one sentence."""
-    host = urlsplit(url).hostname or "that address"
+    host = "that address"
     try:
+        host = urlsplit(url).hostname or host
         async with asyncio.timeout(DOWNLOAD_SECONDS):
             return await _fetch(url, connect or public_transport)
     except TimeoutError as error:
         raise InputError(f"{shown(host)} took more than {DOWNLOAD_SECONDS} seconds to send the photograph") from error
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except InputError:
+        raise
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise InputError(f"the photograph could not be fetched from {shown(host)}; is the URL right?") from error
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +15,11 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dynrefer.errors import InputError, shown
 from dynrefer.files.decoding import MAX_MEGAPIXELS, megapixels
+from dynrefer.files.text import parse_json
 from dynrefer.pointing import take_prompt
 from dynrefer.server.fetching import MAX_FILE_BYTES, MAX_FILE_MEGABYTES, TOO_LARGE, fetch, read_data_url
 
@@ -26,6 +27,7 @@ TEXT_BYTES = 2**20  # for boxes and options
 MAX_FORM_BYTES = MAX_FILE_BYTES + 2 * TEXT_BYTES
 MAX_JSON_BYTES = MAX_FILE_BYTES * 4 // 3 + 2 * TEXT_BYTES
 BODY_SECONDS = 60
+DRAIN_SECONDS = 30
 MEGAPIXELS_AT_ONCE = 4 * MAX_MEGAPIXELS
 FORM, JSON = "multipart/form-data", "application/json"
 FIELDS = {FORM: ("file", "boxes", "options", "stream"), JSON: ("image", "url", "boxes", "options", "stream")}
@@ -67,6 +69,8 @@ async def read_fields(request: Request, regions: bool = True) -> Fields:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in FIELDS:
         raise RefusedError(415, f"The body must be {FORM} or {JSON}.", "media type")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise RefusedError(415, "The body must not be compressed; send it without Content-Encoding.", "media type")
     body = await read_body(request, MAX_JSON_BYTES if kind == JSON else MAX_FORM_BYTES)
     given = await (asyncio.to_thread(_from_json, body) if kind == JSON else _from_form(request, body))
     fields = [name for name in FIELDS[kind] if regions or name not in ABOUT_BOXES]
@@ -107,6 +111,40 @@ async def read_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
+class Drained:
+    """ASGI middleware that lets a refusal arrive where its connection ends and the body is still on its way.
+
+    With what nobody read the connection would be reset, and the answer be lost. A client that asks before it sends,
+    by `Expect: 100-continue`, is answered at once.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        headers = {name: value.lower() for name, value in scope.get("headers", ())}
+        ends = scope.get("http_version") == "1.0" or b"close" in headers.get(b"connection", b"")
+        if scope["type"] != "http" or not ends:
+            return await self.app(scope, receive, send)
+        is_left, is_sent = True, b"expect" not in headers
+
+        async def read() -> Message:
+            nonlocal is_left, is_sent
+            message = await receive()
+            is_left, is_sent = message.get("more_body", False), True
+            return message
+
+        async def answer(message: Message) -> None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    while is_left and is_sent:
+                        await read()
+            await send(message)
+
+        return await self.app(scope, read, answer)
+
+
 class Room:
     """Bounds the pixels of photographs that are open at the same time; others wait, holding their files only."""
 
@@ -130,10 +168,7 @@ class Room:
 
 
 def _from_json(body: bytes) -> dict[str, Any]:
-    try:
-        given = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise InputError("the body is no JSON, or was cut off") from error
+    given = parse_json(body, "the body")
     if not isinstance(given, dict):
         raise InputError("the body must be a JSON object with boxes and image or url")
     return given
@@ -173,10 +208,7 @@ async def _part(name: str, form: FormData) -> Any:
         raise InputError(f'"{shown(name)}" must be a text, not a file')
     if name not in ("boxes", "options"):
         return value
-    try:
-        return json.loads(value) if value.strip() else None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{name} must be JSON, and it cannot be read as such") from error
+    return parse_json(value, name) if value.strip() else None
 
 
 def _decoded(image: Any) -> bytes:

@@ -16,7 +16,8 @@ from dynrefer.datasets.sample import RegionText, Sample, iter_samples
 from dynrefer.datasets.words import class_text, clean_caption, has_letters, said_tags
 from dynrefer.errors import InputError
 from dynrefer.files.photo_files import PhotoFinder
-from dynrefer.project import PhotoRecord, Region, attribute_key, photo_folder, project_file, read_project
+from dynrefer.project import PhotoRecord, Region, photo_folder, project_file, read_project
+from dynrefer.results import attribute_key
 from dynrefer.vocabulary import Vocabulary
 
 HELD_OUT = 5  # one photograph in five

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from dynrefer.boxes import MAX_BOXES, Box
 from dynrefer.errors import InputError
-from dynrefer.project import Project, Region, Status, Words, at_least
+from dynrefer.project import Project, Region, Status
 from dynrefer.question import Question
-from dynrefer.results import RegionResult
+from dynrefer.results import RegionResult, Words, at_least
 
 KEPT_TAGS = 100
 MOST_UNDONE = 100

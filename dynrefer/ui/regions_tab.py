@@ -10,8 +10,9 @@ from dynrefer.boxes import Box, check_boxes, has_only_numbers, parse_boxes
 from dynrefer.errors import InputError
 from dynrefer.formats.box_files import BoxFile, PhotoBoxes
 from dynrefer.formats.file import ENDINGS
-from dynrefer.project import Words, export, parse_project, words_in
+from dynrefer.project import export, parse_project, words_in
 from dynrefer.question import Question
+from dynrefer.results import Words
 
 from . import panels
 from .album import Session, Ticket, thinned

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from dynrefer.errors import InputError, shown
-from dynrefer.project import Words, clean_words
+from dynrefer.results import Words, clean_words
 from dynrefer.vocabulary import Vocabulary
 
 from .album import Session

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -14,8 +15,10 @@ from PIL import Image
 
 from dynrefer import Predictor
 from dynrefer.__main__ import main
+from dynrefer.bulk import describe as describing
 from dynrefer.bulk.engine import Job, Numbered, Outcome, Tell
 from dynrefer.bulk.output import _Lines
+from dynrefer.photo import Photo
 from tests.bulk.conftest import BOX, OTHER, Describe, by_photo, rows, save
 
 
@@ -245,3 +248,43 @@ def test_a_folder_in_use_is_refused(
     with FileLock(tmp_path / "out" / ".describe.lock"):
         assert describe(photographs, "--whole", "--out", tmp_path / "out") == 2
     assert "another run is writing" in capsys.readouterr().err.lower()
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named_and_told_by_the_exit_code(
+    describe: Describe,
+    photographs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    look = os.scandir
+
+    def locked(path: Any) -> Any:
+        if Path(path) == photographs / "far/1":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    for _ in range(2):  # again, where all that can be read is described already
+        assert describe(photographs, "--whole", "--out", tmp_path / "out") == 3
+        assert "Left out: far/1: the folder cannot be looked into (Permission denied)." in capsys.readouterr().err
+    assert len(rows(tmp_path / "out")) == 4
+
+
+def test_a_photograph_that_is_replaced_after_planning_is_described_as_it_is_by_then(
+    describe: Describe, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").mkdir()
+    path = next(photographs.rglob("6.png"))
+    plan = describing.read_input
+
+    def replacing(*given: Any) -> Any:
+        planned = plan(*given)
+        save(path, seed=600)
+        return planned
+
+    monkeypatch.setattr(describing, "read_input", replacing)
+    assert describe(photographs, "--whole", "--out", tmp_path / "out") == 0
+    row = next(row for row in rows(tmp_path / "out") if row["photo"].endswith("6.png"))
+    assert row["digest"] == hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    assert row["caption"]["text"] == Photo.read(path.read_bytes()).digest.hex()

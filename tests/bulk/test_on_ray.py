@@ -21,22 +21,25 @@ def test_without_ray_a_sentence_says_what_to_install(
     assert "pip install -r requirements-scale.txt" in capsys.readouterr().err
 
 
-def test_a_cluster_that_does_not_answer_is_told(
+@pytest.mark.parametrize("address", ["auto", "127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_a_cluster_that_does_not_answer_is_told_at_once(
     describe: Describe,
     photographs: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    address: str,
 ) -> None:
-    def init(*_: object, **__: object) -> None:
-        raise ConnectionError("Failed to connect to GCS")  # as ray.init does
+    def init(asked: str, **_: object) -> None:
+        assert asked == "auto", "Ray would try for long"
+        raise ConnectionError("Could not find any running Ray instance")  # as ray.init does
 
     ray = ModuleType("ray")
     ray.init, ray.data = init, ModuleType("ray.data")  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setitem(sys.modules, "ray.data", ray.data)
-    assert describe(photographs, "--whole", "--out", tmp_path / "out", "--ray", "10.0.0.1:6379") == 2
-    assert "Ray cluster answers at 10.0.0.1:6379" in capsys.readouterr().err
+    assert describe(photographs, "--whole", "--out", tmp_path / "out", "--ray", address) == 2
+    assert f"o Ray cluster answers at {address}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("actors", ["0", "2-", "many"])

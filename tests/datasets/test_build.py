@@ -88,6 +88,16 @@ def test_a_folder_is_only_made_for_a_data_set_that_can_be_read(tmp_path: Path) -
     assert not (tmp_path / "out").exists()
 
 
+def test_a_data_set_without_a_usable_record_says_why_and_leaves_no_folder(tmp_path: Path) -> None:
+    content = coco_content([1], [(1, 1, [1, 2, 30, 40])], {})
+    content["annotations"][0]["caption"] = 7
+    write_json(tmp_path / "my.json", content)
+    write_photograph(tmp_path / "images" / "1.png")
+    with pytest.raises(InputError, match=r"gave no sample; the first of 1 reasons: .*neither a caption nor a category"):
+        build("own", tmp_path / "my.json", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_was_left_out_is_summed_up_at_the_end(coco_root: Path, tmp_path: Path) -> None:
     file = coco_root / "annotations" / "instances.json"
     content = json.loads(file.read_text())

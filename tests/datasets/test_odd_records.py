@@ -117,9 +117,16 @@ def test_annotations_of_one_id_stay_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["images", "annotations"])
 def test_lists_of_another_form_are_named(tmp_path: Path, name: str) -> None:
     content = content_of()
-    content[name] = {"1": {}}
+    content[name] = "1"
     with pytest.raises(InputError, match=f"my.json holds no list '{name}'"):
         read(tmp_path, content)
+
+
+@pytest.mark.parametrize("name", ["images", "annotations"])
+def test_objects_by_their_ids_are_read_as_lists(tmp_path: Path, name: str) -> None:
+    content = content_of()
+    content[name] = {str(record.pop("id")): record for record in content[name]}
+    assert len(read(tmp_path, content)) == 1
 
 
 def test_records_of_another_form_cost_themselves_alone(tmp_path: Path) -> None:

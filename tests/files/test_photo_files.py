@@ -172,12 +172,13 @@ def test_the_names_that_mean_a_photograph(tmp_path: Path, names: list[object], k
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_header_tells_both_sizes(tmp_path: Path, orientation: int) -> None:
+@pytest.mark.parametrize("ending", ["jpg", "tif"])
+def test_a_header_tells_both_sizes(tmp_path: Path, orientation: int, ending: str) -> None:
     image = Image.new("RGB", (70, 50))
     exif = image.getexif()
     exif[0x0112] = orientation
-    image.save(tmp_path / "phone.jpg", exif=exif)
-    header = PhotoHeader.read(tmp_path / "phone.jpg")
+    image.save(tmp_path / f"phone.{ending}", exif=exif)
+    header = PhotoHeader.read(tmp_path / f"phone.{ending}")
     assert (header.stored_size, header.size) == ((70, 50), ImageOps.exif_transpose(image).size)
 
 

@@ -367,6 +367,33 @@ def test_a_column_that_may_name_photographs_is_never_passed_over() -> None:
     assert len(label.boxes) == 2
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"images": {"1": IMAGES[0], "2": IMAGES[1]}},
+        {"images": {"1": "cat.jpg", "2": "puppy.jpg"}},
+        {"images": IMAGES[0]},
+        {"annotations": {"1": ANNOTATIONS[0]}},
+        {"annotations": ANNOTATIONS[0]},
+        {"categories": {"1": "cat", "2": "dog"}},
+    ],
+)
+def test_coco_with_objects_in_the_place_of_lists_is_read(more: dict[str, Any]) -> None:
+    found = BoxFile.parse(json.dumps({"images": IMAGES, "annotations": ANNOTATIONS} | more), "file").of("cat.jpg")
+    assert [record.box for group in found.photographs for record in group.boxes] == [CAT_BOX]
+
+
+@pytest.mark.parametrize("name", ["images", "annotations", "categories"])
+def test_coco_with_something_else_in_the_place_of_records_says_which(name: str) -> None:
+    with pytest.raises(InputError, match=f'file: "{name}" must be a list of records, not "5"'):
+        BoxFile.parse(json.dumps({"images": IMAGES, "annotations": ANNOTATIONS} | {name: 5}), "file")
+
+
+def test_a_photographs_only_box_may_stand_without_a_list() -> None:
+    assert boxes({"cat.jpg": list(CAT_BOX), "dog.jpg": [1, 2, 30, 40]}) == [CAT_BOX]
+    assert boxes({"image": "cat.jpg", "boxes": list(CAT_BOX)}) == [CAT_BOX]
+
+
 def test_the_time_to_read_coco_grows_with_the_file_and_not_with_its_square() -> None:
     numbers = range(20_000)
     images = [{"id": number, "file_name": f"{number}.jpg"} for number in numbers]

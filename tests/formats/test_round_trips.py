@@ -16,8 +16,8 @@ from dynrefer.formats import FORMATS, Record, encode, format_of, lost, parse, re
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import beside
 from dynrefer.formats.record import said
-from dynrefer.project import Words, words_in
-from dynrefer.results import Attribute, Caption, RegionResult, Scored
+from dynrefer.project import words_in
+from dynrefer.results import Attribute, Caption, RegionResult, Scored, Words
 
 SIZE = (640, 480)
 MODEL = said(

@@ -2,8 +2,11 @@
 
 import base64
 import errno
+import http.client
+import json
 import threading
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -78,3 +81,12 @@ def test_a_closed_terminal_is_not_taken_for_a_taken_port(
     monkeypatch.setattr("gradio.Blocks.launch", launch)
     with pytest.raises(BrokenPipeError):
         serve(tiny_predictor)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/v1/regions", 413), ("/v1/nothing", 404)])
+def test_a_client_that_closes_its_connection_hears_why_it_was_refused(address: str, path: str, status: int) -> None:
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=300)
+    headers = {"Connection": "close", "Content-Type": "application/json"}
+    connection.request("POST", path, bytes(4 * 10**7), headers)
+    answer = connection.getresponse()
+    assert (answer.status, set(json.load(answer))) == (status, {"error"})

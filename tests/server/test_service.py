@@ -65,6 +65,7 @@ def test_an_error_inside_a_stream_is_its_last_event(client: TestClient, fake: Fa
         ([BOX], {"colour": "red"}, 'There is no option "colour"'),
         ([BOX], {"num_views": 4}, "The number of views must be a whole number from 1 to 3"),
         ([BOX], [1], "The options must be an object"),
+        ([BOX], {"classes": ["\ud800"]}, "The class list must be a list of texts"),
     ],
 )
 def test_boxes_and_options_of_no_use_are_422_with_one_sentence(
@@ -105,17 +106,35 @@ def test_json_of_no_use_is_422_with_one_sentence(client: TestClient, body: Any, 
         "https://[::1]/a.jpg",
         "https://169.254.169.254/",
         "file:///etc/passwd",
+        "https://[::1",
     ],
 )
 def test_urls_that_are_not_https_or_not_public_are_refused(client: TestClient, url: str) -> None:
     answer = client.post("/v1/regions", json={"url": url, "boxes": [BOX]})
     assert answer.status_code == 422
-    assert "https://" in answer.json()["error"] or "no public address" in answer.json()["error"]
+    assert any(words in answer.json()["error"] for words in ("https://", "no public address", "is the URL right"))
 
 
-def test_json_that_is_cut_off_is_answered_with_a_sentence(client: TestClient) -> None:
-    answer = client.post("/v1/regions", content=b'{"boxes": [[1, 2', headers={"Content-Type": "application/json"})
-    assert (answer.status_code, answer.json()) == (422, {"error": "The body is no JSON, or was cut off."})
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"boxes": [[1, 2', "The body is not JSON (line 1"),
+        (b'{"boxes": [], "boxes": [[1, 2, 3, 4]]}', '"boxes" stands twice in one object'),
+        (b"[" * 100_000, "The body is not JSON that can be read"),
+        (b'{"\\ud800": 1}', 'There is no field "\\ud800"'),
+    ],
+    ids=["cut", "twice", "deep", "half a letter"],
+)
+def test_a_body_that_is_no_json_is_answered_with_a_sentence(client: TestClient, body: bytes, told: str) -> None:
+    answer = client.post("/v1/regions", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert told in answer.json()["error"]
+
+
+def test_a_compressed_body_is_415(client: TestClient) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    answer = client.post("/v1/regions", content=b"\x1f\x8b", headers=headers)
+    assert (answer.status_code, "Content-Encoding" in answer.json()["error"]) == (415, True)
 
 
 def test_a_form_that_is_cut_off_is_answered_with_a_sentence(client: TestClient) -> None:

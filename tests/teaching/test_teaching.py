@@ -15,9 +15,9 @@ from dynrefer import Predictor
 from dynrefer.checkpoint import load_checkpoint, save_checkpoint
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
-from dynrefer.project import PhotoRecord, Region, Status, Words, project_file, write_project
+from dynrefer.project import PhotoRecord, Region, Status, project_file, write_project
 from dynrefer.question import Question
-from dynrefer.results import Attribute, Caption, RegionResult, Scored
+from dynrefer.results import Attribute, Caption, RegionResult, Scored, Words
 from dynrefer.teaching.lessons import read_lessons
 from dynrefer.teaching.measure import Examination, losses, table
 from dynrefer.teaching.prototypes import with_prototypes

@@ -110,6 +110,14 @@ def test_labels_belong_to_the_sample(setup: Setup, samples: list[Sample]) -> Non
         assert tuple(batch.attributes[row].tolist()) == sample.attributes
 
 
+def test_texts_of_whole_photographs_and_class_names_are_learnt_in_styles_of_their_own(setup: Setup) -> None:
+    sources = ("human", "whole", "class")
+    items = [replace(setup.dataset[0, place], source=source) for place, source in enumerate(sources)]
+    batch = setup.collate(items).batch
+    assert batch is not None and batch.style is not None
+    assert [setup.model.config.language.styles[number] for number in batch.style] == ["region", "scene", "class"]
+
+
 def test_the_tags_of_a_step_include_those_of_its_regions(setup: Setup) -> None:
     dataset = setup.dataset
     dataset.config = replace(dataset.config, max_tags=3)

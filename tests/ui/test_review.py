@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from dynrefer import Predictor
-from dynrefer.project import Project, Words, read_project
-from dynrefer.results import Scored
+from dynrefer.project import Project, read_project
+from dynrefer.results import Scored, Words
 from dynrefer.ui import panels
 from dynrefer.ui.album import Album, Session
 from dynrefer.ui.layout import Updates
