@@ -16,7 +16,7 @@ from cachetools import LRUCache
 from torch import Tensor
 
 from dynrefer.checkpoint import Checkpoint
-from dynrefer.devices import Clock
+from dynrefer.devices import Clock, one_thread
 from dynrefer.model.config import Calibrated, Generation
 from dynrefer.model.language import control_text
 from dynrefer.model.query_decoder import QueryDecoder, TextQueries
@@ -31,6 +31,7 @@ from dynrefer.vocabulary import best_of_groups
 KEPT_VIEWS, KEPT_LISTS = 256, 4  # a view of the small model takes a third of a megabyte
 ALTERNATIVES = 8  # names among which one that is said may be
 ENCODED_TOGETHER = {"cpu": 3, "cuda": 32}  # views between two moments at which others may come in
+FEW_CAPTIONS = 4  # whose search is no faster on two cores than on one
 RECORDED_REGIONS = 4  # up to which a GPU waits for kernels to be started more than for them
 PAIRS_TOGETHER = 32_768  # of region and text; bounds the memory of long class lists
 IDENTITY = (1.0, 0.0)
@@ -99,7 +100,8 @@ class Inference:
         captions: list[Caption] | list[None] = [None] * len(regions)
         if question.captions:
             between()
-            captions = self._captions(region, own, tags, question)
+            with one_thread(self.device.type == "cpu" and len(regions) <= FEW_CAPTIONS):
+                captions = self._captions(region, own, tags, question)
             clock.lap("caption")
         notes = (*question.notes, *self._cut_controls(question))
         surest = own.amax(1).sigmoid().tolist()
