@@ -161,6 +161,18 @@ class Project:
         record = self.records.get(name)
         return record.regions if record else ()
 
+    @property
+    def new(self) -> list[str]:
+        """The photographs of which nothing is known, in order."""
+        return [name for name in self.photographs if name not in self.records]
+
+    def add(self, record: PhotoRecord) -> None:
+        """Keep a photograph's regions on disk, unless something is known of it already. Raises InputError."""
+        with self._lock:
+            if record.image not in self.records:
+                self._append(record)
+                self.records[record.image] = record
+
     def keeping(self, name: str, size: tuple[int, int]) -> Callable[[Iterable[Region]], None]:
         """A function that keeps the regions of a photograph of (width, height) `size`; they are on disk afterwards.
 

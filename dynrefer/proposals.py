@@ -23,6 +23,7 @@ from dynrefer.model.pointing import STRIDES, centres
 from dynrefer.photo import Photo
 from dynrefer.pointing import PROMPT_SCHEMAS, encode_mask
 from dynrefer.question import Question
+from dynrefer.results import RegionResult
 
 CORNERS = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
 THING_COUNTS = 0.25  # power of the probability of a thing where it is known that something is meant
@@ -30,6 +31,8 @@ POINTS_COUNT = 4  # power of the share of points that a box is right about
 ALIKE = 0.6  # overlap from which boxes mean the same thing
 APART = 0.5  # overlap up to which two proposals are different things
 PART = 0.6  # share of a box inside another of the same name from which it is a part of that, or that of it
+LARGE_PART = 0.5  # the same where nobody asked for all of that name
+CLEAR = 0.3  # score from which a proposal is a thing, whatever it may be called
 FOUND = 0.5  # score from which something is said to be what a word names
 MOST = 100  # proposals
 PROPOSE_SCHEMA: dict[str, Any] = {
@@ -200,7 +203,7 @@ def check_words(words: object) -> tuple[str, ...] | None:
     return names
 
 
-def named(found: Sequence[Proposal], words: Sequence[Mapping[str, float]]) -> list[Proposal]:
+def named(found: Sequence[Proposal], words: Sequence[Mapping[str, float]], part: float = PART) -> list[Proposal]:
     """Proposals with the scores of words, one mapping each, the best-named first; parts of a thing are left out.
 
     A cup's handle looks like a cup, too: of boxes with the same best word that lie in one another, the one stays that
@@ -211,10 +214,21 @@ def named(found: Sequence[Proposal], words: Sequence[Mapping[str, float]]) -> li
     kept: list[int] = []
     for k in order:
         others = [found[other].box for other in kept if best[other] == best[k]]
-        if all(max(share_inside(found[k].box, box), share_inside(box, found[k].box)) < PART for box in others):
+        if all(max(share_inside(found[k].box, box), share_inside(box, found[k].box)) < part for box in others):
             kept.append(k)
     kept.sort(key=lambda k: -words[k][best[k]])
     return [replace(found[k], words=words[k], score=words[k][best[k]]) for k in kept]
+
+
+def distinct(found: Sequence[Proposal], results: Sequence[RegionResult]) -> list[Proposal]:
+    """Proposals as a person would count the things, in their order: parts of a thing of the same name are left out.
+
+    So is what neither looks much like a thing nor is called, in its result, by a name that the model is sure of.
+    """
+    clear = [(one, said) for one, said in zip(found, results, strict=True) if said.sure or one.score >= CLEAR]
+    names = [{said.classes[0].name: said.classes[0].score} for _, said in clear]
+    kept = {one.box for one in named([one for one, _ in clear], names, LARGE_PART)}
+    return [one for one, _ in clear if one.box in kept] or list(found[:1])
 
 
 def look_around(model: DynRefer, photo: Photo) -> Surroundings:

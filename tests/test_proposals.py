@@ -11,7 +11,8 @@ from dynrefer.checkpoint import Checkpoint
 from dynrefer.model import DynRefer
 from dynrefer.model.pointing import centres
 from dynrefer.photo import Photo
-from dynrefer.proposals import Look, Surroundings, _look, named
+from dynrefer.proposals import Look, Surroundings, _look, distinct, named
+from dynrefer.results import RegionResult, Scored
 from tests.tiny import TINY
 
 SIZE = (256, 192)
@@ -121,6 +122,18 @@ def test_of_parts_and_whole_of_the_same_name_the_surest_thing_stays() -> None:
     assert [(one.box, one.score) for one in named(found, words)] == [(whole, 0.8), (beside, 0.7)]
     words[1] = {"cup": 0.1, "dog": 0.9}
     assert [one.box for one in named(found, words)] == [part, whole, beside]
+
+
+def test_everything_is_things_and_not_their_parts_nor_what_is_neither_seen_nor_named_surely() -> None:
+    whole, part, other, doubtful = (0, 0, 100, 100), (10, 60, 60, 120), (20, 20, 40, 40), (200, 0, 240, 40)
+    found = [Proposal(box, score) for box, score in ((whole, 0.4), (part, 0.5), (other, 0.2), (doubtful, 0.2))]
+
+    def said(name: str, score: float, sure: bool = True) -> RegionResult:
+        return RegionResult((0, 0, 1, 1), None, (Scored(name, score),), (), (), (), sure=sure)
+
+    results = [said("dog", 0.9), said("dog", 0.6), said("collar", 0.7), said("dog", 0.1, sure=False)]
+    assert [one.box for one in distinct(found, results)] == [whole, other]
+    assert distinct(found[3:], results[3:]) == found[3:]  # nothing else is there
 
 
 def test_a_photograph_is_looked_at_once(

@@ -10,7 +10,7 @@ import copy
 import logging
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -26,12 +26,16 @@ from dynrefer.model import DynRefer
 from dynrefer.teaching.lessons import Lessons, checked, gallery, read_lessons
 from dynrefer.teaching.measure import Examination, Figures, gain, losses, table
 from dynrefer.teaching.prototypes import embed_regions, has_space, with_prototypes
+from dynrefer.teaching.reference import called_otherwise, own_answers
 from dynrefer.training.config import AugmentConfig, CacheConfig, LossWeights, OptimiserConfig, TextConfig, TrainConfig
 from dynrefer.training.trainer import train
 from dynrefer.vocabulary import Vocabulary
 
 HELD_OUT, GALLERY, CHECK = "held-out regions of the project", "the gallery", "the data set to check with"
-SHARES = (1.0, 0.75, 0.5, 0.25)  # of the way from the old weights to the trained ones
+KEPT = "what the model was sure of before"
+SHARES = (0.25, 0.5, 0.75, 1.0)  # of the way from the old weights to the trained ones; of equals the first
+REHEARSED, WATCHED = 5, 10  # of the model's own answers, at most, on a photograph
+TOLD = 12  # changes that the report names
 OTHERS = 48  # class names beside those of the lessons
 CONFIG = TrainConfig(
     batch_size=8,
@@ -86,21 +90,27 @@ def teach(
     checkpoint = load_checkpoint(model)
     lessons = read_lessons(project, photos, checkpoint.vocabulary, checkpoint.model.config.tag_threshold)
     checkpoint = with_names(checkpoint, lessons.new_names)
-    sets = {HELD_OUT: lessons.held_out, GALLERY: gallery(checkpoint.vocabulary), CHECK: checked(check) if check else []}
-    work = _workplace(out, checkpoint, sets, lessons.taught)
+    examples = gallery(checkpoint.vocabulary)
+    rehearsed = [] if names_only else own_answers(checkpoint, lessons.taught, "train", REHEARSED)
+    kept = own_answers(checkpoint, [*lessons.held_out, *examples], "val", WATCHED)
+    sets = {HELD_OUT: lessons.held_out, GALLERY: examples, KEPT: kept, CHECK: checked(check) if check else []}
+    work = _workplace(out, checkpoint, sets, [*lessons.taught, *rehearsed])
     logger.info("%d regions to learn from, %d held out", len(lessons.taught), len(lessons.held_out))
+    logger.info("%d of the model's own answers are rehearsed, %d watched", len(rehearsed), len(kept))
     examination = Examination.of(sets, checkpoint, CONFIG, work)
     before = examination(checkpoint.model, checkpoint.vocabulary)
     after: Mapping[str, Figures] = before
     share = 0.0
     if not names_only:
-        trained = _trained(checkpoint, lessons, work)
+        trained = _trained(checkpoint, lessons, rehearsed, work)
         share, after = _as_far_as_it_holds(checkpoint, trained, examination, before)
     vocabulary, after = _with_examples(checkpoint, lessons, work, examination, (before, after))
     taught = vocabulary.prototypes != checkpoint.vocabulary.prototypes
     counts = {name: len(samples) for name, samples in sets.items()}
     outcome = _outcome(checkpoint, lessons, share, vocabulary.prototypes if taught else (), start)
-    report = f"# {checkpoint.name}, taught\n\n{outcome}\n\n{table(before, after, counts)}\n{_watched(counts)}"
+    changed = called_otherwise(replace(checkpoint, vocabulary=vocabulary), kept) if share or taught else []
+    told = f"{table(before, after, counts)}\n{_watched(counts)}{_changed(changed, len(kept))}"
+    report = f"# {checkpoint.name}, taught\n\n{outcome}\n\n{told}"
     if share or taught:
         named = replace(checkpoint.model.config, name=f"{checkpoint.name.removesuffix('-taught')}-taught")
         checkpoint.model.config = named
@@ -137,19 +147,20 @@ def with_names(checkpoint: Checkpoint, names: tuple[str, ...]) -> Checkpoint:
     return replace(checkpoint, vocabulary=vocabulary.with_more_classes(names, own))
 
 
-def _trained(checkpoint: Checkpoint, lessons: Lessons, work: Path) -> DynRefer:
+def _trained(checkpoint: Checkpoint, lessons: Lessons, rehearsed: Sequence[Sample], work: Path) -> DynRefer:
     """The network after training, at the step that was best on the held-out regions."""
-    begin = save_checkpoint(work / "start", checkpoint.model, _few_names(checkpoint.vocabulary, lessons))
-    write_samples([*lessons.taught, *lessons.held_out], work / "samples.jsonl")
+    samples = [*lessons.taught, *rehearsed, *lessons.held_out]
+    names = lessons.rivals | {sample.name for sample in samples if sample.name is not None}
+    begin = save_checkpoint(work / "start", checkpoint.model, _few_names(checkpoint.vocabulary, names))
+    write_samples(samples, work / "samples.jsonl")
     best = train(CONFIG, work, work / "run", init=begin)
     if best is None:
         raise InputError("the teaching was stopped; the same command goes on from there")
     return load_checkpoint(best).model
 
 
-def _few_names(vocabulary: Vocabulary, lessons: Lessons) -> Vocabulary:
-    """The vocabulary with those classes alone that the lessons are about, and OTHERS by chance: each costs time."""
-    known = lessons.rivals | {sample.name for sample in (*lessons.taught, *lessons.held_out)}
+def _few_names(vocabulary: Vocabulary, known: Set[str]) -> Vocabulary:
+    """The vocabulary with the `known` classes alone, and OTHERS by chance: each costs time."""
     order = torch.randperm(len(vocabulary.classes), generator=torch.Generator().manual_seed(0)).tolist()
     others = [place for place in order if vocabulary.classes[place] not in known][:OTHERS]
     places = [*(place for place, name in enumerate(vocabulary.classes) if name in known), *others]
@@ -174,7 +185,7 @@ def _as_far_as_it_holds(
 
 def _holds(what: str, before: Mapping[str, Figures], kept: Mapping[str, Figures], after: Mapping[str, Figures]) -> bool:
     """Whether a change gains more than what is kept so far, and nothing is lost since `before`."""
-    won, lost = gain(before[HELD_OUT], after[HELD_OUT]), losses(before, after)
+    won, lost = gain(before[HELD_OUT], after[HELD_OUT]), losses(before, after, KEPT)
     logger.info("%s: %+.1f points on the held-out regions%s", what, won, "".join(f"; loses {line}" for line in lost))
     return won > gain(before[HELD_OUT], kept[HELD_OUT]) and not lost
 
@@ -212,7 +223,19 @@ def _watched(counts: Mapping[str, int]) -> str:
         return ""
     return (
         f"\nOutside of the project only the gallery's {examples} examples were watched, of which one is "
-        f"{100 / examples:.1f} points; `--check FOLDER` watches regions of your own data as well.\n"
+        f"{100 / examples:.1f} points, and {counts[KEPT]} of the model's own answers; `--check FOLDER` watches "
+        "regions of your own data as well.\n"
+    )
+
+
+def _changed(changed: Sequence[str], count: int) -> str:
+    """Which of the model's own sure answers are others now: right or wrong, only a person can tell."""
+    if not changed:
+        return ""
+    more = f" and {len(changed) - TOLD} more" if len(changed) > TOLD else ""
+    return (
+        f"\nOf {count} regions beside the lessons whose names it was sure of, {len(changed)} are called otherwise now: "
+        f"{'; '.join(changed[:TOLD])}{more}.\n"
     )
 
 

@@ -9,11 +9,11 @@ from dynrefer.boxes import Box, parse_box
 from dynrefer.errors import InputError
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
-from dynrefer.proposals import FOUND, check_words
+from dynrefer.proposals import FOUND, check_words, distinct
 from dynrefer.server.programs import on_gpu
 
 from . import panels
-from .album import Session
+from .album import Album, Session
 from .contours import MOST, describe_everything, fresh
 from .errors import in_words
 from .handlers import Values
@@ -25,6 +25,7 @@ from .review import told
 
 MOST_FOUND = 20
 REGIONS_TAB = "regions"
+NAME_ALONE: dict[str, Any] = {"captions": False, "coefficients": (0.0,), "top_classes": 1, "tag_threshold": 1.0}
 
 
 class Finding:
@@ -65,16 +66,19 @@ class FindHandlers:
     @property
     def results(self) -> list[Any]:
         """The components that show what was found."""
-        return [self.finding.found, self.finding.all_found, self.finding.boxes, self.main.stage.picker, self.tabs]
+        return [self.finding.found, self.finding.all_found, self.finding.boxes, self.tabs]
 
     @property
     def outputs(self) -> list[Any]:
         """The components that change while what was found is described."""
-        return [*self.regions.outputs, self.finding.found, self.finding.all_found, self.finding.boxes, self.tabs]
+        return [*self.regions.outputs, *self.results]
 
     @in_words
     def find(self, values: Values) -> Updates:
-        """Show the things that the typed names are true of, best first, or say that there are none."""
+        """Show the things that the typed names are true of, best first, or say that there are none.
+
+        No region is shown meanwhile, whose box and views would lie over them.
+        """
         names, photo = check_words(values[self.finding.words] or ""), self.main.photo(values)
         found = [one for one in self._propose(photo, words=names, limit=MOST_FOUND) if one.score >= FOUND]
         labels = [f"{max(one.words, key=one.words.__getitem__)} {panels.percent(one.score)}" for one in found]
@@ -82,10 +86,10 @@ class FindHandlers:
         rows = list(zip(found, labels, pictures, strict=True))
         outlines = [{"box": list(one.box), "label": label} for one, label, _ in rows]
         return {
+            **self._show_none(values, photo, found=outlines),
             self.finding.found: panels.render("found", names=names, rows=rows),
             self.finding.all_found: gr.update(visible=len(found) > 1),
             self.finding.boxes: [list(one.box) for one in found],
-            self.main.stage.picker: gr.update(found=outlines),
             self.tabs: gr.update(selected=REGIONS_TAB),
         }
 
@@ -112,9 +116,10 @@ class FindHandlers:
     @in_words
     def describe_all(self, values: Values) -> Iterator[Updates]:
         """Describe the things on the photograph, one after another, the most certain ones first."""
-        yield {self.tabs: gr.update(selected=REGIONS_TAB)}
         session: Session = values[self.main.display.session]
         photo, table = self.main.photo(values), session.ticket().table
+        cleared = self._show_none(values, photo, found=[])
+        yield {**self.forget(), **cleared, self.tabs: gr.update(selected=REGIONS_TAB)}
         boxes: list[Box] = []
         for done, total, best in self._everything(photo, values):
             boxes = best
@@ -128,10 +133,23 @@ class FindHandlers:
             raise InputError("nothing else stands out on this photograph; draw a box yourself")
         yield from self.regions.describe(values, new, at_once=1)
 
+    def _show_none(self, values: Values, photo: Photo, **picker: Any) -> Updates:
+        """Show no region; all of them stay in the table."""
+        session: Session = values[self.main.display.session]
+        session.edit(Album.unselect)
+        return self.main.shown(session, photo, values[self.main.choices.tag_threshold], value=None, **picker)
+
+    def things(self, photo: Photo, values: Values) -> list[Box]:
+        """The boxes of all that stands out on a photograph, best first."""
+        *_, (_, _, boxes) = self._everything(photo, values)
+        return boxes
+
     def _everything(self, photo: Photo, values: Values) -> Iterator[tuple[int, int, list[Box]]]:
         """(done, all, best boxes so far, best first); by contours where the checkpoint proposes none itself."""
         if not self.pointing:
             yield from describe_everything(self.main.refer, photo, self.main.question(values))
             return
         yield 0, 1, []
-        yield 1, 1, [one.box for one in self._propose(photo, limit=MOST)]
+        found = self._propose(photo, limit=MOST)
+        results = self.main.refer(photo, boxes=[one.box for one in found], **NAME_ALONE) if found else []
+        yield 1, 1, [one.box for one in distinct(found, results)]

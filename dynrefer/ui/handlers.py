@@ -91,9 +91,11 @@ class Handlers:
         """Show what the visitor's browser kept: the photograph with its regions, the choices and the box."""
         record = read_record(kept.get("record") if isinstance(kept, dict) else None, self.predictor.num_views)
         name, regions, chosen = record.photo.image, record.photo.regions, record.selected
-        path = str(EXAMPLES / record.example["file"]) if record.example else self._sent_again(kept.get("photo"))
+        path = str(EXAMPLES / record.example["file"]) if record.example else self.sent_again(kept.get("photo"))
         photo = open_upload(Upload(path, name))
         album = opened(photo, regions, chosen)
+        if chosen is None:
+            album = replace(album, selected=album.next_open(session.least_sure_first))
         example = name_of(record.example) if record.example else None
         session.begin(name, example, None if example else file_url(path), record.key, photo.size, album)
         session.choices = record.choices
@@ -104,22 +106,27 @@ class Handlers:
     def move(self, session: Session, event: gr.EventData) -> Updates:
         """Show another photograph of the folder; one that cannot be opened is told about and passed by the next step.
 
-        Without a name or a step it is the first one that was not wholly reviewed.
+        It is the one `to` a name, a `step` away, or, `review` being true, the next to review; with none of these the
+        first one that was not wholly reviewed.
         """
         project = session.project
         if project is None:
             raise InputError("this page has no folder; start it with: python app.py --folder FOLDER")
-        session.place = next_place(project, session.place, told(event, "to"), told(event, "step"))
+        if told(event, "review"):
+            session.place = place_to_review(project, session.place, session.least_sure_first)
+        else:
+            session.place = next_place(project, session.place, told(event, "to"), told(event, "step"))
         name = project.names[session.place]
         path = project.photographs[name]
         try:
             photo = Photo.open(path)
+            keep = project.keeping(name, photo.size)  # before the regions are read, which may change meanwhile
             album = opened(photo, project.regions(name), None)
             album = replace(album, selected=album.next_open(session.least_sure_first))
         except InputError as error:
             gr.Warning(str(error), title="Please check")
             return self.forget_photo(session)
-        session.begin(name, size=photo.size, album=album, keep=project.keeping(name, photo.size), file=path)
+        session.begin(name, size=photo.size, album=album, keep=keep, file=path)
         box = album.current.result.box if album.current else None
         return {**self._begun(session, photo, box), self.stage.photo: str(path)}
 
@@ -135,22 +142,25 @@ class Handlers:
 
     @in_words
     def describe_drawn(self, values: Values, event: gr.EventData) -> Updates:
-        """Describe the box that was drawn; where a press took it, the answer says by which points."""
-        return self._describe(values, told(event, "points"))
+        """Describe the box that was drawn; where points or an outline took it, the answer holds these or the mask."""
+        outline = told(event, "outline")
+        if outline is not None and not isinstance(outline, list):  # a text would name a file
+            raise InputError("an outline must be a list of places x, y")
+        return self._describe(values, told(event, "points") or None, outline)
 
-    def _describe(self, values: Values, points: Any = None) -> Updates:
+    def _describe(self, values: Values, points: Any = None, outline: list[Any] | None = None) -> Updates:
         session: Session = values[self.display.session]
         if not values[self.stage.photo] or not values[self.stage.picker]:
             return {self.display.session: gr.skip()}
         photo, question = self.photo(values), self.question(values)
         box = check_box(values[self.stage.picker], photo.size)
-        prompt = read_prompt(photo.size, points=points)
+        prompt = read_prompt(photo.size, points=points, mask=outline)
         session.check_room([box])
         ticket = session.wish()
         session.choices = question
         (entry,) = self.ask(photo, [box], question)
         if prompt:
-            mask = self._mask(photo, points, box)
+            mask = prompt.given if outline else self._mask(photo, points, box)
             entry = replace(entry, answer=replace(entry.answer, prompt=prompt.to_dict(), mask=mask))
         if not session.answer(ticket, entry):
             return {self.display.session: gr.skip()}
@@ -248,6 +258,12 @@ class Handlers:
             Entry(question, few_tags(result), thumbnail=look) for result, look in zip(results, pictures, strict=True)
         ]
 
+    def sent_again(self, photo: Any) -> str:
+        """The path of the file that the browser sent; Gradio has checked that it lies in its upload folder."""
+        if not isinstance(photo, dict) or photo.get("meta") != {"_type": "gradio.FileData"}:
+            raise InputError("this browser kept no photograph that can be brought back; please choose it again")
+        return str(photo["path"])
+
     def shown(self, session: Session, photo: Photo | None, tag_threshold: object, **picker: Any) -> Updates:
         """The table's current entry on all panels."""
         return self.display.show(self.predictor, photo, session, self.threshold(tag_threshold), **picker)
@@ -281,12 +297,6 @@ class Handlers:
     def _checked(self, options: object, **more: Any) -> Question:
         return Question.checked(options, max_views=self.predictor.num_views, max_classes=MOST_NAMES, **more)
 
-    def _sent_again(self, photo: Any) -> str:
-        """The path of the file that the browser sent; Gradio has checked that it lies in its upload folder."""
-        if not isinstance(photo, dict) or photo.get("meta") != {"_type": "gradio.FileData"}:
-            raise InputError("this browser kept no photograph that can be brought back; please choose it again")
-        return str(photo["path"])
-
 
 def next_place(project: Project, place: int, name: object, step: object) -> int:
     """Where in the project a step from `place` leads, or a name; without both the first one that is not reviewed."""
@@ -297,6 +307,17 @@ def next_place(project: Project, place: int, name: object, step: object) -> int:
         return min(max(place + max(-1, min(step, 1)), 0), len(names) - 1)
     regions = map(project.regions, names)
     return next((k for k, known in enumerate(regions) if not known or not all(r.reviewed for r in known)), 0)
+
+
+def place_to_review(project: Project, place: int, least_sure_first: bool) -> int:
+    """Where there is something to review: next after `place`, or what the model doubts most; else `place` itself."""
+    count = len(project.names)
+    onwards = [k % count for k in range(place + 1, place + 1 + count)]
+    doubts = {k: [one.doubt for one in project.regions(project.names[k]) if not one.reviewed] for k in onwards}
+    open_ones = [k for k in onwards if doubts[k]]
+    if least_sure_first:
+        open_ones.sort(key=lambda k: -max(doubts[k]))
+    return next(iter(open_ones), place)
 
 
 def opened(photo: Photo, regions: Sequence[Region], selected: int | None) -> Album:

@@ -2,10 +2,12 @@
 // through the photographs of a project, which are several of this browser's or a folder of the server's.
 // `element`, `props`, `trigger` and `upload` are given by gr.HTML.
 // props: record (what to keep, see `links.record_of`; {} while there is nothing), current (the key of the photograph
-// shown, "" while there is none) and folder (see `links.folder_of`; null without one).
+// shown, "" while there is none), folder (see `links.folder_of`; null without one), answered and finished (see
+// `components.Keeper`).
 // Events: "link_opened" with the link's query; "kept_opened" with value = { photo, record }, where `photo` is the
-// photograph uploaded again, null where it is an example; "moved" with `step` or `to`, a name, in the folder; and
-// "saving" with value = { lines }, the file of the browser's project (null with a folder).
+// photograph uploaded again, null where it is an example; "moved" with `step`, `to` (a name) or `review` in the folder;
+// "wanted" with value = { photo, record }, or { passed } with a folder: the next to describe; and "saving" with value =
+// { lines }, the file of the browser's project (null with a folder).
 
 const CURRENT = "dynrefer.current"; // in the tab's own store: the key of the record on the page, which a reload opens
 const FILE_HEAD = '{"dynrefer_project": 1}'; // see `dynrefer.project`
@@ -17,19 +19,23 @@ function say(text) {
   element.querySelector(".note").textContent = text;
 }
 
-/** Asks the page to open a kept record again. */
-async function open(key) {
-  const [record, photo] = await withStore("readonly", (records, photos) =>
-    Promise.all([settled(records.get(key)), settled(photos.get(key))]),
-  );
-  if (!record || !(photo || record.example)) return drop([key]).then(() => remember(null));
-  const file = photo && new File([photo], record.image, { type: photo.type });
-  const sent = file && (await upload(file).catch(() => null));
-  say(file && !sent ? "The photograph could not be sent; please try again in a while." : "");
-  if (file && !sent) return;
-  const meta = { _type: "gradio.FileData" };
-  props.value = { record, photo: sent && { path: sent.path, orig_name: record.image, meta } };
+/** Asks the page to open a kept record again, at the region that was shown, or at the next one to review. */
+async function open(key, onwards = false) {
+  const record = (await allRecords()).find((known) => known.key === key);
+  const photo = record && (await sendPhoto(record));
+  if (!record || photo === undefined) return drop([key]).then(() => remember(null));
+  if (photo === false) return;
+  props.value = { record: onwards ? { ...record, selected: null } : record, photo };
   trigger("kept_opened");
+}
+
+/** A record's photograph, sent again; null where it is an example, undefined where there is none, false where that failed. */
+async function sendPhoto({ key, image, example }) {
+  const photo = await withStore("readonly", (_, photos) => settled(photos.get(key)));
+  if (!photo) return example ? null : undefined;
+  const sent = await upload(new File([photo], image, { type: photo.type })).catch(() => null);
+  say(sent ? "" : "The photograph could not be sent; please try again in a while.");
+  return sent ? { path: sent.path, orig_name: image, meta: { _type: "gradio.FileData" } } : false;
 }
 
 /** The records of a project, in order. */
@@ -52,6 +58,7 @@ async function addFiles(files) {
   const project = shown ? shown.records[0].project : crypto.randomUUID?.() ?? String(Math.random());
   const names = new Set((shown?.records ?? []).map(({ image }) => image));
   let order = shown ? shown.records.at(-1).order + 1 : 0;
+  let full = false;
   const keys = [];
   for (const file of files) {
     let name = file.name;
@@ -61,25 +68,44 @@ async function addFiles(files) {
     const record = { key, project, order, image: name, width: 0, height: 0, questions: [], regions: [], time: Date.now() };
     try {
       await put({ ...record, example: null, source: null, choices: {}, selected: null }, file);
-    } catch (error) {
-      say(`This browser has room for ${keys.length} of these ${files.length} photographs.`);
+    } catch {
+      full = true;
       break;
     }
     keys.push(key);
     order += 1;
   }
   if (keys.length) await open(keys[0]);
+  if (full) say(`This browser has room for ${keys.length} of these ${files.length} photographs.`);
 }
 
 /** Goes to another photograph of the folder or of the project. */
 async function go(step) {
+  say("");
   if (props.folder) return trigger("moved", { step });
   const { records, place } = (await currentProject()) ?? { records: [] };
   const next = Math.min(Math.max((cursor ?? place) + step, 0), records.length - 1);
   if (!records[next] || next === place) return;
   cursor = next;
-  await open(records[next].key);
+  await open(records[next].key, true);
 }
+
+/** Goes to the next photograph with something to review, or to where the model doubts most. */
+async function goOn({ doubt }) {
+  say("");
+  if (props.folder) {
+    if (props.folder.reviewed < props.folder.regions) trigger("moved", { review: true });
+    return;
+  }
+  const { records, place } = (await currentProject()) ?? { records: [] };
+  const others = [...records.slice(place + 1), ...records.slice(0, place)].filter(({ regions }) => !regions.every(isReviewed));
+  if (doubt) others.sort((a, b) => mostDoubt(b) - mostDoubt(a));
+  if (others.length) await open(others[0].key, true);
+}
+
+/** See `dynrefer.project.Region.doubt`. */
+const mostDoubt = ({ regions }) =>
+  Math.max(...regions.filter((region) => !isReviewed(region)).map(({ answer }) => 1 - ((answer.classes?.[0] ?? answer.caption)?.score ?? 0)));
 
 const counts = (records) => ({
   count: records.length,
@@ -91,6 +117,7 @@ const isReviewed = ({ status, words }) => status !== "open" || Boolean(words && 
 /** Shows where in the folder or project the page is. */
 async function showPlace() {
   const shown = props.folder ? null : await currentProject();
+  showWhole(shown);
   const known = props.folder ?? (shown && { ...counts(shown.records), place: shown.place, name: shown.records[shown.place].image });
   element.querySelector(".project").hidden = !known;
   element.querySelector(".several").hidden = Boolean(props.folder || props.current);
@@ -190,6 +217,7 @@ element.addEventListener("click", ({ target }) => {
   if (button.matches("[data-several]")) element.querySelector("input[type=file]").click();
   if (button.matches("[data-project]")) queued(saveProject);
   if (button.matches("[data-all]")) queued(saveAll);
+  if (button.matches("[data-whole]")) queued(whole ? endWhole : startWhole).then(() => queued(showPlace));
   if (step) queued(() => go(Number(step)));
 });
 element.addEventListener("change", ({ target }) => {
@@ -208,6 +236,8 @@ try {
   // this browser keeps nothing
 }
 watch(["record", "current", "folder"], follow);
+watch("answered", () => queued(hearAnswer).then(() => queued(showPlace)));
+watch("finished", () => queued(() => goOn(props.finished)));
 // Whoever follows a link in a tab wants the link, whoever loads the same page again what was on it.
 const again = performance.getEntriesByType("navigation")[0]?.type === "reload";
 const wantsLink = link && !(reloaded && again);

@@ -138,8 +138,8 @@ def folder_of(session: Session) -> dict[str, Any] | None:
     if session.project is None:
         return None
     names, (reviewed, regions) = session.project.names, session.project.progress()
-    place = session.place
-    return {"place": place, "count": len(names), "name": names[place], "reviewed": reviewed, "regions": regions}
+    known = {"reviewed": reviewed, "regions": regions, "new": len(session.project.new)}
+    return {"place": session.place, "count": len(names), "name": names[session.place], **known}
 
 
 def read_record(record: object, max_views: int) -> Kept:

@@ -19,6 +19,7 @@
     if (event.target.closest("input, textarea, select, [contenteditable]")) return;
     const button = document.querySelector(`[data-key="${event.key.toLowerCase()}"]`);
     if (!button || button.disabled) return;
+    if (button.getAttribute("aria-pressed") === "true") return; // whoever holds on to A accepts, and takes nothing back
     event.preventDefault();
     button.click();
   });

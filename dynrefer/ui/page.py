@@ -28,6 +28,7 @@ from .panels import Panel
 from .pressing import PressHandlers
 from .regions_tab import SAVE_IN_BROWSER, RegionsTab
 from .teach_tab import TeachTab
+from .whole import WholeHandlers
 
 QUEUE_SIZE = 40
 
@@ -79,6 +80,7 @@ def build_page(predictor: Predictor, project: Project | None = None) -> gr.Block
         asking += [*bind_regions(regions), *bind_looks(sweep, comparison), *bind_finding(finder)]
         if predictor.can_point:
             bind_pressing(PressHandlers(handlers))
+        bind_whole(WholeHandlers(finder))
         bind_farewell(asking, regions, finder, sweep, comparison)
         add_endpoints(Programs(predictor))
     return page.queue(max_size=QUEUE_SIZE, default_concurrency_limit=8)
@@ -169,7 +171,7 @@ def bind_farewell(
     for event in (*leaving, keeper.moved, keeper.kept_opened):
         event(None, cancels=asking, **QUIET)  # without a function it acts before the next photograph is asked about
         event(regions.stop, None, regions.busy, **QUIET)
-        event(finder.forget, None, finder.results, **QUIET)
+        event(finder.forget, None, [*finder.results, stage.picker], **QUIET)
         event(sweep.forget, None, [*sweep.busy, sweep.result], **QUIET)
         event(comparison.forget, None, comparison.result, **QUIET)
 
@@ -250,10 +252,18 @@ def bind_finding(handlers: FindHandlers) -> list[Any]:
         finding.all_found.click(handlers.describe_found, **long),
     ]
     bind_end(regions, regions.end, running)
-    shown: dict[str, Any] = {"outputs": handlers.results, **QUIET}
-    found = finding.words.submit(handlers.find, handlers.inputs, **QUESTION, **shown)
+    found = finding.words.submit(handlers.find, handlers.inputs, handlers.outputs, **QUESTION, **QUIET)
     taken = finding.found.pressed(handlers.take, None, main.stage.picker, **QUIET)
     return [*running, found, taken.success(**describing(main))]
+
+
+def bind_whole(handlers: WholeHandlers) -> None:
+    """Every photograph of a project, one an event; who opens another photograph meanwhile does not end that."""
+    keeper, outputs = handlers.main.stage.keeper, handlers.main.display.outputs
+    # The next one is wanted in the moment in which an answer comes, when Gradio still holds its event to be under way.
+    several: dict[str, Any] = {"trigger_mode": "multiple", **LONG, **QUIET}
+    wanted = keeper.wanted(handlers.describe_next, handlers.inputs, outputs, **several)
+    wanted.failure(handlers.stop, None, keeper, **QUIET)
 
 
 def bind_pressing(handlers: PressHandlers) -> None:

@@ -44,7 +44,8 @@ element.addEventListener("keydown", (event) => {
 });
 
 element.addEventListener("click", async (event) => {
-  const button = event.target.closest("button");
+  // A press anywhere on a row of the table shows its region.
+  const button = event.target.closest("button") ?? event.target.closest("tr")?.querySelector("[data-select]");
   if (!button) return;
   if (button.dataset.write) {
     write(element.querySelector(`[data-edit="${button.dataset.write}"]`));

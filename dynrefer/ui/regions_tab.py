@@ -21,7 +21,7 @@ from .handlers import Handlers, Values
 from .layout import Updates
 from .panels import Panel
 from .pictures import choices, download, download_all
-from .review import act
+from .review import act, told
 
 BATCH = 4  # regions until the table is shown again; who asks meanwhile is let in by the Predictor
 NO_WORDS: Mapping[Box, Words] = {}
@@ -74,7 +74,11 @@ class RegionsTab:
         act(session, event, self.main.predictor.vocabulary)
         current = session.album.current
         box = list(current.result.box) if current else None
-        return self.main.shown(session, photo, values[self.main.choices.tag_threshold], value=box)
+        updates = self.main.shown(session, photo, values[self.main.choices.tag_threshold], value=box)
+        if told(event, "review") and session.album.next_open() is None:
+            finished = {"number": session.ticket().wish, "doubt": session.least_sure_first}
+            updates[self.main.stage.keeper] |= {"finished": finished}
+        return updates
 
     @in_words
     def describe_file(self, values: Values) -> Iterator[Updates]:

@@ -312,3 +312,48 @@ def test_another_photograph_begins_whole_and_without_a_past(pointing: Picker) ->
     assert pointing.status == "640 × 480 px. Drag a box around something."
     for name in ("Undo", "Zoom out"):
         expect(pointing.page.get_by_role("button", name=name)).to_be_disabled()
+
+
+def test_a_box_can_be_drawn_from_the_very_corner(picker: Picker) -> None:
+    picker.drag((0, 0, 200, 150))
+    assert picker.boxes == [[0, 0, 200, 150]]
+
+
+def test_the_views_of_the_box_before_go_as_soon_as_another_is_drawn(picker: Picker) -> None:
+    view = {"key": "0.5", "box": LARGE, "colour": "#fff", "label": "t 0.5", "chosen": True}
+    picker.drag(LEFT)
+    picker.change(views=[view])
+    assert picker.drawn(".view") == [LARGE]
+    picker.drag(RIGHT)
+    assert picker.drawn(".view") == []
+    picker.change(views=[view])
+    assert picker.drawn(".view") == [LARGE]
+
+
+def draw_line(picker: Picker, *places: tuple[float, float]) -> None:
+    """Draw freehand from place to place of the photograph."""
+    picker.page.get_by_role("button", name="Freehand").click()
+    picker.page.mouse.move(*picker.at(*places[0]))
+    picker.page.mouse.down()
+    for place in places[1:]:
+        picker.page.mouse.move(*picker.at(*place), steps=4)
+    picker.page.mouse.up()
+
+
+def test_a_line_around_a_thing_is_its_outline(pointing: Picker) -> None:
+    draw_line(pointing, (100, 100), (200, 100), (200, 300), (100, 300), (102, 110))
+    name, told = pointing.told[-1]
+    assert (name, told["box"], told["points"]) == ("box_drawn", [100, 100, 200, 300], [])
+    assert len(told["outline"]) > 12
+    expect(pointing.page.locator(".outline")).to_have_count(1)
+
+
+def test_a_line_along_a_thing_takes_what_lies_on_it(pointing: Picker) -> None:
+    draw_line(pointing, (60, 80), (120, 200), (180, 280))
+    name, told = pointing.told[-1]
+    assert name == "pointed"
+    assert all(inside for _, _, inside in told["points"])
+    pointing.answer(LARGE)
+    assert pointing.drawn(".box") == [LARGE]
+    pointing.page.keyboard.press("Enter")
+    assert pointing.last == ("box_drawn", list(LARGE))

@@ -45,11 +45,13 @@ def test_undo_brings_the_answer_before_back(visit: Visit, app: App) -> None:
 def test_what_was_found_by_name_is_listed_outlined_and_described_by_a_press(visit: Visit, app: App) -> None:
     page = visit()
     choose_example(page, "Cup")
+    expect(page.locator("#picker .view").first).to_be_visible()
     page.fill("#find input", "cup")
     page.press("#find input", "Enter")
     found = page.locator("#found button")
     expect(found.first).to_contain_text("cup")
     expect(page.locator("#picker .region.found")).to_have_count(found.count())
+    expect(page.locator("#picker :is(.box, .view)")).to_have_count(0)  # which would lie over what was found
     found.first.click()
     assert rows(page) == 2
     page.click("#another")

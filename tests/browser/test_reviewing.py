@@ -10,7 +10,8 @@ from playwright.sync_api import Page, expect
 from dynrefer import Predictor
 from dynrefer.project import Project, read_project
 from dynrefer.ui.page import build_page, launch_options
-from tests.browser.visitor import App, Visit, caption, choose_example, open_tab, rows, settle
+from tests.browser.visitor import App, MakePhoto, Visit, caption, choose_example, open_tab, rows, settle
+from tests.pointing import Pointing
 
 pytestmark = pytest.mark.browser
 
@@ -32,6 +33,8 @@ def photographs(tmp_path: Path) -> list[Path]:
 def folder_app(tiny_checkpoint: Path, photographs: list[Path]) -> Iterator[str]:
     """The address of a page that was started with the folder of `photographs`."""
     predictor, project = Predictor.from_pretrained(tiny_checkpoint, device="cpu"), Project(photographs[0].parent)
+    stand_in = Pointing([(10, 10, 100, 100), (50, 60, 140, 140)])
+    predictor.box_grid, predictor.propose = stand_in.box_grid, stand_in.propose  # type: ignore[method-assign]
     page = build_page(predictor, project)
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options(predictor, project))
     yield url
@@ -177,3 +180,45 @@ def test_a_folder_is_worked_through_by_keys_and_written_beside_it(
         "a.png": ["accepted"],
         "c.png": ["open"],
     }
+
+
+def test_a_whole_folder_is_described_and_its_review_leads_from_photograph_to_photograph(
+    visit: Visit, app: App, folder_app: str, photographs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "url", folder_app)
+    page = visit()
+    page.wait_for_selector("#picker .photo")
+    settle(page)
+    page.click("[data-whole]")
+    expect(page.locator("#keeper .note")).to_contain_text("2 photographs described. b.png is not an image")
+    settle(page)
+    open_tab(page, "Regions")
+    press(page, "a")  # which begins with the first region
+    for _ in range(rows(page)):
+        press(page, "a")
+    expect(page.locator(PLACE)).to_contain_text("Photograph 3 of 3: c.png")
+    expect(page.locator("#table .selected")).to_have_count(1)
+    records = {record.image: record for record in read_project(photographs[0].parent)}
+    assert {region.status for region in records["a.png"].regions} == {"accepted"}
+    assert {region.status for region in records["c.png"].regions} == {"open"}
+
+
+def test_the_browsers_photographs_without_a_region_are_described_and_the_next_one_opens_at_the_first(
+    visit: Visit, marked_photo: MakePhoto
+) -> None:
+    page = visit()
+    files = [marked_photo((600, 400), (100, 60, 320, 260), name) for name in ("a.png", "c.png")]
+    page.set_input_files("#keeper input[type=file]", files)
+    page.wait_for_selector("#picker .photo")
+    settle(page)
+    draw(page)
+    page.click("[data-whole]")
+    expect(page.locator("#keeper .note")).to_have_text("1 photograph described.")
+    expect(page.locator("[data-whole]")).to_be_hidden()
+    open_tab(page, "Regions")
+    assert rows(page) == 1  # it held one already
+    press(page, "n")
+    expect(page.get_by_role("button", name="Show region 1")).to_have_attribute("aria-pressed", "true")
+    for _ in range(rows(page)):
+        press(page, "r")
+    expect(page.locator(PLACE)).to_contain_text("Photograph 1 of 2: a.png")

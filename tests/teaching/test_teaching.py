@@ -21,7 +21,9 @@ from dynrefer.results import Attribute, Caption, RegionResult, Scored, Words
 from dynrefer.teaching.lessons import read_lessons
 from dynrefer.teaching.measure import Examination, losses, table
 from dynrefer.teaching.prototypes import with_prototypes
+from dynrefer.teaching.reference import called_otherwise, own_answers
 from dynrefer.teaching.teach import CONFIG, teach
+from tests.pointing import Pointing
 from tests.tiny import tiny_model, tiny_vocabulary
 
 SIZE = (120, 90)
@@ -108,6 +110,29 @@ def test_a_loss_of_more_than_a_point_is_named() -> None:
     assert "| gallery: class right, % | 18 | 80.0 | 78.9 |" in table(before, after, {"gallery": 18})
 
 
+def test_of_its_own_answers_before_a_model_may_change_one_name_in_ten_but_nothing_else() -> None:
+    before = {"own": {"class_top1": 96.0, "attribute_map": 90.0}, "gallery": {"class_top1": 96.0}}
+    after = {"own": {"class_top1": 86.5, "attribute_map": 88.0}, "gallery": {"class_top1": 86.5}}
+    lost = [line.partition(", %")[0] for line in losses(before, after, "own")]
+    assert lost == ["own: attributes, mean average precision", "gallery: class right"]
+
+
+def test_what_a_model_is_sure_of_beside_the_lessons_is_noted_and_what_it_calls_otherwise_later_is_told(
+    project: Callable[..., Path], with_priors: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Pointing([(5.0, 5.0, 45.0, 60.0), (60.0, 10.0, 110.0, 80.0)])  # of which a lesson is about the first
+    monkeypatch.setattr(Predictor, "propose", lambda self, *given, **options: model.propose(*given, **options))
+    monkeypatch.setattr(Predictor, "can_find", True)
+    monkeypatch.setitem(own_answers.__globals__, "SURE", 0.0)
+    checkpoint = load_checkpoint(with_priors)
+    (first, *_) = own_answers(checkpoint, lessons_of(project(*corrected(4))), "val", 5)
+    assert first.box == (60, 10, 110, 80)
+    assert first.name in checkpoint.vocabulary.classes
+    assert called_otherwise(checkpoint, [first]) == []
+    other = next(name for name in checkpoint.vocabulary.classes if name != first.name)
+    assert called_otherwise(checkpoint, [replace(first, name=other)]) == [f"{first.image_id}: {other} -> {first.name}"]
+
+
 def test_a_taught_name_is_drawn_towards_its_examples_and_no_other_is() -> None:
     model = tiny_model()
     assert model.text_encoder is not None
@@ -147,12 +172,13 @@ def with_priors(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def few_steps(monkeypatch: pytest.MonkeyPatch, with_priors: Path) -> None:
-    """Teach the tiny model in a few steps, with nothing in the gallery."""
+    """Teach the tiny model in a few steps, with nothing in the gallery and nothing that it is sure of."""
     monkeypatch.setenv("DYNREFER_MODEL", str(with_priors))
     faster = replace(CONFIG.optimiser, learning_rate=3e-3)
     config = replace(CONFIG, steps=12, validate_every=4, batch_size=4, optimiser=faster)
     monkeypatch.setitem(teach.__globals__, "CONFIG", config)
     monkeypatch.setitem(teach.__globals__, "gallery", lambda vocabulary: [])
+    monkeypatch.setitem(teach.__globals__, "own_answers", lambda *given: [])
 
 
 def test_a_taught_checkpoint_finds_a_persons_words_likelier(
@@ -161,7 +187,7 @@ def test_a_taught_checkpoint_finds_a_persons_words_likelier(
     before = load_checkpoint(with_priors)
     taught = teach(project(*corrected(6, name="teapot")), tmp_path / "taught")
     assert taught.written
-    assert "held-out regions of the project: a person's caption" in taught.report
+    assert "held-out regions of the project: the caption" in taught.report
     predictor = Predictor.from_pretrained(tmp_path / "taught", device="cpu")
     assert predictor.model_name == "tiny-taught"
     trained = {name for name, value in predictor.model.named_parameters() if name.startswith("language")}
@@ -174,7 +200,7 @@ def test_a_taught_checkpoint_finds_a_persons_words_likelier(
 def test_where_something_else_would_be_lost_nothing_is_written(
     project: Callable[..., Path], tmp_path: Path, few_steps: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(teach.__globals__, "losses", lambda before, after: ["the gallery: class right, % 80.0 -> 60.0"])
+    monkeypatch.setitem(teach.__globals__, "losses", lambda *figures: ["the gallery: class right, % 80.0 -> 60.0"])
     taught = teach(project(*corrected(6)), tmp_path / "taught")
     assert not taught.written
     assert "nothing was changed" in taught.report

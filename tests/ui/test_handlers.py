@@ -9,6 +9,7 @@ import pytest
 
 from dynrefer import Predictor
 from dynrefer.boxes import MAX_BOXES
+from dynrefer.pointing import read_mask
 from dynrefer.question import Question
 from dynrefer.ui.album import KEPT_TAGS, Entry
 from dynrefer.ui.components import Upload
@@ -288,3 +289,13 @@ def test_an_entry_of_the_table_has_no_dictionary_of_its_own(visitor: Visitor) ->
     assert not hasattr(visitor.session.album.entries[0], "__dict__")
     assert isinstance(visitor.session.album.entries[0], Entry)
     assert visitor.session.choices == Question()
+
+
+def test_an_outline_drawn_freehand_is_the_mask_of_its_region_and_a_text_is_none(visitor: Visitor) -> None:
+    outline = [[20, 15], [80, 15], [80, 60], [20, 60]]
+    updates = visitor.main.describe_drawn(visitor.values(BOX), Said(points=[], outline=outline))
+    (entry,) = visitor.session.album.entries
+    assert read_mask(entry.answer.mask, (200, 150))[20:55, 25:75].all()
+    assert updates[visitor.main.stage.picker]["shape"]["box"] == BOX
+    with pytest.raises(gr.Error, match="must be a list of places"):
+        visitor.main.describe_drawn(visitor.values(BOX), Said(points=[], outline="/etc/passwd"))

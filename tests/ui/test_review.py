@@ -13,13 +13,15 @@ import pytest
 from PIL import Image
 
 from dynrefer import Predictor
-from dynrefer.project import Project, read_project
+from dynrefer.project import PhotoRecord, Project, read_project
 from dynrefer.results import Scored, Words
 from dynrefer.ui import panels
 from dynrefer.ui.album import Album, Session
 from dynrefer.ui.layout import Updates
 from dynrefer.ui.links import folder_of, record_of
 from dynrefer.ui.review import corrected, find_attribute
+from dynrefer.ui.whole import WholeHandlers
+from tests.pointing import Pointing
 from tests.tiny import tiny_vocabulary
 from tests.ui.conftest import BOX, Visitor
 from tests.ui.conftest import Said as Pressed
@@ -201,7 +203,7 @@ def test_a_folder_opens_at_the_first_photograph_that_is_not_reviewed(worker: Vis
     press(worker, review="accepted")
     move(worker)
     folder = folder_of(worker.session)
-    assert folder == {"place": 1, "count": 3, "name": "b.png", "reviewed": 1, "regions": 1}
+    assert folder == {"place": 1, "count": 3, "name": "b.png", "reviewed": 1, "regions": 1, "new": 2}
 
 
 def test_every_change_of_a_folders_photograph_is_on_disk(worker: Visitor) -> None:
@@ -246,6 +248,60 @@ def test_a_file_that_is_no_photograph_is_passed_by_the_next_step(
     move(worker, step=1)
     assert len(told) == 1
     assert worker.session.name == "c.png"
+
+
+def describe_next(worker: Visitor, **given: Any) -> Any:
+    """The whole project's next photograph; what the browser is told of it."""
+    whole, keeper = WholeHandlers(worker.finding()), worker.main.stage.keeper
+    return whole.describe_next({**worker.values(), keeper: given})[keeper]["answered"]
+
+
+def test_all_photographs_of_a_folder_are_described_but_those_that_hold_regions(
+    worker: Visitor, pointing: Pointing
+) -> None:
+    project = worker.session.project
+    assert project is not None
+    move(worker, to="a.png")
+    list(worker.paste(THREE[0]))
+    press(worker, select="0")
+    press(worker, say="caption", value="mine")
+    assert "not an image" in describe_next(worker, passed=[])["error"]
+    assert describe_next(worker, passed=["b.png"]) == {"key": "c.png", "kept": True}
+    assert describe_next(worker, passed=["b.png"]) == {}
+    assert [region.words.caption for region in project.regions("a.png")] == ["mine"]
+    assert [region.answer.box for region in project.regions("c.png")] == pointing.boxes
+
+
+def test_a_photograph_opened_while_it_is_described_has_its_regions_and_can_be_worked_on(
+    worker: Visitor, pointing: Pointing
+) -> None:
+    move(worker, to="a.png")
+    describe_next(worker, passed=[])
+    assert worker.boxes == pointing.boxes
+    press(worker, select="1")
+    press(worker, review="rejected")
+    (record,) = read_project(worker.session.project.file)  # type: ignore[union-attr]
+    assert [region.status for region in record.regions] == ["open", "rejected"]
+
+
+def test_a_photograph_of_the_browser_is_described_for_it_to_keep(visitor: Visitor, pointing: Pointing) -> None:
+    photo = {"path": str(visitor.photo), "meta": {"_type": "gradio.FileData"}}
+    answered = describe_next(visitor, record={"key": "other", "image": "b.png"}, photo=photo)
+    record = PhotoRecord.from_dict(answered["record"])
+    assert (answered["key"], record.image, record.size) == ("other", "b.png", (200, 150))
+    assert [region.answer.box for region in record.regions] == pointing.boxes
+    assert visitor.boxes == []
+
+
+def test_after_the_last_region_of_a_photograph_comes_the_next_one_with_something_to_review(worker: Visitor) -> None:
+    for name in ("c.png", "a.png"):
+        move(worker, to=name)
+        list(worker.paste(*THREE[:1]))
+    press(worker, select="0")
+    finished = press(worker, review="accepted")[worker.main.stage.keeper]["finished"]
+    assert not finished["doubt"]
+    move(worker, review=True)
+    assert (worker.session.name, worker.session.album.selected) == ("c.png", 0)
 
 
 def test_a_page_without_a_folder_says_how_to_have_one(visitor: Visitor) -> None:

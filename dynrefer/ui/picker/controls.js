@@ -13,6 +13,7 @@ const ACTIONS = {
   fit: () => show(1, 0, 0),
   inside: () => (adding = adding === "inside" ? "" : "inside"),
   outside: () => (adding = adding === "outside" ? "" : "outside"),
+  freehand: () => (adding = adding === "freehand" ? "" : "freehand"),
   describe: () => {
     announce();
     find(".stage").focus({ preventScroll: true }); // the button hides itself

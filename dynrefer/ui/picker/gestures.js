@@ -1,5 +1,5 @@
-// Mouse, pen and fingers: a drag draws, moves or resizes (with Shift it always draws); a press takes what is there; two
-// fingers, the middle button, or a drag with the space bar held move the photograph; the wheel and two fingers zoom.
+// Mouse, pen and fingers: a drag draws, moves or resizes (with Shift it always draws), or follows a line freehand; a press
+// takes what is there; two fingers, the middle button, or a drag with the space bar held move the photograph; the wheel and two fingers zoom.
 
 const GRIP = 10; // CSS pixels around an edge within which a press takes hold of it
 const CLICK = 3; // CSS pixels: a shorter movement is a click, not a drag
@@ -11,7 +11,7 @@ const CURSORS = {
   nw: "nwse-resize", se: "nwse-resize", ne: "nesw-resize", sw: "nesw-resize",
 };
 
-let drag = null; // { pointer, start, grip, before, far, slack } of the box under way
+let drag = null; // { pointer, start, grip, before, far, slack, line } of the box under way; line: its places, freehand
 let panning = null; // { pointer, x, y } of the photograph on the move
 let spaceHeld = false;
 let pointedAt = null; // the place under the mouse where a press would take something
@@ -43,7 +43,8 @@ element.addEventListener("pointerdown", (event) => {
   } else if (!drag) {
     const start = place(event);
     const slack = event.pointerType === "touch" ? FINGER_CLICK : CLICK;
-    drag = { pointer: event.pointerId, start, grip: event.shiftKey ? "" : grip(start), before: box, far: false, slack };
+    const line = adding === "freehand" && [start];
+    drag = { pointer: event.pointerId, start, grip: event.shiftKey ? "" : grip(start), before: box, far: false, slack, line };
   }
 });
 
@@ -65,7 +66,10 @@ function drawTo(event) {
   drag.far ||= Math.hypot(dx / kx, dy / ky) >= drag.slack;
   if (!drag.far) return;
   const size = [props.width, props.height];
-  if (!drag.grip) box = sorted([...drag.start, x, y]);
+  if (drag.line) {
+    drag.line.push([x, y]);
+    box = null;
+  } else if (!drag.grip) box = sorted([...drag.start, x, y]);
   else box = drag.grip === "move" ? moved(drag.before, dx, dy, size) : resized(drag.before, drag.grip, dx, dy, size);
   draw();
 }
@@ -84,7 +88,7 @@ element.addEventListener("pointermove", (event) => {
 /** Shows what a press here would do. */
 function point(event) {
   const at = place(event);
-  const held = grip(at);
+  const held = adding === "freehand" ? "" : grip(at);
   find(".stage").style.cursor = spaceHeld ? "grab" : CURSORS[held];
   const resizing = held && held !== "move";
   pointedAt = resizing || event.pointerType === "touch" ? null : at;
@@ -99,10 +103,11 @@ function release(event) {
   fingers.delete(event.pointerId);
   if (panning?.pointer === event.pointerId) panning = null;
   if (drag?.pointer !== event.pointerId) return;
-  const { far, start } = drag;
+  const { far, start, line } = drag;
   const drawn = box;
   stopDrag();
   if (event.type === "pointercancel") follow();
+  else if (far && line) giveLine(line);
   else if (far && hasArea(whole(drawn))) give(drawn);
   else if (!far && grid) press(start, event);
   else if (keyTimer) announce();

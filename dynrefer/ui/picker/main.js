@@ -8,7 +8,8 @@
 let box = null;
 let taken = null; // how a press took the box, see pointing.js; null where it was drawn
 let told = null; // the box that Python was told last
-let adding = ""; // what presses add by the buttons: "inside" or "outside" points
+let outdated = false; // whether views and answer still are those of the box before
+let adding = ""; // what presses add by the buttons: "inside" or "outside" points; or "freehand", by which drags are lines
 let keyTimer = 0; // of a box moved by the keyboard that was not told yet
 let followed = ""; // the photograph that all this belongs to
 
@@ -33,11 +34,12 @@ function announce(event = "box_drawn") {
   cancelLater();
   const known = equal(whole(box), told);
   told = whole(box);
-  adding = "";
+  outdated ||= !known && Boolean(told);
+  if (adding !== "freehand") adding = "";
   remember();
   holdOut();
   draw();
-  if (!known) trigger(told ? event : "box_cleared", { box: told, points: taken?.points });
+  if (!known) trigger(told ? event : "box_cleared", { box: told, points: taken?.points, outline: taken?.line });
 }
 
 /** Tells Python a little later, for more key presses may follow; the page is not idle until then. */
@@ -64,9 +66,20 @@ function give(drawn) {
   announce();
 }
 
+/** Takes what a freehand line runs around, which is described at once, or what lies along it, as a press would. */
+function giveLine(line) {
+  taken = takeLine(line);
+  box = chosen(taken).box;
+  record(state());
+  if (taken.line) return announce();
+  holdOut();
+  draw();
+  trigger("pointed", { points: taken.points });
+}
+
 /** A press: where the last one was it takes the next choice; with Shift, Alt or one of their buttons it adds a point. */
 function press(at, event) {
-  const kind = event.altKey ? "outside" : event.shiftKey ? "inside" : adding;
+  const kind = event.altKey ? "outside" : event.shiftKey ? "inside" : adding === "freehand" ? "" : adding;
   const near = (other) => at.every((value, axis) => Math.abs(value - other[axis]) <= reach()[axis]);
   if (kind === "outside" && !taken) return draw();
   cancelLater();
@@ -111,7 +124,7 @@ function follow() {
   const value = Array.isArray(props.value) && props.value.length === 4 ? [...props.value] : null;
   if (props.image !== followed) {
     cancelLater();
-    [followed, drag, pointedAt, taken, adding] = [props.image, null, null, null, ""];
+    [followed, drag, pointedAt, taken, adding, outdated] = [props.image, null, null, null, "", false];
     [box, told] = [value, whole(value)];
     begin(state());
     show(1, 0, 0);
@@ -125,6 +138,10 @@ function follow() {
 }
 
 watch(["value", "views", "regions", "found", "shape", "image", "width", "height"], follow);
+watch("views", () => {
+  outdated = false;
+  draw();
+});
 watch("pointed", hear);
 watch("grid", () => {
   grid = unpack(props.grid);

@@ -12,9 +12,10 @@ function rectangle(className, [x1, y1, x2, y2], colour, label) {
   return node;
 }
 
-/** Nested views, widest first; the chosen ones stand out. */
-function viewNode({ chosen, box, colour, label, key }) {
-  const node = rectangle(chosen ? "view chosen" : "view", box, colour, chosen ? label : "");
+/** Nested views, widest first; the chosen ones stand out, with their labels at opposite edges of neighbours. */
+function viewNode({ chosen, box, colour, label, key }, place, views) {
+  const low = views.slice(0, place).filter((view) => view.chosen).length % 2 ? " low" : "";
+  const node = rectangle(chosen ? `view chosen${low}` : "view", box, colour, chosen ? label : "");
   node.dataset.t = key;
   return node;
 }
@@ -60,18 +61,20 @@ function drawHint() {
 
 function draw() {
   const overlay = find(".overlay");
-  document.documentElement.classList.toggle("dr-pending", hasPhoto() && pending());
+  const waiting = pending() || outdated;
+  document.documentElement.classList.toggle("dr-pending", hasPhoto() && waiting);
   drawControls();
   if (!hasPhoto()) return overlay.replaceChildren();
   const nodes = [];
   if (!drag) {
     nodes.push(...(props.regions || []).map((region) => rectangle("region", region.box, "", region.label)));
     nodes.push(...(props.found || []).map((one) => rectangle("region found", one.box, "", one.label)));
-    if (!pending()) nodes.push(...(props.views || []).map(viewNode));
+    if (!waiting) nodes.push(...(props.views || []).map(viewNode));
   }
   if (box) nodes.push(boxNode(box, pending()));
   const outline = outlineOf();
   if (outline) nodes.push(outlineNode(outline));
+  if (drag?.line) nodes.push(outlineNode([drag.line]));
   if (taken && !drag) nodes.push(...taken.points.map(pointNode));
   overlay.replaceChildren(...nodes);
   drawHint();
@@ -90,6 +93,7 @@ function drawControls() {
     button(name).disabled = !taken;
     button(name).setAttribute("aria-pressed", String(adding === name));
   }
+  button("freehand").setAttribute("aria-pressed", String(adding === "freehand"));
   const offering = hasPhoto() && pending() && !drag;
   button("describe").hidden = !offering;
   if (offering) {

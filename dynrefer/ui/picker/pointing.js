@@ -40,5 +40,22 @@ function arranged(taken, found) {
   return { ...taken, choices, first: choices.indexOf(found[0]) };
 }
 
+const LINE_POINTS = 8; // points of a line that are asked about
+const CLOSED = 0.25; // how far a line may be from closing, as a share of its longer side
+
+/** What a freehand line takes: where it closes what it runs around, the `line`; else what its points lie on. */
+function takeLine(line) {
+  const [xs, ys] = [line.map(([x]) => x), line.map(([, y]) => y)];
+  const bounds = [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
+  const [[x1, y1], [x2, y2]] = [line[0], line.at(-1)];
+  const longer = Math.max(bounds[2] - bounds[0], bounds[3] - bounds[1]);
+  if (hasArea(whole(bounds)) && Math.hypot(x2 - x1, y2 - y1) <= CLOSED * longer) {
+    return { points: [], line, turns: 0, choices: [{ box: bounds, outline: [line] }], first: 0 };
+  }
+  const every = Math.max(1, (line.length - 1) / (LINE_POINTS - 1));
+  const points = line.filter((_, place) => Math.floor(place / every) !== Math.floor((place - 1) / every));
+  return { points: points.map((at) => [...at, true]), turns: 0, choices: [{ box: null }], first: 0 };
+}
+
 /** The choice that is shown after so many presses. */
 const chosen = ({ choices, first, turns }) => choices[(first + turns) % choices.length];
