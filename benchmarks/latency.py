@@ -1,13 +1,19 @@
 """How long a person waits, and how much memory the page holds: `python -m benchmarks.latency --help`.
 
 Medians over the example photographs but the first, which warms up. A new photograph's time includes opening its file.
+`--beside 1`: while another process asks all the time, too.
 """
 
 import argparse
+import multiprocessing
 import os
 import platform
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from multiprocessing.synchronize import Event
 
 import torch
 from gradio_client import Client, handle_file
@@ -60,18 +66,47 @@ def measure_page() -> list[Row]:
         ]
 
 
+@contextmanager
+def asking_beside(processes: int, threads: int) -> Iterator[None]:
+    """So many other processes ask one question after the other inside."""
+    context = multiprocessing.get_context("spawn")
+    started = [context.Event() for _ in range(processes)]
+    others = [context.Process(target=ask_on, args=(event, threads), daemon=True) for event in started]
+    for other in others:
+        other.start()
+    try:
+        for event in started:
+            event.wait()
+        yield
+    finally:
+        for other in others:
+            other.terminate()
+
+
+def ask_on(started: Event, threads: int) -> None:
+    """Ask about other boxes of one photograph without end."""
+    torch.set_num_threads(threads)
+    predictor = Predictor.from_pretrained()
+    (photograph, (x1, y1, x2, y2)), *_ = photographs()
+    for number in count():
+        predictor.refer(photograph, box=(x1, y1, x2 - number % 100 / 10, y2 - number % 90 / 10))
+        started.set()
+
+
 def main() -> None:
     """Measure and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--views", type=int, default=3, help="views a region")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="processor threads for the model")
+    parser.add_argument("--beside", type=int, default=0, help="other processes that ask meanwhile; without the page")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     predictor = Predictor.from_pretrained()
     print(f"{predictor.model_name}, {arguments.views} views, {predictor.device_reason}, {arguments.threads} threads")
     print(f"{processor()}, {os.cpu_count()} cores, torch {torch.__version__}, Python {platform.python_version()}\n")
-    rows = measure_answers(predictor, arguments.views)
-    for name, value in [*rows, *measure_page()]:
+    with asking_beside(arguments.beside, arguments.threads):
+        rows = measure_answers(predictor, arguments.views)
+    for name, value in rows if arguments.beside else [*rows, *measure_page()]:
         print(f"| {name:<34} | {value:>9} |")
 
 

@@ -121,6 +121,20 @@ def freed_memory_returned() -> Iterator[None]:
         ended.set()
 
 
+@contextmanager
+def one_thread(where: bool) -> Iterator[None]:
+    """Compute on one core inside, where `where`: a second would wait for the first more than it helps, at many small
+    products, and take what others on this machine could use."""
+    count = torch.get_num_threads()
+    if where:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if where:
+            torch.set_num_threads(count)
+
+
 class Clock:
     """Milliseconds a stage took; a GPU's own clock is read at the end, so that no stage waits for the one before."""
 

@@ -16,7 +16,7 @@ from cachetools import LRUCache
 from torch import Tensor
 
 from dynrefer.checkpoint import Checkpoint
-from dynrefer.devices import Clock
+from dynrefer.devices import Clock, one_thread
 from dynrefer.model.config import Calibrated, Generation
 from dynrefer.model.language import control_text
 from dynrefer.model.query_decoder import QueryDecoder, TextQueries
@@ -31,6 +31,7 @@ from dynrefer.vocabulary import best_of_groups
 KEPT_VIEWS, KEPT_LISTS = 256, 4  # a view of the small model takes a third of a megabyte
 ALTERNATIVES = 8  # names among which one that is said may be
 ENCODED_TOGETHER = {"cpu": 3, "cuda": 32}  # views between two moments at which others may come in
+FEW_CAPTIONS = 4  # whose search is no faster on two cores than on one
 RECORDED_REGIONS = 4  # up to which a GPU waits for kernels to be started more than for them
 PAIRS_TOGETHER = 32_768  # of region and text; bounds the memory of long class lists
 IDENTITY = (1.0, 0.0)
@@ -60,7 +61,7 @@ class Inference:
         self.config = self.model.config
         self.device = next(self.model.parameters()).device
         self.texts = TextCache(encoder)
-        self._look = Recorded(self._seen, most=RECORDED_REGIONS * self.config.num_views)
+        self._look = Recorded(self._seen, most=self.config.num_views)
         self._represent = Recorded(self._represented, most=RECORDED_REGIONS * self.config.num_views)
         bank = self.vocabulary.bank().to(self.device)
         with torch.inference_mode():
@@ -99,7 +100,8 @@ class Inference:
         captions: list[Caption] | list[None] = [None] * len(regions)
         if question.captions:
             between()
-            captions = self._captions(region, own, tags, question)
+            with one_thread(self.device.type == "cpu" and len(regions) <= FEW_CAPTIONS):
+                captions = self._captions(region, own, tags, question)
             clock.lap("caption")
         notes = (*question.notes, *self._cut_controls(question))
         surest = own.amax(1).sigmoid().tolist()
@@ -288,13 +290,11 @@ class Inference:
         """
         names, words = question.classes or self.vocabulary.classes, self.vocabulary.attributes
         threshold = self.config.tag_threshold if question.tag_threshold is None else question.tag_threshold
-        sure_tags = int((tags.sigmoid() >= threshold).sum())
-        top_tags = sure_tags if question.top_tags is None else min(question.top_tags, sure_tags)
         return RegionResult(
             box=region.box,
             caption=caption,
             classes=tuple(_best(names, classes, question.top_classes)),
-            tags=tuple(_best(self.vocabulary.tags, tags, top_tags, threshold)),
+            tags=tuple(_best(self.vocabulary.tags, tags, question.top_tags, threshold)),
             attributes=tuple(Attribute(words[k].name, words[k].type, p) for k, p in _order(attributes, None)),
             views=region.views,
             model=self.name,

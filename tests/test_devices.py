@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 
 from dynrefer import Predictor
-from dynrefer.devices import choose_device, freed_memory_returned, usable_cores
+from dynrefer.devices import choose_device, freed_memory_returned, one_thread, usable_cores
 
 
 @pytest.mark.parametrize("instructions", ["avx512_bf16", "amx_bf16"])
@@ -69,5 +70,19 @@ def test_a_model_takes_no_more_threads_than_there_are_cores(
         torch.set_num_threads(2)
         Predictor.from_pretrained(tiny_checkpoint, "cpu")
         assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_one_core_computes_inside_and_as_many_as_before_afterwards() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with one_thread(False):
+            assert torch.get_num_threads() == 2
+        with suppress(ValueError), one_thread(True):
+            assert torch.get_num_threads() == 1
+            raise ValueError
+        assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

@@ -65,13 +65,15 @@ class Recorded:
 
     Args:
         function: neither waits for the host nor brings tensors from it.
-        most: length of the first argument up to which it is recorded; longer ones are worth their kernels' start.
+        most: length of the first argument up to which it is recorded; longer ones are worth their kernels' start. Not
+            many more than KEPT_SHAPES, since recording takes as long as ten runs.
     """
 
     def __init__(self, function: Callable[..., Any], most: int) -> None:
         self._function, self._most = function, most
         self._kept: OrderedDict[tuple[object, ...], tuple[list[Tensor | None], Graph | None]] = OrderedDict()
 
+    @torch.inference_mode()
     def __call__(self, *given: Tensor | None) -> Any:
         """The function's result, in tensors of the caller's own."""
         first = given[0]
