@@ -13,13 +13,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from dynrefer.errors import InputError, shown
 from dynrefer.files.atomic import written_whole
-from dynrefer.files.photo_files import PHOTO_ENDINGS
 from dynrefer.files.text import parse_jsonl
-from dynrefer.results import RegionResult
+
+if TYPE_CHECKING:  # torch comes with it, and `--help` needs none
+    from dynrefer.results import RegionResult
 
 
 def prepare_streams() -> None:
@@ -121,6 +122,8 @@ def check_apart(targets: Iterable[str | Path | None], *sources: Path | None) -> 
 
     Targets may be "-" or missing, see `json_list` and `journal`.
     """
+    from dynrefer.files.photo_files import PHOTO_ENDINGS
+
     for path in (Path(target) for target in targets if target is not None):
         if not path.is_file():
             continue
@@ -178,6 +181,8 @@ def journal(target: Path | None) -> Iterator[Journal | None]:
 
 def _known(lines: str) -> dict[str, RegionResult]:
     """The answers of a journal; lines that were cut off are passed over."""
+    from dynrefer.results import RegionResult
+
     found: dict[str, RegionResult] = {}
     for _, line in parse_jsonl(lines, "", on_bad=lambda _: None):
         if line.get("asked"):

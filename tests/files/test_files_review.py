@@ -379,7 +379,7 @@ def test_an_id_of_two_photographs(refer: Refer, command: Command, photos: Path, 
     assert (ran.code, ran.answers) == (2, [])
     built = command("data", "build", "own", photos, "--out", tmp_path / "built")
     assert built.code == 2
-    assert "image 1 of val.json is cat.png and puppy.png" in built.err
+    assert 'image 1 of val.json is "cat.png" and "puppy.png"' in built.err
 
 
 def test_shares_in_a_coco_file(refer: Refer, command: Command, photos: Path, tmp_path: Path) -> None:
