@@ -157,7 +157,7 @@ class Vocabulary:
 
         So a name scores the same in a list that somebody types as among the checkpoint's own.
         """
-        words, own = (self.classes, set(self.classes)) if kind == "classes" else (self.tags, set(self.classes))
+        words, own = {"classes": self.classes, "tags": self.tags}[kind], set(self.classes)
         place = {word: row for row, word in enumerate(words) if word in own}
         rows = [(k, place[word]) for k, name in enumerate(names) if (word := name.strip().lower()) in place]
         if not rows:

@@ -20,7 +20,7 @@ from dynrefer.files.text import read_json
 from recipes.mini.classes import CLASS_NAMES
 from recipes.mini.regions import REGIONS, area, origin, read_regions
 
-CERTAIN = 0.45  # the least score; NanoDet-Plus-m was right in 87 of 100 there
+CERTAIN = 0.45  # the least score
 SAME, BESIDE = 0.7, 0.5  # overlap from which a region is what was detected, and from which nothing is added
 SMALLEST = 0.006  # share of the photograph
 

@@ -37,6 +37,8 @@ SAME_TEXT = 0.97
 HIDDEN = -30.0  # logit of what may or may not be true
 BELIEVED = 0.35  # the classifier's least certainty that is distilled
 MOST_KEPT, MOST_KEPT_LABELLED, SOME_TEMPLATES = 20, 8, 110  # held to the start: regions, those by attributes, texts
+SHIFTS = ("name_shift", "tag_shift")
+SHOWN_REGIONS = 600  # of each data set in a check
 MOVED = 0.65  # chance that a step reads words where they were moved to; else as a user types them
 
 
@@ -50,10 +52,6 @@ class Sizes:
     hard_tags: int = 16
     classed: int = 24
     labelled: int = 12
-
-
-SHIFTS = ("name_shift", "tag_shift")
-SHOWN_REGIONS = 600  # of each data set in a check
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 SIDE = 448  # of the longest side of a photograph, in pixels
@@ -142,9 +141,3 @@ def normalised(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> T
     shift = torch.tensor(mean, device=pixels.device, dtype=pixels.dtype)[:, None, None]
     scale = torch.tensor(std, device=pixels.device, dtype=pixels.dtype)[:, None, None]
     return ((pixels - shift) / scale).float().contiguous(memory_format=torch.channels_last)
-
-
-def padded(pixels: Tensor, multiple: int) -> Tensor:
-    """Pixels [N, C, H, W] with zeros to the right and below, so that a multiple divides both sides."""
-    height, width = pixels.shape[2:]
-    return F.pad(pixels, (0, -width % multiple, 0, -height % multiple))

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from dynrefer.model import DynRefer
 from dynrefer.model.encoder import EfficientNetEncoder
-from recipes.mini.heads import Sizes, decoder_losses, scored, sentence_losses
+from recipes.mini.heads import MOVED, Sizes, decoder_losses, scored, sentence_losses
 from recipes.mini.looks import (
     Photographs,
     erased,
@@ -55,7 +55,6 @@ AVERAGING = 0.998
 CANDIDATES = torch.arange(11) / 10
 JITTER, COLOURS, ERASED = 0.08, 0.25, 0.15
 DYNAMIC = 0.65  # share of regions whose views are chosen as at inference, the rest at random
-MOVED = 0.65  # share of steps that read words where they were moved to; else as a user types them
 SIZES = Sizes(names=256, hard_names=96, true_tags=140, hard_tags=80, classed=256, labelled=96)
 BELIEF, BOTH, CAPTION, POINTING = 0.5, 0.4, 1.0, 0.6  # weights of losses
 CANVAS, SCENES = (448, 448), 16
