@@ -177,6 +177,7 @@ def kept_losses(heads: Heads, start: DynRefer, lessons: Lessons, batch: Batch) -
     queries, summary, belief = batch.part(keep)
     some = torch.randperm(len(lessons.attributes))[:SOME_TEMPLATES]
     few = slice(MOST_KEPT_LABELLED)
+    assert lessons.cache is not None
     with torch.no_grad():
         before = start.represent(*lessons.cache.read(batch.rows[keep]))
         classes = start.contrast_logits(before[0], lessons.classes, *before[1:]).float().softmax(1)

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dynrefer.errors import InputError
+
 SIDE = 448  # of the longest side of a photograph, in pixels
 SHARPNESS = -0.5  # of the bicubic kernel, Pillow's
 
@@ -33,7 +35,10 @@ class Photographs:
 
 
 def _read(file: Path) -> np.ndarray:
-    pixels = cv2.cvtColor(cv2.imread(str(file), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    read = cv2.imread(str(file), cv2.IMREAD_COLOR)
+    if read is None:
+        raise InputError(f"{file} is missing or no photograph: copy the folder again.")
+    pixels = cv2.cvtColor(read, cv2.COLOR_BGR2RGB)
     scale = SIDE / max(pixels.shape[:2])
     return pixels if scale >= 1 else cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
@@ -131,8 +136,8 @@ def erased(pixels: Tensor, chance: float) -> Tensor:
     return pixels.masked_fill(hidden[:, None], 127)
 
 
-def mirrored_boxes(boxes: Tensor, widths: Tensor) -> Tensor:
-    """Boxes [S, 4] on mirror images of photographs of these widths [S]."""
+def mirrored_boxes(boxes: Tensor, widths: Tensor | float) -> Tensor:
+    """Boxes [S, 4] on mirror images of photographs of these widths [S], or of one width."""
     return torch.stack([widths - boxes[:, 2], boxes[:, 1], widths - boxes[:, 0], boxes[:, 3]], 1)
 
 
