@@ -115,6 +115,8 @@ def task_of(
     words = (check_words(read_words(find)) or ()) if find is not None else ()
     if least is None:
         least = FOUND if what == "find" else Task.least
+    if not 0 <= least <= 1:
+        raise InputError(f'--min-score must be a number from 0 to 1, not "{least:g}"')
     question = Question.typed(**options).model_dump(mode="json", exclude_defaults=True)
     return Task(what, words, check_limit(most), least, question)
 
