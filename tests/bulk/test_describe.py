@@ -219,6 +219,8 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_keeps_what_is_finished(
         (["{photographs}/nowhere", "--whole"], "there is nothing at"),
         (["{empty}", "--whole"], "no photograph, no .parquet and no .tar"),
         (["{photographs}", "--whole", "--shard-size", "0"], "--shard-size must be"),
+        (["{photographs}", "--whole", "--workers", "-1"], "--workers must be"),
+        (["{photographs}", "--everything", "--min-score", "70"], "--min-score must be from 0 to 1"),
         (["{photographs}", "--whole", "--views", "99"], "number of views"),
         (["{photographs}/*.gif", "--whole"], "no file matches"),
     ],
@@ -237,6 +239,7 @@ def test_what_cannot_be_done_is_one_sentence(
     told = capsys.readouterr().err
     assert named.lower() in told.lower()
     assert told.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_in_use_is_refused(
