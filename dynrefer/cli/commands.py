@@ -174,6 +174,8 @@ def _serve(
     from dynrefer.project import Project
     from dynrefer.server import app
 
+    if folder and not page:
+        raise InputError("--folder is worked through on the page; leave out --no-page.")
     project = Project(folder) if folder else None
     predictor = Predictor.from_pretrained(model, device, dtype, segmenter)
     if page:

@@ -239,7 +239,6 @@ def test_what_cannot_be_done_is_one_sentence(
     told = capsys.readouterr().err
     assert named.lower() in told.lower()
     assert told.count("\n") == 1
-    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_in_use_is_refused(
