@@ -220,11 +220,14 @@ def named(found: Sequence[Proposal], words: Sequence[Mapping[str, float]], part:
 
 
 def things(
-    propose: Callable[..., list[Proposal]], refer: Callable[..., list[RegionResult]], photo: Photo, limit: int
+    photo: Photo, limit: int, propose: Callable[..., list[Proposal]], refer: Callable[..., list[RegionResult]]
 ) -> list[Proposal]:
-    """What stands out on a photograph, one proposal a thing, best first, of at most `limit` that are looked at.
+    """All there is on a photograph, best first, as a person would count it: at most `limit`, see `distinct`.
 
-    `propose` and `refer` are a predictor's.
+    Args:
+        propose, refer: those of a Predictor.
+
+    Raises InputError where the model has no pointing head.
     """
     found = propose(photo, limit=limit)
     return distinct(found, refer(photo, boxes=[one.box for one in found], **NAME_ALONE)) if found else []

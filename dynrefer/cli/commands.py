@@ -117,10 +117,9 @@ def _add_describe(commands: Commands) -> None:
     parser.add_argument(
         "--min-score",
         type=float,
-        default=0.3,
         dest="least",
         metavar="SCORE",
-        help="of a thing to be described (default: 0.3)",
+        help="least score of such a thing, 0 to 1 (default: 0.5 of --find, 0 of --everything)",
     )
     parser.add_argument(
         "--format", dest="form", choices=("jsonl", "parquet"), default="jsonl", help="of the parts (default: jsonl)"

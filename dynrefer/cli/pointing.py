@@ -61,7 +61,7 @@ class Pointing:
             yield predictor.refer(photo, question=question, **self.prompt)
             return
         if self.words is None:
-            found = things(predictor.propose, predictor.refer, photo, MOST)
+            found = things(photo, MOST, predictor.propose, predictor.refer)
         else:
             found = predictor.propose(photo, words=self.words, limit=MOST)
             sure = [proposal for proposal in found if proposal.score >= FOUND]

@@ -149,4 +149,4 @@ class FindHandlers:
             yield from describe_everything(self.main.refer, photo, self.main.question(values))
             return
         yield 0, 1, []
-        yield 1, 1, [one.box for one in things(self._propose, self.main.refer, photo, MOST)]
+        yield 1, 1, [one.box for one in things(photo, MOST, self._propose, self.main.refer)]
