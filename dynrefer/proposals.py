@@ -22,7 +22,7 @@ from dynrefer.model.encoder import EfficientNetEncoder
 from dynrefer.model.pointing import STRIDES, centres
 from dynrefer.photo import Photo
 from dynrefer.pointing import PROMPT_SCHEMAS, encode_mask
-from dynrefer.question import Question
+from dynrefer.question import MAX_CONTROL_LENGTH, MAX_CONTROLS, words_of
 from dynrefer.results import RegionResult
 
 CORNERS = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
@@ -196,10 +196,8 @@ def check_limit(limit: object) -> int:
 
 def check_words(words: object) -> tuple[str, ...] | None:
     """The names to look for, None where none are asked for. Raises InputError where they are empty or no words."""
-    if words is None:
-        return None
-    names = Question.checked(controls=words).controls
-    if not names:
+    names = words_of(words, "the names to look for", MAX_CONTROLS, MAX_CONTROL_LENGTH)
+    if names == ():
         raise InputError("there is no word to look for; name at least one thing")
     return names
 
