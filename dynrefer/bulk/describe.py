@@ -11,7 +11,7 @@ import torch
 
 from dynrefer.bulk.engine import Job, Numbered, run_here, run_processes
 from dynrefer.bulk.inputs import Plan, read_boxes, read_input
-from dynrefer.bulk.on_ray import run_on_ray
+from dynrefer.bulk.on_ray import check_actors, run_on_ray
 from dynrefer.bulk.output import Format, Manifest, Output
 from dynrefer.bulk.report import Report
 from dynrefer.bulk.rows import Task, What
@@ -22,7 +22,7 @@ from dynrefer.devices import usable_cores
 from dynrefer.errors import InputError
 from dynrefer.files.tables import read_words
 from dynrefer.formats.box_files import BoxFile
-from dynrefer.proposals import check_limit, check_words
+from dynrefer.proposals import FOUND, check_limit, check_words
 from dynrefer.question import Question
 
 ALL_DESCRIBED, SOME_FAILED = 0, 3
@@ -63,8 +63,10 @@ def describe(
     Returns the exit code: 0 where all was described, 3 where some failed; these are rows with an error, and named.
     Raises InputError where nothing could be done, or not all; parts that are finished stay.
     """
-    if shard_size is not None and shard_size < 1:
-        raise InputError("--shard-size must be 1 or more")
+    for name, value in (("--shard-size", shard_size), ("--workers", workers)):
+        if value is not None and value < 1:
+            raise InputError(f"{name} must be 1 or more")
+    models = check_actors(actors)
     path, out = (place.removeprefix("file://") for place in (path, out))
     if ray is not None:  # whose workers are in another folder
         path, out = (place if is_remote(place) else os.path.abspath(place) for place in (path, out))
@@ -81,10 +83,10 @@ def describe(
         _check_outside(plan, out)
         shards = planned(manifest, plan, output, only_missing)
         output.save(manifest)
-        report = Report(plan.remarks, plan.left_out, len(output.finished()), shards)
+        report = Report(plan.remarks, plan.left_out, len(output.finished()), output.failed(), shards)
         count = min(count, len(shards))
         if ray is not None:
-            outcomes = run_on_ray(job, shards, ray, actors, cpus, gpus)
+            outcomes = run_on_ray(job, shards, ray, models, cpus, gpus)
         elif count > 1:
             outcomes = run_processes(job, shards, count, report.tell)
         else:
@@ -97,7 +99,7 @@ def task_of(
     everything: bool = False,
     find: str | None = None,
     most: int = Task.most,
-    least: float = Task.least,
+    least: float | None = None,
     **options: Any,
 ) -> Task:
     """What the command line asks about every photograph.
@@ -105,13 +107,18 @@ def task_of(
     Args:
         whole: describe each photograph as one region. everything: the things that the model finds. find: those that
             these words name. Without any of them the input has the boxes.
-        most: things a photograph, where they are looked for; least: the score from which one is described.
+        most: things a photograph, where they are looked for; least: the score from which one is
+            described; None as on the page: FOUND for what words name, otherwise see `things`.
         options: what is asked of every region, see `Question.typed`.
 
     Raises InputError where a value cannot be used.
     """
     what: What = "whole" if whole else "everything" if everything else "boxes" if find is None else "find"
     words = (check_words(read_words(find)) or ()) if find is not None else ()
+    if least is None:
+        least = FOUND if what == "find" else Task.least
+    if not 0 <= least <= 1:
+        raise InputError(f"--min-score must be from 0 to 1, not {least:g}")
     question = Question.typed(**options).model_dump(mode="json", exclude_defaults=True)
     return Task(what, words, check_limit(most), least, question)
 
