@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal, Self, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from dynrefer.boxes import Box
 from dynrefer.errors import InputError, shown
@@ -56,6 +56,8 @@ class Attribute:
 @dataclass(frozen=True, slots=True)
 class RegionResult:
     """All that was found out about one region."""
+
+    __pydantic_config__ = ConfigDict(use_attribute_docstrings=True)
 
     box: Box
     """x1, y1, x2, y2 in pixels of the upright original image."""
