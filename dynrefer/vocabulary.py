@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -61,8 +61,8 @@ class TextBank:
 
     def to(self, device: torch.device) -> TextBank:
         """A copy on another device."""
-        tensors: dict[str, Any] = {f.name: moved(getattr(self, f.name), device) for f in fields(self)}
-        return TextBank(**tensors)
+        tensors = {name: value for name, value in vars(self).items() if value is not None}
+        return TextBank(**{name: value.to(device, non_blocking=True) for name, value in tensors.items()})
 
 
 @dataclass(frozen=True)
@@ -237,8 +237,3 @@ def best_of_groups(logits: Tensor, groups: Tensor, count: int) -> Tensor:
     """The best template of each attribute: logits [S, T], groups [T] in 0..count-1 -> [S, count]."""
     out = logits.new_full((len(logits), count), -torch.inf)
     return out.scatter_reduce(1, groups.expand(len(logits), -1), logits, "amax")
-
-
-def moved(value: Tensor | None, device: torch.device) -> Tensor | None:
-    """The tensor on a device, without waiting for it; None stays None."""
-    return value.to(device, non_blocking=True) if value is not None else None
