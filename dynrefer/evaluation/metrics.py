@@ -66,7 +66,7 @@ def class_accuracy(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float]
 
 def class_precisions(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Average precision of each class with every region scored for every class, [C]; nan for an absent class."""
-    return np.array([average_precision(truth == c, scores[:, c]) for c in range(scores.shape[1])])
+    return attribute_precisions((truth[:, None] == np.arange(scores.shape[1])).astype(int), scores)
 
 
 def calibration_bins(scores: np.ndarray, right: np.ndarray) -> list[dict[str, float]]:
