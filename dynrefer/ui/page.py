@@ -11,8 +11,7 @@ from dynrefer.errors import InputError
 from dynrefer.files.atomic import claim
 from dynrefer.predictor import Predictor
 from dynrefer.project import Project
-from dynrefer.server import listening
-from dynrefer.server.app import PORT, with_service
+from dynrefer.server.app import PORT, listening, with_service
 from dynrefer.server.fetching import MAX_FILE_BYTES
 from dynrefer.server.mcp_tools import mcp_options
 from dynrefer.server.programs import Programs
