@@ -12,7 +12,7 @@ from dynrefer.errors import InputError
 from dynrefer.photo import Photo
 from dynrefer.pointing import mask_outline
 from dynrefer.predictor import Predictor
-from dynrefer.proposals import FOUND, check_words, distinct
+from dynrefer.proposals import FOUND, check_words, things
 from dynrefer.server.programs import on_gpu
 
 from . import panels
@@ -29,7 +29,6 @@ from .review import told
 MOST_CHOICES, MOST_FOUND = 8, 20  # at a press, and of a name
 UNKNOWN = {"rows": 0, "columns": 0, "boxes": ""}  # a grid of a model that can point, but only when asked
 REGIONS_TAB = "regions"
-NAME_ALONE: dict[str, Any] = {"captions": False, "coefficients": (0.0,), "top_classes": 1, "tag_threshold": 1.0}
 
 
 class Finding:
@@ -168,9 +167,7 @@ class FindHandlers:
             yield from describe_everything(self.main.refer, photo, self.main.question(values))
             return
         yield 0, 1, []
-        found = self._propose(photo, limit=MOST)
-        results = self.main.refer(photo, boxes=[one.box for one in found], **NAME_ALONE) if found else []
-        yield 1, 1, [one.box for one in distinct(found, results)]
+        yield 1, 1, [one.box for one in things(photo, MOST, self._propose, self.main.refer)]
 
 
 def packed(boxes: np.ndarray, size: tuple[int, int]) -> dict[str, Any]:
