@@ -40,8 +40,7 @@ class TextEncoder(nn.Module):
             self.text = model(CLIPTextConfig(**config.options))
 
     def prepare_inference(self) -> None:
-        """Keep words' embeddings, half of BERT's numbers, in half the memory where that changes none of them: checkpoints
-        are written in half precision."""
+        """Keep embeddings of BERT's words, half of its numbers, in half precision where checkpoints have them so."""
         if isinstance(self.text, Bert):
             words = self.text.embeddings.word_embeddings
             half = words.weight.detach().half()
