@@ -235,7 +235,8 @@ class Inference:
             more = language.generate(prompt[again], prompt_mask[again], search, ids[again], [begin[k] for k in again])
             for k, text, score in zip(again, *more, strict=True):
                 texts[k], scores[k] = text, score
-        return [Caption(*written) for written in zip(texts, scores, strict=True)]
+        # Words to be said that the writer has no letters for leave blanks.
+        return [Caption(" ".join(text.split()), score) for text, score in zip(texts, scores, strict=True)]
 
     def _known(self, classes: Tensor, tags: Tensor) -> list[str]:
         """The surest name and the surest tags, of logits [K] and [N], that the caption is told."""

@@ -71,8 +71,15 @@ def _steps(value: object) -> tuple[float, ...] | None:
 
 
 def _words(value: object, info: ValidationInfo) -> tuple[str, ...] | None:
-    """Words from a list, or from a text as `split_words` reads it: trimmed, no empty ones, no doubles, in order."""
-    called = _CALLED[str(info.field_name)]
+    return words_of(value, _CALLED[str(info.field_name)], *_WORD_LIMITS[str(info.field_name)])
+
+
+def words_of(value: object, called: str, most: int, longest: int) -> tuple[str, ...] | None:
+    """Words of a list or text, None where there is none: trimmed, no empty ones, no doubles, in order.
+
+    Raises InputError, in which they are `called` so, where they are no words, more than `most`, or one of them has
+    more than `longest` characters.
+    """
     if isinstance(value, str):
         value = split_words(value)
     elif hasattr(value, "tolist"):
@@ -84,12 +91,11 @@ def _words(value: object, info: ValidationInfo) -> tuple[str, ...] | None:
     for word in value:
         if not isinstance(word, str) or any("\ud800" <= letter <= "\udfff" for letter in word):  # halves of letters
             raise InputError(f'{called} must be a list of texts, and "{shown(word)}" is none')
-    most, longest = _WORD_LIMITS[str(info.field_name)]
     words = tuple(dict.fromkeys(trimmed for word in value if (trimmed := " ".join(word.split()))))
     _check_count(called, len(words), most)
     for word in words:
         if len(word) > longest:
-            raise InputError(f'{called} has "{shown(word)}" with {len(word)} characters; the limit is {longest}')
+            raise InputError(f'"{shown(word)}" has {len(word)} characters; the limit is {longest}')
     return words
 
 

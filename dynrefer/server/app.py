@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
@@ -65,10 +66,12 @@ def with_service(options: dict[str, Any], predictor: Predictor) -> dict[str, Any
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket on the port, to be had before a model runs in threads. Raises InputError where it is taken."""
+    """A socket on the port, to be had before a model runs in threads. Raises InputError where it cannot be."""
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, OverflowError) as error:
+        if getattr(error, "errno", None) in (socket.EAI_NONAME, errno.EADDRNOTAVAIL):
+            raise InputError(f"{host} is no address of this machine; choose another with --host") from error
         why = getattr(error, "strerror", None) or error
         raise InputError(f"the port {port} of {host} cannot be used ({why}); choose another with --port") from error
 

@@ -55,6 +55,8 @@ def train(
 
     Raises InputError: in one sentence for whatever cannot be used.
     """
+    if max_steps is not None and max_steps < 1:
+        raise InputError("--max-steps must be 1 or more")
     settings = config if isinstance(config, TrainConfig) else TrainConfig.from_json(config)
     patience = InitProcessGroupKwargs(timeout=timedelta(days=1))  # others wait while one process fills the cache
     accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True), patience])

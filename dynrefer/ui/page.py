@@ -1,10 +1,12 @@
 """The page: its components put together, their events bound, and how it is served."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio import http_server
 
 from dynrefer.devices import freed_memory_returned
 from dynrefer.errors import InputError
@@ -63,7 +65,7 @@ def build_page(predictor: Predictor, project: Project | None = None) -> gr.Block
                         finding.found.render()
                         finding.all_found.render()
                         regions = RegionsTab(handlers)
-                    with gr.Tab("Looks"):
+                    with gr.Tab("Views"):
                         sweep = Sweep(handlers)
                     with gr.Tab("Compare"):
                         comparison = Comparison(handlers)
@@ -100,6 +102,23 @@ def launch_options(predictor: Predictor, project: Project | None = None) -> dict
     }
 
 
+class PatientServer(http_server.Server):
+    """Gradio's server, given the time that a slow machine needs to start it.
+
+    Gradio gives up after five seconds and starts the page once more on the next port, while the first goes on starting.
+    """
+
+    def run_in_thread(self) -> None:
+        """Start, and return when it has started."""
+        try:
+            super().run_in_thread()
+        except http_server.ServerFailedToStartError:
+            while not self.started:
+                if not self.thread.is_alive():
+                    raise
+                time.sleep(0.05)
+
+
 def serve(
     predictor: Predictor, host: str | None = None, port: int | None = None, project: Project | None = None
 ) -> None:
@@ -117,6 +136,7 @@ def serve(
             f"GRADIO_TEMP_DIR names {uploads}, where no upload can be kept; name another folder"
         ) from error
     options = with_service(launch_options(predictor, project), predictor)
+    http_server.Server = PatientServer  # type: ignore[misc]
     try:
         with freed_memory_returned():
             build_page(predictor, project).launch(server_name=host, server_port=port, **options)

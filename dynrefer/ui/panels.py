@@ -24,17 +24,17 @@ LIKELY_ATTRIBUTES = 12
 MOST_TAGS = 24
 MODE_NAMES = {
     "dynamic": "Dynamic: what adds most",
-    "prior:caption": "Prior for captions",
-    "prior:attributes": "Prior for attributes",
+    "prior:caption": "Prior for captions: best on average",
+    "prior:attributes": "Prior for attributes: best on average",
     "manual": "Manual: my own",
-    "random": "Random",
+    "random": "Random: by chance",
 }
 MODE_REASONS = {
-    "dynamic": "taken for their gain, what they add for how coarse they are",
-    "prior:caption": "taken near t = 0.45, which suits captions best",
-    "prior:attributes": "taken near t = 0.2, which suits attributes best",
-    "manual": "taken as your sliders say",
-    "random": "taken by chance",
+    "dynamic": "those of the largest gain, which show most that is new for how coarse they are",
+    "prior:caption": "those near t = 0.45, which suits captions best on average",
+    "prior:attributes": "those near t = 0.2, which suits attributes best on average",
+    "manual": "those that your sliders name",
+    "random": "those drawn by chance",
 }
 
 

@@ -115,7 +115,7 @@ def plan(coco: Path, flickr: Path, things: Path) -> Iterator[View]:
 
 def photographs(coco: Path, flickr: Path, things: Path) -> list[dict[str, Any]]:
     """All photographs to learn from, with their boxes."""
-    return [*_coco(coco), *_flickr(flickr), *_things(things)]
+    return [*coco_photographs(coco), *flickr_photographs(flickr, "train"), *_things(things)]
 
 
 class Scenes:
@@ -191,7 +191,7 @@ def _view(
     )
 
 
-def _coco(root: Path) -> Iterator[dict[str, Any]]:
+def coco_photographs(root: Path) -> Iterator[dict[str, Any]]:
     """COCO's boxes, and regions that were described and are no box of COCO's."""
     content = read_json(root / "annotations" / "instances.json", "images", "annotations")
     train = set(read_json(root / "annotations" / "splits.json", "train")["train"])
@@ -215,16 +215,17 @@ def _coco(root: Path) -> Iterator[dict[str, Any]]:
         yield _record(path, size, known, "coco", complete=complete, held=complete and held > 0)
 
 
-def _flickr(root: Path) -> Iterator[dict[str, Any]]:
+def flickr_photographs(root: Path, part: str) -> Iterator[dict[str, Any]]:
+    """Those of a part, "train" or "val", with the boxes that people spoke of."""
     content = read_json(root / "annotations" / "regions.json", "images", "regions", "groups")
-    train = set(read_json(root / "annotations" / "splits.json", "train")["train"])
+    chosen = set(read_json(root / "annotations" / "splits.json", part)[part])
     found = defaultdict(set)
     for region in content["regions"]:
         found[region["image_id"]].add((tuple(region["bbox"]), PART if region["type"] in LOOSE else THING))
     for group in content["groups"]:
         found[group["image_id"]] |= {(tuple(box), PART if group["type"] in LOOSE else THING) for box in group["bboxes"]}
     for image in content["images"]:
-        if image["id"] in train and found[image["id"]]:
+        if image["id"] in chosen and found[image["id"]]:
             size = image["width"], image["height"]
             boxes = [(clip(sized_box(box), size), kind) for box, kind in sorted(found[image["id"]])]
             path = str(root / "images" / image["file_name"])

@@ -133,6 +133,13 @@ def test_a_body_that_is_no_json_is_answered_with_a_sentence(client: TestClient, 
     assert told in answer.json()["error"]
 
 
+def test_a_field_of_a_form_that_cannot_be_used_is_told_how(client: TestClient) -> None:
+    boxes = client.post("/v1/regions", files={"file": picture()}, data={"boxes": "64,255,383,382"}).json()
+    assert "send for example [[64, 255, 383, 382]]" in boxes["error"]
+    photo = client.post("/v1/regions", files={"image": picture()}, data={"boxes": "[]"}).json()
+    assert 'a photograph is sent as "file"' in photo["error"]
+
+
 def test_a_compressed_body_is_415(client: TestClient) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     answer = client.post("/v1/regions", content=b"\x1f\x8b", headers=headers)
