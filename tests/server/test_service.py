@@ -3,15 +3,17 @@
 import base64
 import json
 import threading
+from dataclasses import fields
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from dynrefer.predictor import Predictor
+from dynrefer.results import RegionResult
 from dynrefer.server.app import PATHS, build_service
 from dynrefer.server.fetching import MAX_FILE_BYTES
-from dynrefer.server.schema import ERROR, REGION
+from dynrefer.server.schema import EXAMPLE_REGION, Refusal
 from tests.server.conftest import BOX, FakePredictor, ask, form, picture
 
 
@@ -31,7 +33,7 @@ def test_json_with_base64_is_answered_as_the_form_is(client: TestClient, head: s
 def test_a_real_model_answers_with_the_fields_of_the_schema(predictor: Predictor) -> None:
     with TestClient(build_service(predictor, token="")) as client:
         (region,) = ask(client, [BOX], {"classes": ["dog", "cup"]}).json()["regions"]
-    assert set(region) == set(REGION["properties"])
+    assert set(region) == {field.name for field in fields(RegionResult)} == set(EXAMPLE_REGION)
     assert {entry["name"] for entry in region["classes"]} == {"dog", "cup"}
 
 
@@ -74,7 +76,7 @@ def test_boxes_and_options_of_no_use_are_422_with_one_sentence(
 ) -> None:
     answer = ask(client, boxes, options)
     assert answer.status_code == 422
-    assert set(answer.json()) == set(ERROR["properties"])
+    assert set(answer.json()) == set(Refusal.model_fields)
     assert told.lower() in answer.json()["error"].lower()
 
 
@@ -236,7 +238,9 @@ def test_the_openapi_document_has_every_route_with_examples(client: TestClient) 
     post = document["paths"]["/v1/regions"]["post"]
     assert {"multipart/form-data", "application/json"} == set(post["requestBody"]["content"])
     example = post["responses"]["200"]["content"]["application/json"]["example"]["regions"][0]
-    assert set(REGION["properties"]) - set(example) == {"prompt", "mask"}  # FastAPI leaves nulls out of its document
+    assert set(EXAMPLE_REGION) - set(example) == {"prompt", "mask"}  # FastAPI leaves nulls out of its document
+    region = document["components"]["schemas"]["RegionResult"]["properties"]
+    assert region["none_of_these"]["description"] == "Probability that no name of the class list fits."
     assert post["security"] == [{"HTTPBearer": []}]
 
 
