@@ -5,8 +5,6 @@ Used by Python, the command line, the page, the HTTP API, MCP and evaluation; no
 
 from __future__ import annotations
 
-import math
-import numbers
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -15,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
+from dynrefer.boxes import finite_number
 from dynrefer.errors import InputError, shown
 from dynrefer.files.tables import read_words, split_words
 from dynrefer.views import CANDIDATES, validate_coefficients
@@ -49,16 +48,12 @@ _CALLED = {
 
 def _number(value: object) -> float | None:
     """A real number of any library as a plain one; anything else, text and booleans included, is refused."""
-    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
-        value = value.item()
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise ValueError
     try:
-        number = float(value)
-    except OverflowError:
-        return math.inf
+        number = finite_number(value, "it")
+    except InputError as error:
+        raise ValueError from error  # whose sentence names the option and its limits
     return int(number) if number.is_integer() else number
 
 

@@ -80,6 +80,8 @@ class DynRefer(nn.Module):
         """
         self.eval().requires_grad_(False)
         self.language.prepare_inference()
+        if self.text_encoder is not None:
+            self.text_encoder.prepare_inference()
         if isinstance(self.encoder, EfficientNetEncoder):
             self.encoder.fold_batch_norm()
             self.encoder.to(memory_format=torch.channels_last)

@@ -48,6 +48,30 @@ class Panel(gr.HTML):
         super().__init__(value, **{"js_on_load": read("panels.js"), "apply_default_css": False, **kwargs})
 
 
+class Progress:
+    """How far a longer piece of work has come, and a button that ends it; both are seen while it is under way alone.
+
+    The button lies where this is made, the panel where it is rendered.
+    """
+
+    def __init__(self, elem_id: str, end_id: str) -> None:
+        self.end = gr.Button("Stop", size="sm", variant="stop", min_width=80, visible=False, elem_id=end_id)
+        self.panel = Panel(elem_id=elem_id, render=False)
+        self.parts = [self.panel, self.end]
+
+    def show(self, html: str) -> dict[Any, Any]:
+        """Updates that tell something of the work."""
+        return {self.panel: html, self.end: gr.update(visible=True)}
+
+    def count(self, done: int, total: int, what: str) -> dict[Any, Any]:
+        """Updates that tell how far it is."""
+        return self.show(render("progress", done=done, total=total, what=what))
+
+    def hide(self) -> dict[Any, Any]:
+        """Updates that show that nothing is under way."""
+        return {self.panel: "", self.end: gr.update(visible=False)}
+
+
 class Point(NamedTuple):
     """One value at t in [0, 1]; `mark` is written into a point that stands out."""
 
@@ -197,11 +221,6 @@ def gains(result: RegionResult | None, mode: str) -> str:
     top = max([1.0, *(point.value for point in points)])
     lines = [Line("gain", "currentColor", points)] if points else []
     return render("gains", mode=MODE_NAMES[mode], reason=MODE_REASONS[mode], lines=lines, top=top)
-
-
-def progress(done: int, total: int, what: str) -> str:
-    """How far a longer piece of work has come; nothing when `total` is 0."""
-    return render("progress", done=done, total=total, what=what)
 
 
 @cache

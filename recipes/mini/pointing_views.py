@@ -23,10 +23,11 @@ import torch
 from filelock import FileLock
 from tqdm import tqdm
 
-from dynrefer.boxes import Box, clip, iou, xywh_to_xyxy
+from dynrefer.boxes import Box, clip, iou
 from dynrefer.checkpoint import load_checkpoint
 from dynrefer.datasets.records import Problems
 from dynrefer.files.atomic import written_whole
+from dynrefer.files.coco import sized_box
 from dynrefer.files.text import read_json, read_jsonl
 from dynrefer.model import DynRefer
 from dynrefer.model.encoder import EfficientNetEncoder
@@ -203,7 +204,7 @@ def coco_photographs(root: Path) -> Iterator[dict[str, Any]]:
         if image["id"] not in train:
             continue
         size, complete = (image["width"], image["height"]), image.get("boxes_complete_80", True)
-        found = [(xywh_to_xyxy(a["bbox"], size), CROWD if a["iscrowd"] else THING) for a in annotations[image["id"]]]
+        found = [(clip(sized_box(a["bbox"]), size), CROWD if a["iscrowd"] else THING) for a in annotations[image["id"]]]
         known = [(box, kind) for box, kind in found if box is not None]
         for text in described.get(str(image["id"]), ()):
             box = text.pixels(size)
@@ -226,7 +227,7 @@ def flickr_photographs(root: Path, part: str) -> Iterator[dict[str, Any]]:
     for image in content["images"]:
         if image["id"] in chosen and found[image["id"]]:
             size = image["width"], image["height"]
-            boxes = [(xywh_to_xyxy(list(box), size), kind) for box, kind in sorted(found[image["id"]])]
+            boxes = [(clip(sized_box(box), size), kind) for box, kind in sorted(found[image["id"]])]
             path = str(root / "images" / image["file_name"])
             yield _record(path, size, [(box, kind) for box, kind in boxes if box is not None], "flickr")
 
@@ -237,7 +238,7 @@ LOOSE = ("clothing", "bodyparts", "scene")  # Flickr's types of regions that are
 def _things(root: Path) -> Iterator[dict[str, Any]]:
     for record in read_json(root / "annotations.json"):
         size = record["width"], record["height"]
-        box = xywh_to_xyxy(record["box"], size)
+        box = clip(sized_box(record["box"]), size) if record.get("box") else None
         if box is not None:
             yield _record(str(root / "images" / record["file_name"]), size, [(box, THING)], "things")
 

@@ -2,15 +2,18 @@
 
 import base64
 import json
+import threading
+from dataclasses import fields
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from dynrefer.predictor import Predictor
+from dynrefer.results import RegionResult
 from dynrefer.server.app import PATHS, build_service
 from dynrefer.server.fetching import MAX_FILE_BYTES
-from dynrefer.server.schema import ERROR, REGION
+from dynrefer.server.schema import EXAMPLE_REGION, Refusal
 from tests.server.conftest import BOX, FakePredictor, ask, form, picture
 
 
@@ -30,7 +33,7 @@ def test_json_with_base64_is_answered_as_the_form_is(client: TestClient, head: s
 def test_a_real_model_answers_with_the_fields_of_the_schema(predictor: Predictor) -> None:
     with TestClient(build_service(predictor, token="")) as client:
         (region,) = ask(client, [BOX], {"classes": ["dog", "cup"]}).json()["regions"]
-    assert set(region) == set(REGION["properties"])
+    assert set(region) == {field.name for field in fields(RegionResult)} == set(EXAMPLE_REGION)
     assert {entry["name"] for entry in region["classes"]} == {"dog", "cup"}
 
 
@@ -73,7 +76,7 @@ def test_boxes_and_options_of_no_use_are_422_with_one_sentence(
 ) -> None:
     answer = ask(client, boxes, options)
     assert answer.status_code == 422
-    assert set(answer.json()) == set(ERROR["properties"])
+    assert set(answer.json()) == set(Refusal.model_fields)
     assert told.lower() in answer.json()["error"].lower()
 
 
@@ -198,6 +201,12 @@ def test_ready_is_503_until_the_model_has_answered_once(client: TestClient, fake
     assert (before, client.get("/ready").status_code) == (503, 200)
 
 
+@pytest.mark.usefixtures("client")
+def test_a_program_that_ends_waits_for_the_first_answer_in_which_it_would_abort() -> None:
+    warming = [thread.daemon for thread in threading.enumerate() if thread.name == "warm-up"]
+    assert warming and not any(warming)
+
+
 def test_health_and_models_tell_what_runs(client: TestClient) -> None:
     assert client.get("/health").json() == {"status": "ok"}
     (model,) = client.get("/v1/models").json()["models"]
@@ -229,7 +238,9 @@ def test_the_openapi_document_has_every_route_with_examples(client: TestClient) 
     post = document["paths"]["/v1/regions"]["post"]
     assert {"multipart/form-data", "application/json"} == set(post["requestBody"]["content"])
     example = post["responses"]["200"]["content"]["application/json"]["example"]["regions"][0]
-    assert set(REGION["properties"]) - set(example) == {"prompt", "mask"}  # FastAPI leaves nulls out of its document
+    assert set(EXAMPLE_REGION) - set(example) == {"prompt", "mask"}  # FastAPI leaves nulls out of its document
+    region = document["components"]["schemas"]["RegionResult"]["properties"]
+    assert region["none_of_these"]["description"] == "Probability that no name of the class list fits."
     assert post["security"] == [{"HTTPBearer": []}]
 
 

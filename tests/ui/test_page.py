@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 from gradio import http_server
 
-from dynrefer.server import listening
+from dynrefer.server.app import listening
 from dynrefer.ui.page import PatientServer
 
 
