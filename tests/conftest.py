@@ -48,20 +48,20 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_checkpoint(folder, model, tiny_vocabulary().embedded(model.text_encoder), torch.float32)
 
 
-@pytest.fixture
-def predictor(tiny_checkpoint: Path) -> Predictor:
-    """A fresh predictor of the tiny model, nothing cached."""
-    from dynrefer import Predictor
-
-    return Predictor.from_pretrained(tiny_checkpoint, device="cpu")
-
-
 @pytest.fixture(scope="session")
 def tiny_predictor(tiny_checkpoint: Path) -> Predictor:
     """A predictor of the tiny model that many tests share."""
     from dynrefer import Predictor
 
     return Predictor.from_pretrained(tiny_checkpoint, device="cpu")
+
+
+@pytest.fixture
+def predictor(tiny_predictor: Predictor) -> Predictor:
+    """A fresh predictor of the tiny model, which stays as it is, nothing cached."""
+    from dynrefer import Predictor
+
+    return Predictor(tiny_predictor.checkpoint)
 
 
 @pytest.fixture
