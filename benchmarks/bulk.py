@@ -75,7 +75,7 @@ def batched(folder: Path, boxes: Boxes) -> Callable[[], int]:
 
 
 def bulk(folder: Path, boxes: Boxes, options: list[str]) -> Callable[[], int]:
-    """The command `describe`, loading included; prints the memory of all its processes at every quarter."""
+    """The command `describe`, loading included; prints the memory of all its processes, shared memory counted once."""
     file, out = folder.parent / "boxes.json", folder.parent / "out"
     file.write_text(json.dumps(boxes))
     command = [sys.executable, "-m", "dynrefer", "describe", str(folder), "--boxes", str(file), "--out", str(out)]
@@ -89,7 +89,8 @@ def bulk(folder: Path, boxes: Boxes, options: list[str]) -> Callable[[], int]:
             while not ended.wait(2):
                 try:
                     known = psutil.Process(process.pid)
-                    memory.append(sum(p.memory_info().rss for p in (known, *known.children(recursive=True))) / 2**30)
+                    processes = (known, *known.children(recursive=True))
+                    memory.append(sum(each.memory_full_info().pss for each in processes) / 2**30)
                 except psutil.Error:
                     return
 
@@ -98,8 +99,10 @@ def bulk(folder: Path, boxes: Boxes, options: list[str]) -> Callable[[], int]:
         process.wait()
         ended.set()
         watching.join()
-        quarters = ", ".join(f"{memory[len(memory) * quarter // 4 - 1]:.2f}" for quarter in (1, 2, 3, 4))
-        print(f"memory of all processes after each quarter of the time: {quarters} GiB, at most {max(memory):.2f}")
+        quarters = [part for part in np.array_split(memory, 4) if part.size]
+        for called, of in (("at most", np.max), ("median", np.median)):
+            told = ", ".join(f"{of(part):.2f}" for part in quarters)
+            print(f"memory of all processes in each quarter of the time, {called}: {told} GiB")
         return sum(len(part.read_text().splitlines()) for part in out.glob("part-*"))
 
     return run

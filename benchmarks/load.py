@@ -250,8 +250,11 @@ def main() -> int:
     for kind, waited in sorted(outcomes.waited.items()):
         print(f"{kind}: {statistics.median(waited):.1f} s median, {max(waited):.1f} s at most, {len(waited)} asked")
     parts = [memory[len(memory) * k // 3 : len(memory) * (k + 1) // 3 + 1] for k in range(3)]
-    thirds = ", ".join(f"{statistics.median(part):.2f} (at most {max(part):.2f})" for part in parts)
-    print(f"resident memory {before:.2f} GiB before, {thirds} in each third of the time, {after:.2f} ten seconds after")
+    thirds = ", ".join(f"{min(part):.2f} to {max(part):.2f} ({statistics.median(part):.2f})" for part in parts)
+    print(
+        f"resident memory {before:.2f} GiB before, least to most (median) in each third of the time {thirds}, "
+        f"{after:.2f} ten seconds after"
+    )
     return 1 if lost or outcomes.counts["wrong"] or not outcomes.counts["right"] or not fair or not steady else 0
 
 

@@ -27,6 +27,12 @@ _MODULES = {
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
+# How many layers are kept compiled, each for one shape of its input, by oneDNN and by what torch calls it with; both
+# read it once. Each takes a quarter of a megabyte in either. By default both keep 1,024, half a gigabyte in the end,
+# since the numbers of regions and of words vary; a photograph and its regions need some 300.
+for _cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    os.environ.setdefault(_cache, "512")
+
 
 def __getattr__(name: str) -> Any:
     """Public names are imported when they are first asked for: the network's libraries take seconds."""

@@ -152,9 +152,9 @@ class Inference:
         kind: Calibrated = "own_classes" if "own_classes" in self.config.calibration else "classes"
         return self._calibrated(kind, logits - self._reference(logits))
 
-    def _reference(self, own: Tensor) -> Tensor | float:
-        """What class logits count from [S, 1]: the log-sum-exp over the checkpoint's own names, or 0."""
-        return own.logsumexp(1, keepdim=True) if self.config.relative_classes else 0.0
+    def _reference(self, own: Tensor) -> Tensor:
+        """What class logits count from [S, 1]: a share of the log-sum-exp over the checkpoint's own names."""
+        return self.config.relative_classes * own.logsumexp(1, keepdim=True)
 
     def _plain_classes(self) -> Tensor | None:
         """Embeddings [K, E] of the checkpoint's class names without a template."""

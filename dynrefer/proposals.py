@@ -6,7 +6,7 @@ K clicks, C candidates of a click, P places of a photograph.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -35,6 +35,7 @@ LARGE_PART = 0.5  # the same where nobody asked for all of that name
 CLEAR = 0.3  # score from which a proposal is a thing, whatever it may be called
 FOUND = 0.5  # score from which something is said to be what a word names
 MOST = 100  # proposals
+NAME_ALONE: dict[str, Any] = {"captions": False, "coefficients": (0.0,), "top_classes": 1, "tag_threshold": 1.0}
 PROPOSE_SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
@@ -218,6 +219,20 @@ def named(found: Sequence[Proposal], words: Sequence[Mapping[str, float]], part:
             kept.append(k)
     kept.sort(key=lambda k: -words[k][best[k]])
     return [replace(found[k], words=words[k], score=words[k][best[k]]) for k in kept]
+
+
+def things(
+    photo: Photo, limit: int, propose: Callable[..., list[Proposal]], refer: Callable[..., list[RegionResult]]
+) -> list[Proposal]:
+    """All there is on a photograph, best first, as a person would count it: at most `limit`, see `distinct`.
+
+    Args:
+        propose, refer: those of a Predictor.
+
+    Raises InputError where the model has no pointing head.
+    """
+    found = propose(photo, limit=limit)
+    return distinct(found, refer(photo, boxes=[one.box for one in found], **NAME_ALONE)) if found else []
 
 
 def distinct(found: Sequence[Proposal], results: Sequence[RegionResult]) -> list[Proposal]:

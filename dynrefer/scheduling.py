@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from dynrefer.errors import InputError, shown
-from dynrefer.files.decoding import MAX_MEGAPIXELS
 from dynrefer.photo import ImageSource, Photo
 from dynrefer.selection import Region
 
 BoxLike = Sequence[float] | np.ndarray | torch.Tensor
+BATCH_MEGAPIXELS = 24  # of a batch's photographs, each pixel 8 bytes: two of a camera, and two more that are made ahead
 Request = tuple[ImageSource, Sequence[BoxLike]]
 T = TypeVar("T")
 
@@ -82,8 +82,8 @@ def batches(
 ) -> Iterator[list[Ready]]:
     """Requests by `choose` (photograph and boxes -> regions), as many as are answered together.
 
-    A batch ends at `batch_size` photographs or regions, at the pixels of one photograph of the largest kind, and with a
-    request that cannot be used. No request is taken before the batch it belongs to is asked for.
+    A batch ends at `batch_size` photographs or regions, at BATCH_MEGAPIXELS, and with a request that cannot be used. No
+    request is taken before the batch it belongs to is asked for.
     """
     batch: list[Ready] = []
     opened: tuple[Any, Photo] | None = None
@@ -162,4 +162,4 @@ def _is_enough(batch: Sequence[Ready], batch_size: int) -> bool:
     photos = {id(region.photo): region.photo for ready in batch for region in ready.known}
     megapixels = sum(photo.width * photo.height for photo in photos.values()) / 1e6
     regions = sum(len(ready.known) for ready in batch)
-    return regions >= batch_size or len(photos) >= batch_size or megapixels >= MAX_MEGAPIXELS
+    return regions >= batch_size or len(photos) >= batch_size or megapixels >= BATCH_MEGAPIXELS

@@ -286,18 +286,27 @@ def test_an_answer_is_sure_by_the_best_of_the_models_own_names(
 
 
 def test_class_scores_may_count_from_all_of_the_models_own_names(predictor: Predictor, photo: np.ndarray) -> None:
-    recalibrate(predictor, relative_classes=True)
+    recalibrate(predictor, relative_classes=1.0)
     own = dict_of(ask(predictor, photo, BOX))
     assert sum(score / (1 - score) for score in own.values()) == pytest.approx(1, abs=1e-4)
     asked = dict_of(ask(predictor, photo, BOX, classes=["cup", "red dog"]))
     assert asked["cup"] == pytest.approx(own["cup"], abs=1e-3)  # whatever list it stands in
 
 
+def test_class_scores_may_count_from_a_share_of_it(predictor: Predictor, photo: np.ndarray) -> None:
+    def odds(share: float) -> float:
+        recalibrate(predictor, relative_classes=share)
+        score = ask(predictor, photo, BOX, classes=["cup"]).classes[0].score
+        return score / (1 - score)
+
+    assert odds(0.5) == pytest.approx(math.sqrt(odds(0.0) * odds(1.0)), rel=1e-3)
+
+
 def test_own_names_that_people_say_often_are_likelier_and_a_list_of_the_askers_is_not(
     predictor: Predictor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = predictor.vocabulary.classes
-    recalibrate(predictor, relative_classes=True)
+    recalibrate(predictor, relative_classes=1.0)
     asked = ask(predictor, photo, BOX, classes=names[:2])
     own = dict_of(ask(predictor, photo, BOX))
     monkeypatch.setattr(predictor.inference, "_priors", torch.tensor([math.log(4.0)] + [0.0] * (len(names) - 1)))

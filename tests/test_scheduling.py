@@ -3,9 +3,12 @@
 import threading
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 
-from dynrefer.scheduling import Turns, made_ahead
+from dynrefer.photo import Photo
+from dynrefer.scheduling import Turns, batches, made_ahead
+from dynrefer.selection import Region
 
 PATIENCE = 30
 
@@ -110,3 +113,13 @@ def test_closing_ends_the_thread() -> None:
     next(made)
     made.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
+
+
+def test_a_batch_ends_where_its_photographs_have_many_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dynrefer.scheduling.BATCH_MEGAPIXELS", 0.02)
+    sent = [np.zeros((100, 100, 3), np.uint8) for _ in range(5)]
+
+    def choose(photo: Photo, _boxes: object) -> list[Region]:
+        return [Region(photo, (0, 0, 9, 9), ())]
+
+    assert [len(batch) for batch in batches([(one, None) for one in sent], choose, 32)] == [2, 2, 1]

@@ -22,7 +22,7 @@ from dynrefer.devices import usable_cores
 from dynrefer.errors import InputError
 from dynrefer.files.tables import read_words
 from dynrefer.formats.box_files import BoxFile
-from dynrefer.proposals import check_limit, check_words
+from dynrefer.proposals import FOUND, check_limit, check_words
 from dynrefer.question import Question
 
 ALL_DESCRIBED, SOME_FAILED = 0, 3
@@ -81,7 +81,7 @@ def describe(
         _check_outside(plan, out)
         shards = planned(manifest, plan, output, only_missing)
         output.save(manifest)
-        report = Report(plan.remarks, plan.left_out, len(output.finished()), shards)
+        report = Report(plan.remarks, plan.left_out, len(output.finished()), output.failed(), shards)
         count = min(count, len(shards))
         if ray is not None:
             outcomes = run_on_ray(job, shards, ray, actors, cpus, gpus)
@@ -97,7 +97,7 @@ def task_of(
     everything: bool = False,
     find: str | None = None,
     most: int = Task.most,
-    least: float = Task.least,
+    least: float | None = None,
     **options: Any,
 ) -> Task:
     """What the command line asks about every photograph.
@@ -105,13 +105,16 @@ def task_of(
     Args:
         whole: describe each photograph as one region. everything: the things that the model finds. find: those that
             these words name. Without any of them the input has the boxes.
-        most: things a photograph, where they are looked for; least: the score from which one is described.
+        most: things a photograph, where they are looked for; least: the score from which one is
+            described; None as on the page: FOUND for what words name, otherwise see `things`.
         options: what is asked of every region, see `Question.typed`.
 
     Raises InputError where a value cannot be used.
     """
     what: What = "whole" if whole else "everything" if everything else "boxes" if find is None else "find"
     words = (check_words(read_words(find)) or ()) if find is not None else ()
+    if least is None:
+        least = FOUND if what == "find" else Task.least
     question = Question.typed(**options).model_dump(mode="json", exclude_defaults=True)
     return Task(what, words, check_limit(most), least, question)
 

@@ -19,7 +19,7 @@ import torch
 from dynrefer.bulk.output import Format, Output
 from dynrefer.bulk.rows import Tally, Task, rows
 from dynrefer.bulk.shards import Entry, Shard
-from dynrefer.devices import usable_cores
+from dynrefer.devices import freed_memory_returned, usable_cores
 from dynrefer.errors import InputError
 from dynrefer.predictor import Predictor
 
@@ -69,7 +69,8 @@ class Describer:
         """Write the shard's part. Raises UnreadableError, or InputError where nothing can be done at all."""
         tally, told = Tally(), time.monotonic()
         tell(number, tally)
-        with self._output.write(number) as part, closing(rows(self.predictor, _read(shard), self._task, tally)) as made:
+        made = rows(self.predictor, _read(shard), self._task, tally)
+        with freed_memory_returned(), self._output.write(number) as part, closing(made):
             for row in made:
                 part.add(row)
                 if time.monotonic() - told > TICK_SECONDS:

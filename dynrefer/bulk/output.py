@@ -144,14 +144,20 @@ class Output:
 
     def photographs(self) -> set[str]:
         """Names of all photographs in finished parts."""
-        found: set[str] = set()
-        for number in self.finished():
+        return {row["photo"] for row in self._rows("photo")}
+
+    def failed(self) -> list[tuple[str, str]]:
+        """Photograph and sentence of every row with an error in finished parts."""
+        return [(row["photo"], row["error"]) for row in self._rows("photo", "error") if row["error"] is not None]
+
+    def _rows(self, *columns: str) -> Iterator[dict[str, Any]]:
+        """The rows of finished parts, with these columns at least."""
+        for number in sorted(self.finished()):
             with self.folder.read(self.part(number)) as file:
                 if self.form == "parquet":
-                    found.update(pyarrow().read_table(file, columns=["photo"])["photo"].to_pylist())
+                    yield from pyarrow().read_table(file, columns=list(columns)).to_pylist()
                 else:
-                    found.update(json.loads(line)["photo"] for line in file)
-        return found
+                    yield from map(json.loads, file)
 
     @contextmanager
     def write(self, number: int) -> Iterator[Writer]:

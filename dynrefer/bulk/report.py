@@ -18,10 +18,20 @@ class Report:
     """Follows the parts of one run; writes to stderr."""
 
     def __init__(
-        self, remarks: Sequence[str], left_out: Sequence[LeftOut], before: int, shards: Sequence[Numbered]
+        self,
+        remarks: Sequence[str],
+        left_out: Sequence[LeftOut],
+        before: int,
+        failed_before: Sequence[tuple[str, str]],
+        shards: Sequence[Numbered],
     ) -> None:
-        """`left_out`: what cannot be read; `before`: how many parts are there already; `shards`: to be described."""
-        self._left_out = left_out
+        """Begin to follow.
+
+        Args:
+            left_out: what cannot be read. shards: to be described.
+            before: how many parts are there already. failed_before: photographs and sentences of their failed rows.
+        """
+        self._left_out, self._failed_before = left_out, failed_before
         self._parts, self._photographs = len(shards), sum(len(shard) for _, shard in shards)
         self._total, self._under_way = Tally(), dict[int, Tally]()
         self._done, self._unreadable = 0, dict[int, str]()
@@ -69,6 +79,7 @@ class Report:
         seconds, total = time.monotonic() - self._began, self._total
         rate = f"{total.regions / seconds:.1f} regions/s" if seconds > 0 else ""
         failed = total.failed.total() + len(self._unreadable) + len(self._left_out)
+        before = self._failed_before
         self._say(
             f"Described {total.regions:,} regions of {total.photographs:,} photographs in {seconds:,.0f} s ({rate}); "
             f"{failed:,} failed."
@@ -81,7 +92,12 @@ class Report:
             self._say(f"{count:,} x, for example {shown(total.examples[sentence])}: {sentence}")
         if len(total.failed) > SHOWN_FAILURES:
             self._say(f"{len(total.failed) - SHOWN_FAILURES:,} other reasons are in the rows.")
-        return failed
+        if before:
+            self._say(
+                f"{len(before):,} rows of parts from before have an error, for example {shown(before[0][0])}: "
+                f"{before[0][1]} Remove a part, and it is described again."
+            )
+        return failed + len(before)
 
     def _line(self) -> str:
         now = Tally()

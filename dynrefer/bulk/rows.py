@@ -14,7 +14,7 @@ from dynrefer.bulk.shards import Entry
 from dynrefer.errors import InputError, LeftOut
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
-from dynrefer.proposals import Proposal
+from dynrefer.proposals import Proposal, things
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
 
@@ -36,7 +36,7 @@ class Task:
     """What to find."""
     most: int = 20
     """Things a photograph, where they are looked for."""
-    least: float = 0.3
+    least: float = 0.0
     """Score of a thing, from which it is described."""
     question: Mapping[str, Any] = field(default_factory=dict)
     """The options of `Question` that differ from the defaults."""
@@ -143,14 +143,19 @@ def _places(predictor: Predictor, photo: Photo, entry: Entry, task: Task) -> tup
     if task.what == "whole":
         return [Place(0, (0.0, 0.0, float(photo.width), float(photo.height)), None, {"kind": "whole"})], []
     if task.what != "boxes":
-        found = predictor.propose(photo, words=task.words or None, limit=task.most)
-        things = [thing for thing in found if thing.score >= task.least]
-        return [Place(n, thing.box, None, _prompt(task, thing)) for n, thing in enumerate(things)], []
+        found = [thing for thing in _found(predictor, photo, task) if thing.score >= task.least]
+        return [Place(n, thing.box, None, _prompt(task, thing)) for n, thing in enumerate(found)], []
     if entry.boxes is None:
         raise InputError(NO_BOXES)
     remarks: list[str] = []
     boxes, left_out = entry.boxes().fit(photo, remarks.append)
     return [Place(entry.first + n, given.box, given.id, None, remarks) for n, given in enumerate(boxes)], left_out
+
+
+def _found(predictor: Predictor, photo: Photo, task: Task) -> list[Proposal]:
+    if task.what == "everything":
+        return things(photo, task.most, predictor.propose, predictor.refer)
+    return predictor.propose(photo, words=task.words, limit=task.most)
 
 
 def _prompt(task: Task, thing: Proposal) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def _add_describe(commands: Commands) -> None:
     where.add_argument("--everything", action="store_true", help="the things that the model finds")
     where.add_argument("--find", metavar="WORDS", help="those that words name, between commas, or a text file of them")
     parser.add_argument("--most", type=int, default=20, help="things a photograph, of --everything or --find")
-    parser.add_argument("--min-score", type=float, default=0.3, dest="least", help="of a thing to be described")
+    parser.add_argument("--min-score", type=float, dest="least", help="of such a thing (default: as the page has it)")
     parser.add_argument("--format", dest="form", choices=("jsonl", "parquet"), default="jsonl", help="of the parts")
     parser.add_argument("--shard-size", type=int, metavar="N", help="photographs a part (default: 100 at most)")
     parser.add_argument("--only-missing", action="store_true", help="go on though the input has grown")

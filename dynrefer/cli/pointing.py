@@ -11,7 +11,7 @@ from dynrefer.errors import InputError, shown
 from dynrefer.files.tables import split_words
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
-from dynrefer.proposals import FOUND, check_words
+from dynrefer.proposals import FOUND, check_words, things
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
 
@@ -56,8 +56,10 @@ class Pointing:
         if self.prompt:
             yield predictor.refer(photo, question=question, **self.prompt)
             return
-        found = predictor.propose(photo, words=self.words, limit=MOST)
-        if self.words is not None:
+        if self.words is None:
+            found = things(photo, MOST, predictor.propose, predictor.refer)
+        else:
+            found = predictor.propose(photo, words=self.words, limit=MOST)
             sure = [proposal for proposal in found if proposal.score >= FOUND]
             if not sure:
                 best = f"; the likeliest place scores {found[0].score:.2f}, below {FOUND:g}" if found else ""

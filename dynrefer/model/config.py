@@ -230,7 +230,7 @@ class ModelConfig:
     tag_threshold: Chance = 0.7
     calibration: dict[Calibrated, Calibration] = field(default_factory=dict)
     class_tag_weight: Annotated[float, Field(ge=0, le=10)] = 0.0  # of the tag decoder's word on a class name
-    relative_classes: bool = False  # class logits count from the log-sum-exp over the checkpoint's own classes
+    relative_classes: Chance = 0.0  # of the log-sum-exp over the checkpoint's own classes, that class logits count from
     sure_threshold: Chance = 0.0  # an answer is sure where the best of the checkpoint's own names is so probable
     class_template: Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")] = "the {}"
 
@@ -303,8 +303,12 @@ def _merged(values: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _current(values: Any) -> Any:
-    """The settings without those that older checkpoints have and nothing reads."""
-    language = values.get("language") if isinstance(values, dict) else None
+    """The settings as they are now, without those that older checkpoints have and nothing reads."""
+    if not isinstance(values, dict):
+        return values
+    if isinstance(whole := values.get("relative_classes"), bool):
+        values = values | {"relative_classes": float(whole)}
+    language = values.get("language")
     if not isinstance(language, dict) or not RETIRED & language.keys():
         return values
     logger.debug("config.json: %s of language are no longer used", ", ".join(sorted(RETIRED & language.keys())))

@@ -25,7 +25,7 @@ SENTENCE_SCALE = 20.0  # unit-norm sentence embeddings, brought to about one a d
 RECORDED_REGIONS, RECORDED_SHAPES = 4, 4  # of questions whose beam search is recorded on a GPU
 WORD_MARK = "\u2581"  # of SentencePiece: a word begins here
 NO_TEXT = ("<pad>", "</s>", "<unk>")
-PROMPT_STEP = 32  # prompts are padded to a multiple of it, so that few shapes come up
+PROMPT_STEP, RECORDED_STEP = 8, 32  # prompts are padded to a multiple of it, so that few shapes come up
 
 
 def control_text(words: Sequence[str]) -> str:
@@ -198,14 +198,13 @@ class LanguageDecoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Greedy or beam search; on a GPU the recorded steps of the last few shapes are kept."""
         assert self.t5 is not None
+        record = options.num_beams > 1 and can_record(prompt.device) and len(prompt) <= RECORDED_REGIONS
+        missing = -prompt.shape[1] % (RECORDED_STEP if record else PROMPT_STEP)
+        prompt, mask = F.pad(prompt, (0, 0, 0, missing)), F.pad(mask, (0, missing))
         if options.num_beams == 1:
             encoded = self.t5.encode(prompt, mask)
             words: dict[str, Any] = {"begins": self._begins, "copy_gate": self.copy_gate}
             return greedy_search(self.t5, options, encoded, mask, told, copied, **words)
-        record = can_record(prompt.device) and len(prompt) <= RECORDED_REGIONS
-        if record:
-            missing = -prompt.shape[1] % PROMPT_STEP
-            prompt, mask = F.pad(prompt, (0, 0, 0, missing)), F.pad(mask, (0, missing))
         regions, length = mask.shape
         key = (options, regions, length, self.t5.shared.weight.data_ptr())
         # Taken out while it is in use, so that two predictors that share the model never write into the same buffers.

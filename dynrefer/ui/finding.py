@@ -9,7 +9,7 @@ from dynrefer.boxes import Box, parse_box
 from dynrefer.errors import InputError
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
-from dynrefer.proposals import FOUND, check_words, distinct
+from dynrefer.proposals import FOUND, check_words, things
 from dynrefer.server.programs import on_gpu
 
 from . import panels
@@ -25,7 +25,6 @@ from .review import told
 
 MOST_FOUND = 20
 REGIONS_TAB = "regions"
-NAME_ALONE: dict[str, Any] = {"captions": False, "coefficients": (0.0,), "top_classes": 1, "tag_threshold": 1.0}
 
 
 class Finding:
@@ -150,6 +149,4 @@ class FindHandlers:
             yield from describe_everything(self.main.refer, photo, self.main.question(values))
             return
         yield 0, 1, []
-        found = self._propose(photo, limit=MOST)
-        results = self.main.refer(photo, boxes=[one.box for one in found], **NAME_ALONE) if found else []
-        yield 1, 1, [one.box for one in distinct(found, results)]
+        yield 1, 1, [one.box for one in things(photo, MOST, self._propose, self.main.refer)]

@@ -86,7 +86,7 @@ def configured(config: ModelConfig, calibration: dict[str, Any]) -> ModelConfig:
         default_mode="dynamic",
         tag_threshold=thresholds["tag"],
         sure_threshold=thresholds["sure"],
-        relative_classes=True,
+        relative_classes=calibration["reference_share"],
         class_tag_weight=1.0,
         calibration={part: tuple(calibration[name]) for part, name in FITS.items()},
     )

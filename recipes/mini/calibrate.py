@@ -6,8 +6,8 @@ HELD is a run of held-out training regions with plain features (`regions --held-
 also judged by COCO's classes on half of the validation photographs, which are in HELD; only the other half says how
 good they are. Without --heads the checkpoint is calibrated as it is. Writes
 RUN/calibration.json: scale and bias of names, tags and attributes, so that sigmoid(scale * logit + bias) is how often
-such an answer is right, and thresholds. A name's logit counts from the log-sum-exp over all default names. Names of a
-list that a user types have a fit of their own, without priors.
+such an answer is right, and thresholds. A name's logit counts from a share of the log-sum-exp over all default names.
+Names of a list that a user types have a fit of their own, without priors.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from recipes.mini.features import FOLDER as FEATURES
 from recipes.mini.features import Cache
 from recipes.mini.region_lessons import attribute_logits
 from recipes.mini.regions import for_fitting, read_regions
-from recipes.mini.start import Heads, heads_of, moved_heads, name_logits
+from recipes.mini.start import REFERENCE_SHARE, Heads, heads_of, moved_heads, name_logits, relative
 from recipes.mini.targets import UNKNOWN, TagLabels
 from recipes.mini.vocabulary import Words, default_queries, said_names
 
@@ -49,7 +49,7 @@ MAY_BE_TRUE = 0.45  # cosine to what the region is called from which a wrong nam
 FIRST_WEIGHT, OTHER_WEIGHT = 1.0, 0.01  # of the best name, and of each that follows
 HELD_OUT_WEIGHT = 0.125  # of held-out regions beside the validation half, where typed lists are fitted
 # Chosen on held-out regions, by reading the tables that this step prints.
-THRESHOLDS = {"name": 0.5, "tag": 0.75, "subject": 0.1, "sure": 0.5}
+THRESHOLDS = {"name": 0.5, "tag": 0.75, "subject": 0.05, "sure": 0.5}
 
 
 CLASS_WEIGHT, OTHER_CLASS_WEIGHT = 1.0, 0.25  # of COCO's best class, and of each that follows
@@ -110,6 +110,7 @@ def main() -> None:
         report(what, answers, fits[what])
     content = fits | {
         "thresholds": THRESHOLDS,
+        "reference_share": REFERENCE_SHARE,
         "tag_priors": tag_priors(scores.tag_labels, scores.tag_logits, fits["tags"]),
     }
     (args.run / CALIBRATION).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -133,14 +134,14 @@ class Scores:
         )
 
     def names(self, scored: np.ndarray) -> Judged:
-        """The best names of each region by logits [R, K], counted from their log-sum-exp.
+        """The best names of each region by logits [R, K], made relative.
 
         A name behind the best that is like what the region is called may be true and is left out.
         """
-        relative = scored - np.logaddexp.reduce(scored, 1, keepdims=True)
+        scored = relative(torch.from_numpy(scored), torch.from_numpy(scored)).numpy()
         place = {name: k for k, name in enumerate(self.words.names)}
         found: list[tuple[float, bool, float]] = []
-        for region, logits in zip(self.regions, relative, strict=True):
+        for region, logits in zip(self.regions, scored, strict=True):
             said = said_names(region, self.words.compounds)
             known = [place[name] for name in said if name in place]
             alike = self.own @ self.embeddings["names"][known].T if known else torch.zeros(len(self.own), 1)
@@ -232,7 +233,7 @@ def class_answers(heads: Heads, run: Path, held: Path) -> Judged:
 @torch.inference_mode()
 def _class_logits(model: DynRefer, classes: Names, names: Names, cache: Cache, rows: np.ndarray) -> Tensor:
     region = model.represent(*cache.read(rows))
-    return name_logits(model, region, classes) - name_logits(model, region, names).logsumexp(1, keepdim=True)
+    return relative(name_logits(model, region, classes), name_logits(model, region, names))
 
 
 @torch.inference_mode()

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from dynrefer.model import DynRefer
 from recipes.mini.features import FOLDER as FEATURES
 from recipes.mini.features import Cache, Rows, make_arrays
-from recipes.mini.start import Heads, heads_of, name_logits
+from recipes.mini.start import Heads, heads_of, name_logits, relative
 from recipes.mini.vocabulary import Words, default_queries
 
 FOLDER = "predictions"
@@ -102,7 +102,7 @@ def fill(heads: Heads, words: Words, cache: Cache, out: Predictions, rows: np.nd
             out.summaries[part] = summary.float().numpy()
             out.sentences[part] = model.language.sentence(summary).half().numpy()
             logits = name_logits(model, (queries, summary, belief), names) + priors
-            best = (logits - logits.logsumexp(1, keepdim=True)).topk(KEPT["names"], 1)
+            best = relative(logits, logits).topk(KEPT["names"], 1)
             out.names[part], out.name_logits[part] = number[best.indices.numpy()], best.values.half().numpy()
             best = model.tagging(queries, tags, summary, belief).float().topk(KEPT["tags"], 1)
             out.tags[part], out.tag_logits[part] = best.indices.short().numpy(), best.values.half().numpy()

@@ -19,6 +19,7 @@ from recipes.mini.loop import load_average
 Representation = tuple[Tensor, Tensor | None, Tensor | None]
 """Queries, summary and belief, see `DynRefer.represent`."""
 SHORTLIST = 96  # names or tags that are decoded at inference
+REFERENCE_SHARE = 0.5  # of the log-sum-exp: with none of it, and with all, names' probabilities are worse
 BELIEF_WEIGHTS = (2.0, 0.5)  # of belief and of its logarithm, before training
 EMBEDDINGS = "embeddings.safetensors"
 TRAINED = ("align", "resampler", "summary", "tagging", "contrast", "language.sentence_head")
@@ -111,3 +112,8 @@ def name_logits(model: DynRefer, region: Representation, names: tuple[TextQuerie
     contrast, tags = names
     logits = model.contrast(queries, contrast, summary, belief).float()
     return logits + model.tagging(queries, tags, summary, belief).float()
+
+
+def relative(logits: Tensor, own: Tensor) -> Tensor:
+    """Logits [S, K] counted from their share of the log-sum-exp over all default names' logits [S, N]."""
+    return logits - REFERENCE_SHARE * own.logsumexp(1, keepdim=True)

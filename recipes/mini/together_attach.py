@@ -55,7 +55,7 @@ def attach(out: Path, checkpoint: Checkpoint, heads: Heads, words: Words, calibr
     if calibration is not None:
         found = read_json(calibration)
         fits = {part: tuple(found[name]) for part, name in FITS.items()}
-        heads.model.config = replace(config, calibration=fits)
+        heads.model.config = replace(config, calibration=fits, relative_classes=found["reference_share"])
         vocabulary = replace(vocabulary, tag_priors=tuple(found["tag_priors"]))
     save_checkpoint(out, heads.model, vocabulary)
 

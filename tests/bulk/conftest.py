@@ -64,6 +64,9 @@ class FakePredictor:
         named = {word: 0.5 + 0.1 * n for n, word in enumerate(words or ())}
         return [Proposal((4, 4, 40, 30), 0.9, named), Proposal((10, 2, 60, 44), 0.2, named)][:limit]
 
+    def refer(self, photo: Photo, boxes: list[Box], **_: Any) -> list[RegionResult]:
+        return next(self.refer_many(iter([(photo, boxes)])))
+
     def refer_many(self, requests: Iterator[tuple[Photo, list[Box]]], **_: Any) -> Iterator[list[RegionResult]]:
         for photo, boxes in requests:
             caption = Caption(photo.digest.hex(), 0.5)

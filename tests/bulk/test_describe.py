@@ -19,7 +19,7 @@ from dynrefer.bulk import describe as describing
 from dynrefer.bulk.engine import Job, Numbered, Outcome, Tell
 from dynrefer.bulk.output import _Lines
 from dynrefer.photo import Photo
-from tests.bulk.conftest import BOX, OTHER, Describe, by_photo, rows, save
+from tests.bulk.conftest import BOX, OTHER, Describe, by_photo, rows, rows_of, save
 
 
 def test_every_region_is_a_row_with_the_fields_of_refer(
@@ -83,13 +83,15 @@ def test_whole_describes_each_photograph_as_one_region(describe: Describe, photo
 
 def test_everything_and_what_words_find_are_described(describe: Describe, photographs: Path, tmp_path: Path) -> None:
     Image.new("RGB", (64, 48), "green").save(photographs / "nothing.png")
-    assert describe(photographs, "--everything", "--out", tmp_path / "all", "--min-score", "0.1") == 0
-    assert [row["box"] for row in rows(tmp_path / "all")[:3]] == [BOX, OTHER, BOX]
+    assert describe(photographs, "--everything", "--out", tmp_path / "all") == 0
+    assert [row["box"] for row in rows(tmp_path / "all")[:3]] == [BOX, BOX, BOX]  # OTHER is most of the same thing
     assert describe(photographs, "--find", "dog, cat", "--out", tmp_path / "found") == 0
     made = {row["photo"]: (row["box"], row["prompt"], row["notes"]) for row in rows(tmp_path / "found")}
     assert made["far/0/0.png"] == (BOX, {"kind": "find", "words": "cat", "score": 0.9}, [])
     assert made["nothing.png"] == (None, None, ["Nothing was found."])
     assert len(rows(tmp_path / "found")) == 8
+    assert describe(photographs, "--find", "dog, cat", "--min-score", "0.1", "--out", tmp_path / "more") == 0
+    assert len(rows(tmp_path / "more")) == 15
 
 
 def test_a_run_that_is_done_is_not_done_again(
@@ -102,6 +104,24 @@ def test_a_run_that_is_done_is_not_done_again(
     monkeypatch.setattr(Predictor, "from_pretrained", lambda *_: pytest.fail("the model was loaded"))
     assert describe(*asked) == 0
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in before} == before
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_a_run_that_is_done_still_says_what_of_it_failed(
+    describe: Describe, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    (photographs / "bad.jpg").write_bytes(b"no photograph")
+    asked = (photographs, "--whole", "--out", tmp_path / "out", "--format", form)
+    assert describe(*asked) == 3
+    capsys.readouterr()
+    assert describe(*asked) == 3
+    told = capsys.readouterr().err
+    assert "1 rows of parts from before have an error" in told
+    assert "bad.jpg" in told
+    save(photographs / "bad.jpg")
+    next(part for part in (tmp_path / "out").glob("part-*") if any(row["error"] for row in rows_of(part))).unlink()
+    assert describe(*asked) == 0
+    assert len(rows(tmp_path / "out")) == 8
 
 
 def test_few_photographs_are_shared_by_all_workers_and_stay_so_on_another_machine(

@@ -69,6 +69,11 @@ def test_settings_that_older_checkpoints_have_and_nothing_reads_are_passed_over(
     assert ModelConfig.from_dict(values) == TINY
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_older_checkpoints_count_class_scores_from_all_of_it_or_none(whole: bool) -> None:
+    assert ModelConfig.from_dict({"relative_classes": whole}).relative_classes == whole
+
+
 def test_a_preset_that_does_not_exist_is_answered_with_those_that_do() -> None:
     with pytest.raises(InputError, match="dynrefer-mini"):
         ModelConfig.preset("dynrefer-nano")
