@@ -73,23 +73,23 @@ class Visitor:
 
 
 @pytest.fixture(scope="session")
-def page(tiny_predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Visitor:
-    """The page's parts, which keep nothing of anybody, with somebody on it."""
-    photo = tmp_path_factory.mktemp("page") / "photo.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (150, 200, 3), dtype=np.uint8)).save(photo)
+def page(tiny_predictor: Predictor) -> Visitor:
+    """The page's parts, which keep nothing of anybody, before somebody comes with a photograph."""
     with gr.Blocks():
         stage, choices = Stage(), Choices(tiny_predictor)
         display = Display(tiny_predictor, stage, choices, Panel())
         main, parts = Handlers(tiny_predictor, stage, choices, display), Finding(tiny_predictor)
         regions, sweep, comparison = RegionsTab(main), Sweep(main), Comparison(main)
-    return Visitor(main, regions, sweep, comparison, parts, Session(), photo)
+    return Visitor(main, regions, sweep, comparison, parts, Session(), Path())
 
 
 @pytest.fixture
-def visitor(page: Visitor) -> Visitor:
+def visitor(page: Visitor, tmp_path: Path) -> Visitor:
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (150, 200, 3), dtype=np.uint8)).save(photo)
     session = Session()
-    session.begin(page.photo.name, source="gradio_api/file=photo.png", size=(200, 150))
-    return replace(page, session=session)
+    session.begin(photo.name, source="gradio_api/file=photo.png", size=(200, 150))
+    return replace(page, session=session, photo=photo)
 
 
 @pytest.fixture
