@@ -15,8 +15,8 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from dynrefer import Predictor
 
-# Gradio looks for a free port from here on: every process of `pytest -n` in a range of its own.
-os.environ.setdefault("GRADIO_SERVER_PORT", str(7860 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])))
+# Gradio looks for a free port from here on: every process of `pytest -n`, and one beside them, in a range of its own.
+os.environ.setdefault("GRADIO_SERVER_PORT", str(7960 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw-1")[2:])))
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
