@@ -32,6 +32,7 @@ from tests.tiny import TINY, tiny_vocabulary, word_tokenizer
 SIDE = 64
 PATIENCE = 1800  # seconds for anything that is waited for
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")  # a node on a busy machine
+os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 never comes to its turn beside other programs
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of several processes on the same cores wait for each other
 
 

@@ -8,7 +8,6 @@ import numbers
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import cv2
 import numpy as np
@@ -143,16 +142,6 @@ def in_pixels(box: Box, image_size: tuple[int, int]) -> Box:
     """A box in shares of the photograph, in its pixels."""
     (x1, y1, x2, y2), (width, height) = box, image_size
     return x1 * width, y1 * height, x2 * width, y2 * height
-
-
-def xywh_to_xyxy(box: Any, image_size: tuple[int, int]) -> Box | None:
-    """COCO's x, y, width, height of an annotation file, clipped to the photograph; None where they are of no use."""
-    if not isinstance(box, list | tuple) or len(box) != 4:
-        return None
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in box):
-        return None
-    x, y, width, height = (float(value) for value in box)
-    return clip((x, y, x + width, y + height), image_size)
 
 
 def xyxy_to_xywh(box: Box) -> Box:

@@ -130,6 +130,10 @@ def one_thread(where: bool) -> Iterator[None]:
     count = torch.get_num_threads()
     if where:
         torch.set_num_threads(1)
+        # A thread that computes for the first time takes, for good, the number that was set last by any.
+        other = threading.Thread(target=torch.set_num_threads, args=(count,))
+        other.start()
+        other.join()
     try:
         yield
     finally:

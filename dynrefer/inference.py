@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -66,7 +67,7 @@ class Inference:
         bank = self.vocabulary.bank().to(self.device)
         with torch.inference_mode():
             self._tags = self._compact(self.model.tag_texts(bank.tags))
-            self._classes = self._prepared(bank.classes, self._plain_classes())
+            self._classes = self._prepared(bank.classes, self._plain(self.vocabulary.classes))
             self._templates = self.model.contrast_texts(bank.attributes)
         self._template_of, self._num_attributes = bank.attribute_of, bank.num_attributes
         self._names = frozenset(self.vocabulary.classes)
@@ -119,16 +120,19 @@ class Inference:
     def _class_queries(self, names: tuple[str, ...], give_way: GiveWay) -> ClassQueries:
         """Names as the decoders take them, kept for the next question with the same list."""
         if names not in self._asked:
-            texts = self.texts.embed(self.vocabulary.class_texts(names), give_way)
-            texts = self.vocabulary.as_learnt(names, texts, "classes")
-            texts = self.vocabulary.beside_prototypes(names, texts)  # where there are any, of names that were taught
-            plain = None
-            if self.config.class_tag_weight:
-                plain = self.texts.embed([name.lower() for name in names], give_way)
-                plain = self.vocabulary.as_learnt(names, plain, "tags")
-                plain = self.vocabulary.beside_prototypes(names, plain)
-            self._asked[names] = self._prepared(texts, plain)
+            self._asked[names] = self._prepared(
+                self._embedded(names, "classes", give_way), self._plain(names, give_way)
+            )
         return self._asked[names]
+
+    def _embedded(self, names: Sequence[str], kind: Literal["classes", "tags"], give_way: GiveWay) -> Tensor:
+        """Embeddings [K, E] of class names, beside their prototypes where they were taught; see `Vocabulary.learnt`."""
+        texts = self.vocabulary.learnt(names, partial(self.texts.embed, give_way=give_way), kind)
+        return self.vocabulary.beside_prototypes(names, texts).to(self.device)
+
+    def _plain(self, names: Sequence[str], give_way: GiveWay = go_on) -> Tensor | None:
+        """The same of the names without a template, where the tag decoder is asked about classes as well."""
+        return self._embedded(names, "tags", give_way) if self.config.class_tag_weight else None
 
     def _prepared(self, texts: Tensor, plain: Tensor | None) -> ClassQueries:
         """Of embeddings [K, E] of the names in the class template, and of the names alone."""
@@ -155,13 +159,6 @@ class Inference:
     def _reference(self, own: Tensor) -> Tensor:
         """What class logits count from [S, 1]: a share of the log-sum-exp over the checkpoint's own names."""
         return self.config.relative_classes * own.logsumexp(1, keepdim=True)
-
-    def _plain_classes(self) -> Tensor | None:
-        """Embeddings [K, E] of the checkpoint's class names without a template."""
-        if not self.config.class_tag_weight:
-            return None
-        plain = self.vocabulary.plain_classes(self.texts.embed).to(self.device)
-        return self.vocabulary.beside_prototypes(self.vocabulary.classes, plain)
 
     @property
     def _view_size(self) -> int:
@@ -238,7 +235,8 @@ class Inference:
             more = language.generate(prompt[again], prompt_mask[again], search, ids[again], [begin[k] for k in again])
             for k, text, score in zip(again, *more, strict=True):
                 texts[k], scores[k] = text, score
-        return [Caption(*written) for written in zip(texts, scores, strict=True)]
+        # Words to be said that the writer has no letters for leave blanks.
+        return [Caption(" ".join(text.split()), score) for text, score in zip(texts, scores, strict=True)]
 
     def _known(self, classes: Tensor, tags: Tensor) -> list[str]:
         """The surest name and the surest tags, of logits [K] and [N], that the caption is told."""

@@ -129,7 +129,7 @@ class Predictor:
     def refer(
         self,
         image: ImageSource,
-        box: BoxLike,
+        box: BoxLike | None = None,
         boxes: None = None,
         *,
         question: Question | None = None,
@@ -148,18 +148,6 @@ class Predictor:
         generator: torch.Generator | None = None,
         **options: Any,
     ) -> list[RegionResult]: ...
-
-    @overload
-    def refer(
-        self,
-        image: ImageSource,
-        box: None = None,
-        boxes: None = None,
-        *,
-        question: Question | None = None,
-        generator: torch.Generator | None = None,
-        **options: Any,
-    ) -> RegionResult: ...
 
     def refer(
         self,

@@ -1,6 +1,6 @@
 """Things on a photograph: what the pointing head says of its places, and which boxes that makes.
 
-K clicks, C candidates of a click, P places of a photograph.
+K clicks, C candidates of a click, N boxes.
 """
 
 from __future__ import annotations
@@ -16,19 +16,18 @@ import numpy as np
 import torch
 
 from dynrefer.boxes import Box, apart, overlaps, share_inside
+from dynrefer.candidates import THING_COUNTS, Look, agreed, averaged, candidates, evidence
 from dynrefer.errors import InputError, shown
 from dynrefer.model import DynRefer
 from dynrefer.model.encoder import EfficientNetEncoder
-from dynrefer.model.pointing import STRIDES, centres
+from dynrefer.model.pointing import STRIDES, Refiner, centres
 from dynrefer.photo import Photo
 from dynrefer.pointing import PROMPT_SCHEMAS, encode_mask
-from dynrefer.question import Question
+from dynrefer.question import MAX_CONTROL_LENGTH, MAX_CONTROLS, words_of
 from dynrefer.results import RegionResult
 
-CORNERS = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
-THING_COUNTS = 0.25  # power of the probability of a thing where it is known that something is meant
+OVERLAP_COUNTS = 2  # power of the overlap that the refiner expects
 POINTS_COUNT = 4  # power of the share of points that a box is right about
-ALIKE = 0.6  # overlap from which boxes mean the same thing
 APART = 0.5  # overlap up to which two proposals are different things
 PART = 0.6  # share of a box inside another of the same name from which it is a part of that, or that of it
 LARGE_PART = 0.5  # the same where nobody asked for all of that name
@@ -88,43 +87,29 @@ class BoxGrid:
     """float32 [rows, columns], 0 to 1."""
 
 
-@dataclass(frozen=True)
-class Look:
-    """What the head says about a photograph shown to it in one size."""
-
-    boxes: np.ndarray
-    """float32 [P, 4], pixels of the photograph."""
-    scores: np.ndarray
-    """[P], for all things of a photograph."""
-    meant: np.ndarray
-    """[P], for what a press at the place means."""
-    canvas: tuple[int, int]
-    """(height, width) of what it was shown."""
-    scale: float
-    """Pixels of the photograph for one of the canvas."""
-
-
 class Surroundings:
-    """What the head says about one photograph of `size` (width, height), from all its looks together."""
+    """What the head says about one photograph of `size` (width, height), from all its looks together.
 
-    def __init__(self, looks: Sequence[Look], size: tuple[int, int]) -> None:
-        self.looks, self.size = looks, size
+    A press means the candidate that the refiner prefers, or without one that most others agree with.
+    """
+
+    def __init__(self, looks: Sequence[Look], size: tuple[int, int], refiner: Refiner | None = None) -> None:
+        self.looks, self.size, self.refiner = looks, size, refiner
 
     def at(self, clicks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The box and score of the thing at each of the clicks [K, 2] (pixels): float32 [K, 4] and [K]."""
-        boxes, scores = self._levels(clicks)
-        best = _agreed(boxes, scores).argmax(1)
+        boxes, speaks, scores = self._candidates(clicks)
+        best = speaks.argmax(1)
         rows = np.arange(len(clicks))
-        box = _averaged(boxes[rows, best][:, None], boxes, scores)[:, 0]
+        box = averaged(boxes[rows, best][:, None], boxes, speaks if self.refiner else scores)[:, 0]
         return box.astype(np.float32), scores[rows, best].astype(np.float32)
 
     def around(self, points: np.ndarray, inside: np.ndarray, limit: int) -> list[Proposal]:
         """Things that hold the points [K, 2] marked `inside` [K] (bool) and none of the others, best first."""
-        levels = self._levels(points[inside])
-        boxes, scores, agreed = (part.reshape(-1, *part.shape[2:]) for part in (*levels, _agreed(*levels)))
+        boxes, speaks, scores = (part.reshape(-1, *part.shape[2:]) for part in self._candidates(points[inside]))
         holds = _holds(boxes, points)  # [N, K]
         right = np.where(inside, holds, ~holds).mean(1)
-        found = self._best(boxes, agreed * right**POINTS_COUNT, scores, limit)
+        found = self._best(boxes, speaks * right**POINTS_COUNT, scores, limit, speaks if self.refiner else scores)
         wanted = points[inside]
         if found and len(wanted) > 1 and not _holds(np.array([found[0].box]), wanted).all():
             found.insert(0, Proposal(_together(wanted, [proposal.box for proposal in found]), found[0].score))
@@ -158,32 +143,27 @@ class Surroundings:
         boxes, scores = self.at(clicks)
         return BoxGrid(boxes.reshape(height, width, 4), scores.reshape(height, width))
 
-    def _levels(self, clicks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What each level of each look says at the clicks [K, 2], between its places: boxes [K, C, 4], scores [K, C].
+    @torch.inference_mode()
+    def _candidates(self, clicks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Boxes that clicks [K, 2] may mean [K, C, 4], what speaks for each, and its score, both [K, C]."""
+        boxes, scores = candidates(self.looks, clicks)
+        if self.refiner is None:
+            return boxes, agreed(boxes, scores), scores
+        speaks = evidence(self.looks, clicks, boxes, scores, self.size)
+        of = next(self.refiner.parameters())
+        quality, boxes = self.refiner(*(torch.from_numpy(x.astype(np.float32)).to(of) for x in (speaks, boxes)))
+        boxes = boxes.float().cpu().numpy().clip(0, (*self.size, *self.size))
+        return boxes, quality.float().sigmoid().cpu().numpy() ** OVERLAP_COUNTS, scores
 
-        The four places around a click speak by how near they are, as far as they mean the same as the nearest.
-        """
-        found = []
-        for look in self.looks:
-            start = 0
-            for stride in STRIDES:
-                rows, columns = (side // stride for side in look.canvas)
-                place = clicks[:, ::-1] / (look.scale * stride) - 0.5  # row and column, in places
-                corners = (np.floor(place)[:, None] + CORNERS).clip(0, [rows - 1, columns - 1])
-                near = (1 - np.abs(corners - place[:, None])).clip(0, 1).prod(-1) + 1e-6
-                chosen = start + (corners @ [columns, 1]).astype(int)
-                boxes, scores = look.boxes[chosen], look.meant[chosen]
-                nearest = boxes[np.arange(len(clicks)), near.argmax(1)][:, None]
-                box = _averaged(nearest, boxes, near * scores)[:, 0]
-                found.append((box, (near * scores).sum(1) / near.sum(1)))
-                start += rows * columns
-        return np.stack([box for box, _ in found], 1), np.stack([score for _, score in found], 1)
-
-    def _best(self, boxes: np.ndarray, order: np.ndarray, scores: np.ndarray, limit: int) -> list[Proposal]:
+    def _best(
+        self, boxes: np.ndarray, order: np.ndarray, scores: np.ndarray, limit: int, weights: np.ndarray | None = None
+    ) -> list[Proposal]:
+        """The first in `order` [N] that are apart, each averaged with what means the same by `weights` or `scores`."""
         large = (boxes[:, 2:] - boxes[:, :2] >= 1).all(1) & (order > 0)
-        boxes, order, scores = boxes[large], order[large], scores[large]
+        weights = scores if weights is None else weights
+        boxes, order, scores, weights = boxes[large], order[large], scores[large], weights[large]
         kept = apart(boxes, order, APART)[:limit]
-        found = _averaged(boxes[None, kept], boxes[None], scores[None])[0]
+        found = averaged(boxes[None, kept], boxes[None], weights[None])[0]
         return [Proposal(tuple(box), score) for box, score in zip(found.tolist(), scores[kept].tolist(), strict=True)]
 
 
@@ -196,10 +176,8 @@ def check_limit(limit: object) -> int:
 
 def check_words(words: object) -> tuple[str, ...] | None:
     """The names to look for, None where none are asked for. Raises InputError where they are empty or no words."""
-    if words is None:
-        return None
-    names = Question.checked(controls=words).controls
-    if not names:
+    names = words_of(words, "the names to look for", MAX_CONTROLS, MAX_CONTROL_LENGTH)
+    if names == ():
         raise InputError("there is no word to look for; name at least one thing")
     return names
 
@@ -255,7 +233,7 @@ def look_around(model: DynRefer, photo: Photo) -> Surroundings:
         raise InputError(CANNOT_POINT.format(model.config.name))
     longest = model.config.pointing.longest
     looks = [_look(model, photo, side, mirrored=number % 2 == 1) for number, side in enumerate(longest)]
-    return Surroundings(looks, photo.size)
+    return Surroundings(looks, photo.size, model.pointing.refiner)
 
 
 def _look(model: DynRefer, photo: Photo, longest: int, *, mirrored: bool) -> Look:
@@ -273,7 +251,7 @@ def _look(model: DynRefer, photo: Photo, longest: int, *, mirrored: bool) -> Loo
     boxes = boxes.clip(0, np.tile(np.array(photo.size, dtype=np.float32), 2))
     there = (centres(canvas).numpy()[:, :2] * scale < photo.size).all(1)
     things, quality = (logits[0].float().sigmoid().cpu().numpy() * there for logits in (places.things, places.quality))
-    return Look(boxes, things * quality, things**THING_COUNTS * quality, canvas, scale)
+    return Look(boxes, things, quality, canvas, scale)
 
 
 def _canvas(photo: Photo, longest: int) -> tuple[np.ndarray, float]:
@@ -286,18 +264,6 @@ def _canvas(photo: Photo, longest: int) -> tuple[np.ndarray, float]:
     canvas = np.full((rows, columns, 3), GREY, np.uint8)
     canvas[: size[1], : size[0]] = cv2.resize(source, size, interpolation=how)
     return canvas, scale
-
-
-def _agreed(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """How much speaks for each of the candidates [K, C, 4] of a click: its score, and those of what overlaps it."""
-    return np.asarray(scores * (overlaps(boxes, boxes) * scores[:, None]).sum(-1))
-
-
-def _averaged(best: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Boxes `best` [K, N, 4], each as the mean of the candidates [K, C, 4] that mean the same, by their scores."""
-    weights = (overlaps(best, boxes) >= ALIKE) * scores[:, None]
-    total = weights.sum(-1, keepdims=True)
-    return np.where(total > 0, weights @ boxes / np.maximum(total, 1e-9), best)
 
 
 def _holds(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -5,8 +5,6 @@ Used by Python, the command line, the page, the HTTP API, MCP and evaluation; no
 
 from __future__ import annotations
 
-import math
-import numbers
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -15,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
+from dynrefer.boxes import finite_number
 from dynrefer.errors import InputError, shown
 from dynrefer.files.tables import read_words, split_words
 from dynrefer.views import CANDIDATES, validate_coefficients
@@ -49,16 +48,12 @@ _CALLED = {
 
 def _number(value: object) -> float | None:
     """A real number of any library as a plain one; anything else, text and booleans included, is refused."""
-    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
-        value = value.item()
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise ValueError
     try:
-        number = float(value)
-    except OverflowError:
-        return math.inf
+        number = finite_number(value, "it")
+    except InputError as error:
+        raise ValueError from error  # whose sentence names the option and its limits
     return int(number) if number.is_integer() else number
 
 
@@ -76,8 +71,15 @@ def _steps(value: object) -> tuple[float, ...] | None:
 
 
 def _words(value: object, info: ValidationInfo) -> tuple[str, ...] | None:
-    """Words from a list, or from a text as `split_words` reads it: trimmed, no empty ones, no doubles, in order."""
-    called = _CALLED[str(info.field_name)]
+    return words_of(value, _CALLED[str(info.field_name)], *_WORD_LIMITS[str(info.field_name)])
+
+
+def words_of(value: object, called: str, most: int, longest: int) -> tuple[str, ...] | None:
+    """Words of a list or text, None where there is none: trimmed, no empty ones, no doubles, in order.
+
+    Raises InputError, in which they are `called` so, where they are no words, more than `most`, or one of them has
+    more than `longest` characters.
+    """
     if isinstance(value, str):
         value = split_words(value)
     elif hasattr(value, "tolist"):
@@ -89,12 +91,11 @@ def _words(value: object, info: ValidationInfo) -> tuple[str, ...] | None:
     for word in value:
         if not isinstance(word, str) or any("\ud800" <= letter <= "\udfff" for letter in word):  # halves of letters
             raise InputError(f'{called} must be a list of texts, and "{shown(word)}" is none')
-    most, longest = _WORD_LIMITS[str(info.field_name)]
     words = tuple(dict.fromkeys(trimmed for word in value if (trimmed := " ".join(word.split()))))
     _check_count(called, len(words), most)
     for word in words:
         if len(word) > longest:
-            raise InputError(f'{called} has "{shown(word)}" with {len(word)} characters; the limit is {longest}')
+            raise InputError(f'"{shown(word)}" has {len(word)} characters; the limit is {longest}')
     return words
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal, Self, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from dynrefer.boxes import Box
 from dynrefer.errors import InputError, shown
@@ -39,7 +39,7 @@ class Scored:
 class Attribute:
     """An attribute such as "red" of the type "color", with its score in [0, 1].
 
-    A name alone says too little: "light" is a color, a hair color and a tone; `key` tells them apart.
+    A name alone says too little: "light" is a color, a hair color and a tone; `key` tells them apart, "color:light".
     """
 
     name: str
@@ -48,14 +48,16 @@ class Attribute:
     by: By = "model"
 
     @property
-    def key(self) -> tuple[str, str]:
-        """(type, name), which no other attribute has."""
-        return self.type, self.name
+    def key(self) -> str:
+        """Type and name, which no other attribute has; what a person's words call it by."""
+        return f"{self.type}:{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class RegionResult:
     """All that was found out about one region."""
+
+    __pydantic_config__ = ConfigDict(use_attribute_docstrings=True)
 
     box: Box
     """x1, y1, x2, y2 in pixels of the upright original image."""
@@ -161,7 +163,7 @@ class Words:
         if self.attributes:
             keys = [key.partition(":") for key, is_so in self.attributes.items() if is_so]
             named = [Attribute(name, kind, 1.0, "person") for kind, _, name in keys]
-            rest = [entry for entry in answer.attributes if attribute_key(entry) not in self.attributes]
+            rest = [entry for entry in answer.attributes if entry.key not in self.attributes]
             changes["attributes"] = (*named, *rest)
         return replace(answer, **changes)
 
@@ -185,11 +187,6 @@ class Words:
 def at_least(tags: Iterable[Scored], threshold: float) -> tuple[Scored, ...]:
     """The tags from a score on."""
     return tuple(tag for tag in tags if tag.score >= threshold)
-
-
-def attribute_key(attribute: Attribute) -> str:
-    """What a person's words call an attribute by: "color:red"."""
-    return f"{attribute.type}:{attribute.name}"
 
 
 def clean_words(value: object, what: str = "text") -> str:

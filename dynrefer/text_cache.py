@@ -6,8 +6,6 @@ import dataclasses
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,6 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dynrefer.errors import InputError
+from dynrefer.files.atomic import written_whole
 from dynrefer.model.text_encoder import TextEncoder
 
 logger = logging.getLogger(__name__)
@@ -101,15 +101,12 @@ class TextCache:
         rows = {text: row.cpu() for text, row in computed.items()}
         rows = dict(list((rows | self._stored()).items())[:KEPT_TEXTS])
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self._folder) as draft:
-                file = Path(draft) / self._path.name
+            with written_whole(self._path) as file:
                 save_file({"embeddings": torch.stack(list(rows.values()))}, file, {"texts": json.dumps(list(rows))})
-                os.replace(file, self._path)
             files = sorted(self._folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
             for old in files[FILES:]:
                 old.unlink()
-        except OSError as error:
+        except (OSError, InputError, SafetensorError) as error:
             logger.info("the embeddings are not kept on disk: %s", error)
 
     @property

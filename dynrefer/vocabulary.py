@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -61,8 +61,8 @@ class TextBank:
 
     def to(self, device: torch.device) -> TextBank:
         """A copy on another device."""
-        tensors: dict[str, Any] = {f.name: moved(getattr(self, f.name), device) for f in fields(self)}
-        return TextBank(**tensors)
+        tensors = {name: value for name, value in vars(self).items() if value is not None}
+        return TextBank(**{name: value.to(device, non_blocking=True) for name, value in tensors.items()})
 
 
 @dataclass(frozen=True)
@@ -152,31 +152,22 @@ class Vocabulary:
         moved_texts[places] = F.normalize(torch.lerp(F.normalize(texts[places], dim=-1), prototypes, weight), dim=-1)
         return moved_texts
 
-    def as_learnt(self, names: Sequence[str], texts: Tensor, kind: Literal["classes", "tags"]) -> Tensor:
-        """Text embeddings [K, E] of `names`, of which the checkpoint's own classes lie where training moved them.
+    def learnt(self, names: Sequence[str], embed: Embed, kind: Literal["classes", "tags"]) -> Tensor:
+        """Embeddings [K, E] (float32, on the CPU) of class names in the template ("classes"), or alone ("tags").
 
-        So a name scores the same in a list that somebody types as among the checkpoint's own.
+        The checkpoint's own classes lie where training moved them, so that a name scores the same in a list that
+        somebody types as among these; `embed` is asked for the others.
         """
-        words, own = {"classes": self.classes, "tags": self.tags}[kind], set(self.classes)
-        place = {word: row for row, word in enumerate(words) if word in own}
-        rows = [(k, place[word]) for k, name in enumerate(names) if (word := name.strip().lower()) in place]
-        if not rows:
-            return texts
-        places, known = (list(part) for part in zip(*rows, strict=True))
-        learnt = texts.clone()
-        learnt[places] = self.embeddings[kind][known].to(texts)
-        return learnt
-
-    def plain_classes(self, embed: Embed) -> Tensor:
-        """Embeddings [K, E] of the classes without a template; `embed` is asked for those that are no tags."""
-        known = dict(zip(self.tags, self.embeddings["tags"], strict=True))
-        missing = [name for name in self.classes if name not in known]
-        if missing:
-            known |= dict(zip(missing, embed(missing).float().cpu(), strict=True))
-        return torch.stack([known[name] for name in self.classes])
+        own, words = set(self.classes), [name.strip().lower() for name in names]
+        known = zip({"classes": self.classes, "tags": self.tags}[kind], self.embeddings[kind], strict=True)
+        rows = {word: row for word, row in known if word in own}
+        if others := [word for word in dict.fromkeys(words) if word not in rows]:
+            texts = self.class_texts(others) if kind == "classes" else others
+            rows |= zip(others, embed(texts).float().cpu(), strict=True)
+        return torch.stack([rows[word] for word in words])
 
     def bank(self, names: Tensor | None = None) -> TextBank:
-        """The embeddings as the network takes them; with `names` of `plain_classes` to score classes as answers do."""
+        """The embeddings as the network takes them; with `names`, `learnt` alone, to score classes as answers do."""
         e = self.embeddings
         classes = self.beside_prototypes(self.classes, e["classes"])
         if names is None:
@@ -246,8 +237,3 @@ def best_of_groups(logits: Tensor, groups: Tensor, count: int) -> Tensor:
     """The best template of each attribute: logits [S, T], groups [T] in 0..count-1 -> [S, count]."""
     out = logits.new_full((len(logits), count), -torch.inf)
     return out.scatter_reduce(1, groups.expand(len(logits), -1), logits, "amax")
-
-
-def moved(value: Tensor | None, device: torch.device) -> Tensor | None:
-    """The tensor on a device, without waiting for it; None stays None."""
-    return value.to(device, non_blocking=True) if value is not None else None

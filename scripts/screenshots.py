@@ -41,7 +41,7 @@ def show_regions(page: Page) -> None:
 
 def show_looks(page: Page) -> None:
     """Gains and the sweep over t."""
-    page.get_by_role("tab", name="Looks").click()
+    page.get_by_role("tab", name="Views").click()
     page.click("#sweep")
     page.wait_for_function("document.querySelectorAll('#swept tbody tr').length === 11")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -80,6 +81,8 @@ def test_one_core_computes_inside_and_as_many_as_before_afterwards() -> None:
     try:
         with one_thread(False):
             assert torch.get_num_threads() == 2
+        with one_thread(True), ThreadPoolExecutor(1) as beside:
+            assert beside.submit(torch.get_num_threads).result() == 2  # of those that begin meanwhile
         with suppress(ValueError), one_thread(True):
             assert torch.get_num_threads() == 1
             raise ValueError

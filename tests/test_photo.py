@@ -14,7 +14,16 @@ from PIL import Image
 
 from dynrefer import photo
 from dynrefer.errors import InputError
-from dynrefer.files.decoding import FIRST_FRAME, MAX_FILE_MEGABYTES, MAX_MEGAPIXELS, Upright, decode_file
+from dynrefer.files.decoding import (
+    FIRST_FRAME,
+    MAX_FILE_MEGABYTES,
+    MAX_MEGAPIXELS,
+    ORIENTATION,
+    Upright,
+    decode_file,
+    megapixels,
+)
+from dynrefer.files.photo_files import PhotoHeader
 from dynrefer.photo import DISPLAY_SIZE, STORE, Photo
 from dynrefer.views import crop_views
 from tests.icc import display_p3, press
@@ -142,6 +151,25 @@ def test_floating_point_grey_spans_black_to_white(tmp_path: Path, white: float) 
     pixels = Photo.read(tmp_path / "float.tiff").pixels
     np.testing.assert_array_equal(pixels[2, :, 0], np.arange(256))
     assert pixels[0].max() == 0
+
+
+@pytest.mark.parametrize("turn", [1, 6])
+def test_floating_point_colours_are_scaled_turned_and_laid_on_white(tmp_path: Path, turn: int) -> None:
+    values = np.zeros((4, 6, 4), np.float32)  # blue, green, red and what there is of them
+    values[:2, :, 2] = 0.5
+    values[:2, :, 3] = 1
+    values[2:, :, 0] = 1  # unseen, and the most
+    whole = cv2.imencode(".tiff", values)[1].tobytes()
+    one_plane, turned = struct.pack("<HHIH", 284, 3, 1, 1), struct.pack("<HHIH", ORIENTATION, 3, 1, turn)
+    assert one_plane in whole
+    path = tmp_path / "float.tiff"
+    path.write_bytes(whole.replace(one_plane, turned))
+    expected = np.full((4, 6, 3), 255, np.uint8)
+    expected[:2] = 128, 0, 0
+    photo = Photo.read(path)
+    np.testing.assert_array_equal(photo.pixels, np.rot90(expected, -1) if turn == 6 else expected)
+    assert PhotoHeader.read(path).size == photo.size
+    assert megapixels(path) > 0
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "LA", "I", "F"])

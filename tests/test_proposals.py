@@ -4,14 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from dynrefer import InputError, Predictor, Proposal
 from dynrefer.boxes import check_box
+from dynrefer.candidates import Look, candidates, evidence
 from dynrefer.checkpoint import Checkpoint
 from dynrefer.model import DynRefer
-from dynrefer.model.pointing import centres
+from dynrefer.model.pointing import EVIDENCE, STRIDES, Refiner, centres
 from dynrefer.photo import Photo
-from dynrefer.proposals import Look, Surroundings, _look, distinct, named
+from dynrefer.proposals import Surroundings, _look, distinct, named
 from dynrefer.results import RegionResult, Scored
 from tests.tiny import TINY
 
@@ -26,7 +28,7 @@ def surroundings(*things: tuple[tuple[float, float, float, float], float], strid
         level = where[:, 2] == (stride if number == len(things) else 8)
         inside = (where[:, :2] >= (x1, y1)).all(1) & (where[:, :2] <= (x2, y2)).all(1) & level
         boxes[inside], scores[inside] = (x1, y1, x2, y2), score
-    return Surroundings([Look(boxes, scores, scores, (192, 256), 1.0)], SIZE)
+    return Surroundings([Look(boxes, np.ones_like(scores), scores, (192, 256), 1.0)], SIZE)
 
 
 LEFT, RIGHT = (16.0, 16.0, 96.0, 160.0), (144.0, 48.0, 240.0, 176.0)
@@ -57,6 +59,39 @@ def test_looks_that_agree_outvote_one_that_is_a_little_surer() -> None:
     box, score = Surroundings(looks, SIZE).at(np.array([[200.0, 100.0]]))
     np.testing.assert_allclose(box[0], RIGHT, atol=1e-3)
     assert score[0] == pytest.approx(0.5)
+
+
+def preferring(number: int) -> Refiner:
+    """A second stage that looks at one number of the evidence alone, and corrects nothing."""
+    refiner = Refiner(8).eval().requires_grad_(False)
+    for layer in (*refiner.trunk, refiner.quality, refiner.sides):
+        layer.weight.zero_()
+        layer.bias.zero_()
+    refiner.trunk[0].weight[0, number] = refiner.trunk[1].weight[0, 0] = refiner.quality.weight[0, 0] = 1
+    return refiner
+
+
+def test_a_press_means_what_the_second_stage_prefers() -> None:
+    looks = surroundings(((0.0, 0.0, 256.0, 192.0), 0.6), (RIGHT, 0.5), stride=32).looks
+    finest = EVIDENCE - len(STRIDES)  # the first of what says which level it is
+    for level, box in ((finest, (0, 0, 256, 192)), (finest + 2, RIGHT)):
+        taken, _ = Surroundings(looks, SIZE, preferring(level)).at(np.array([[200.0, 100.0]]))
+        np.testing.assert_allclose(taken, [box], atol=1e-3)
+
+
+def test_the_second_stage_moves_a_side_by_half_of_the_box_at_most() -> None:
+    refiner, boxes = preferring(0), torch.tensor([[10.0, 20.0, 50.0, 100.0]])
+    refiner.sides.bias.copy_(torch.tensor([100.0, -100.0, 0.0, 100.0]))
+    moved = refiner(torch.zeros(1, EVIDENCE), boxes)[1]
+    assert moved.tolist() == [[30.0, -20.0, 50.0, 140.0]]
+
+
+@pytest.mark.parametrize("looks", [1, 2, 3])
+def test_evidence_is_finite_even_of_boxes_without_sides(looks: int) -> None:
+    seen = surroundings((LEFT, 0.9), (RIGHT, 0.0)).looks * looks
+    clicks = np.array([[50.0, 90.0], [0.0, 0.0], [255.0, 191.0]])
+    found = evidence(seen, clicks, *candidates(seen, clicks), SIZE)
+    assert found.shape == (3, 3 * looks, EVIDENCE) and np.isfinite(found).all()
 
 
 def test_a_mirrored_look_finds_the_same_things_at_the_same_places(tiny_predictor: Predictor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -44,14 +45,19 @@ def test_a_typed_name_that_is_among_the_own_classes_lies_where_training_moved_it
     learnt = {"tags": torch.tensor([[0.0, 3.0]]), "attributes": torch.ones(1, 2), "classes": torch.tensor([[2.0, 0.0]])}
     red = AttributeWord("red", "color", ("the red color",))
     words = Vocabulary(("dog",), (red,), ("dog",)).with_embeddings(learnt)
-    typed = torch.ones(2, 2)
-    assert words.as_learnt([" Dog", "wombat"], typed, "classes").tolist() == [[2.0, 0.0], [1.0, 1.0]]
-    assert words.as_learnt([" Dog", "wombat"], typed, "tags").tolist() == [[0.0, 3.0], [1.0, 1.0]]
-    assert typed.tolist() == [[1.0, 1.0], [1.0, 1.0]]
+    asked: list[list[str]] = []
+
+    def embed(texts: Sequence[str]) -> torch.Tensor:
+        asked.append(list(texts))
+        return torch.ones(len(texts), 2)
+
+    assert words.learnt([" Dog", "wombat"], embed, "classes").tolist() == [[2.0, 0.0], [1.0, 1.0]]
+    assert words.learnt([" Dog", "wombat"], embed, "tags").tolist() == [[0.0, 3.0], [1.0, 1.0]]
+    assert asked == [["the wombat"], ["wombat"]]
 
 
 def test_a_tag_that_is_no_class_stays_as_it_was_typed() -> None:
     learnt = {"tags": torch.zeros(1, 2), "attributes": torch.ones(1, 2), "classes": torch.zeros(1, 2)}
     red = AttributeWord("red", "color", ("the red color",))
     words = Vocabulary(("furry",), (red,), ("dog",)).with_embeddings(learnt)
-    assert words.as_learnt(["furry"], torch.ones(1, 2), "tags").tolist() == [[1.0, 1.0]]
+    assert words.learnt(["furry"], lambda texts: torch.ones(len(texts), 2), "tags").tolist() == [[1.0, 1.0]]

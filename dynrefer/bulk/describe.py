@@ -11,7 +11,7 @@ import torch
 
 from dynrefer.bulk.engine import Job, Numbered, run_here, run_processes
 from dynrefer.bulk.inputs import Plan, read_boxes, read_input
-from dynrefer.bulk.on_ray import run_on_ray
+from dynrefer.bulk.on_ray import check_actors, run_on_ray
 from dynrefer.bulk.output import Format, Manifest, Output
 from dynrefer.bulk.report import Report
 from dynrefer.bulk.rows import Task, What
@@ -63,8 +63,10 @@ def describe(
     Returns the exit code: 0 where all was described, 3 where some failed; these are rows with an error, and named.
     Raises InputError where nothing could be done, or not all; parts that are finished stay.
     """
-    if shard_size is not None and shard_size < 1:
-        raise InputError("--shard-size must be 1 or more")
+    for name, value in (("--shard-size", shard_size), ("--workers", workers)):
+        if value is not None and value < 1:
+            raise InputError(f"{name} must be 1 or more")
+    models = check_actors(actors)
     path, out = (place.removeprefix("file://") for place in (path, out))
     if ray is not None:  # whose workers are in another folder
         path, out = (place if is_remote(place) else os.path.abspath(place) for place in (path, out))
@@ -84,7 +86,7 @@ def describe(
         report = Report(plan.remarks, plan.left_out, len(output.finished()), output.failed(), shards)
         count = min(count, len(shards))
         if ray is not None:
-            outcomes = run_on_ray(job, shards, ray, actors, cpus, gpus)
+            outcomes = run_on_ray(job, shards, ray, models, cpus, gpus)
         elif count > 1:
             outcomes = run_processes(job, shards, count, report.tell)
         else:
@@ -115,6 +117,8 @@ def task_of(
     words = (check_words(read_words(find)) or ()) if find is not None else ()
     if least is None:
         least = FOUND if what == "find" else Task.least
+    if not 0 <= least <= 1:
+        raise InputError(f"--min-score must be from 0 to 1, not {least:g}")
     question = Question.typed(**options).model_dump(mode="json", exclude_defaults=True)
     return Task(what, words, check_limit(most), least, question)
 

@@ -36,31 +36,35 @@ class _Actor:
         return {"outcome": [pickle.dumps((number, said))]}
 
 
+def check_actors(typed: str) -> tuple[int, int]:
+    """How many models at least and at most, of "4" or "2-8". Raises InputError where it is neither."""
+    count = re.fullmatch(r"([1-9]\d*)(?:-([1-9]\d*))?", typed)
+    if count is None:
+        raise InputError(f'--actors must be a number or two such as 2-8, not "{shown(typed)}"')
+    return int(count[1]), int(count[2] or count[1])
+
+
 def run_on_ray(
     job: Job,
     shards: Sequence[Numbered],
     address: str,
-    actors: str = "1",
+    actors: tuple[int, int] = (1, 1),
     cpus: float = 1,
     gpus: float = 0,
 ) -> Iterator[Outcome]:
     """Describe the shards on the cluster at `address`, "local" for one started here; yields each part's outcome.
 
     Args:
-        actors: how many at a time, or "2-8" for the fewest and the most.
+        actors: how many at a time, the fewest and the most.
         cpus, gpus: each actor's share; 0.5 GPUs lets two actors share one.
 
     Raises InputError where Ray is not installed or no cluster answers.
     """
-    count = re.fullmatch(r"([1-9]\d*)(?:-([1-9]\d*))?", actors)
-    if count is None:
-        raise InputError(f'--actors must be a number or two such as 2-8, not "{shown(actors)}"')
     if not shards:
         return
-    fewest = int(count[1])
     ray = _connected(address)
     try:
-        yield from _outcomes(ray, job, shards, (fewest, int(count[2] or fewest)), cpus, gpus)
+        yield from _outcomes(ray, job, shards, actors, cpus, gpus)
     finally:
         ray.shutdown()
 

@@ -69,8 +69,11 @@ class Report:
         try:
             for number, outcome in outcomes:
                 self.done(number, outcome)
-        except (InputError, KeyboardInterrupt):
-            self._say(f"Stopped after {self._done:,} of {self._parts:,} parts, which stay; the same command goes on.")
+        except (InputError, KeyboardInterrupt) as error:
+            if self._done or isinstance(error, KeyboardInterrupt):
+                self._say(
+                    f"Stopped after {self._done:,} of {self._parts:,} parts, which stay; the same command goes on."
+                )
             raise
         return self.sum_up()
 

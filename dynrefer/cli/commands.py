@@ -64,14 +64,23 @@ def _add_segmenter(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_question(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--classes", help="class names to choose from, between commas, or a text file of them")
-    parser.add_argument("--controls", help="words the caption should mention, separated by commas")
-    parser.add_argument("--coefficients", help="manual views, separated by commas, for example 0,0.2,0.5")
-    parser.add_argument("--views", type=int, dest="num_views", help="number of views")
-    parser.add_argument("--mode", help="dynamic, prior:caption, prior:attributes, manual or random")
-    parser.add_argument("--tag-threshold", type=float, help="show tags from this score on")
-    parser.add_argument("--top-classes", type=int, default=5, help="how many classes to show")
-    parser.add_argument("--beams", type=int, dest="num_beams", help="beams of the caption's search")
+    add = parser.add_argument_group(
+        "what is asked of a region", "Where nothing is said, the model's own setting holds; dynrefer-mini's is named."
+    ).add_argument
+    add("--classes", help="names to choose the class from, between commas, or a text file of them (everyday ones)")
+    add("--controls", metavar="WORDS", help="words that the caption has to mention, between commas")
+    add(
+        "--coefficients",
+        metavar="T",
+        help="views by hand: 0 is the region, 1 the photograph, between commas; the first is always 0. Say 0,0.2,0.5",
+    )
+    add("--views", type=int, dest="num_views", metavar="N", help="how many views to look at, 1 to 3 (3)")
+    add("--mode", help="how they are chosen: dynamic, prior:caption, prior:attributes, manual or random (dynamic)")
+    add("--tag-threshold", type=float, metavar="SCORE", help="show tags from this score on, 0 to 1 (0.75)")
+    add("--top-classes", type=int, default=5, metavar="N", help="how many class names to show (5)")
+    add(
+        "--beams", type=int, dest="num_beams", metavar="N", help="sentences that compete to be the caption, 1 to 10 (3)"
+    )
 
 
 def _add_refer(commands: Commands) -> None:
@@ -81,21 +90,23 @@ def _add_refer(commands: Commands) -> None:
         epilog="Exit code: 0 every box was answered; 3 some boxes or photographs were left out, each named at the end; "
         "2 nothing could be done. See docs/files.md for the files that are read.",
     )
-    parser.add_argument("photo", type=Path, help="photograph, or with --boxes a folder with photographs at any depth")
+    parser.add_argument(
+        "photo", type=Path, nargs="?", help="photograph, or with --boxes a folder with photographs at any depth"
+    )
     parser.add_argument("--box", nargs="+", action="append", default=[], metavar="X", help="X1 Y1 X2 Y2 in pixels")
-    parser.add_argument("--point", metavar="X,Y", help="the thing at this place of the photograph, in pixels")
+    parser.add_argument("--point", nargs="+", metavar="X", help="X Y in pixels: the thing at this place")
     parser.add_argument("--points", help='several places: "X,Y X,Y X,Y,out"; out is beside the thing')
     parser.add_argument("--scribble", metavar="POINTS", help='a line drawn over the thing: "X,Y X,Y X,Y"')
     parser.add_argument(
         "--mask", type=Path, metavar="FILE", help="an image of the photograph's size, white on the thing"
     )
     parser.add_argument("--find", metavar="WORDS", help="describe the things that these words name, best first")
-    parser.add_argument("--everything", action="store_true", help="find what there is, and describe it")
+    parser.add_argument("--everything", action="store_true", help="describe what stands out, 12 things at most")
     parser.add_argument("--boxes", type=Path, help="file, folder or .zip of boxes in any format of docs/files.md")
-    parser.add_argument("--out", type=Path, help="write the answers in another format, see --format")
+    parser.add_argument("--out", type=Path, help="write the answers to this file or folder, see --format")
     parser.add_argument("--format", help="of --out: coco, yolo, voc, ... (default: by its ending); see docs/files.md")
     _add_question(parser)
-    parser.add_argument("--json", dest="json_out", metavar="OUT", help="write JSON to this file, - for the screen")
+    parser.add_argument("--json", dest="json_out", metavar="FILE", help="write JSON to this file, - for the screen")
     _add_model(parser)
     _add_segmenter(parser)
     parser.set_defaults(run=later("dynrefer.cli.refer", "refer"))
@@ -117,16 +128,28 @@ def _add_describe(commands: Commands) -> None:
     where.add_argument("--whole", action="store_true", help="each photograph as one region")
     where.add_argument("--everything", action="store_true", help="the things that the model finds")
     where.add_argument("--find", metavar="WORDS", help="those that words name, between commas, or a text file of them")
-    parser.add_argument("--most", type=int, default=20, help="things a photograph, of --everything or --find")
-    parser.add_argument("--min-score", type=float, dest="least", help="of such a thing (default: as the page has it)")
-    parser.add_argument("--format", dest="form", choices=("jsonl", "parquet"), default="jsonl", help="of the parts")
+    parser.add_argument(
+        "--most", type=int, default=20, metavar="N", help="things a photograph, of --everything or --find (default: 20)"
+    )
+    parser.add_argument(
+        "--min-score",
+        type=float,
+        dest="least",
+        metavar="SCORE",
+        help="least score of such a thing, 0 to 1 (default: 0.5 of --find, 0 of --everything)",
+    )
+    parser.add_argument(
+        "--format", dest="form", choices=("jsonl", "parquet"), default="jsonl", help="of the parts (default: jsonl)"
+    )
     parser.add_argument("--shard-size", type=int, metavar="N", help="photographs a part (default: 100 at most)")
     parser.add_argument("--only-missing", action="store_true", help="go on though the input has grown")
     parser.add_argument("--workers", type=int, help="processes here (default: one a core, or one where a GPU is)")
     parser.add_argument("--ray", metavar="ADDRESS", help="Ray cluster to run on; local starts one here")
-    parser.add_argument("--actors", default="1", metavar="N[-M]", help="models on the cluster, fewest and most")
-    parser.add_argument("--cpus", type=float, default=1, help="cores of each of them")
-    parser.add_argument("--gpus", type=float, default=0, help="GPUs of each of them, for example 0.5")
+    parser.add_argument(
+        "--actors", default="1", metavar="N[-M]", help="models on the cluster, fewest and most (default: 1)"
+    )
+    parser.add_argument("--cpus", type=float, default=1, help="cores of each of them (default: 1)")
+    parser.add_argument("--gpus", type=float, default=0, help="GPUs of each of them, for example 0.5 (default: 0)")
     parser.add_argument("--no-captions", action="store_false", dest="captions", help="write no captions")
     _add_question(parser)
     _add_model(parser)
@@ -145,7 +168,7 @@ def _add_export(commands: Commands) -> None:
 def _add_serve(commands: Commands) -> None:
     parser = commands.add_parser("serve", help="serve the page and /v1, see docs/service.md")
     parser.add_argument("--host", help="address to listen on (default: this machine alone)")
-    parser.add_argument("--port", type=int, help="default: 7860")
+    parser.add_argument("--port", type=int, help="(default: 7860)")
     parser.add_argument("--folder", type=Path, help="work through the photographs of a folder, see docs/project.md")
     parser.add_argument("--no-page", action="store_false", dest="page", help="only /v1, /health, /ready and /metrics")
     _add_model(parser)
@@ -168,6 +191,8 @@ def _serve(
     from dynrefer.project import Project
     from dynrefer.server import app
 
+    if folder and not page:
+        raise InputError("--folder is worked through on the page; leave out --no-page.")
     project = Project(folder) if folder else None
     predictor = Predictor.from_pretrained(model, device, dtype, segmenter)
     if page:
@@ -181,7 +206,7 @@ def _serve(
 def _add_label_studio(commands: Commands) -> None:
     parser = commands.add_parser("label-studio", help="be a model backend of Label Studio, see docs/label-studio.md")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
-    parser.add_argument("--port", type=int, default=9090)
+    parser.add_argument("--port", type=int, default=9090, help="(default: 9090)")
     parser.add_argument("--server", help="address of Label Studio (default: LABEL_STUDIO_URL or http://localhost:8080)")
     parser.add_argument("--photos", type=Path, help="folder of the photographs, where they lie on this machine")
     _add_model(parser)
@@ -206,7 +231,7 @@ def _add_project(commands: Commands) -> None:
     parser.add_argument("folder", type=Path, help="folder of photographs, as for app.py --folder")
     parser.add_argument("--import", type=Path, dest="take", metavar="FILE", help="file, folder or .zip of regions")
     parser.add_argument("--export", type=Path, dest="give", metavar="FILE", help="file to write; see docs/files.md")
-    parser.add_argument("--format", default="json", help="of --export: coco, csv, cvat, json, yolo, ...")
+    parser.add_argument("--format", help="of --export: coco, csv, cvat, json, yolo, ... (default: by its ending)")
     parser.set_defaults(run=later("dynrefer.cli.regions", "project"))
 
 
@@ -239,10 +264,13 @@ def _add_data(commands: Commands) -> None:
     parser = commands.add_parser("data", help="turn a data set's files into training samples")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     build = actions.add_parser("build", help="read a data set and write samples.jsonl")
-    build.add_argument("dataset", help="coco, flickr-entities, named-things, own, refcocog, vg, vg-coco, ...")
+    build.add_argument(
+        "dataset",
+        help="coco, flickr-entities, flickr-regions, named-things, own, refcocog, vg or vg-coco; see docs/training.md",
+    )
     build.add_argument("root", type=Path, help="folder of the data set")
     build.add_argument("--out", type=Path, required=True, help="folder to write")
-    build.add_argument("--examples", type=int, default=3, help="examples to print of every kind of text")
+    build.add_argument("--examples", type=int, default=3, help="texts of every kind to print (default: 3)")
     build.set_defaults(run=_data_build)
 
 
@@ -257,7 +285,7 @@ def _add_train(commands: Commands) -> None:
     parser.add_argument("--config", type=Path, required=True, help="for example configs/mini.json")
     parser.add_argument("--data", type=Path, required=True, help="folder that `data build` wrote")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--init", help="checkpoint folder or Hub id to start from")
+    parser.add_argument("--init", help="checkpoint folder or Hub id to start from (default: the configuration's)")
     parser.add_argument("--cache", type=Path, help="folder of cached features (default: features inside --data)")
     parser.add_argument("--max-steps", type=int, help="stop after so many steps, to go on later")
     parser.set_defaults(run=later("dynrefer.training.trainer", "train"), verbose=True)
@@ -283,13 +311,13 @@ def _add_evaluate(commands: Commands) -> None:
     parser.add_argument("--classes", help="class list for recognition: between commas, or a text file of them")
     parser.add_argument("--boxes", type=Path, help="dense-captions: a detector's COCO result file, or own")
     parser.add_argument(
-        "--min-area", type=float, default=0.0, help="captions only of boxes above this share of the photograph"
+        "--min-area", type=float, default=0.0, help="captions: only of boxes above this share of the photograph, 0 to 1"
     )
     parser.add_argument(
         "--modes-only", action="store_true", help="ablation: only compare dynamic, prior and random views"
     )
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--seed", type=int, default=0, help="of random views")
+    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="regions at a time (default: 32)")
+    parser.add_argument("--seed", type=int, default=0, help="of random views and of clicks (default: 0)")
     parser.add_argument("--rescore", action="store_true", help="score stored predictions again")
     _add_model(parser)
     parser.set_defaults(run=_evaluate, verbose=True)
@@ -318,7 +346,7 @@ def _add_convert(commands: Commands) -> None:
     parser.add_argument("--base", help="BLIP-2 FLAN-T5-XL: folder or Hub id (default: Salesforce/blip2-flan-t5-xl)")
     parser.add_argument("--text-encoder", help="EVA-CLIP: folder or Hub id (default: timm's EVA01-g-14)")
     parser.add_argument("--tags", type=Path, help="ram_tag_list.txt, one tag a line (default: from the Hub)")
-    parser.add_argument("--tag-threshold", type=float, help="show tags from this score on (0.76 for refcocog_ft.pth)")
+    parser.add_argument("--tag-threshold", type=float, help="show tags from this score on; 0.76 for refcocog_ft.pth")
     parser.set_defaults(run=_convert)
 
 

@@ -161,6 +161,7 @@ def journal(target: Path | None) -> Iterator[Journal | None]:
         return
     path = target.with_name(f"{target.name}.unfinished.jsonl")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         former = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
         stream = path.open("a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:

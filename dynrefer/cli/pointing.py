@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from dynrefer.results import RegionResult
 
 MOST = 12  # things that are described where everything is asked for
 OUTSIDE = ("out", "outside", "-")
-PROMPTS = ("point", "points", "scribble", "mask", "find", "everything")  # arguments of `Pointing.typed`
+PROMPTS = ("points", "scribble", "mask", "find", "everything")  # arguments of `Pointing.typed` after the point
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,19 @@ class Pointing:
     @classmethod
     def typed(
         cls,
-        point: str | None,
+        point: Sequence[str] | None,
         points: str | None,
         scribble: str | None,
         mask: Path | None,
         find: str | None,
         everything: bool,
     ) -> Pointing | None:
-        """What was typed, None where nothing was. Raises InputError where it is too much, or cannot be read."""
-        lines = {"point": point, "points": points, "scribble": scribble}
+        """What was typed, a point in one word or two; None where nothing was.
+
+        Raises InputError where it is too much, or cannot be read.
+        """
+        place = None if point is None else ",".join(word for part in point for word in part.split(",") if word)
+        lines = {"point": place, "points": points, "scribble": scribble}
         prompt: dict[str, Any] = {name: parse_points(text) for name, text in lines.items() if text is not None}
         if mask is not None:
             prompt["mask"] = mask

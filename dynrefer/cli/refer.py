@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,9 @@ ALL_ANSWERED, SOME_LEFT_OUT = 0, 3  # and 2 where nothing could be done: an Inpu
 
 
 def refer(
-    photo: Path,
-    box: Sequence[Sequence[str]],
+    photo: Path | None,
+    box: Sequence[list[str]],
+    point: list[str] | None,
     boxes: Path | None,
     json_out: str | None,
     out: Path | None,
@@ -44,8 +45,8 @@ def refer(
     """Describe the regions of one photograph, or of all photographs of a folder that a box file names.
 
     Args:
-        photo: a photograph, or a folder with photographs at any depth.
-        box: boxes as typed, each a list of words.
+        photo: a photograph, or a folder with photographs at any depth; None where it follows a box or point.
+        box, point: as typed, in words.
         boxes: a COCO, JSON or CSV file.
         json_out: file for the JSON list, "-" for the screen, None to print text.
         out, format: file or folder for the answers in a format of `dynrefer.formats`.
@@ -54,9 +55,10 @@ def refer(
     Returns the exit code: 0 where every box was answered, 3 where some were left out; these are named on stderr.
     Raises InputError where none could be answered, before the model is loaded if that can be told.
     """
+    photo = photo or _last_word([*box, *([point] if point else [])])
     check_apart((json_out, out), photo, boxes, options.get("mask"))
-    format = None if out is None else format_of(out, format)
-    pointing = Pointing.typed(**{name: options.pop(name) for name in PROMPTS})
+    format = _format(out, format)
+    pointing = Pointing.typed(point, **{name: options.pop(name) for name in PROMPTS})
     if pointing is not None and (box or boxes is not None):
         raise InputError("Point, or give boxes with --box or --boxes; not both.")
     work = _Work.gathered(photo, [parse_box(" ".join(words)) for words in box], boxes, pointing)
@@ -90,6 +92,22 @@ def refer(
     return SOME_LEFT_OUT if work.left_out else ALL_ANSWERED
 
 
+def _format(out: Path | None, format: str | None) -> str | None:
+    if out is not None:
+        return format_of(out, format)
+    if format is not None:
+        raise InputError(f"Say where the answers are to go: --format {shown(format)} --out FILE.")
+    return None
+
+
+def _last_word(typed: Iterable[list[str]]) -> Path:
+    """The photograph, where it was typed behind the numbers of a box or point, from which it is taken away."""
+    for words in typed:
+        if len(words) > 1 and any(letter.isalpha() for letter in words[-1]):
+            return Path(words.pop())
+    raise InputError("Name the photograph to look at.")
+
+
 @dataclass(frozen=True)
 class Asked:
     """A region of a photograph as its file has it; `key` names all that is asked, "" where nobody asks again."""
@@ -119,8 +137,13 @@ class _Work:
     ) -> _Work:
         """The photographs asked about. Raises InputError where there is none, or none with a box."""
         if pointing is not None:
+            if photo.is_dir():
+                raise InputError(
+                    f"{shown(photo.name)} is a folder, and pointing needs one photograph; for all of them there is "
+                    "`describe FOLDER --everything` or `--find WORDS`"
+                )
             if not photo.is_file():
-                raise InputError(f"there is no photograph {shown(photo.name)}; pointing needs one, not a folder")
+                raise absent(photo)
             return cls({photo.name: (photo, [])}, pointing)
         file = BoxFile.read(box_file) if box_file is not None else None
         if not photo.is_dir():

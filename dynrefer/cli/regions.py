@@ -73,20 +73,23 @@ def _fitted(file: BoxFile, folder: Path) -> tuple[Fitted, list[LeftOut]]:
     return fitted, left_out
 
 
-def project(folder: Path, take: Path | None = None, give: Path | None = None, format: str = "json") -> int:
+def project(folder: Path, take: Path | None = None, give: Path | None = None, format: str | None = None) -> int:
     """Take the regions of a file into the project of a folder, or write those of the project to a file, or both.
 
     Args:
-        take: a file, folder or .zip of any format of `dynrefer.formats`. give: what to write, of the `format`.
+        take: a file, folder or .zip of any format of `dynrefer.formats`. give: what to write, of the `format`, by
+            default by its ending.
 
     Returns the exit code: 3 where something was left out, which is named on stderr. Raises InputError.
     """
     if take is None and give is None:
         raise InputError("Say what to do: --import FILE takes regions into the project, --export FILE writes them.")
+    if give is not None:
+        format = formats.format_of(give, format)
     left_out = take_regions(folder, take) if take is not None else []
     for left in left_out:
         logger.warning("left out: %s", left)
-    if give is not None:
+    if give is not None and format is not None:
         check_apart([give], take)
         records = records_of(read_project(folder), 0.5)
         if not records:

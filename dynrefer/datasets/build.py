@@ -3,6 +3,7 @@
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ READERS: dict[str, Reader] = {
     "own": own.read,
     "refcocog": refcocog.read,
     "vg": visual_genome.read,
-    "vg-coco": visual_genome.read_vg_coco,
+    "vg-coco": partial(visual_genome.read, coco_only=True),
 }
 
 

@@ -58,5 +58,7 @@ def _files(root: Path) -> list[tuple[Path, str | None]]:
         (root / f"{split}.json", split) for split in SPLITS if (root / f"{split}.json").exists()
     ]
     if not files:
+        if not root.exists():
+            raise InputError(f"there is no file or folder {root}")
         raise InputError(f"{root} has no train.json, val.json or test.json: name the JSON file itself, or rename it.")
     return files

@@ -24,17 +24,11 @@ from dynrefer.files.coco import entry, id_key, sized_box, stated_size
 from dynrefer.files.text import read_json
 
 
-def read(root: Path, problems: Problems) -> Iterator[Sample]:
-    """One sample a described region. Raises InputError where files are missing or of another format."""
-    return _read(root, problems, coco_only=False)
+def read(root: Path, problems: Problems, coco_only: bool = False) -> Iterator[Sample]:
+    """One sample a described region, where `coco_only` of the photographs that COCO has too.
 
-
-def read_vg_coco(root: Path, problems: Problems) -> Iterator[Sample]:
-    """The same for photographs that COCO has too."""
-    return _read(root, problems, coco_only=True)
-
-
-def _read(root: Path, problems: Problems, coco_only: bool) -> Iterator[Sample]:
+    Raises InputError where files are missing or of another format.
+    """
     images = {_id(record, "image_id"): record for record in _read_list(root / "image_data.json", problems)}
     splits = _splits(root, coco_only)
     photographs = Photographs(root, problems)

@@ -13,7 +13,7 @@ from typing import Any
 from dynrefer.evaluation.asking import Asking, views_in_words
 from dynrefer.evaluation.benchmark import Benchmark, Figure
 from dynrefer.evaluation.report import figures_of, write_report
-from dynrefer.evaluation.running import run
+from dynrefer.evaluation.running import run, speed
 from dynrefer.files.atomic import write_whole
 from dynrefer.predictor import Predictor
 from dynrefer.question import MODES
@@ -133,7 +133,6 @@ def _merged(rows: Sequence[_Row], runs: _Runs) -> dict[str, Any]:
     seconds = sum(row.seconds for row in rows)
     regions = sum(row.figure.count * (RANDOM_SEEDS if row.figure.spread is not None else 1) for row in rows)
     named = [replace(row.figure, protocol=f"{row.figure.protocol}; {row.label}") for row in rows]
-    speed = {"seconds": round(seconds, 2), "regions_per_second": round(regions / max(seconds, 1e-9), 2)}
     return runs.shared | {
         "benchmark": "ablation",
         "views": "see the protocols",
@@ -141,7 +140,7 @@ def _merged(rows: Sequence[_Row], runs: _Runs) -> dict[str, Any]:
         "figures": [asdict(figure) for figure in named],
         "details": {f"{row.figure.metric}: {row.label}, share of regions looked at from t": row.taken for row in rows},
         "left_out": list(runs.left_out.values()),
-        "inference": runs.shared["inference"] | speed,
+        "inference": runs.shared["inference"] | speed(regions, seconds),
     }
 
 

@@ -14,13 +14,8 @@ CALIBRATION_BINS = 15
 RECALL_POINTS = 100
 
 
-def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Average precision (0 .. 1) of one class from labels of 1 or 0 [N] and scores [N]; nan where no label is 1."""
-    return float(average_precision_score(labels, scores)) if labels.any() else float("nan")
-
-
 def attribute_precisions(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Average precision of each attribute over the regions where it is known.
+    """Average precision (0 .. 1) of each attribute over the regions where it is known.
 
     Args:
         labels: 1 = has, 0 = has not, -1 = unknown, [N, A].
@@ -29,9 +24,11 @@ def attribute_precisions(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     Returns:
         [A], nan where no region is known to have the attribute.
     """
-    known = labels != UNKNOWN
-    columns = range(labels.shape[1])
-    return np.array([average_precision(labels[known[:, a], a], scores[known[:, a], a]) for a in columns])
+    precisions = np.full(labels.shape[1], np.nan)
+    for a in np.flatnonzero((labels == 1).any(axis=0)):
+        known = labels[:, a] != UNKNOWN
+        precisions[a] = average_precision_score(labels[known, a], scores[known, a])
+    return precisions
 
 
 def chance_precisions(labels: np.ndarray) -> np.ndarray:
@@ -66,7 +63,7 @@ def class_accuracy(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float]
 
 def class_precisions(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Average precision of each class with every region scored for every class, [C]; nan for an absent class."""
-    return np.array([average_precision(truth == c, scores[:, c]) for c in range(scores.shape[1])])
+    return attribute_precisions((truth[:, None] == np.arange(scores.shape[1])).astype(int), scores)
 
 
 def calibration_bins(scores: np.ndarray, right: np.ndarray) -> list[dict[str, float]]:

@@ -8,7 +8,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ import numpy as np
 from dynrefer.boxes import Box, check_box, iou, xyxy_to_xywh
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError, LeftOut
-from dynrefer.evaluation.benchmark import EvaluationData, Figure
+from dynrefer.evaluation.benchmark import EvaluationData, Figure, Scores
+from dynrefer.evaluation.running import identity_of, machine, speed, write_metrics
 from dynrefer.files.atomic import write_whole
 from dynrefer.formats.box_files import fit_boxes
 from dynrefer.photo import Photo
@@ -41,46 +42,27 @@ class Scene:
 
 @dataclass(frozen=True)
 class Measured:
-    """A digest of the true boxes, figures, what stands behind them, and the milliseconds of each photograph."""
+    """A digest of the true boxes, what was scored, and the milliseconds of each photograph."""
 
     truth: str
-    figures: list[Figure]
-    details: dict[str, Any]
+    scores: Scores
     milliseconds: list[float]
 
 
 def measure(
-    name: str,
-    data: EvaluationData,
-    predictor: Predictor,
-    out: Path,
-    limit: int | None,
-    seed: int,
-    machine: dict[str, Any],
+    name: str, data: EvaluationData, predictor: Predictor, out: Path, limit: int | None, seed: int
 ) -> dict[str, Any]:
     """Measure "pointing" or "proposals" on the first `limit` photographs and write `metrics.json` into `out`.
 
-    `machine` says where and with what it ran. Raises InputError where there is nothing to measure, or the model cannot
-    point.
+    Raises InputError where there is nothing to measure, or the model cannot point.
     """
     found = MEASURES[name](data, predictor, limit, seed)
-    seconds = sum(found.milliseconds) / 1000
-    speed = {"seconds": round(seconds, 2), "regions_per_second": round(found.figures[0].count / seconds, 2)}
-    metrics = {
-        "benchmark": name,
-        "dataset": data.title,
-        "data_hash": found.truth,
-        "model": predictor.model_name,
-        "model_hash": predictor.checkpoint.fingerprint,
-        "views": "one pass over the whole photograph",
-        "seed": seed,
-        "figures": [asdict(figure) for figure in found.figures],
-        "details": found.details | {"ms a photograph (median)": round(float(np.median(found.milliseconds)), 1)},
-        "left_out": [asdict(record) for record in data.left_out],
-        "inference": speed | machine,
-    }
-    write_whole(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
-    return metrics
+    median = {"ms a photograph (median)": round(float(np.median(found.milliseconds)), 1)}
+    identity = identity_of(name, data, predictor, "one pass over the whole photograph", seed)
+    scores = replace(found.scores, details=found.scores.details | median)
+    took = speed(scores.figures[0].count, sum(found.milliseconds) / 1000)
+    left_out = [asdict(record) for record in data.left_out]
+    return write_metrics(out, identity, found.truth, scores, left_out, took | machine(predictor))
 
 
 def pointing(data: EvaluationData, predictor: Predictor, limit: int | None, seed: int) -> Measured:
@@ -109,7 +91,8 @@ def pointing(data: EvaluationData, predictor: Predictor, limit: int | None, seed
         for low, high in SIZES
         if (part := (areas >= low) & (areas < high)).any()
     ]
-    return Measured(_digest(areas), figures, {"By the box's share of the photograph": groups}, milliseconds)
+    scores = Scores(figures, {"By the box's share of the photograph": groups})
+    return Measured(_digest(areas), scores, milliseconds)
 
 
 def proposals(data: EvaluationData, predictor: Predictor, limit: int | None, seed: int) -> Measured:
@@ -130,7 +113,7 @@ def proposals(data: EvaluationData, predictor: Predictor, limit: int | None, see
         for most, hits in found.items()
     ]
     details = {"proposals a photograph": round(float(np.mean(counts)), 2)}
-    return Measured(_digest(np.array(sizes)), figures, details, milliseconds)
+    return Measured(_digest(np.array(sizes)), Scores(figures, details), milliseconds)
 
 
 def _digest(areas: np.ndarray) -> str:

@@ -19,7 +19,7 @@ from dynrefer.evaluation.meteor import Meteor, require_java
 from dynrefer.evaluation.pointing import MEASURES, measure, write_proposals
 from dynrefer.evaluation.recognition import Recognition
 from dynrefer.evaluation.report import write_report
-from dynrefer.evaluation.running import machine, rescore, run
+from dynrefer.evaluation.running import rescore, run
 from dynrefer.files.atomic import claim
 from dynrefer.predictor import Predictor
 
@@ -90,7 +90,7 @@ def run_benchmark(
     if name in MEASURES or options.boxes == OWN:
         predictor = _predictor(options, folder)
         if name in MEASURES:
-            metrics = measure(name, loaded, predictor, folder, options.limit, options.seed, machine(predictor))
+            metrics = measure(name, loaded, predictor, folder, options.limit, options.seed)
             write_report(folder, metrics)
             return metrics
         write_proposals(loaded, predictor, folder / OWN_PROPOSALS, options.limit)

@@ -6,8 +6,8 @@ import json
 import logging
 import platform
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 
 from dynrefer.errors import InputError
 from dynrefer.evaluation.asking import Asking, ask, views_in_words
-from dynrefer.evaluation.benchmark import Benchmark, data_hash
+from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Scores, data_hash
 from dynrefer.evaluation.report import NAMED_LEFT_OUT
 from dynrefer.evaluation.store import (
     Prediction,
@@ -45,16 +45,8 @@ def run(benchmark: Benchmark, predictor: Predictor, asking: Asking, out: Path, p
     views = dict(asking.views)
     if "coefficients" not in views:
         views = {"mode": predictor.default_mode, "num_views": predictor.num_views} | views
-    identity = {
-        "benchmark": benchmark.name,
-        "dataset": benchmark.data.title,
-        "model": predictor.model_name,
-        "model_hash": predictor.checkpoint.fingerprint,
-        "views": views_in_words(views),
-        "seed": asking.seed,
-        "question": benchmark.question,
-    }
-    store = PredictionStore(out, identity)
+    identity = identity_of(benchmark.name, benchmark.data, predictor, views_in_words(views), asking.seed)
+    store = PredictionStore(out, identity | {"question": benchmark.question})
     if store.changed:
         logger.info("Starting anew, since %s changed; the old predictions are kept.", ", ".join(store.changed))
     elif store.sizes:
@@ -68,11 +60,7 @@ def run(benchmark: Benchmark, predictor: Predictor, asking: Asking, out: Path, p
     if len(left_out) > NAMED_LEFT_OUT:
         logger.warning("Left out: %d in all, each named in metrics.json", len(left_out))
     store.finish([asdict(record) for record in left_out])
-    speed = {
-        "seconds": round(store.seconds, 2),
-        "regions_per_second": round(len(store.sizes) / max(store.seconds, 1e-9), 2),
-    }
-    return _write_metrics(benchmark, out, speed | machine(predictor), plots)
+    return _scored(benchmark, out, speed(len(store.sizes), store.seconds) | machine(predictor), plots)
 
 
 def rescore(benchmark: Benchmark, out: Path, model_hash: str | None = None) -> dict[str, Any]:
@@ -91,7 +79,18 @@ def rescore(benchmark: Benchmark, out: Path, model_hash: str | None = None) -> d
             raise InputError(f"The predictions in {file} are of another {what}: choose another --out or option.")
     metrics = out / "metrics.json"
     known = json.loads(metrics.read_text(encoding="utf-8")) if metrics.exists() else {}
-    return _write_metrics(benchmark, out, known.get("inference", {}))
+    return _scored(benchmark, out, known.get("inference", {}))
+
+
+def identity_of(name: str, data: EvaluationData, predictor: Predictor, views: str, seed: int) -> dict[str, Any]:
+    """What the figures of a run depend on."""
+    model = {"model": predictor.model_name, "model_hash": predictor.checkpoint.fingerprint}
+    return {"benchmark": name, "dataset": data.title, **model, "views": views, "seed": seed}
+
+
+def speed(regions: int, seconds: float) -> dict[str, Any]:
+    """How long so many regions took."""
+    return {"seconds": round(seconds, 2), "regions_per_second": round(regions / max(seconds, 1e-9), 2)}
 
 
 def machine(predictor: Predictor) -> dict[str, Any]:
@@ -109,7 +108,28 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _write_metrics(benchmark: Benchmark, out: Path, inference: Mapping[str, Any], plots: bool = True) -> dict[str, Any]:
+def write_metrics(
+    out: Path,
+    identity: Mapping[str, Any],
+    truth: str,
+    scores: Scores,
+    left_out: Sequence[Mapping[str, str]],
+    inference: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write `metrics.json` of a run, and give back its content; `truth` is a digest of what was measured against."""
+    metrics = {
+        **identity,
+        "data_hash": truth,
+        "figures": [asdict(figure) for figure in scores.figures],
+        "details": scores.details,
+        "left_out": list(left_out),
+        "inference": dict(inference),
+    }
+    write_whole(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+    return metrics
+
+
+def _scored(benchmark: Benchmark, out: Path, inference: Mapping[str, Any], plots: bool = True) -> dict[str, Any]:
     file = out / "predictions.json"
     identity, records = read_predictions(file)
     left_out = read_left_out(file)
@@ -131,15 +151,8 @@ def _write_metrics(benchmark: Benchmark, out: Path, inference: Mapping[str, Any]
     share = {f"{t:g}": round(count / len(benchmark.regions), 4) for t, count in sorted(taken.items())}
     for name, draw in scores.plots.items() if plots else ():
         write_whole(out / name, draw())
-    metrics = identity | {
-        "data_hash": data_hash(benchmark),
-        "figures": [asdict(figure) for figure in scores.figures],
-        "details": scores.details | {"share of regions looked at from t": share},
-        "left_out": left_out,
-        "inference": inference,
-    }
-    write_whole(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
-    return metrics
+    scores = replace(scores, details=scores.details | {"share of regions looked at from t": share})
+    return write_metrics(out, identity, data_hash(benchmark), scores, left_out, inference)
 
 
 def _processor(device: torch.device) -> str:

@@ -3,10 +3,11 @@
 import io
 import threading
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
+import cv2
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from pillow_heif import register_heif_opener
 
 from dynrefer.errors import InputError
@@ -14,10 +15,11 @@ from dynrefer.errors import InputError
 MAX_MEGAPIXELS = 64
 MAX_FILE_MEGABYTES = 512  # 64 megapixels of 16-bit colour without compression
 DECODED_TOGETHER = 2  # bounds what photographs that come at the same moment need while they are decoded
+FLOAT_TIFF = "FLOAT-TIFF"
 # Named, so that no plugin runs that starts another program (EPS) or follows references to other files.
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "AVIF", "HEIF")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", FLOAT_TIFF, "BMP", "PPM", "AVIF", "HEIF")
 ANIMATED = frozenset(("GIF", "PNG", "WEBP", "AVIF"))  # other formats hold pages, or the same scene more than once
-ORIENTATION = 0x0112  # EXIF
+ORIENTATION = ExifTags.Base.Orientation
 JPEG_END = b"\xff\xd9"
 # What a decoder that still waits for pixels takes for them, as they are and after the mark of any interval of them.
 NO_PIXELS = bytes((*range(0xAA, 0xFF), *range(1, 0xAA)))
@@ -26,6 +28,43 @@ JPEG_FILLER = NO_PIXELS.join([b"", *(bytes((0xFF, 0xD0 + n % 8)) for n in range(
 FIRST_FRAME = "The photograph is an animation; this is about its first frame."
 
 register_heif_opener(thumbnails=False)
+
+
+class FloatTiff(ImageFile.ImageFile):
+    """A TIFF of colours in floating point, for which Pillow has no mode of its own, scaled to 8 bits."""
+
+    format = FLOAT_TIFF
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        tags = TiffImagePlugin.ImageFileDirectory_v2(self.fp.read(8))
+        self.fp.seek(tags.next)
+        tags.load(self.fp)
+        self._size = tags[ExifTags.Base.ImageWidth], tags[ExifTags.Base.ImageLength]
+        self._mode = "RGBA" if tags.get(ExifTags.Base.SamplesPerPixel) == 4 else "RGB"
+        exif = Image.Exif()
+        exif[ORIENTATION] = tags.get(ORIENTATION, 1)
+        self.info["exif"] = exif.tobytes()
+
+    def load(self) -> Any:
+        """Decode it. Raises OSError where that cannot be done."""
+        if self._im is None:
+            assert self.fp is not None
+            self.fp.seek(0)
+            values = cv2.imdecode(np.frombuffer(self.fp.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+            if values is None:
+                raise OSError("the TIFF cannot be decoded")
+            colours = values[..., 2::-1] if values.ndim == 3 else np.dstack([values] * 3)
+            pixels = _eight_bits(colours, full_range=False)
+            if self.mode == "RGBA":
+                pixels = np.dstack([pixels, np.rint(values[..., 3].clip(0, 1) * 255).astype(np.uint8)])
+            self.im = Image.fromarray(pixels).im
+            self._size = self.im.size
+            self.getexif().pop(ORIENTATION, None)  # OpenCV has turned it, as Pillow does other TIFFs
+        return super().load()
+
+
+Image.register_open(FLOAT_TIFF, FloatTiff, lambda start: start[:4] in (b"II*\0", b"MM\0*"))
 
 
 class Upright(NamedTuple):
@@ -145,12 +184,14 @@ def _rgb(image: Image.Image) -> np.ndarray:
 
 
 def _eight_bits(values: np.ndarray, full_range: bool) -> np.ndarray:
-    """Scale greys to 0..255; unless they are known to be 16-bit, white is guessed from the largest value."""
-    values = np.where(np.isfinite(values), values, 0).astype(np.float32)
+    """Scale greys or colours to 0..255; unless they are known to be 16-bit, white is guessed from the largest value."""
+    values = np.nan_to_num(values.astype(np.float32), copy=False, posinf=0, neginf=0)
     black = min(0.0, float(values.min()))
     high = float(values.max())
     white = 65535.0 if full_range else next((white for white in (1.0, 255.0, 65535.0) if high <= white), high)
-    return np.rint((values - black) * (255 / (white - black))).astype(np.uint8)
+    values -= black
+    values *= 255 / (white - black)
+    return np.rint(values, out=values).astype(np.uint8)
 
 
 def check_array(array: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from dynrefer.errors import InputError, shown
 from dynrefer.files.decoding import FORMATS, ORIENTATION
+from dynrefer.files.text import is_file
 
 PHOTO_ENDINGS = frozenset(
     ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .tif .tiff .bmp .dib .ppm .pgm .pbm .pnm .avif .heic .heif".split()
@@ -44,7 +45,7 @@ class PhotoHeader:
     @classmethod
     def read(cls, path: Path) -> PhotoHeader:
         """Read a file's header. Raises InputError, naming the file, where it is no photograph."""
-        if not _is_file(path):
+        if not is_file(path):
             raise absent(path)
         try:
             with Image.open(path, formats=FORMATS) as image:
@@ -105,7 +106,7 @@ class PhotoFinder:
 
     def _best(self, parts: tuple[str, ...]) -> Path | InputError | None:
         direct = self.root.joinpath(*parts)
-        if _is_file(direct):
+        if is_file(direct):
             return direct
         for level in (EXACT, ANY_CASE, ANY_ENDING, BY_ID):
             key = _key(parts[-1], level)
@@ -128,7 +129,7 @@ class PhotoFinder:
 
     def _is_elsewhere(self, parts: tuple[str, ...]) -> bool:
         """Whether the name leads to a file beside or above the folder: then it is that one which is meant."""
-        return any(_is_file(above.joinpath(*parts)) for above in self.root.absolute().parents)
+        return any(is_file(above.joinpath(*parts)) for above in self.root.absolute().parents)
 
     def _parts(self, path: Path) -> tuple[str, ...]:
         return (*self._root_parts, *path.relative_to(self.root).parts)
@@ -221,9 +222,9 @@ def best_names(names: Iterable[Name], path: str | Path) -> list[Name]:
 
 def _leads_elsewhere(parts: tuple[str, ...], path: Path) -> bool:
     """Whether a name leads to another file than the photograph, from its folder or the nearest one above."""
-    if not _is_file(path):
+    if not is_file(path):
         return False
-    meant = next((file for above in path.absolute().parents if _is_file(file := above.joinpath(*parts))), path)
+    meant = next((file for above in path.absolute().parents if is_file(file := above.joinpath(*parts))), path)
     return not meant.samefile(path)
 
 
@@ -270,13 +271,6 @@ def _tail(name: Sequence[str], path: Sequence[str]) -> int:
             break
         count += 1
     return count
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name no file can have
-        return False
 
 
 def _is_empty(path: Path) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.errors import InputError, shown
-from dynrefer.files.text import parse_json, read_text
+from dynrefer.files.text import is_file, parse_json, read_text
 
 COLUMN_SEPARATORS = ",;\t|，；、، "  # blanks last: they stand inside names too
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # a spreadsheet's own first line
@@ -180,7 +180,7 @@ def read_words(source: str | PathLike[str]) -> list[str]:
     Raises InputError for a path without a file.
     """
     text = str(source)
-    if _is_file(text):
+    if is_file(Path(text)):
         return split_words(read_text(text))
     is_path = Path(text).suffix.lower() in LIST_ENDINGS or PATH_START.match(text)
     if not isinstance(source, str) or (is_path and not WORD_SEPARATORS.search(text)):
@@ -241,10 +241,3 @@ def _tidy(words: Sequence[str]) -> list[str]:
         if word:
             kept.setdefault(unicodedata.normalize("NFC", word), word)
     return list(kept.values())
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):  # longer than any path, or with a zero in it: words
-        return False

@@ -51,6 +51,14 @@ def read_bytes(path: str | PathLike[str]) -> bytes:
         raise InputError(f"{name} cannot be read ({getattr(error, 'strerror', None) or 'no such path'})") from error
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a file at a path, which may be any text: longer than a path can be, or with a zero in it."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def decode_text(data: bytes, name: str) -> str:
     """`read_text` of bytes already read; `name` is what an error calls them."""
     if (container := next((words for start, words in CONTAINERS.items() if data.startswith(start)), None)) is not None:

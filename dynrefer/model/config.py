@@ -199,13 +199,14 @@ class PointingConfig:
     """The pointing head: channels of its levels of strides 8, 16 and 32, and blocks of each before its answers.
 
     It looks at a photograph once for every number of `longest`, the pixels of the longer side; every second time at its
-    mirror image.
+    mirror image. `refiner` is the width of the second stage, which chooses among a press's candidates; 0 for none.
     """
 
     __pydantic_config__ = STRICT
     widths: tuple[Count, Count, Count] = (64, 128, 128)
     blocks: Annotated[int, Field(ge=0, le=64)] = 2
     longest: Annotated[tuple[Annotated[int, Field(ge=32, le=4096)], ...], Field(min_length=1, max_length=8)] = (384,)
+    refiner: Annotated[int, Field(ge=0, le=4096)] = 0
 
 
 @dataclass(frozen=True)

@@ -79,8 +79,9 @@ class DynRefer(nn.Module):
                 float32, which changes nothing in the answers.
         """
         self.eval().requires_grad_(False)
-        if self.language.t5 is not None:
-            self.language.t5.join()
+        self.language.prepare_inference()
+        if self.text_encoder is not None:
+            self.text_encoder.prepare_inference()
         if isinstance(self.encoder, EfficientNetEncoder):
             self.encoder.fold_batch_norm()
             self.encoder.to(memory_format=torch.channels_last)

@@ -17,11 +17,15 @@ from torch import Tensor, nn
 
 from dynrefer.model.beam_search import BeamSearch, greedy_search
 from dynrefer.model.config import Generation, LanguageConfig
+from dynrefer.model.numpy_search import NumpySearch
 from dynrefer.model.recording import can_record
 from dynrefer.model.t5 import T5, T5Config
 from dynrefer.model.text_encoder import pad
 
 SENTENCE_SCALE = 20.0  # unit-norm sentence embeddings, brought to about one a dimension
+FEW_REGIONS = (
+    4  # of questions whose beam search NumPy does on a processor: its products of more use threads of their own
+)
 RECORDED_REGIONS, RECORDED_SHAPES = 4, 4  # of questions whose beam search is recorded on a GPU
 WORD_MARK = "\u2581"  # of SentencePiece: a word begins here
 NO_TEXT = ("<pad>", "</s>", "<unk>")
@@ -44,6 +48,7 @@ class LanguageDecoder(nn.Module):
         self.config = config
         self.tokenizer: Tokenizer | None = None
         self._searches: OrderedDict[tuple[Any, ...], BeamSearch] = OrderedDict()
+        self._numpy_search: NumpySearch | None = None
         t5 = T5Config(**config.options)
         self.project = nn.Linear(region_width, t5.d_model)
         self.memory = nn.Parameter(torch.zeros(t5.d_model))
@@ -54,6 +59,14 @@ class LanguageDecoder(nn.Module):
             self.style = nn.Embedding(len(config.styles), t5.d_model)
         self.copy_gate = nn.Linear(t5.d_model, 1) if config.copy_controls else None
         self.t5 = T5(t5) if backbone else None
+
+    def prepare_inference(self) -> None:
+        """Make the search faster, before layers are packed; the writer can then not be trained."""
+        if self.t5 is None:
+            return
+        self.t5.join()
+        if NumpySearch.can_search(self.t5):
+            self._numpy_search = NumpySearch(self.t5, self.copy_gate)
 
     def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Control texts -> ids [B, K] and mask [B, K]; an end token follows only where the configuration says so."""
@@ -205,6 +218,8 @@ class LanguageDecoder(nn.Module):
             encoded = self.t5.encode(prompt, mask)
             words: dict[str, Any] = {"begins": self._begins, "copy_gate": self.copy_gate}
             return greedy_search(self.t5, options, encoded, mask, told, copied, **words)
+        if self._numpy_search is not None and len(prompt) <= FEW_REGIONS:
+            return self._numpy_search.run(options, self.t5.encode(prompt, mask), mask, told, copied, self._begins)
         regions, length = mask.shape
         key = (options, regions, length, self.t5.shared.weight.data_ptr())
         # Taken out while it is in use, so that two predictors that share the model never write into the same buffers.

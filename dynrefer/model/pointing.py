@@ -21,6 +21,8 @@ KERNELS = (3, 5, 5)
 START = 2.0  # sides of a box before training, in strides
 RAREST = -2.0  # logit of a thing before training
 LARGEST = 5.0  # of the logarithm of a side in strides
+EVIDENCE = 23  # numbers that speak for a candidate, see `dynrefer.candidates`
+FURTHEST, DROPOUT = 0.5, 0.1  # of a corrected side, as a share of the box's; while the second stage learns
 
 
 class Places(NamedTuple):
@@ -101,6 +103,27 @@ class Tower(nn.Module):
         return box[..., :4].clamp(max=LARGEST).exp() * self.stride, box[..., 4], thing
 
 
+class Refiner(nn.Module):
+    """The second stage: which candidate of a press means the thing, and where its sides are.
+
+    It predicts a box's overlap with the thing (as IoU-Net does, Jiang et al., ECCV 2018) and corrects its sides (as
+    Cascade R-CNN does, Cai and Vasconcelos, CVPR 2018), but from what the levels say of each other alone.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.trunk = nn.ModuleList((nn.Linear(EVIDENCE, width), nn.Linear(width, width)))
+        self.quality, self.sides = nn.Linear(width, 1), nn.Linear(width, 4)
+
+    def forward(self, evidence: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Evidence [.., EVIDENCE] and boxes [.., 4] of candidates -> logits of their overlap [..], corrected boxes."""
+        x = evidence
+        for layer in self.trunk:
+            x = F.dropout(F.relu(layer(x)), DROPOUT, self.training)
+        size = (boxes[..., 2:] - boxes[..., :2]).clamp(min=1).repeat_interleave(2, -1)[..., [0, 2, 1, 3]]
+        return self.quality(x)[..., 0], boxes + FURTHEST * self.sides(x).tanh() * size
+
+
 class PointingHead(nn.Module):
     """Levels exchange what they see, coarse to fine and back, and each answers for things of its size.
 
@@ -123,6 +146,7 @@ class PointingHead(nn.Module):
         self.towers = nn.ModuleList(
             Tower(*level, config.blocks) for level in zip(config.widths, KERNELS, STRIDES, strict=True)
         )
+        self.refiner = Refiner(config.refiner) if config.refiner else None
 
     def forward(self, levels: Sequence[Tensor]) -> Places:
         """Maps [N, H / s, W / s, C] of strides s = 8, 16, 32 -> what is at their places."""

@@ -39,6 +39,14 @@ class TextEncoder(nn.Module):
             model = CLIPTextModel if config.kind == "clip-pooled" else CLIPTextModelWithProjection
             self.text = model(CLIPTextConfig(**config.options))
 
+    def prepare_inference(self) -> None:
+        """Keep embeddings of BERT's words, half of its numbers, in half precision where checkpoints have them so."""
+        if isinstance(self.text, Bert):
+            words = self.text.embeddings.word_embeddings
+            half = words.weight.detach().half()
+            if words.weight.dtype == torch.float32 and torch.equal(half.float(), words.weight):
+                words.weight = nn.Parameter(half, requires_grad=False)
+
     @property
     def tokenizer(self) -> Tokenizer | None:
         """Cuts texts at the configured length."""
@@ -113,7 +121,8 @@ class BertEmbeddings(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """ids [B, N] -> [B, N, D]."""
         places = self.position_embeddings.weight[: ids.shape[1]]
-        return self.LayerNorm(self.word_embeddings(ids) + places + self.token_type_embeddings.weight[0])
+        words = self.word_embeddings(ids).to(places.dtype)
+        return self.LayerNorm(words + places + self.token_type_embeddings.weight[0])
 
 
 class BertLayer(nn.Module):

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import uvicorn
 from fastapi import Depends, FastAPI
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
+from dynrefer.devices import freed_memory_returned
 from dynrefer.errors import InputError
 from dynrefer.predictor import Predictor
-from dynrefer.server import run
 from dynrefer.server.intake import Drained, RefusedError
 from dynrefer.server.metrics import Counted
 from dynrefer.server.schema import BODY, PROPOSE_BODY, PROPOSED, RESPONSES
@@ -58,6 +63,23 @@ def with_service(options: dict[str, Any], predictor: Predictor) -> dict[str, Any
     given = options.get("app_kwargs") or {}
     routes = [*given.get("routes", []), *(Route(path, service) for path in PATHS), Route("/v1/{rest:path}", service)]
     return {**options, "app_kwargs": {**given, "routes": routes}}
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket on the port, to be had before a model runs in threads. Raises InputError where it cannot be."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError) as error:
+        if getattr(error, "errno", None) in (socket.EAI_NONAME, errno.EADDRNOTAVAIL):
+            raise InputError(f"{host} is no address of this machine; choose another with --host") from error
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"the port {port} of {host} cannot be used ({why}); choose another with --port") from error
+
+
+def run(build: Callable[[], FastAPI], host: str, port: int) -> None:
+    """Serve the app that is built, until stopped. Raises InputError where the port cannot be had."""
+    with listening(host, port) as ours, freed_memory_returned(), suppress(KeyboardInterrupt):
+        uvicorn.Server(uvicorn.Config(build())).run([ours])
 
 
 def serve(predictor: Predictor, host: str | None = None, port: int | None = None) -> None:

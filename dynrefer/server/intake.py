@@ -17,7 +17,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dynrefer.errors import InputError, shown
+from dynrefer.errors import InputError, reason, shown
 from dynrefer.files.decoding import MAX_MEGAPIXELS, megapixels
 from dynrefer.files.text import parse_json
 from dynrefer.pointing import take_prompt
@@ -31,6 +31,7 @@ DRAIN_SECONDS = 30
 MEGAPIXELS_AT_ONCE = 4 * MAX_MEGAPIXELS
 FORM, JSON = "multipart/form-data", "application/json"
 FIELDS = {FORM: ("file", "boxes", "options", "stream"), JSON: ("image", "url", "boxes", "options", "stream")}
+EXAMPLES = {"boxes": "[[64, 255, 383, 382]]", "options": '{"classes": ["dog", "cat"]}'}
 ABOUT_BOXES = ("boxes", "stream")  # fields that only a question about regions has
 TRUTHS = {"true": True, "1": True, "false": False, "0": False, "": False}
 
@@ -205,10 +206,13 @@ async def _part(name: str, form: FormData) -> Any:
             raise RefusedError(413, str(InputError(TOO_LARGE)), "size")
         return await value.read()
     if not isinstance(value, str):
-        raise InputError(f'"{shown(name)}" must be a text, not a file')
+        raise InputError(f'"{shown(name)}" must be a text; a photograph is sent as "file"')
     if name not in ("boxes", "options"):
         return value
-    return parse_json(value, name) if value.strip() else None
+    try:
+        return parse_json(value, name) if value.strip() else None
+    except InputError as error:
+        raise InputError(f"{reason(error)}; send for example {EXAMPLES[name]}") from error
 
 
 def _decoded(image: Any) -> bytes:

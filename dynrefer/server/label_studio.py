@@ -29,7 +29,7 @@ from dynrefer.formats.label_studio import Controls, photograph, prediction, regi
 from dynrefer.formats.record import Record
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
-from dynrefer.server import listening, run
+from dynrefer.server.app import listening, run
 from dynrefer.server.fetching import MAX_FILE_BYTES, TOO_LARGE, fetch
 
 PORT = 9090

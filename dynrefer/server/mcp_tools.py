@@ -70,7 +70,7 @@ def _server(programs: Programs) -> Any:
     from mcp import types
     from mcp.server.lowlevel import Server
 
-    server: Any = Server("DynRefer")
+    server: Any = Server("DynRefer", version="1")
     limiter = anyio.CapacityLimiter(AT_ONCE)
 
     @server.list_tools()

@@ -1,13 +1,16 @@
-"""What the OpenAPI document says about POST /v1/regions beyond what its function does."""
+"""What the OpenAPI document says about POST /v1/regions and /v1/propose beyond what their functions do."""
 
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BaseModel, Field
+
+from dynrefer.boxes import Box
 from dynrefer.pointing import options_schema
 from dynrefer.proposals import PROPOSE_SCHEMA
+from dynrefer.results import RegionResult
 from dynrefer.server.fetching import MAX_FILE_MEGABYTES
 from dynrefer.server.intake import FORM, JSON
 
-SCORE = {"type": "number", "minimum": 0, "maximum": 1}
 BOX = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}
 BOXES = {
     "type": "array",
@@ -22,44 +25,34 @@ PROPOSING = {"anyOf": [PROPOSE_SCHEMA, NULL], "description": "null finds everyth
 STREAM = {"type": "boolean", "default": False, "description": "answer region by region, as server-sent events"}
 
 
-def _object(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:
-    """A JSON schema of an object; all of its properties are there unless `required` says otherwise."""
-    return {"type": "object", "properties": properties, "required": list(properties) if required is None else required}
+class Regions(BaseModel):
+    """An answer of POST /v1/regions: one object a box, in the order of the boxes."""
+
+    regions: list[RegionResult]
+    model: str
 
 
-MASK = {"type": ["object", "null"], "description": "COCO's run-length encoding, where one was given or a segmenter is"}
-NAMED = {"type": "array", "items": _object({"name": {"type": "string"}, "score": SCORE})}
-REGION = _object(
-    {
-        "box": BOX,
-        "prompt": {"type": ["object", "null"], "description": "what it was pointed at with; null for a box"},
-        "mask": MASK,
-        "caption": {"anyOf": [_object({"text": {"type": "string"}, "score": SCORE}), {"type": "null"}]},
-        "classes": NAMED,
-        "none_of_these": {"type": ["number", "null"], "description": "probability that no class of the list fits"},
-        "sure": {"type": "boolean", "description": "whether class or caption is certain enough to rely on"},
-        "tags": NAMED,
-        "attributes": {
-            "type": "array",
-            "items": _object({"name": {"type": "string"}, "type": {"type": "string"}, "score": SCORE}),
-        },
-        "views": {
-            "type": "array",
-            "items": _object(
-                {
-                    "t": SCORE,
-                    "box": BOX,
-                    "gain": {"type": ["number", "null"]},
-                    "rank": {"type": ["integer", "null"]},
-                }
-            ),
-        },
-        "notes": {"type": "array", "items": {"type": "string"}},
-        "timing_ms": {"type": "object", "additionalProperties": {"type": "number"}},
-        "model": {"type": "string"},
-    }
-)
-ERROR = _object({"error": {"type": "string", "description": "one sentence that says what to do"}})
+class Proposed(BaseModel):
+    """A thing on the photograph, see `Proposal.to_dict`."""
+
+    box: Box
+    score: Annotated[float, Field(ge=0, le=1)]
+    words: dict[str, float] = Field(description="the score of each word that was asked for")
+    mask: dict[str, Any] | None = Field(description="COCO's run-length encoding, where a segmenter is")
+
+
+class Proposals(BaseModel):
+    """An answer of POST /v1/propose: things on the photograph, best first."""
+
+    proposals: list[Proposed]
+    model: str
+
+
+class Refusal(BaseModel):
+    """An answer other than 200."""
+
+    error: str = Field(description="one sentence that says what to do")
+
 
 EXAMPLE_BOXES = [[258, 148, 594, 658]]
 EXAMPLE_OPTIONS = {"classes": ["dog", "cat", "bench"], "num_views": 3}
@@ -98,8 +91,12 @@ def _body(fields: dict[str, Any], form: dict[str, Any], json: dict[str, Any]) ->
     """
     encoding = {name: {"contentType": JSON} for name in ("boxes", "options") if name in fields}
     content = {
-        FORM: {"schema": _object({"file": FILE, **fields}, ["file"]), "encoding": encoding, **form},
-        JSON: {"schema": _object({"image": IMAGE, "url": URL, **fields}, []), **json},
+        FORM: {
+            "schema": {"type": "object", "properties": {"file": FILE, **fields}, "required": ["file"]},
+            "encoding": encoding,
+            **form,
+        },
+        JSON: {"schema": {"type": "object", "properties": {"image": IMAGE, "url": URL, **fields}}, **json},
     }
     return {"required": True, "content": content}
 
@@ -121,23 +118,19 @@ PROPOSE_BODY = _body(
 )
 
 
-def _answered(description: str, kind: str, items: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
-    """An answer with a list of `items` under the name `kind`."""
-    schema = _object({kind: {"type": "array", "items": items}, "model": {"type": "string"}})
-    example = {kind: [example], "model": "dynrefer-mini"}
-    return {"description": description, "content": {JSON: {"schema": schema, "example": example}}}
+def _answered(description: str, model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "model": model, "content": {JSON: {"example": example}}}
 
 
 def _refused(description: str, example: str) -> dict[str, Any]:
-    return {"description": description, "content": {JSON: {"schema": ERROR, "example": {"error": example}}}}
+    return _answered(description, Refusal, {"error": example})
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: _answered(
         "One object a box, in the order of the boxes; with `stream` server-sent events.",
-        "regions",
-        REGION,
-        EXAMPLE_REGION,
+        Regions,
+        {"regions": [EXAMPLE_REGION], "model": "dynrefer-mini"},
     ),
     400: _refused("The body was cut off.", "The body was cut off."),
     401: _refused("DYNREFER_TOKEN is set, and the request names another token or none.", "The token is missing."),
@@ -150,19 +143,11 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 RESPONSES[200]["content"]["text/event-stream"] = {"schema": {"type": "string"}, "example": EXAMPLE_STREAM}
-PROPOSAL = _object(
-    {
-        "box": BOX,
-        "score": SCORE,
-        "words": {"type": "object", "additionalProperties": SCORE},
-        "mask": MASK,
-    }
-)
+EXAMPLE_PROPOSAL = {"box": [258, 148, 594, 658], "score": 0.8, "words": {"dog": 0.8}, "mask": None}
 PROPOSED = RESPONSES | {
     200: _answered(
         "Things on the photograph, best first.",
-        "proposals",
-        PROPOSAL,
-        {"box": [258, 148, 594, 658], "score": 0.8, "words": {"dog": 0.8}, "mask": None},
+        Proposals,
+        {"proposals": [EXAMPLE_PROPOSAL], "model": "dynrefer-mini"},
     )
 }

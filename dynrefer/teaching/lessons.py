@@ -17,7 +17,6 @@ from dynrefer.datasets.words import class_text, clean_caption, has_letters, said
 from dynrefer.errors import InputError
 from dynrefer.files.photo_files import PhotoFinder
 from dynrefer.project import PhotoRecord, Region, photo_folder, project_file, read_project
-from dynrefer.results import attribute_key
 from dynrefer.vocabulary import Vocabulary
 
 HELD_OUT = 5  # one photograph in five
@@ -155,7 +154,7 @@ def _subject(region: Region) -> str:
 
 def _attributes(region: Region, vocabulary: Vocabulary) -> tuple[int, ...] | None:
     """1 has, 0 has not, -1 unknown; None where nothing is known. Accepting accepts what the model is surest of."""
-    sure = {attribute_key(entry): entry.score for entry in region.answer.attributes if region.status == "accepted"}
+    sure = {entry.key: entry.score for entry in region.answer.attributes if region.status == "accepted"}
     keys = [f"{word.type}:{word.name}" for word in vocabulary.attributes]
     labels = [_label(region.words.attributes.get(key), sure.get(key, 0.0)) for key in keys]
     return tuple(labels) if any(label >= 0 for label in labels) else None

@@ -34,7 +34,7 @@ Figures = dict[str, float]
 class Examination:
     """Sets of regions by what they are called in the report, each with how it is scored.
 
-    `names` are the vocabulary's `plain_classes`, so that the best class is the one that the page would show.
+    `names` are the vocabulary's classes alone, so that the best class is the one that the page would show.
     """
 
     sets: Mapping[str, Validation]
@@ -49,7 +49,7 @@ class Examination:
         encoder, names = checkpoint.model.text_encoder, None
         if checkpoint.model.config.class_tag_weight and encoder is not None:
             with torch.inference_mode():
-                names = checkpoint.vocabulary.plain_classes(encoder)
+                names = checkpoint.vocabulary.learnt(checkpoint.vocabulary.classes, encoder, "tags")
         return cls(
             {
                 name: open_validation(config, samples, checkpoint, folder / f"check-{number}")

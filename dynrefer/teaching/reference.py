@@ -19,7 +19,7 @@ from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.datasets.words import class_text, clean_caption, has_letters
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
-from dynrefer.results import RegionResult, attribute_key
+from dynrefer.results import RegionResult
 
 SAME = 0.4  # overlap from which a region is one that a lesson is about
 SURE = 0.5  # score of a name, and of an attribute that is there
@@ -67,7 +67,7 @@ def _sample(
 ) -> Sample:
     name, caption = result.classes[0].name, clean_caption(result.caption.text) if result.caption else ""
     texts = [RegionText(caption, "described")] if has_letters(caption) else []
-    scores = {attribute_key(entry): entry.score for entry in result.attributes}
+    scores = {entry.key: entry.score for entry in result.attributes}
     known = [scores.get(f"{word.type}:{word.name}", LIKELY) for word in predictor.vocabulary.attributes]
     true = {tag.name for tag in result.tags if tag.score >= predictor.tag_threshold}
     return Sample(

@@ -64,7 +64,7 @@ class Collate:
         controls, mask = self.tokenize([control_text(item.controls) for item in items])
         tags = regions.tags(samples)
         return Batch(
-            **stack_views([item.views for item in items if item.views is not None]),
+            stack_views([item.views for item in items if item.views is not None]),
             captions=table.captions(texts),
             controls=controls,
             controls_mask=mask,
@@ -90,7 +90,7 @@ class Collate:
 
 
 def stack_views(views: Sequence[Views]) -> dict[str, Tensor]:
-    """Views of S regions as a batch has them: pixels, boxes and cuts [S * V, ...], geometry [S, 6]."""
+    """Views of S regions as `represent` takes them: pixels, boxes and cuts [S * V, ...], geometry [S, 6]."""
     stacked = {name: torch.from_numpy(np.stack([view[name] for view in views])) for name in views[0]}
     return {name: value if name == "geometry" else value.flatten(0, 1) for name, value in stacked.items()}
 

@@ -5,6 +5,7 @@ S regions, V views, Q queries, N tags, A attributes, M attribute templates, K cl
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -14,40 +15,36 @@ from torch import Tensor, nn
 from dynrefer.model import DynRefer
 from dynrefer.training.config import LossWeights
 from dynrefer.training.tables import UNKNOWN
-from dynrefer.vocabulary import TextBank, best_of_groups, moved
+from dynrefer.vocabulary import TextBank, best_of_groups
 
 
 class Batch(NamedTuple):
-    """One training batch. Give either `pixels` and `boxes`, or `cuts` (RoIAligned features from a cache).
+    """One training batch.
 
     Attributes:
-        pixels: [S * V, 3, 224, 224] normalised views; boxes: [S * V, 4] in view pixels.
-        cuts: [S * V, G + B + g * g, C], see `RegionAlign.cut`.
-        geometry: [S, 6], see `RegionAlign.forward`.
+        views: what `represent` takes.
         captions: [S, L] token ids with end token, 0 = padding. controls, controls_mask: [S, L']. style: [S].
         text: [S, E] embedding of the region's text; text_id: [S], equal where two texts are the same.
         tags: [S, N] and attributes: [S, A], 1 / 0 / -1 (unknown). category: [S], -1 = unknown.
         names_class: [S] bool, the text only names the class.
     """
 
-    geometry: Tensor
+    views: dict[str, Tensor]
     captions: Tensor
     controls: Tensor
     controls_mask: Tensor
+    style: Tensor
     text: Tensor
     text_id: Tensor
     tags: Tensor
-    pixels: Tensor | None = None
-    boxes: Tensor | None = None
-    cuts: Tensor | None = None
-    style: Tensor | None = None
-    attributes: Tensor | None = None
-    category: Tensor | None = None
-    names_class: Tensor | None = None
+    attributes: Tensor
+    category: Tensor
+    names_class: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """A copy on another device."""
-        return Batch._make(moved(value, device) for value in self)
+        views, *others = self
+        return Batch(on_device(views, device), *(value.to(device, non_blocking=True) for value in others))
 
 
 class GlobalTexts(NamedTuple):
@@ -63,6 +60,11 @@ class GlobalTexts(NamedTuple):
         return GlobalTexts._make(value.to(device) for value in self)
 
 
+def on_device(tensors: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Copies on another device, without waiting for them."""
+    return {name: value.to(device, non_blocking=True) for name, value in tensors.items()}
+
+
 class Objective(nn.Module):
     """The network with its losses as one module, which is what several processes train together."""
 
@@ -70,43 +72,35 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(
-        self, batch: Batch, bank: TextBank, weights: LossWeights, texts: GlobalTexts | None = None
-    ) -> dict[str, Tensor]:
-        """Weighted losses by name and their sum as `total`; see `compute_losses`."""
-        return compute_losses(self.model, batch, bank, weights, texts)
+    def forward(self, batch: Batch, bank: TextBank, weights: LossWeights, texts: GlobalTexts) -> dict[str, Tensor]:
+        """Weighted losses of a part of the global batch by name, and their sum as `total`."""
+        model = self.model
+        region = queries, summary, belief = represent(model, batch.views)
+        losses: dict[str, Tensor] = {}
+        if weights.caption:
+            losses["caption"] = weights.caption * caption_loss(model, batch, queries, summary, weights)
+        if weights.tag:
+            logits = model.tag_logits(queries, bank.tags, summary, belief)
+            losses["tag"] = weights.tag * asymmetric_loss(logits, batch.tags)
+        losses |= _contrast_losses(model, batch, bank, weights, texts, region)
+        if weights.sentence and summary is not None:
+            cosine = (model.language.sentence(summary) * batch.text).sum(-1)
+            losses["sentence"] = weights.sentence * (1 - cosine).mean()
+        losses["total"] = torch.stack(list(losses.values())).sum()
+        return losses
 
 
-def represent(model: DynRefer, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Queries, summary and belief of a batch (see `DynRefer.represent`), from its views or from its cached cuts."""
-    cuts = batch.cuts
-    if cuts is None:
-        assert batch.pixels is not None and batch.boxes is not None
-        cuts = model.align.cut(model.encode(batch.pixels), batch.boxes)
-    return model.represent(cuts, batch.geometry)
-
-
-def compute_losses(
-    model: DynRefer, batch: Batch, bank: TextBank, weights: LossWeights, texts: GlobalTexts | None = None
-) -> dict[str, Tensor]:
-    """Weighted losses by name, and their sum as `total`.
+def represent(model: DynRefer, views: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Queries, summary and belief of S regions, see `DynRefer.represent`.
 
     Args:
-        texts: the global batch's texts when several processes train together; the batch's own when None.
+        views: `geometry` [S, 6], and either `pixels` (uint8 [S * V, 224, 224, 3]) with `boxes` [S * V, 4] in view
+            pixels, or from a feature cache `cuts` [S * V, G + B + g * g, C], see `RegionAlign.cut`.
     """
-    region = queries, summary, belief = represent(model, batch)
-    losses: dict[str, Tensor] = {}
-    if weights.caption:
-        losses["caption"] = weights.caption * caption_loss(model, batch, queries, summary, weights)
-    if weights.tag:
-        logits = model.tag_logits(queries, bank.tags, summary, belief)
-        losses["tag"] = weights.tag * asymmetric_loss(logits, batch.tags)
-    losses |= _contrast_losses(model, batch, bank, weights, texts or _own_texts(batch), region)
-    if weights.sentence and summary is not None:
-        cosine = (model.language.sentence(summary) * batch.text).sum(-1)
-        losses["sentence"] = weights.sentence * (1 - cosine).mean()
-    losses["total"] = torch.stack(list(losses.values())).sum()
-    return losses
+    cuts = views.get("cuts")
+    if cuts is None:
+        cuts = model.align.cut(model.encode(model.normalize(views["pixels"])), views["boxes"])
+    return model.represent(cuts, views["geometry"])
 
 
 def caption_loss(
@@ -117,8 +111,6 @@ def caption_loss(
     sentence = language.sentence(summary) if summary is not None and language.config.sentence_slot else None
     prompt, mask = language.prompt(queries, batch.controls, batch.controls_mask, sentence, batch.style)
     each = language(prompt, mask, batch.captions, weights.label_smoothing, batch.controls)
-    if batch.names_class is None:
-        return each.mean()
     share = torch.where(batch.names_class, weights.class_caption, 1.0)
     return (each * share).sum() / share.sum()
 
@@ -148,11 +140,11 @@ def _contrast_losses(
         losses["contrast"] = weights.contrast * pairwise_sigmoid_loss(
             split["text"], _same_text(batch, texts), model.log_temperature, model.contrast_bias, len(queries)
         )
-    if weights.category and batch.category is not None and (known := batch.category >= 0).any():
+    if weights.category and (known := batch.category >= 0).any():
         losses["category"] = weights.category * F.cross_entropy(
             split["classes"].float()[known], batch.category[known], label_smoothing=weights.label_smoothing
         )
-    if weights.attribute and batch.attributes is not None and (known := (batch.attributes >= 0).any(1)).any():
+    if weights.attribute and (known := (batch.attributes >= 0).any(1)).any():
         own_summary = summary[known] if summary is not None else None
         templates = model.contrast_logits(queries[known], bank.attributes, own_summary)
         scores = best_of_groups(templates, bank.attribute_of, bank.num_attributes)
@@ -162,21 +154,9 @@ def _contrast_losses(
 
 def _same_text(batch: Batch, texts: GlobalTexts) -> Tensor:
     """Which of the global texts are true of which region [S, T]: the same text, or a text that only names its class."""
+    named = texts.names_class & (texts.category >= 0)
     same = batch.text_id[:, None] == texts.text_id[None]
-    if batch.category is not None:
-        named = texts.names_class & (texts.category >= 0)
-        same = same | (named[None] & (batch.category[:, None] == texts.category[None]))
-    return same
-
-
-def _own_texts(batch: Batch) -> GlobalTexts:
-    unknown = torch.full_like(batch.text_id, -1)
-    return GlobalTexts(
-        batch.text,
-        batch.text_id,
-        batch.category if batch.category is not None else unknown,
-        batch.names_class if batch.names_class is not None else unknown.bool() & False,
-    )
+    return same | (named[None] & (batch.category[:, None] == texts.category[None]))
 
 
 def asymmetric_loss(

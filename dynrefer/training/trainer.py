@@ -29,7 +29,6 @@ from dynrefer.training.objective import Objective
 from dynrefer.training.run_log import RunLog
 from dynrefer.training.setup import Setup, prepare
 from dynrefer.training.state import AveragedWeights, build_optimiser, load_state, owned, rate_factor, save_state
-from dynrefer.training.validation import with_pixels
 from dynrefer.vocabulary import TextBank
 
 
@@ -56,6 +55,8 @@ def train(
 
     Raises InputError: in one sentence for whatever cannot be used.
     """
+    if max_steps is not None and max_steps < 1:
+        raise InputError("--max-steps must be 1 or more")
     settings = config if isinstance(config, TrainConfig) else TrainConfig.from_json(config)
     patience = InitProcessGroupKwargs(timeout=timedelta(days=1))  # others wait while one process fills the cache
     accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True), patience])
@@ -157,7 +158,7 @@ class Trainer:
                 with nullcontext() if last else self.accelerator.no_sync(self.network):
                     with self.autocast():
                         assert part.batch is not None
-                        own = with_pixels(part.batch.to(device), self.model)
+                        own = part.batch.to(device)
                         losses = self.network(own, self._bank(part), self.config.weights, everything)
                     self.accelerator.backward(losses["total"] / len(parts))
                 for name, value in losses.items():

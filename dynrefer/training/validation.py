@@ -18,7 +18,7 @@ from dynrefer.evaluation.metrics import attribute_precisions, class_accuracy
 from dynrefer.model import DynRefer
 from dynrefer.training.collate import stack_views
 from dynrefer.training.dataset import Views, ViewSource
-from dynrefer.training.objective import Batch, represent
+from dynrefer.training.objective import on_device, represent
 from dynrefer.training.tables import RegionTable, TextTable
 from dynrefer.vocabulary import TextBank, best_of_groups
 
@@ -86,13 +86,15 @@ class Validation:
             self.unreadable |= {str(self.regions.place(number).image): why for number, why in unreadable.items()}
             if numbers:
                 with autocast:
-                    self._answer(model, bank, numbers, _batch(views).to(device), answers)
+                    self._answer(model, bank, numbers, on_device(views, device), answers)
         model.train()
         check_readable(self.unreadable, len(self.regions.photographs), "photographs to validate with")
         return self._scores(answers)
 
-    def _answer(self, model: DynRefer, bank: TextBank, numbers: list[int], batch: Batch, answers: _Answers) -> None:
-        queries, summary, belief = represent(model, with_pixels(batch, model))
+    def _answer(
+        self, model: DynRefer, bank: TextBank, numbers: list[int], views: dict[str, Tensor], answers: _Answers
+    ) -> None:
+        queries, summary, belief = represent(model, views)
         answers.numbers += numbers
         answers.classes.append(_class_logits(model, bank, queries, summary, belief).float().cpu())
         templates = model.contrast_logits(queries, bank.attributes, summary).float()
@@ -129,11 +131,6 @@ class Validation:
         return scores | {"score": sum(FACTORS[name] * value for name, value in scores.items())}
 
 
-def with_pixels(batch: Batch, model: DynRefer) -> Batch:
-    """Crops as uint8 become what the encoder takes; a batch of cached cuts stays."""
-    return batch if batch.pixels is None else batch._replace(pixels=model.normalize(batch.pixels))
-
-
 def _class_logits(
     model: DynRefer, bank: TextBank, queries: Tensor, summary: Tensor | None, belief: Tensor | None
 ) -> Tensor:
@@ -149,12 +146,6 @@ def _collate(items: Sequence[tuple[int, Views | str]]) -> tuple[list[int], dict[
     read = [(number, views) for number, views in items if not isinstance(views, str)]
     unreadable = {number: reason for number, reason in items if isinstance(reason, str)}
     return [number for number, _ in read], stack_views([views for _, views in read]) if read else {}, unreadable
-
-
-def _batch(views: dict[str, Tensor]) -> Batch:
-    """A batch of nothing but views."""
-    empty = torch.zeros(0, dtype=torch.long)
-    return Batch(**views, captions=empty, controls=empty, controls_mask=empty, text=empty, text_id=empty, tags=empty)
 
 
 def _described(texts: Sequence[tuple[int, str]]) -> int | None:

@@ -257,21 +257,19 @@ class Session:
 
         Returns whether the table is still the one that was asked for.
         """
-        with self._lock:
-            if ticket.table != self._ticket.table:
-                return False
-            self._change(self.album.add(entry) if ticket == self._ticket else self.album.extend([entry]))
-            return True
+        return self._fill(
+            ticket, lambda: self.album.add(entry) if ticket == self._ticket else self.album.extend([entry])
+        )
 
     def extend(self, ticket: Ticket, entries: Sequence[Entry]) -> bool:
-        """Put answers into the table, and show what was shown before.
+        """`answer` of several, with what was shown before shown again."""
+        return self._fill(ticket, lambda: self.album.extend(entries))
 
-        Returns whether the table is still the one that was asked for.
-        """
+    def _fill(self, ticket: Ticket, filled: Callable[[], Album]) -> bool:
         with self._lock:
             if ticket.table != self._ticket.table:
                 return False
-            self._change(self.album.extend(entries))
+            self._change(filled())
             return True
 
     def check_room(self, boxes: Iterable[Box]) -> None:

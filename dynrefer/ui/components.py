@@ -48,7 +48,7 @@ class BoxPicker(gr.HTML):
     Properties besides the value: `image` (URL of a display copy), `width` and `height` (of the original, in pixels),
     `views` (`{"key", "box", "colour", "label", "chosen"}` each), `regions` and `found` (`{"box", "label"}` each), drawn
     over the photograph in the same coordinates; `shape` (`{"box", "outline"}`), the mask of what was described in that
-    box; `grid` and `pointed`, see `pressing.py`.
+    box; `grid` and `pointed`, see `finding.py`.
     Events: `box_drawn`, `box_cleared`, `box_recalled`, `pointed` and `photo_changed`.
     """
 

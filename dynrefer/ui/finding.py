@@ -1,13 +1,16 @@
-"""Things found on the whole photograph: all there are, or those of a name."""
+"""Things found on the photograph: what there is at a press, all there are, or those of a name."""
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from dynrefer.boxes import Box, parse_box
 from dynrefer.errors import InputError
 from dynrefer.photo import Photo
+from dynrefer.pointing import mask_outline
 from dynrefer.predictor import Predictor
 from dynrefer.proposals import FOUND, check_words, things
 from dynrefer.server.programs import on_gpu
@@ -20,10 +23,11 @@ from .handlers import Values
 from .layout import Updates
 from .panels import Panel
 from .pictures import thumbnails
-from .regions_tab import SHOWN, RegionsTab
+from .regions_tab import RegionsTab
 from .review import told
 
-MOST_FOUND = 20
+MOST_CHOICES, MOST_FOUND = 8, 20  # at a press, and of a name
+UNKNOWN = {"rows": 0, "columns": 0, "boxes": ""}  # a grid of a model that can point, but only when asked
 REGIONS_TAB = "regions"
 
 
@@ -55,22 +59,37 @@ class FindHandlers:
     def __init__(self, regions: RegionsTab, finding: Finding, tabs: gr.Tabs) -> None:
         self.regions, self.main, self.finding, self.tabs = regions, regions.main, finding, tabs
         self.pointing = self.main.predictor.can_find
-        self._propose = on_gpu(self.main.predictor.propose)
+        self._grid, self._propose = on_gpu(self.main.predictor.box_grid), on_gpu(self.main.predictor.propose)
+        self.inputs = {*self.main.inputs, finding.words, finding.boxes}
+        self.results = [finding.found, finding.all_found, finding.boxes, tabs]
+        self.outputs = [*regions.outputs, *self.results]
 
-    @property
-    def inputs(self) -> set[Any]:
-        """The components whose values are needed."""
-        return {*self.main.inputs, self.finding.words, self.finding.boxes}
+    @in_words
+    def look(self, values: Values) -> Updates:
+        """Send the browser the box that a press at each place of a new photograph would take.
 
-    @property
-    def results(self) -> list[Any]:
-        """The components that show what was found."""
-        return [self.finding.found, self.finding.all_found, self.finding.boxes, self.tabs]
+        Without a pointing head there is none to be known before the segmenter is asked.
+        """
+        picker, session = self.main.stage.picker, values[self.main.display.session]
+        if not values[self.main.stage.photo]:
+            return {picker: gr.skip()}
+        key, photo = session.key, self.main.photo(values)
+        grid = packed(self._grid(photo).boxes, photo.size) if self.main.predictor.can_find else UNKNOWN
+        return {picker: gr.update(grid=grid) if session.key == key else gr.skip()}
 
-    @property
-    def outputs(self) -> list[Any]:
-        """The components that change while what was found is described."""
-        return [*self.regions.outputs, *self.results]
+    @in_words
+    def point(self, values: Values, event: gr.EventData) -> Updates:
+        """Tell the browser what there is at the points of a press, [x, y, inside] each, best first."""
+        points = told(event, "points")
+        if not isinstance(points, list):
+            raise InputError("a press must tell its points as a list")
+        found = self._propose(self.main.photo(values), points=points, limit=MOST_CHOICES)
+        if not found and not self.main.predictor.can_find:
+            raise InputError("there is nothing to be found at that place; draw a box around what you mean")
+        choices = [
+            {"box": list(one.box), "outline": None if one.mask is None else mask_outline(one.mask)} for one in found
+        ]
+        return {self.main.stage.picker: gr.update(pointed={"points": points, "found": choices})}
 
     @in_words
     def find(self, values: Values) -> Updates:
@@ -122,10 +141,9 @@ class FindHandlers:
         boxes: list[Box] = []
         for done, total, best in self._everything(photo, values):
             boxes = best
-            progress = panels.progress(done, total, "places looked at")
-            yield {self.regions.progress: progress, self.regions.end: SHOWN}
+            yield self.regions.progress.count(done, total, "places looked at")
         if session.ticket().table != table:
-            yield self.regions.stop()
+            yield self.regions.progress.hide()
             return
         new = fresh(boxes, [result.box for result in session.album.results])
         if not new:
@@ -150,3 +168,10 @@ class FindHandlers:
             return
         yield 0, 1, []
         yield 1, 1, [one.box for one in things(photo, MOST, self._propose, self.main.refer)]
+
+
+def packed(boxes: np.ndarray, size: tuple[int, int]) -> dict[str, Any]:
+    """Boxes [rows, columns, 4] on a photograph of (width, height) as pointing.js reads them, some kilobytes."""
+    shares = np.clip(boxes / np.tile(size, 2), 0, 1)
+    content = np.rint(65535 * shares).astype("<u2").tobytes()
+    return {"rows": len(boxes), "columns": boxes.shape[1], "boxes": base64.b64encode(content).decode("ascii")}

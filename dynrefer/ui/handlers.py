@@ -46,21 +46,10 @@ class Handlers:
             "max_new_tokens": search.max_new_tokens,
             "tag_threshold": predictor.tag_threshold,
         }
-
-    @property
-    def inputs(self) -> set[Any]:
-        """The components whose values a question carries."""
-        return {self.stage.photo, self.stage.picker, self.display.session, *self.choices.inputs}
-
-    @property
-    def photo_outputs(self) -> list[Any]:
-        """The components that change with the photograph."""
-        return [*self.display.outputs, self.stage.photo, self.stage.upload, self.stage.work]
-
-    @property
-    def link_outputs(self) -> list[Any]:
-        """The components that a link changes."""
-        return [*self.photo_outputs, *self.choices.inputs, self.choices.sliders_row]
+        # What a question carries, what changes with the photograph, and what a link changes.
+        self.inputs = {stage.photo, stage.picker, display.session, *choices.inputs}
+        self.photo_outputs = [*display.outputs, stage.photo, stage.upload, stage.work]
+        self.link_outputs = [*self.photo_outputs, *choices.inputs, choices.sliders_row]
 
     @in_words
     def take_photo(self, upload: Upload | None, session: Session) -> Updates:

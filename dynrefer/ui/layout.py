@@ -70,6 +70,8 @@ class Choices:
         self.tag_threshold = _slider(
             0, 1, predictor.tag_threshold, "Tag threshold", "threshold", step=0.01, visible=False, render=False
         )
+        words = {self.classes, self.controls, self.num_beams, self.max_new_tokens, self.tag_threshold}
+        self.inputs = {self.mode, self.num_views, *self.sliders, *words}
 
     def _build_looks(self, predictor: Predictor) -> None:
         most = predictor.num_views
@@ -103,12 +105,6 @@ class Choices:
                 4, MAX_NEW_TOKENS, search.max_new_tokens, "Longest caption, in tokens", "length"
             )
         self.again = gr.Button("Describe again", size="sm", elem_id="again")
-
-    @property
-    def inputs(self) -> set[Any]:
-        """The components that hold a choice."""
-        words = {self.classes, self.controls, self.num_beams, self.max_new_tokens, self.tag_threshold}
-        return {self.mode, self.num_views, *self.sliders, *words}
 
     def choose(self, question: Question) -> Updates:
         """Updates that choose what `question` asks for, and for the rest what the page begins with."""
@@ -146,12 +142,8 @@ class Display:
         self.gains = Panel(elem_id="gains", render=False)
         self.status = Panel(panels.footer(predictor, None), elem_id="status", render=False)
         self.session = gr.State(Session(project), time_to_live=HOUR)
-
-    @property
-    def outputs(self) -> list[Any]:
-        """The components that change with an answer."""
         answer = [self.picker, self.views, self.answer, self.words, self.tag_threshold, self.gains]
-        return [*answer, self.table, self.status, self.session, self.keeper]
+        self.outputs = [*answer, self.table, self.status, self.session, self.keeper]
 
     def show(
         self, predictor: Predictor, photo: Photo | None, session: Session, tag_threshold: float, **picker: Any

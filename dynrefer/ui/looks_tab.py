@@ -15,7 +15,7 @@ from . import panels
 from .errors import in_words
 from .handlers import Handlers, Values
 from .layout import Updates
-from .panels import MODE_NAMES, Line, Panel, Point
+from .panels import MODE_NAMES, Line, Panel, Point, Progress
 from .pictures import thumbnails
 
 STEPS = tuple(step / 10 for step in range(11))
@@ -37,13 +37,9 @@ class Sweep:
             self.start = gr.Button(
                 "Sweep t from 0 to 1", size="sm", interactive=main.predictor.num_views > 1, elem_id="sweep"
             )
-            self.end = gr.Button("Stop", size="sm", variant="stop", min_width=80, visible=False, elem_id="stop-sweep")
-        self.progress, self.result = Panel(elem_id="sweep-progress"), Panel(panels.hint(SWEEP_HINT), elem_id="swept")
-
-    @property
-    def busy(self) -> list[Any]:
-        """The components that show that something is under way."""
-        return [self.progress, self.end]
+            self.progress = Progress("sweep-progress", "stop-sweep")
+        self.progress.panel.render()
+        self.result = Panel(panels.hint(SWEEP_HINT), elem_id="swept")
 
     @in_words
     def run(self, values: Values) -> Iterator[Updates]:
@@ -52,25 +48,18 @@ class Sweep:
         question = self.main.question(values)
         steps: list[tuple[float, str, RegionResult]] = []
         for t in STEPS:
-            yield {
-                self.progress: panels.progress(len(steps), len(STEPS), "steps of t"),
-                self.end: gr.update(visible=True),
-            }
+            yield self.progress.count(len(steps), len(STEPS), "steps of t")
             asked = looking(question, coefficients=(0.0, t), top_classes=None, tag_threshold=1.0)
             result = self.main.refer(photo, box, question=asked)
             view = max(result.views, key=lambda view: view.t)
             (picture,) = thumbnails(photo, [view.box])
             steps.append((t, picture, result))
             yield {self.result: _swept(steps)}
-        yield self.stop()
-
-    def stop(self) -> Updates:
-        """Show that nothing is under way."""
-        return {self.progress: "", self.end: gr.update(visible=False)}
+        yield self.progress.hide()
 
     def forget(self) -> Updates:
         """Show nothing of the photograph before."""
-        return {**self.stop(), self.result: panels.hint(SWEEP_HINT)}
+        return {**self.progress.hide(), self.result: panels.hint(SWEEP_HINT)}
 
 
 class Comparison:

@@ -2,16 +2,37 @@
 // whether anything is pending.
 // Runs before anything else of the page.
 (() => {
-  // Ctrl+V anywhere chooses the picture in the clipboard, as long as a photograph is asked for.
-  document.addEventListener("paste", (event) => {
+  /** Chooses a photograph as if it had been picked in the dialog, as long as one is asked for. */
+  function choose(file) {
     const input = document.querySelector("#photo input[type=file]");
-    const picture = [...event.clipboardData.files].find((file) => file.type.startsWith("image/"));
-    if (!input || !picture) return;
+    if (!input) return;
     const chosen = new DataTransfer();
-    chosen.items.add(picture);
+    chosen.items.add(file.type ? file : new File([file], file.name, { type: "image/unknown" }));
     input.files = chosen.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+
+  // Ctrl+V anywhere chooses the picture in the clipboard.
+  document.addEventListener("paste", (event) => {
+    const picture = [...event.clipboardData.files].find((file) => file.type.startsWith("image/"));
+    if (picture) choose(picture);
   });
+
+  // Of a kind that the system does not know, as HEIC is to Windows, a browser names no type, and Gradio would refuse the
+  // photograph unread.
+  for (const kind of ["change", "drop"])
+    document.addEventListener(
+      kind,
+      (event) => {
+        const [file] = (kind === "drop" ? event.dataTransfer : event.target).files ?? [];
+        if (!file || file.type || !event.target.closest("#photo")) return;
+        event.preventDefault();
+        event.stopImmediatePropagation();
+        event.target.dispatchEvent(new DragEvent("dragleave", { bubbles: true }));
+        choose(file);
+      },
+      true,
+    );
 
   // One key for what a button with data-key does, as long as nobody is writing.
   document.addEventListener("keydown", (event) => {

@@ -1,18 +1,19 @@
 """The page: its components put together, their events bound, and how it is served."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio import http_server
 
 from dynrefer.devices import freed_memory_returned
 from dynrefer.errors import InputError
 from dynrefer.files.atomic import claim
 from dynrefer.predictor import Predictor
 from dynrefer.project import Project
-from dynrefer.server import listening
-from dynrefer.server.app import PORT, with_service
+from dynrefer.server.app import PORT, listening, with_service
 from dynrefer.server.fetching import MAX_FILE_BYTES
 from dynrefer.server.mcp_tools import mcp_options
 from dynrefer.server.programs import Programs
@@ -24,8 +25,7 @@ from .handlers import Handlers
 from .layout import HOUR, Choices, Display, Stage
 from .links import EXAMPLES
 from .looks_tab import Comparison, Sweep
-from .panels import Panel
-from .pressing import PressHandlers
+from .panels import Panel, Progress
 from .regions_tab import SAVE_IN_BROWSER, RegionsTab
 from .teach_tab import TeachTab
 from .whole import WholeHandlers
@@ -65,7 +65,7 @@ def build_page(predictor: Predictor, project: Project | None = None) -> gr.Block
                         finding.found.render()
                         finding.all_found.render()
                         regions = RegionsTab(handlers)
-                    with gr.Tab("Looks"):
+                    with gr.Tab("Views"):
                         sweep = Sweep(handlers)
                     with gr.Tab("Compare"):
                         comparison = Comparison(handlers)
@@ -79,7 +79,7 @@ def build_page(predictor: Predictor, project: Project | None = None) -> gr.Block
         finder = FindHandlers(regions, finding, tabs)
         asking += [*bind_regions(regions), *bind_looks(sweep, comparison), *bind_finding(finder)]
         if predictor.can_point:
-            bind_pressing(PressHandlers(handlers))
+            bind_pressing(finder)
         bind_whole(WholeHandlers(finder))
         bind_farewell(asking, regions, finder, sweep, comparison)
         add_endpoints(Programs(predictor))
@@ -102,6 +102,23 @@ def launch_options(predictor: Predictor, project: Project | None = None) -> dict
     }
 
 
+class PatientServer(http_server.Server):
+    """Gradio's server, given the time that a slow machine needs to start it.
+
+    Gradio gives up after five seconds and starts the page once more on the next port, while the first goes on starting.
+    """
+
+    def run_in_thread(self) -> None:
+        """Start, and return when it has started."""
+        try:
+            super().run_in_thread()
+        except http_server.ServerFailedToStartError:
+            while not self.started:
+                if not self.thread.is_alive():
+                    raise
+                time.sleep(0.05)
+
+
 def serve(
     predictor: Predictor, host: str | None = None, port: int | None = None, project: Project | None = None
 ) -> None:
@@ -119,6 +136,7 @@ def serve(
             f"GRADIO_TEMP_DIR names {uploads}, where no upload can be kept; name another folder"
         ) from error
     options = with_service(launch_options(predictor, project), predictor)
+    http_server.Server = PatientServer  # type: ignore[misc]
     try:
         with freed_memory_returned():
             build_page(predictor, project).launch(server_name=host, server_port=port, **options)
@@ -149,16 +167,16 @@ def bind_teaching(tab: TeachTab, page: gr.Blocks) -> None:
     now: dict[str, Any] = {"fn": tab.as_it_is, "inputs": None, "outputs": [tab.report, tab.model], **QUIET}
     page.load(**now)
     teaching = tab.start.click(tab.teach, None, tab.outputs, concurrency_limit=1, **QUIET)
-    bind_end(tab, tab.end, [teaching])
+    bind_end(tab.progress, [teaching])
     for event in (teaching.success, tab.model.input):
         event(tab.switch, tab.model, tab.status, **QUIET).failure(**now)
 
 
-def bind_end(tab: Any, end: gr.Button, running: list[Any]) -> None:
-    """What runs in a tab can be stopped; the tab shows that it ended, also where it failed."""
+def bind_end(progress: Progress, running: list[Any]) -> None:
+    """What is running can be stopped; that it ended is shown, also where it failed."""
     for event in running:
-        event.failure(tab.stop, None, tab.busy, **QUIET)
-    end.click(tab.stop, None, tab.busy, cancels=running, **QUIET)
+        event.failure(progress.hide, None, progress.parts, **QUIET)
+    progress.end.click(progress.hide, None, progress.parts, cancels=running, **QUIET)
 
 
 def bind_farewell(
@@ -170,9 +188,9 @@ def bind_farewell(
     leaving = (stage.photo.upload, stage.another.click, stage.examples.pressed, keeper.link_opened)
     for event in (*leaving, keeper.moved, keeper.kept_opened):
         event(None, cancels=asking, **QUIET)  # without a function it acts before the next photograph is asked about
-        event(regions.stop, None, regions.busy, **QUIET)
+        event(regions.progress.hide, None, regions.progress.parts, **QUIET)
         event(finder.forget, None, [*finder.results, stage.picker], **QUIET)
-        event(sweep.forget, None, [*sweep.busy, sweep.result], **QUIET)
+        event(sweep.forget, None, [*sweep.progress.parts, sweep.result], **QUIET)
         event(comparison.forget, None, comparison.result, **QUIET)
 
 
@@ -234,7 +252,7 @@ def bind_regions(tab: RegionsTab) -> list[Any]:
         tab.box_file.upload(tab.describe_file, {*main.inputs, tab.box_file}, **long),
         tab.use_pasted.click(tab.describe_pasted, {*main.inputs, tab.pasted}, **long),
     ]
-    bind_end(tab, tab.end, running)
+    bind_end(tab.progress, running)
     saved = tab.save_shown.click(tab.save, {*main.inputs, tab.save_as}, tab.saved, **QUIET)
     keeper = main.stage.keeper
     saved_all = keeper.saving(tab.save_all, {*main.inputs, tab.save_as, keeper}, tab.saved, **QUIET)
@@ -251,7 +269,7 @@ def bind_finding(handlers: FindHandlers) -> list[Any]:
         finding.everything.click(handlers.describe_all, **long),
         finding.all_found.click(handlers.describe_found, **long),
     ]
-    bind_end(regions, regions.end, running)
+    bind_end(regions.progress, running)
     found = finding.words.submit(handlers.find, handlers.inputs, handlers.outputs, **QUESTION, **QUIET)
     taken = finding.found.pressed(handlers.take, None, main.stage.picker, **QUIET)
     return [*running, found, taken.success(**describing(main))]
@@ -266,7 +284,7 @@ def bind_whole(handlers: WholeHandlers) -> None:
     wanted.failure(handlers.stop, None, keeper, **QUIET)
 
 
-def bind_pressing(handlers: PressHandlers) -> None:
+def bind_pressing(handlers: FindHandlers) -> None:
     """Pointing works as soon as the photograph has been looked at; a press asks what there is at the place."""
     picker, inputs = handlers.main.stage.picker, handlers.main.inputs
     picker.photo_changed(handlers.look, inputs, picker, **QUESTION, **LATEST, show_progress="hidden")
@@ -276,8 +294,8 @@ def bind_pressing(handlers: PressHandlers) -> None:
 def bind_looks(sweep: Sweep, comparison: Comparison) -> list[Any]:
     """The sweep over t and the comparison; returns the events that ask the model."""
     inputs = sweep.main.inputs
-    sweeping = sweep.start.click(sweep.run, inputs, [sweep.result, *sweep.busy], **LONG, **QUIET)
-    bind_end(sweep, sweep.end, [sweeping])
+    sweeping = sweep.start.click(sweep.run, inputs, [sweep.result, *sweep.progress.parts], **LONG, **QUIET)
+    bind_end(sweep.progress, [sweeping])
     asked = {*inputs, *(choice for side in comparison.sides for choice in side)}
     compared = comparison.start.click(comparison.run, asked, comparison.result, **QUESTION, **PRIVATE)
     return [sweeping, compared]

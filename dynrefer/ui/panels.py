@@ -24,17 +24,17 @@ LIKELY_ATTRIBUTES = 12
 MOST_TAGS = 24
 MODE_NAMES = {
     "dynamic": "Dynamic: what adds most",
-    "prior:caption": "Prior for captions",
-    "prior:attributes": "Prior for attributes",
+    "prior:caption": "Prior for captions: best on average",
+    "prior:attributes": "Prior for attributes: best on average",
     "manual": "Manual: my own",
-    "random": "Random",
+    "random": "Random: by chance",
 }
 MODE_REASONS = {
-    "dynamic": "taken for their gain, what they add for how coarse they are",
-    "prior:caption": "taken near t = 0.45, which suits captions best",
-    "prior:attributes": "taken near t = 0.2, which suits attributes best",
-    "manual": "taken as your sliders say",
-    "random": "taken by chance",
+    "dynamic": "those of the largest gain, which show most that is new for how coarse they are",
+    "prior:caption": "those near t = 0.45, which suits captions best on average",
+    "prior:attributes": "those near t = 0.2, which suits attributes best on average",
+    "manual": "those that your sliders name",
+    "random": "those drawn by chance",
 }
 
 
@@ -46,6 +46,30 @@ class Panel(gr.HTML):
 
     def __init__(self, value: str = "", **kwargs: Any) -> None:
         super().__init__(value, **{"js_on_load": read("panels.js"), "apply_default_css": False, **kwargs})
+
+
+class Progress:
+    """How far a longer piece of work has come, and a button that ends it; both are seen while it is under way alone.
+
+    The button lies where this is made, the panel where it is rendered.
+    """
+
+    def __init__(self, elem_id: str, end_id: str) -> None:
+        self.end = gr.Button("Stop", size="sm", variant="stop", min_width=80, visible=False, elem_id=end_id)
+        self.panel = Panel(elem_id=elem_id, render=False)
+        self.parts = [self.panel, self.end]
+
+    def show(self, html: str) -> dict[Any, Any]:
+        """Updates that tell something of the work."""
+        return {self.panel: html, self.end: gr.update(visible=True)}
+
+    def count(self, done: int, total: int, what: str) -> dict[Any, Any]:
+        """Updates that tell how far it is."""
+        return self.show(render("progress", done=done, total=total, what=what))
+
+    def hide(self) -> dict[Any, Any]:
+        """Updates that show that nothing is under way."""
+        return {self.panel: "", self.end: gr.update(visible=False)}
 
 
 class Point(NamedTuple):
@@ -197,11 +221,6 @@ def gains(result: RegionResult | None, mode: str) -> str:
     top = max([1.0, *(point.value for point in points)])
     lines = [Line("gain", "currentColor", points)] if points else []
     return render("gains", mode=MODE_NAMES[mode], reason=MODE_REASONS[mode], lines=lines, top=top)
-
-
-def progress(done: int, total: int, what: str) -> str:
-    """How far a longer piece of work has come; nothing when `total` is 0."""
-    return render("progress", done=done, total=total, what=what)
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import gradio as gr
 
@@ -14,18 +13,16 @@ from dynrefer.project import export, parse_project, words_in
 from dynrefer.question import Question
 from dynrefer.results import Words
 
-from . import panels
 from .album import Session, Ticket, thinned
 from .errors import in_words
 from .handlers import Handlers, Values
 from .layout import Updates
-from .panels import Panel
+from .panels import Progress
 from .pictures import choices, download, download_all
 from .review import act, told
 
 BATCH = 4  # regions until the table is shown again; who asks meanwhile is let in by the Predictor
 NO_WORDS: Mapping[Box, Words] = {}
-SHOWN = gr.update(visible=True)
 BOX_FILES = [*sorted(ENDINGS), ".zip"]
 SAVE_IN_BROWSER = (
     "(file) => { const link = document.createElement('a');"
@@ -44,8 +41,8 @@ class RegionsTab:
             )
             self.again = gr.Button("Ask again", size="sm", min_width=100, elem_id="ask-again")
             self.clear_all = gr.Button("Clear all", size="sm", min_width=100, elem_id="clear-all")
-            self.end = gr.Button("Stop", size="sm", variant="stop", min_width=80, visible=False, elem_id="stop")
-        self.progress = Panel(elem_id="progress")
+            self.progress = Progress("progress", "stop")
+        self.progress.panel.render()
         self.display.table.render()
         with gr.Row(elem_classes="dr-buttons"):
             self.save_as = gr.Dropdown(choices(), value="json", label="Save as", min_width=180, elem_id="save-as")
@@ -56,16 +53,7 @@ class RegionsTab:
             )
             self.use_pasted = gr.Button("Describe these boxes", size="sm", elem_id="use-pasted")
         self.saved = gr.JSON(visible=False)
-
-    @property
-    def busy(self) -> list[Any]:
-        """The components that show that something is under way."""
-        return [self.progress, self.end]
-
-    @property
-    def outputs(self) -> list[Any]:
-        """The components that change while regions are described."""
-        return [*self.display.outputs, *self.busy]
+        self.outputs = [*self.display.outputs, *self.progress.parts]
 
     @in_words
     def press(self, values: Values, event: gr.EventData) -> Updates:
@@ -106,10 +94,6 @@ class RegionsTab:
             raise InputError("there is no region to ask about again; accepted ones stay as they are")
         yield from self.describe(values, boxes)
 
-    def stop(self) -> Updates:
-        """Show that nothing is under way."""
-        return {self.progress: "", self.end: gr.update(visible=False)}
-
     @in_words
     def save(self, values: Values) -> dict[str, str]:
         """The regions as a file of the chosen kind, for SAVE_IN_BROWSER; says what that kind cannot hold."""
@@ -119,10 +103,7 @@ class RegionsTab:
         results = [thinned(result, threshold) for result in kept]
         if not results:
             raise InputError("there is nothing to save yet; draw a box first")
-        file = download(str(values[self.save_as]), results, session.name, self.main.photo(values))
-        if file["note"]:
-            gr.Info(file["note"])
-        return file
+        return _noted(download(str(values[self.save_as]), results, session.name, self.main.photo(values)))
 
     @in_words
     def save_all(self, values: Values) -> dict[str, str]:
@@ -135,10 +116,7 @@ class RegionsTab:
         else:
             lines = given.get("lines") if isinstance(given, dict) else None
             photographs, name = parse_project(str(lines or ""), "what this browser kept"), "photographs"
-        file = download_all(str(values[self.save_as]), export(photographs, threshold), name)
-        if file["note"]:
-            gr.Info(file["note"])
-        return file
+        return _noted(download_all(str(values[self.save_as]), export(photographs, threshold), name))
 
     @in_words
     def clear(self, values: Values) -> Updates:
@@ -146,7 +124,7 @@ class RegionsTab:
         session: Session = values[self.display.session]
         session.clear()
         threshold = values[self.main.choices.tag_threshold]
-        return {**self.main.shown(session, None, threshold, value=None), **self.stop()}
+        return {**self.main.shown(session, None, threshold, value=None), **self.progress.hide()}
 
     def _describe_source(self, values: Values, file: BoxFile) -> Iterator[Updates]:
         """Describe what a file has for this photograph; says what it had to change, and what it leaves out."""
@@ -176,7 +154,7 @@ class RegionsTab:
         session.check_room(valid)
         session.choices = question
         yield from self._ask(values, valid, words, question, session.ticket(), at_once)
-        yield self.stop()
+        yield self.progress.hide()
 
     def _ask(
         self,
@@ -193,7 +171,7 @@ class RegionsTab:
         """
         photo, session = self.main.photo(values), values[self.display.session]
         threshold = values[self.main.choices.tag_threshold]
-        yield {self.progress: panels.progress(0, len(boxes), "regions described"), self.end: SHOWN}
+        yield self.progress.count(0, len(boxes), "regions described")
         for start in range(0, len(boxes), at_once):
             batch = list(boxes[start : start + at_once])
             if session.ticket().table != ticket.table:
@@ -201,8 +179,12 @@ class RegionsTab:
             answers = self.main.ask(photo, batch, question)
             if not session.extend(ticket, [replace(one, words=words.get(one.answer.box, Words())) for one in answers]):
                 return
-            done = start + len(batch)
-            yield {
-                **self.main.shown(session, photo, threshold),
-                self.progress: panels.progress(done, len(boxes), "regions described"),
-            }
+            done = self.progress.count(start + len(batch), len(boxes), "regions described")
+            yield self.main.shown(session, photo, threshold) | done
+
+
+def _noted(file: dict[str, str]) -> dict[str, str]:
+    """The file, after its note was shown."""
+    if file["note"]:
+        gr.Info(file["note"])
+    return file

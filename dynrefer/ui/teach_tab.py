@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from itertools import dropwhile
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
@@ -20,7 +19,7 @@ from dynrefer.project import Project
 from . import panels
 from .errors import in_words
 from .layout import Updates
-from .panels import Panel
+from .panels import Panel, Progress
 
 OWN, TAUGHT = "own", "taught"
 HINT = (
@@ -40,22 +39,11 @@ class TeachTab:
         Panel(panels.hint(HINT))
         with gr.Row(elem_classes="dr-buttons"):
             self.start = gr.Button("Teach the model", size="sm", min_width=140, elem_id="teach")
-            self.end = gr.Button(
-                "Stop", size="sm", variant="stop", min_width=80, visible=False, elem_id="stop-teaching"
-            )
-        self.progress = Panel(elem_id="teaching")
+            self.progress = Progress("teaching", "stop-teaching")
+        self.progress.panel.render()
         self.model = gr.Radio(_models(project), value=OWN, label="Who answers", visible=False, elem_id="who-answers")
         self.report = gr.Markdown(elem_id="teach-report")
-
-    @property
-    def busy(self) -> list[Any]:
-        """The components that show that something is under way."""
-        return [self.progress, self.end]
-
-    @property
-    def outputs(self) -> list[Any]:
-        """The components that change."""
-        return [*self.busy, self.report, self.model]
+        self.outputs = [*self.progress.parts, self.report, self.model]
 
     def as_it_is(self) -> Updates:
         """What was taught and who answers at this moment, for a page that opens."""
@@ -77,12 +65,12 @@ class TeachTab:
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
         ) as running:
             try:
-                yield {self.progress: panels.hint("Getting ready ..."), self.end: gr.update(visible=True)}
+                yield self.progress.show(panels.hint("Getting ready ..."))
                 assert running.stdout is not None
                 for line in map(str.strip, running.stdout):
                     lines.append(line)
                     if line:
-                        yield {self.progress: panels.hint(line[:160])}
+                        yield self.progress.show(panels.hint(line[:160]))
             finally:
                 running.terminate()
         if running.returncode:
@@ -91,14 +79,10 @@ class TeachTab:
                 yield {self.report: "\n".join(report).removesuffix(last)}
             raise InputError(last)
         yield {
-            **self.stop(),
+            **self.progress.hide(),
             self.report: _report(self.project),
             self.model: gr.update(visible=True, value=TAUGHT, choices=_models(self.project)),
         }
-
-    def stop(self) -> Updates:
-        """Show that nothing is under way."""
-        return {self.progress: "", self.end: gr.update(visible=False)}
 
     @in_words
     def switch(self, model: str) -> Updates:

@@ -216,7 +216,7 @@ def class_answers(heads: Heads, run: Path, held: Path) -> Judged:
     rows = [row for row, region in enumerate(regions) if cache.done[row] and for_fitting(region)]
     model, words = heads.model, Words.of(run)
     known = [[listed.index(name) for name in CLASS_NAMES] for listed in (words.names, words.tags)]
-    with torch.inference_mode():  # as they were learnt, see `Vocabulary.as_learnt`
+    with torch.inference_mode():  # as they were learnt, see `Vocabulary.learnt`
         asked = (model.contrast_texts(heads.names[known[0]]), model.tag_texts(heads.tags[known[1]]))
         _, names = default_queries(heads, words)
     found: list[tuple[float, bool, float]] = []

@@ -8,11 +8,13 @@ the encoder that it was trained on.
 
 import argparse
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from dynrefer.checkpoint import CONFIG, load_checkpoint
 from dynrefer.files.atomic import written_whole
@@ -32,14 +34,14 @@ def main() -> None:
         "--longest", type=int, nargs="+", default=LONGEST, help="pixels of the photograph's longer side at each look"
     )
     args = parser.parse_args()
-    attach(args.checkpoint, args.head, tuple(args.longest))
+    head = {name.removeprefix(POINTING_PREFIX): tensor for name, tensor in load_file(args.head).items()}
+    attach(args.checkpoint, head, PointingConfig(longest=tuple(args.longest)))
     load_checkpoint(args.checkpoint)
 
 
-def attach(checkpoint: Path, head: Path, longest: tuple[int, ...]) -> None:
-    """Write the head, in half precision, and its section into a checkpoint folder."""
-    tensors = {name.removeprefix(POINTING_PREFIX): tensor for name, tensor in load_file(head).items()}
-    config = read_json(checkpoint / CONFIG) | {"pointing": asdict(PointingConfig(longest=longest))}
+def attach(checkpoint: Path, tensors: Mapping[str, Tensor], pointing: PointingConfig) -> None:
+    """Write a head's weights, in half precision, and its section into a checkpoint folder."""
+    config = read_json(checkpoint / CONFIG) | {"pointing": asdict(pointing)}
     with written_whole(checkpoint / POINTING) as draft:
         half = {POINTING_PREFIX + name: tensor.to(torch.float16).contiguous() for name, tensor in tensors.items()}
         save_file(half, draft, metadata={"format": "pt"})

@@ -23,10 +23,11 @@ import torch
 from filelock import FileLock
 from tqdm import tqdm
 
-from dynrefer.boxes import Box, clip, iou, xywh_to_xyxy
+from dynrefer.boxes import Box, clip, iou
 from dynrefer.checkpoint import load_checkpoint
 from dynrefer.datasets.records import Problems
 from dynrefer.files.atomic import written_whole
+from dynrefer.files.coco import sized_box
 from dynrefer.files.text import read_json, read_jsonl
 from dynrefer.model import DynRefer
 from dynrefer.model.encoder import EfficientNetEncoder
@@ -114,7 +115,7 @@ def plan(coco: Path, flickr: Path, things: Path) -> Iterator[View]:
 
 def photographs(coco: Path, flickr: Path, things: Path) -> list[dict[str, Any]]:
     """All photographs to learn from, with their boxes."""
-    return [*_coco(coco), *_flickr(flickr), *_things(things)]
+    return [*coco_photographs(coco), *flickr_photographs(flickr, "train"), *_things(things)]
 
 
 class Scenes:
@@ -190,7 +191,7 @@ def _view(
     )
 
 
-def _coco(root: Path) -> Iterator[dict[str, Any]]:
+def coco_photographs(root: Path) -> Iterator[dict[str, Any]]:
     """COCO's boxes, and regions that were described and are no box of COCO's."""
     content = read_json(root / "annotations" / "instances.json", "images", "annotations")
     train = set(read_json(root / "annotations" / "splits.json", "train")["train"])
@@ -203,7 +204,7 @@ def _coco(root: Path) -> Iterator[dict[str, Any]]:
         if image["id"] not in train:
             continue
         size, complete = (image["width"], image["height"]), image.get("boxes_complete_80", True)
-        found = [(xywh_to_xyxy(a["bbox"], size), CROWD if a["iscrowd"] else THING) for a in annotations[image["id"]]]
+        found = [(clip(sized_box(a["bbox"]), size), CROWD if a["iscrowd"] else THING) for a in annotations[image["id"]]]
         known = [(box, kind) for box, kind in found if box is not None]
         for text in described.get(str(image["id"]), ()):
             box = text.pixels(size)
@@ -214,18 +215,19 @@ def _coco(root: Path) -> Iterator[dict[str, Any]]:
         yield _record(path, size, known, "coco", complete=complete, held=complete and held > 0)
 
 
-def _flickr(root: Path) -> Iterator[dict[str, Any]]:
+def flickr_photographs(root: Path, part: str) -> Iterator[dict[str, Any]]:
+    """Those of a part, "train" or "val", with the boxes that people spoke of."""
     content = read_json(root / "annotations" / "regions.json", "images", "regions", "groups")
-    train = set(read_json(root / "annotations" / "splits.json", "train")["train"])
+    chosen = set(read_json(root / "annotations" / "splits.json", part)[part])
     found = defaultdict(set)
     for region in content["regions"]:
         found[region["image_id"]].add((tuple(region["bbox"]), PART if region["type"] in LOOSE else THING))
     for group in content["groups"]:
         found[group["image_id"]] |= {(tuple(box), PART if group["type"] in LOOSE else THING) for box in group["bboxes"]}
     for image in content["images"]:
-        if image["id"] in train and found[image["id"]]:
+        if image["id"] in chosen and found[image["id"]]:
             size = image["width"], image["height"]
-            boxes = [(xywh_to_xyxy(list(box), size), kind) for box, kind in sorted(found[image["id"]])]
+            boxes = [(clip(sized_box(box), size), kind) for box, kind in sorted(found[image["id"]])]
             path = str(root / "images" / image["file_name"])
             yield _record(path, size, [(box, kind) for box, kind in boxes if box is not None], "flickr")
 
@@ -236,7 +238,7 @@ LOOSE = ("clothing", "bodyparts", "scene")  # Flickr's types of regions that are
 def _things(root: Path) -> Iterator[dict[str, Any]]:
     for record in read_json(root / "annotations.json"):
         size = record["width"], record["height"]
-        box = xywh_to_xyxy(record["box"], size)
+        box = clip(sized_box(record["box"]), size) if record.get("box") else None
         if box is not None:
             yield _record(str(root / "images" / record["file_name"]), size, [(box, THING)], "things")
 

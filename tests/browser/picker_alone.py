@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from dynrefer.ui.components import BoxPicker
-from dynrefer.ui.pressing import packed
+from dynrefer.ui.finding import packed
 
 SIZE = (640, 480)
 Box = tuple[float, float, float, float]

@@ -189,7 +189,7 @@ def serious_findings(page: Page) -> list[str]:
 def test_no_serious_accessibility_findings(visit: Visit, scheme: str) -> None:
     page = visit(color_scheme=scheme)
     choose_example(page, "Puppy")
-    for tab in ("Answer", "Regions", "Looks", "Compare", "How it works"):
+    for tab in ("Answer", "Regions", "Views", "Compare", "How it works"):
         open_tab(page, tab)
         assert serious_findings(page) == [], tab
     page.click("#own-words button")

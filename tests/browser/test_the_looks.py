@@ -12,7 +12,7 @@ def test_the_gain_of_every_candidate_is_plotted_and_the_chosen_marked(visit: Vis
     page = visit()
     choose_example(page, "Puppy")
     chosen = page.locator("#views li.chosen").count()
-    open_tab(page, "Looks")
+    open_tab(page, "Views")
     expect(page.locator("#gains circle")).to_have_count(10)
     expect(page.locator("#gains .mark")).to_have_count(chosen - 1)
 
@@ -23,7 +23,7 @@ def test_the_sweep_asks_for_every_step_of_t_with_own_class_names(visit: Visit, a
     settle(page)
     page.fill("#classes textarea", "dog, cat, teapot")
     choose_example(page, "Puppy")
-    open_tab(page, "Looks")
+    open_tab(page, "Views")
     page.click("#sweep")
     settle(page)
     expect(page.locator("#swept tbody tr")).to_have_count(11)

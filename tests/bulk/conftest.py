@@ -81,7 +81,7 @@ def describe_really(tiny_checkpoint: Path) -> Describe:
 
     def run(*arguments: object) -> int:
         model = ["--model", str(tiny_checkpoint), "--device", "cpu", "--workers", "1"]
-        return main(["describe", *map(str, arguments), *model])
+        return main(["describe", *model, *map(str, arguments)])
 
     return run
 

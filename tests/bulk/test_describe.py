@@ -239,6 +239,8 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_keeps_what_is_finished(
         (["{photographs}/nowhere", "--whole"], "there is nothing at"),
         (["{empty}", "--whole"], "no photograph, no .parquet and no .tar"),
         (["{photographs}", "--whole", "--shard-size", "0"], "--shard-size must be"),
+        (["{photographs}", "--whole", "--workers", "-1"], "--workers must be"),
+        (["{photographs}", "--everything", "--min-score", "nan"], "--min-score must be from 0 to 1"),
         (["{photographs}", "--whole", "--views", "99"], "number of views"),
         (["{photographs}/*.gif", "--whole"], "no file matches"),
     ],

@@ -172,6 +172,9 @@ def test_a_tar_that_is_cut_off_is_named_and_tried_again(
         ("y.tar/1", "The sample has no photographs, not one."),
         ("y.tar/0", "Another sample of this tar has the same name, and was described before."),
     ]
+    (tmp_path / "tars/x.tar").write_bytes(whole)
+    assert describe(*asked, "--only-missing") == 3  # for y.tar
+    assert rows(tmp_path / "out")[-1]["photo"].startswith("x.tar/")
 
 
 def test_tars_that_are_added_are_described_alone(describe: Describe, contents: list[bytes], tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dynrefer.boxes import share_inside
+from dynrefer.proposals import LARGE_PART
 from tests.cli.conftest import Refer
 
 
@@ -17,8 +19,11 @@ def file(photo: np.ndarray, tmp_path: Path) -> Path:
     return tmp_path / "photo.png"
 
 
-def test_a_point_typed_is_answered_with_its_box(refer: Refer, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert refer(file, "--point", "60,45", "--json", "-") == 0
+@pytest.mark.parametrize("typed", [["60,45"], ["60", "45"]])
+def test_a_point_typed_is_answered_with_its_box(
+    refer: Refer, file: Path, capsys: pytest.CaptureFixture[str], typed: list[str]
+) -> None:
+    assert refer(file, "--json", "-", "--point", *typed) == 0
     (region,) = json.loads(capsys.readouterr().out)
     assert region["prompt"] == {"point": [60, 45]} and region["image"] == "photo.png"
     assert region["box"][0] <= 60 <= region["box"][2]
@@ -41,9 +46,19 @@ def test_points_scribble_and_mask_are_read(refer: Refer, file: Path, capsys: pyt
     assert told[2]["box"] == [20, 10, 70, 50]
 
 
-def test_everything_is_what_proposals_find(refer: Refer, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert refer(file, "--everything", "--json", "-") == 0
-    assert 1 <= len(json.loads(capsys.readouterr().out)) <= 12
+def test_everything_is_one_region_a_thing_as_on_the_page(
+    refer: Refer, file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dynrefer.proposals.CLEAR", 0.0)  # a random model is sure of nothing
+    assert refer(file, "--everything", "--coefficients", "0", "--json", "-") == 0
+    told = [(one["classes"][0]["name"], one["box"]) for one in json.loads(capsys.readouterr().out)]
+    assert 1 <= len(told) <= 12
+    assert all(
+        share_inside(box, other) < LARGE_PART
+        for name, box in told
+        for same, other in told
+        if same == name and other != box
+    )
 
 
 def test_what_is_found_by_name_is_described_and_else_it_is_said_that_there_is_none(
@@ -67,6 +82,7 @@ def test_what_is_found_by_name_is_described_and_else_it_is_said_that_there_is_no
         (["--points", "1,2,3"], "is no place"),
         (["--point", "1,2", "--everything"], "Give one of --point, --everything"),
         (["--point", "1,2", "--box", "1", "2", "30", "40"], "not both"),
+        (["--point", "1", "2", "3"], "is no place"),
         (["--find", " , "], "no word to look for"),
         (["--mask", "none.png"], "none.png cannot be read"),
     ],

@@ -170,6 +170,9 @@ def test_a_box_file_about_another_photograph_is_refused(
     ("arguments", "words"),
     [
         (["cat.jpg"], "Say where to look"),
+        (["--box", "1", "2", "3", "4"], "Name the photograph"),
+        (["cat.jpg", "--box", "1", "2", "3", "4", "--format", "cvat"], "Say where the answers are to go"),
+        ([".", "--everything"], "for all of them there is `describe FOLDER --everything`"),
         (["none.jpg", "--box", "1", "2", "3", "4"], "There is no photograph none.jpg"),
         ([".", "--box", "1", "2", "3", "4"], "A folder of photographs needs --boxes"),
         (["cat.jpg", "--box", "1", "2", "x", "4"], '"x" is not a number'),
@@ -181,7 +184,7 @@ def test_a_box_file_about_another_photograph_is_refused(
         (["cat.jpg", "--box", "1", "2", "9", "9", "--json", "."], "it is a folder"),
         (["cat.jpg", "--box", "1", "2", "9", "9", "--json", "cat.jpg/out.json"], "could not be written"),
     ],
-    ids=range(11),
+    ids=range(14),
 )
 def test_what_cannot_be_done_is_said_in_one_sentence_before_the_model_is_loaded(
     refer: Refer,
@@ -297,6 +300,14 @@ def test_more_boxes_than_are_asked_at_a_time_are_all_answered(
     (tmp_path / "boxes.csv").write_text("photo,xmin,ymin,xmax,ymax\n" + rows)
     assert refer(photographs / "cat.jpg", "--boxes", tmp_path / "boxes.csv", "--json", "-") == 0
     assert [answer["box"][0] for answer in json.loads(capsys.readouterr().out)] == [0, 1, 2, 3, 4]
+
+
+def test_the_photograph_may_follow_its_box_and_answers_go_into_a_new_folder(
+    refer: Refer, photographs: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "answers.json"
+    assert refer("--out", out, "--box", 1, 2, 30, 40, photographs / "cat.jpg") == 0
+    assert [record.image for record in formats.read(out)] == ["cat.jpg"]
 
 
 def test_words_that_the_model_may_not_know_are_said(

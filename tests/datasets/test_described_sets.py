@@ -42,14 +42,14 @@ def test_both_versions_of_visual_genome_give_human_descriptions(tmp_path: Path, 
 def test_vg_coco_keeps_the_photographs_that_coco_has(tmp_path: Path) -> None:
     make_visual_genome(tmp_path, "1.2")
 
-    assert [sample.image_id for sample in visual_genome.read_vg_coco(tmp_path, Problems())] == ["5"]
+    assert [sample.image_id for sample in visual_genome.read(tmp_path, Problems(), coco_only=True)] == ["5"]
 
 
 def test_vg_coco_prefers_its_own_splits(tmp_path: Path) -> None:
     make_visual_genome(tmp_path, "1.2")
     write_json(tmp_path / "vgcoco_splits.json", {"train": [], "test": [5]})
 
-    assert [sample.split for sample in visual_genome.read_vg_coco(tmp_path, Problems())] == ["test"]
+    assert [sample.split for sample in visual_genome.read(tmp_path, Problems(), coco_only=True)] == ["test"]
 
 
 def test_visual_genome_without_splits_says_which_file_is_missing(tmp_path: Path) -> None:

@@ -34,13 +34,13 @@ class Knowing:
 
 
 def figures(measured: Any) -> dict[str, float]:
-    return {figure.metric: figure.value for figure in measured.figures}
+    return {figure.metric: figure.value for figure in measured.scores.figures}
 
 
 def test_who_takes_every_box_that_was_clicked_has_full_marks(coco_folder: Path) -> None:
     found = pointing(load_data(coco_folder), Knowing(), None, 0)  # type: ignore[arg-type]
     assert figures(found) == {"mean IoU": pytest.approx(100), "IoU >= 0.5": 100}
-    assert sum(row["clicks"] for row in found.details["By the box's share of the photograph"]) == 6
+    assert sum(row["clicks"] for row in found.scores.details["By the box's share of the photograph"]) == 6
 
 
 def test_a_box_that_is_not_proposed_counts_against_recall(coco_folder: Path) -> None:

@@ -8,6 +8,7 @@ from transformers import BertConfig, BertModel
 
 from dynrefer.model import text_encoder
 from tests.model.test_beam_search import own, tiny_t5
+from tests.tiny import tiny_model
 
 
 @pytest.mark.parametrize("gated", [False, True])
@@ -50,3 +51,18 @@ def test_bert_gives_the_hidden_states_of_transformers() -> None:
     mask[1, 4:] = 0
     expected = theirs(input_ids=ids, attention_mask=mask).last_hidden_state
     torch.testing.assert_close(ours(ids, mask)[mask.bool()], expected[mask.bool()], rtol=1e-4, atol=1e-5)
+
+
+def test_words_that_half_precision_holds_take_half_the_memory_and_embed_the_same() -> None:
+    model = tiny_model()
+    encoder = model.text_encoder
+    assert encoder is not None and isinstance(encoder.text, text_encoder.Bert)
+    words = encoder.text.embeddings.word_embeddings
+    words.weight.data.add_(1e-5)
+    encoder.prepare_inference()
+    assert words.weight.dtype == torch.float32  # half precision would change them
+    words.weight.data = words.weight.data.half().float()
+    before = encoder(["a red cup", "dog"])
+    encoder.prepare_inference()
+    assert words.weight.dtype == torch.float16
+    assert encoder(["a red cup", "dog"]).equal(before)

@@ -10,6 +10,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 from dynrefer.model.beam_search import BeamSearch, StaticDecoder, greedy_search
 from dynrefer.model.config import Generation
+from dynrefer.model.numpy_search import NumpySearch
 from dynrefer.model.recording import can_record
 from dynrefer.model.t5 import T5
 from dynrefer.model.t5 import T5Config as OwnConfig
@@ -254,3 +255,28 @@ def test_joined_layers_read_and_write_the_same(gated: bool) -> None:
     torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)
     assert searches[1][0].tolist() == searches[0][0].tolist()
     torch.testing.assert_close(searches[1][1], searches[0][1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+@pytest.mark.parametrize("copies", [False, True])
+@torch.no_grad()
+def test_the_search_in_numpy_finds_the_same(is_told: bool, copies: bool) -> None:
+    """Of regions whose search ends early and late, with what a search may be given."""
+    begins = torch.ones(30, dtype=torch.bool)
+    begins[10:20] = False
+    for seed in range(4):
+        t5 = own(tiny_t5(seed, gated=False), gated=False)
+        prompt, mask = torch.randn(3, 7, 16), torch.ones(3, 7, dtype=torch.long)
+        mask[1, 5:] = 0
+        copied, copy_gate = torch.zeros(3, 30), gate(0.7) if copies else None
+        copied[0, [4, 11]] = copied[2, 25] = 1
+        for options in (Generation(3, 12, 0.5, 1.3), Generation(2, 6, -1.0, 1.0), Generation(5, 20, 2.0, 1.3)):
+            told = torch.tensor([[*TOLD, *[0] * (options.max_new_tokens - 3)]]) * torch.tensor([[1], [0], [1]])
+            given = told if is_told else None, copied if copies else None
+            encoded = t5.encode(prompt, mask)
+            search = BeamSearch(t5, options, 3, 7, begins=begins, copy_gate=copy_gate)
+            tokens, scores = search.run(encoded, mask, *given)
+            t5.join()
+            found, found_scores = NumpySearch(t5, copy_gate).run(options, encoded, mask, *given, begins)
+            assert found.tolist() == tokens.tolist()
+            torch.testing.assert_close(found_scores, scores, rtol=1e-4, atol=1e-4)

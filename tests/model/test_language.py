@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dynrefer.model.beam_search import StaticDecoder
 from dynrefer.model.config import Generation
-from dynrefer.model.language import WORD_MARK, LanguageDecoder
+from dynrefer.model.language import PROMPT_STEP, WORD_MARK, LanguageDecoder
 from tests.tiny import TINY
 
 PIECES = [
@@ -122,3 +122,25 @@ def test_a_beginning_leaves_room_for_an_end() -> None:
     (text,), _ = ask(language(), [""], ["red dog cup red dog cup red dog cup"])
     assert text.startswith("red dog cup red")
     assert len(text.split()) <= OPTIONS.max_new_tokens
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_prompts_of_many_lengths_come_to_the_encoder_in_few_and_say_the_same(
+    beams: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder, words = language(gate=1.0), ["cup|", "red,dogs|", "red,dogs,cup|"]
+    monkeypatch.setattr("dynrefer.model.language.PROMPT_STEP", 1)
+    expected = [ask(decoder, [control], beams=beams) for control in words]
+    monkeypatch.undo()
+    assert decoder.t5 is not None
+    encode, lengths = decoder.t5.encode, set[int]()
+
+    def noted(inputs: Tensor, mask: Tensor) -> Tensor:
+        lengths.add(inputs.shape[1])
+        return encode(inputs, mask)
+
+    monkeypatch.setattr(decoder.t5, "encode", noted)
+    for control, (texts, scores) in zip(words, expected, strict=True):
+        found, padded = ask(decoder, [control], beams=beams)
+        assert found == texts and padded == pytest.approx(scores)
+    assert {length % PROMPT_STEP for length in lengths} == {0}

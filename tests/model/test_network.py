@@ -11,7 +11,7 @@ from torch import Tensor
 from dynrefer.model import DynRefer, ModelConfig
 from dynrefer.model.config import Generation
 from dynrefer.training.config import LossWeights
-from dynrefer.training.objective import Batch, compute_losses
+from dynrefer.training.objective import Batch, GlobalTexts, Objective
 from dynrefer.vocabulary import TextBank
 from tests.official import tiny_official
 from tests.tiny import TINY
@@ -182,41 +182,44 @@ def test_the_caption_depends_on_the_region_and_on_the_control_words(model: DynRe
     assert controlled[1] == pytest.approx(plain[1], rel=1e-4)  # padding beside the longer controls changes nothing
 
 
-def batch(model: DynRefer, *, cached: bool = False) -> tuple[Batch, TextBank]:
-    """Three regions with every kind of label, and the texts they are scored against."""
+def losses_of(model: DynRefer, weights: LossWeights, *, cached: bool = False) -> dict[str, torch.Tensor]:
+    """Of three regions with every kind of label."""
     torch.manual_seed(6)
     config = model.config
     width, views = config.text_encoder.width, 3 * config.num_views
     size = config.encoder.image_size
-    pixels, boxes = torch.randn(views, 3, size, size), torch.tensor([[40.0, 30.0, 180.0, 200.0]]).expand(views, 4)
-    cuts = model.align.cut(model.encode(pixels), boxes).detach() if cached else None
+    pixels = torch.randint(0, 256, (views, size, size, 3), dtype=torch.uint8)
+    boxes = torch.tensor([[40.0, 30.0, 180.0, 200.0]]).expand(views, 4)
+    looks = {"geometry": torch.rand(3, 6), "pixels": pixels, "boxes": boxes}
+    if cached:
+        cuts = model.align.cut(model.encode(model.normalize(pixels)), boxes).detach()
+        looks = {"geometry": looks["geometry"], "cuts": cuts}
     captions = torch.tensor([[4, 5, 1], [6, 1, 0], [7, 8, 1]])
     controls = torch.tensor([[5, 1], [6, 0], [0, 0]])
     filled = Batch(
-        geometry=torch.rand(3, 6),
+        views=looks,
         captions=captions,
         controls=controls,
         controls_mask=(controls > 0).long(),
+        style=torch.zeros(3, dtype=torch.long),
         text=torch.randn(3, width),
         text_id=torch.tensor([0, 1, 0]),
         tags=torch.tensor([[1, 0, -1], [0, 1, 0], [0, 0, 1]]),
-        pixels=None if cached else pixels,
-        boxes=None if cached else boxes,
-        cuts=cuts,
         attributes=torch.tensor([[1, 0], [-1, -1], [0, -1]]),
         category=torch.tensor([0, -1, 1]),
         names_class=torch.tensor([False, False, True]),
     )
     texts = [torch.randn(count, width) for count in (3, 4, 2)]
-    return filled, TextBank(texts[0], texts[1], torch.tensor([0, 0, 1, 1]), texts[2])
+    bank = TextBank(texts[0], texts[1], torch.tensor([0, 0, 1, 1]), texts[2])
+    own = GlobalTexts(filled.text, filled.text_id, filled.category, filled.names_class)
+    return Objective(model)(filled, bank, weights, own)
 
 
 @pytest.mark.parametrize("name", list(CONFIGS))
 def test_gradients_reach_exactly_the_trainable_parameters(name: str) -> None:
     model = network(CONFIGS[name]).train()
     weights = EVERY_LOSS if model.config.language.sentence_slot else PAPERS_LOSSES
-    losses = compute_losses(model, *batch(model), weights)
-    losses["total"].backward()
+    losses_of(model, weights)["total"].backward()
     reached = {n for n, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     expected = {n for n, _ in model.trainable_parameters()}
     unused = {n for n in expected - reached if n.endswith(".key.bias")}  # softmax does not see a shift of all keys
@@ -231,16 +234,16 @@ def test_the_papers_size_leaves_its_language_model_frozen() -> None:
 
 
 def test_the_total_is_the_sum_of_the_weighted_losses(model: DynRefer) -> None:
-    losses = compute_losses(model, *batch(model), PAPERS_LOSSES)
+    losses = losses_of(model, PAPERS_LOSSES)
     assert set(losses) == {"caption", "tag", "contrast", "total"}
     torch.testing.assert_close(losses["total"], losses["caption"] + losses["tag"] + losses["contrast"])
-    doubled = compute_losses(model, *batch(model), replace(PAPERS_LOSSES, tag=0.02))
+    doubled = losses_of(model, replace(PAPERS_LOSSES, tag=0.02))
     torch.testing.assert_close(doubled["tag"], 2 * losses["tag"])
 
 
 @torch.no_grad()
 def test_cached_features_train_as_the_photographs_they_come_from(model: DynRefer) -> None:
-    cached, pixels = (compute_losses(model, *batch(model, cached=cached), PAPERS_LOSSES) for cached in (True, False))
+    cached, pixels = (losses_of(model, PAPERS_LOSSES, cached=cached) for cached in (True, False))
     torch.testing.assert_close(cached["total"], pixels["total"])
 
 

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from dynrefer.checkpoint import fingerprint_of
 from dynrefer.model.config import PointingConfig
@@ -69,8 +69,7 @@ def test_a_head_is_put_into_a_checkpoint_and_changes_its_fingerprint(tiny_checkp
     folder = tmp_path / "checkpoint"
     shutil.copytree(tiny_checkpoint, folder)
     before = fingerprint_of(folder)
-    save_file({"thing.weight": torch.ones(2, 3)}, tmp_path / "head.safetensors")
-    attach(folder, tmp_path / "head.safetensors", (320, 512))
+    attach(folder, {"thing.weight": torch.ones(2, 3)}, PointingConfig(longest=(320, 512)))
     assert load_file(folder / "pointing.safetensors")["pointing.thing.weight"].dtype == torch.float16
     assert json.loads((folder / "config.json").read_text())["pointing"]["longest"] == [320, 512]
     assert fingerprint_of(folder) != before

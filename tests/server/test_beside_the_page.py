@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from dynrefer import InputError, Predictor
-from dynrefer.server import app, listening
+from dynrefer.server import app
 from dynrefer.server.app import with_service
 from dynrefer.ui.page import build_page, launch_options, serve
 from tests.server.conftest import BOX, form, picture
@@ -64,7 +64,9 @@ def test_a_body_of_100_megabytes_is_told_what_the_limit_is(address: str, stated:
 
 @pytest.mark.parametrize("page", [True, False])
 def test_a_port_that_is_taken_is_told_before_the_model_runs(tiny_predictor: Predictor, page: bool) -> None:
-    with listening("127.0.0.1", 0) as other:
+    with pytest.raises(InputError, match=r"nowhere\.invalid is no address of this machine"):
+        app.listening("nowhere.invalid", 0)
+    with app.listening("127.0.0.1", 0) as other:
         port = other.getsockname()[1]
         before = threading.active_count()
         with pytest.raises(InputError, match=rf"The port {port} of 127\.0\.0\.1 cannot be used"):

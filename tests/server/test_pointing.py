@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from dynrefer import Predictor
 from dynrefer.pointing import read_mask
 from dynrefer.server.app import build_service
-from dynrefer.server.schema import PROPOSAL, REGION
+from dynrefer.server.schema import EXAMPLE_REGION, Proposed
 from tests.server.conftest import BOX, FakePredictor, picture
 
 
@@ -28,7 +28,7 @@ def test_the_answer_has_the_mask_that_a_segmenter_made(client: TestClient, fake:
     fake.mask = np.zeros((90, 120), bool)
     fake.mask[10:50, 10:60] = True
     (region,) = client.post("/v1/regions", json=body(point=[20, 30])).json()["regions"]
-    assert set(region) == set(REGION["properties"])
+    assert set(region) == set(EXAMPLE_REGION)
     assert (read_mask(region["mask"], (120, 90)) == fake.mask).all()
 
 
@@ -42,7 +42,7 @@ def test_proposals_have_the_fields_of_the_schema(predictor: Predictor) -> None:
         answer = client.post("/v1/propose", json=body(words=["dog", "cup"], limit=3)).json()
     assert 1 <= len(answer["proposals"]) <= 3 and answer["model"] == "tiny"
     for proposal in answer["proposals"]:
-        assert set(proposal) == set(PROPOSAL["properties"])
+        assert set(proposal) == set(Proposed.model_fields)
         assert set(proposal["words"]) == {"dog", "cup"}
 
 

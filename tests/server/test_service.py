@@ -2,15 +2,17 @@
 
 import base64
 import json
+from dataclasses import fields
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from dynrefer.predictor import Predictor
+from dynrefer.results import RegionResult
 from dynrefer.server.app import PATHS, build_service
 from dynrefer.server.fetching import MAX_FILE_BYTES
-from dynrefer.server.schema import ERROR, REGION
+from dynrefer.server.schema import EXAMPLE_REGION, Refusal
 from tests.server.conftest import BOX, FakePredictor, ask, form, picture
 
 
@@ -30,7 +32,7 @@ def test_json_with_base64_is_answered_as_the_form_is(client: TestClient, head: s
 def test_a_real_model_answers_with_the_fields_of_the_schema(predictor: Predictor) -> None:
     with TestClient(build_service(predictor, token="")) as client:
         (region,) = ask(client, [BOX], {"classes": ["dog", "cup"]}).json()["regions"]
-    assert set(region) == set(REGION["properties"])
+    assert set(region) == {field.name for field in fields(RegionResult)} == set(EXAMPLE_REGION)
     assert {entry["name"] for entry in region["classes"]} == {"dog", "cup"}
 
 
@@ -73,7 +75,7 @@ def test_boxes_and_options_of_no_use_are_422_with_one_sentence(
 ) -> None:
     answer = ask(client, boxes, options)
     assert answer.status_code == 422
-    assert set(answer.json()) == set(ERROR["properties"])
+    assert set(answer.json()) == set(Refusal.model_fields)
     assert told.lower() in answer.json()["error"].lower()
 
 
@@ -129,6 +131,13 @@ def test_a_body_that_is_no_json_is_answered_with_a_sentence(client: TestClient, 
     answer = client.post("/v1/regions", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 422
     assert told in answer.json()["error"]
+
+
+def test_a_field_of_a_form_that_cannot_be_used_is_told_how(client: TestClient) -> None:
+    boxes = client.post("/v1/regions", files={"file": picture()}, data={"boxes": "64,255,383,382"}).json()
+    assert "send for example [[64, 255, 383, 382]]" in boxes["error"]
+    photo = client.post("/v1/regions", files={"image": picture()}, data={"boxes": "[]"}).json()
+    assert 'a photograph is sent as "file"' in photo["error"]
 
 
 def test_a_compressed_body_is_415(client: TestClient) -> None:
@@ -222,7 +231,9 @@ def test_the_openapi_document_has_every_route_with_examples(client: TestClient) 
     post = document["paths"]["/v1/regions"]["post"]
     assert {"multipart/form-data", "application/json"} == set(post["requestBody"]["content"])
     example = post["responses"]["200"]["content"]["application/json"]["example"]["regions"][0]
-    assert set(REGION["properties"]) - set(example) == {"prompt", "mask"}  # FastAPI leaves nulls out of its document
+    assert set(EXAMPLE_REGION) - set(example) == {"prompt", "mask"}  # FastAPI leaves nulls out of its document
+    region = document["components"]["schemas"]["RegionResult"]["properties"]
+    assert region["none_of_these"]["description"] == "Probability that no name of the class list fits."
     assert post["security"] == [{"HTTPBearer": []}]
 
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from dynrefer.training.config import LossWeights, TrainConfig
 from dynrefer.training.objective import (
     Batch,
+    GlobalTexts,
+    Objective,
     asymmetric_loss,
     attribute_loss,
-    compute_losses,
     pairwise_sigmoid_loss,
 )
 from dynrefer.training.setup import Setup, prepare
@@ -40,6 +41,11 @@ def batch_of(setup: Setup) -> Batch:
     return batch
 
 
+def losses_of(setup: Setup, batch: Batch, weights: LossWeights) -> dict[str, torch.Tensor]:
+    own = GlobalTexts(batch.text, batch.text_id, batch.category, batch.names_class)
+    return Objective(setup.model)(batch, setup.bank, weights, own)
+
+
 def contrast(setup: Setup, category: int, names_class: bool) -> float:
     """The contrast's loss when all regions of a batch are said to be of one category."""
     batch = batch_of(setup)
@@ -49,7 +55,7 @@ def contrast(setup: Setup, category: int, names_class: bool) -> float:
         category=torch.full((count,), category),
         names_class=torch.full((count,), names_class),
     )
-    return float(compute_losses(setup.model, batch, setup.bank, LossWeights(caption=0, tag=0))["contrast"].detach())
+    return float(losses_of(setup, batch, LossWeights(caption=0, tag=0))["contrast"].detach())
 
 
 def test_a_class_name_is_true_of_all_regions_of_the_class(setup: Setup) -> None:
@@ -61,8 +67,7 @@ def test_names_of_unknown_classes_are_true_of_their_own_region_only(setup: Setup
 
 
 def test_only_losses_with_a_weight_are_computed(setup: Setup) -> None:
-    batch = batch_of(setup)
-    losses = compute_losses(setup.model, batch, setup.bank, LossWeights(caption=0, tag=1, contrast=0))
+    losses = losses_of(setup, batch_of(setup), LossWeights(caption=0, tag=1, contrast=0))
     assert set(losses) == {"tag", "total"}
     assert losses["total"] == losses["tag"]
 

@@ -202,6 +202,8 @@ def test_the_optimisers_moments_go_where_its_kernels_want_them(fused: bool) -> N
 def test_max_steps_stops_and_the_next_call_goes_on(
     undisturbed: Path, config: Path, data: Path, features: Path, tmp_path: Path
 ) -> None:
+    with pytest.raises(InputError, match="--max-steps must be 1 or more"):
+        train(config, data, tmp_path / "run", cache=features, max_steps=0)
     assert train(config, data, tmp_path / "run", cache=features, max_steps=3) is None
     assert train(config, data, tmp_path / "run", cache=features) == tmp_path / "run" / "best"
     assert_same(final_state(tmp_path / "run"), final_state(undisturbed))

@@ -8,14 +8,14 @@ import pytest
 
 from dynrefer import Predictor, Proposal
 from dynrefer.pointing import encode_mask, mask_outline
-from dynrefer.ui.pressing import PressHandlers, packed
+from dynrefer.ui.finding import FindHandlers, packed
 from tests.pointing import Pointing
 from tests.ui.conftest import Said, Visitor
 
 
 @pytest.fixture
-def pressing(visitor: Visitor, pointing: Pointing) -> PressHandlers:
-    return PressHandlers(visitor.main)
+def pressing(visitor: Visitor, pointing: Pointing) -> FindHandlers:
+    return visitor.finding()
 
 
 def told(visitor: Visitor, updates: dict[Any, Any]) -> dict[str, Any]:
@@ -31,20 +31,20 @@ def test_the_browser_gets_the_grid_to_a_fraction_of_a_pixel() -> None:
     assert np.abs(sent / 65535 * np.tile(size, 2) - np.clip(boxes, 0, np.tile(size, 2))).max() < 0.05
 
 
-def test_a_new_photograph_is_looked_at_once(visitor: Visitor, pressing: PressHandlers) -> None:
+def test_a_new_photograph_is_looked_at_once(visitor: Visitor, pressing: FindHandlers) -> None:
     grid = told(visitor, pressing.look(visitor.values()))["grid"]
     assert (grid["rows"], grid["columns"]) == (2, 3)
 
 
 def test_a_look_that_comes_after_its_photograph_has_gone_is_not_shown(
-    visitor: Visitor, pressing: PressHandlers, pointing: Pointing
+    visitor: Visitor, pressing: FindHandlers, pointing: Pointing
 ) -> None:
     pointing.before = lambda: visitor.session.begin("other.png")
     assert "grid" not in told(visitor, pressing.look(visitor.values()))
 
 
 def test_a_press_is_told_what_there_is_at_its_points(
-    visitor: Visitor, pressing: PressHandlers, pointing: Pointing
+    visitor: Visitor, pressing: FindHandlers, pointing: Pointing
 ) -> None:
     points = [[50.5, 40.0, True], [10.0, 10.0, False]]
     found = told(visitor, pressing.point(visitor.values(), Said(points=points)))["pointed"]
@@ -72,12 +72,12 @@ def test_a_press_that_is_described_keeps_the_mask_it_took_and_shows_it(
 
 
 def test_without_a_pointing_head_the_browser_presses_without_a_grid(
-    visitor: Visitor, pressing: PressHandlers, monkeypatch: pytest.MonkeyPatch
+    visitor: Visitor, pressing: FindHandlers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Predictor, "can_find", False)
     assert told(visitor, pressing.look(visitor.values()))["grid"]["rows"] == 0
 
 
-def test_a_press_without_points_is_refused(visitor: Visitor, pressing: PressHandlers) -> None:
+def test_a_press_without_points_is_refused(visitor: Visitor, pressing: FindHandlers) -> None:
     with pytest.raises(Exception, match="as a list"):
         pressing.point(visitor.values(), Said(points="all"))

@@ -1,9 +1,9 @@
 // What is drawn over the photograph, all of it in percent so that it follows every change of size by itself.
 
-/** A rectangle with a label. */
+/** A rectangle with a label, which reaches towards the middle of the photograph. */
 function rectangle(className, [x1, y1, x2, y2], colour, label) {
   const node = document.createElement("div");
-  node.className = className;
+  node.className = className + (x1 + x2 > props.width ? " on-right" : "");
   node.style.cssText =
     `left:${(100 * x1) / props.width}%;top:${(100 * y1) / props.height}%;` +
     `width:${(100 * (x2 - x1)) / props.width}%;height:${(100 * (y2 - y1)) / props.height}%`;
