@@ -117,7 +117,9 @@ class Photo:
             return _from_path(Path(source), kept=False)
         if source is None:
             raise InputError("there is no image; choose a photograph first")
-        raise InputError(f"an image must be a path, a PIL image or an array, not {type(source).__name__}")
+        raise InputError(
+            f"an image must be a path, the bytes of a file, a PIL image or an array, not {type(source).__name__}"
+        )
 
     @property
     def pixels(self) -> np.ndarray:

@@ -139,7 +139,7 @@ class _Work:
         if pointing is not None:
             if photo.is_dir():
                 raise InputError(
-                    f"{shown(photo.name)} is a folder, and pointing needs one photograph; for all of them there is "
+                    f'"{shown(photo.name)}" is a folder, and pointing needs one photograph; for all of them there is '
                     "`describe FOLDER --everything` or `--find WORDS`"
                 )
             if not photo.is_file():

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from dynrefer.devices import freed_memory_returned
 from dynrefer.errors import InputError
 from dynrefer.evaluation.asking import Asking, ask, views_in_words
 from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Scores, data_hash
@@ -52,7 +53,8 @@ def run(benchmark: Benchmark, predictor: Predictor, asking: Asking, out: Path, p
     elif store.sizes:
         logger.info("Going on after %d stored predictions.", len(store.sizes))
     try:
-        left_out = [*benchmark.data.left_out, *ask(benchmark, predictor, views, asking, store)]
+        with freed_memory_returned():
+            left_out = [*benchmark.data.left_out, *ask(benchmark, predictor, views, asking, store)]
     finally:
         store.close()
     for record in left_out[:NAMED_LEFT_OUT]:

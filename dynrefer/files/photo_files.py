@@ -155,9 +155,12 @@ def absent(path: Path) -> InputError:
         if path.is_symlink():
             return InputError(f"{name} is a link that leads to no file; mend it, or put the photograph in its place")
         if path.exists():
-            return InputError(f"{name} is {'a folder' if path.is_dir() else 'no ordinary file'}, not an image file")
+            found = f'"{name}" is a folder' if path.is_dir() else f"{name} is no ordinary file"
+            return InputError(f"{found}, not an image file")
     except OSError as error:  # a folder above it is locked
         return InputError(f"{name} cannot be read ({error.strerror})")
+    if path.parts[:1] in (("http:",), ("https:",)):
+        return InputError(f"{name} is at a web address, from which nothing is fetched; save the photograph here first")
     return InputError(f"there is no photograph {name}")
 
 

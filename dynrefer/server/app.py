@@ -53,7 +53,7 @@ def build_service(predictor: Predictor, token: str | None = None) -> FastAPI:
     app.add_api_route(METRICS, service.counters, **known)
     app.add_api_route(HEALTH, service.health)
     app.add_api_route(READY, service.readiness)
-    threading.Thread(target=service.warm_up, name="warm-up", daemon=True).start()
+    threading.Thread(target=service.warm_up, name="warm-up").start()  # a program that ends within torch would abort
     return app
 
 

@@ -319,6 +319,18 @@ def test_a_box_can_be_drawn_from_the_very_corner(picker: Picker) -> None:
     assert picker.boxes == [[0, 0, 200, 150]]
 
 
+def test_labels_lie_on_the_photograph(picker: Picker) -> None:
+    width, height = SIZE
+    views = [
+        {"key": key, "box": box, "colour": "#fff", "label": f"t {key}", "chosen": True}
+        for key, box in (("0.1", [0, 0, width, height]), ("0.2", [0, 0, width, height]))
+    ]
+    picker.change(views=views, found=[{"box": [width - 20, 100, width - 2, 140], "label": "red pepper 84%"}])
+    labels = picker.drawn(".view span, .region span")
+    assert len(labels) == 3
+    assert all(x1 >= 0 and y1 >= 0 and x2 <= width and y2 <= height for x1, y1, x2, y2 in labels)
+
+
 def test_the_views_of_the_box_before_go_as_soon_as_another_is_drawn(picker: Picker) -> None:
     view = {"key": "0.5", "box": LARGE, "colour": "#fff", "label": "t 0.5", "chosen": True}
     picker.drag(LEFT)

@@ -194,16 +194,18 @@ def test_what_has_no_header_is_named(tmp_path: Path, content: bytes, words: str)
 def test_what_is_no_ordinary_file_is_named_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "link.jpg").symlink_to("nowhere.jpg")
-    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "folder").mkdir()
     for name, words in (
-        ("pipe.jpg", "no ordinary file"),
-        ("link.jpg", "a link that leads to no file"),
-        ("folder.jpg", "a folder"),
+        ("pipe.jpg", "pipe.jpg is no ordinary file"),
+        ("link.jpg", "link.jpg is a link that leads to no file"),
+        ("folder", '"folder" is a folder'),
     ):
-        with pytest.raises(InputError, match=f"{name} is {words}"):
+        with pytest.raises(InputError, match=words):
             PhotoHeader.read(tmp_path / name)
     with pytest.raises(InputError, match=r"There is no photograph gone\.jpg"):
         PhotoHeader.read(tmp_path / "gone.jpg")
+    with pytest.raises(InputError, match=r"gone\.jpg is at a web address"):
+        PhotoHeader.read(Path("https://example.org/gone.jpg"))
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])

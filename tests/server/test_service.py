@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 from dataclasses import fields
 from typing import Any
 
@@ -198,6 +199,12 @@ def test_ready_is_503_until_the_model_has_answered_once(client: TestClient, fake
     service: Any = client.app
     assert service.state.service.warm.wait(300)
     assert (before, client.get("/ready").status_code) == (503, 200)
+
+
+@pytest.mark.usefixtures("client")
+def test_a_program_that_ends_waits_for_the_first_answer_in_which_it_would_abort() -> None:
+    warming = [thread.daemon for thread in threading.enumerate() if thread.name == "warm-up"]
+    assert warming and not any(warming)
 
 
 def test_health_and_models_tell_what_runs(client: TestClient) -> None:

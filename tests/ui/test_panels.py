@@ -30,11 +30,11 @@ def result() -> RegionResult:
     return RegionResult((10, 10, 20, 20), Caption(EVIL, 0.5), (Scored("<b>", 0.9),), tags, attributes, views)
 
 
-def session(*results: RegionResult) -> Session:
+def session(*results: RegionResult, question: Question | None = None) -> Session:
     """A visitor who was answered so far with `results`."""
     found = Session()
     for result in results:
-        found.answer(found.ticket(), Entry(Question(), result, thumbnail="data:,"))
+        found.answer(found.ticket(), Entry(question or Question(), result, thumbnail="data:,"))
     return found
 
 
@@ -70,6 +70,7 @@ def test_a_model_in_doubt_says_perhaps(result: RegionResult) -> None:
     assert "Perhaps: a tree frog" in shown
     assert "not sure" in shown
     assert "None of these names: 83%" in shown
+    assert "None of your own names" in panels.answer(session(unsure, question=Question(classes=("newt",))))
 
 
 def test_a_sure_model_says_what_it_sees(result: RegionResult) -> None:

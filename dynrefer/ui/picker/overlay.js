@@ -12,10 +12,14 @@ function rectangle(className, [x1, y1, x2, y2], colour, label) {
   return node;
 }
 
+const EDGE = 0.03; // of the photograph's height: what is nearer to its edge has its label inside
+
 /** Nested views, widest first; the chosen ones stand out, with their labels at opposite edges of neighbours. */
 function viewNode({ chosen, box, colour, label, key }, place, views) {
   const low = views.slice(0, place).filter((view) => view.chosen).length % 2 ? " low" : "";
-  const node = rectangle(chosen ? `view chosen${low}` : "view", box, colour, chosen ? label : "");
+  const edge = low ? props.height - box[3] : box[1];
+  const inside = edge < EDGE * props.height ? " inside" : "";
+  const node = rectangle(chosen ? `view chosen${low}${inside}` : "view", box, colour, chosen ? label : "");
   node.dataset.t = key;
   return node;
 }
