@@ -5,19 +5,23 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,
 	$(shell $(python) -c 'import sys; print("$(python)" if sys.version_info >= (3, 11) else "")' 2>/dev/null)))
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Test files are dealt out to two processes of one thread each; then browser tests, one after the other: two browsers and
-# two pages at once take more than two cores have.
+# Test files are dealt out to two processes of one thread each. Browser tests run beside them, one after the other.
 WORKERS ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-fast lint clean
+.PHONY: demo test test-page test-rest test-fast lint clean
 
 demo: $(VENV)/app.installed
 	$(BIN)/python app.py
 
 test: $(VENV)/dev.installed
-	$(PYTEST) --ignore tests/browser
+	$(MAKE) --keep-going --jobs=2 test-page test-rest
+
+test-page:
 	$(BIN)/python -m pytest tests/browser
+
+test-rest:
+	$(PYTEST) --ignore tests/browser
 
 test-fast: $(VENV)/dev.installed
 	$(PYTEST) -m "not browser and not slow"

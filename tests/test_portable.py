@@ -14,8 +14,9 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
 IMPORT_EVERYTHING = """
-import importlib, json, os, pkgutil, sys
+import gc, importlib, json, os, pkgutil, sys
 
+gc.disable()  # a quarter faster
 for name in ("accelerate", "gradio", "platformdirs", "timm", "torch.utils.tensorboard", "transformers"):
     importlib.import_module(name)  # libraries know where they run; what they imported stays theirs
 for name in ("fcntl", "resource", "grp", "pwd", "termios"):
@@ -48,19 +49,3 @@ def test_importing_the_package_imports_none_of_its_libraries() -> None:
     command = [sys.executable, "-c", program]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     assert subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout == "[]\n"
-
-
-def test_describing_a_photograph_imports_no_library_that_it_does_not_need() -> None:
-    heavy = "{'torch._dynamo', 'sympy', 'timm', 'torchvision', 'transformers', 'gradio', 'huggingface_hub', 'httpx'}"
-    photo = str(ROOT / "assets" / "examples" / "puppy.jpg")
-    command = ["refer", photo, "--box", "258", "148", "594", "658", "--json", "-"]
-    program = f"""
-import sys
-from dynrefer.__main__ import main
-main({command})
-sys.stderr.write(str({heavy} & sys.modules.keys()))
-"""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)
-    assert json.loads(done.stdout)[0]["classes"][0]["name"] == "dog"
-    assert done.stderr == "set()"

@@ -3,6 +3,8 @@
 import ast
 import re
 import sys
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -45,9 +47,15 @@ def is_development(path: Path) -> bool:
     return parts[0] in ("tests", "benchmarks", "recipes") or (parts[0] == "dynrefer" and parts[1] in DEVELOPMENT)
 
 
+@cache
+def installed() -> Mapping[str, list[str]]:
+    """The packages that each module may be of."""
+    return packages_distributions()
+
+
 def undeclared(paths: list[Path], allowed: set[str]) -> set[tuple[str, str]]:
     """What is imported and not allowed; a package that is not installed here is known by the name of its module."""
-    owners = packages_distributions()
+    owners = installed()
     return {
         (path.relative_to(ROOT).as_posix(), module)
         for path in paths

@@ -26,7 +26,7 @@ def regions(draw: st.DrawFn) -> tuple[tuple[float, float, float, float], tuple[i
     width, height = draw(sizes)
     x1, x2 = sorted((draw(st.floats(0, width)), draw(st.floats(0, width))))
     y1, y2 = sorted((draw(st.floats(0, height)), draw(st.floats(0, height))))
-    assume(x2 - x1 >= 1 and y2 - y1 >= 1)
+    assume(x2 - x1 >= 1 and y2 - y1 >= 1 and (width * height == 1 or max(x2, y2) > 1))  # which looks like shares
     return check_box((x1, y1, x2, y2), (width, height)), (width, height)
 
 

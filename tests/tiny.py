@@ -34,6 +34,7 @@ TINY = ModelConfig(
     resampler=ResamplerConfig(queries=4, width=16, layers=2, heads=2, hidden=32),
     decoder=QueryDecoderConfig(width=16, layers=1, heads=2, hidden=32),
     language=LanguageConfig(
+        generation={"max_new_tokens": 8},  # a random model would write on to the last
         options=ModelConfig.preset("dynrefer-mini").language.options
         | {"vocab_size": 64, "d_model": 16, "d_kv": 8, "d_ff": 32, "num_heads": 2, "num_layers": 2}
         | {"num_decoder_layers": 2},

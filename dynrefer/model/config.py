@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -34,11 +35,16 @@ Calibration = tuple[Annotated[float, Field(gt=0)], float]  # scale and bias: pro
 Part = Literal["encoder", "text_encoder", "align", "resampler", "summary", "tagging", "contrast", "language", "t5"]
 
 
+@cache
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
 def _arguments_of(kind: type) -> AfterValidator:
     """Says that a dictionary holds arguments of a dataclass, each of its kind and within its limits."""
 
     def check(values: dict[str, Any]) -> dict[str, Any]:
-        TypeAdapter(kind).validate_json(json.dumps(values))
+        _adapter(kind).validate_json(json.dumps(values))
         return values
 
     return AfterValidator(check)
@@ -252,7 +258,7 @@ class ModelConfig:
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
         """Inverse of `to_dict`. Raises InputError that names a setting which is unknown, of another kind or too big."""
         try:
-            return TypeAdapter(cls).validate_json(json.dumps(_current(values)))
+            return _adapter(cls).validate_json(json.dumps(_current(values)))
         except TypeError as error:
             raise InputError(f"config.json is not a DynRefer configuration: {error}.") from error
         except ValidationError as error:
@@ -284,7 +290,7 @@ def check_changes(changes: dict[str, Any]) -> dict[str, Any]:
     Raises InputError that names a setting which is unknown, of another kind or out of range.
     """
     try:
-        TypeAdapter(ModelConfig).validate_json(json.dumps(_merged(ModelConfig().to_dict(), changes)))
+        _adapter(ModelConfig).validate_json(json.dumps(_merged(ModelConfig().to_dict(), changes)))
     except ValidationError as error:
         if any(found["loc"] for found in error.errors()):
             raise InputError(_sentence(error, "it")) from error

@@ -34,6 +34,7 @@ class DynRefer(nn.Module):
     def __init__(self, config: ModelConfig, backbones: bool = True) -> None:
         super().__init__()
         self.config = config
+        self.is_prepared = False  # for inference
         self.arithmetic: torch.dtype | None = None  # number format of products where it is not the parameters' own
         width, text = config.resampler.width, config.text_encoder.width
         self.encoder = build_encoder(config.encoder, text) if backbones else None
@@ -72,12 +73,15 @@ class DynRefer(nn.Module):
         return ((name, p) for name, p in self.named_parameters() if p.requires_grad)
 
     def prepare_inference(self, arithmetic: torch.dtype | None = None) -> None:
-        """Make the loaded network faster; it can then neither be trained nor saved.
+        """Make the loaded network faster, once; it can then neither be trained nor saved.
 
         Args:
             arithmetic: number format of convolutions and linear layers on a processor, torch.bfloat16 or None for
                 float32, which changes nothing in the answers.
         """
+        if self.is_prepared:
+            return
+        self.is_prepared = True
         self.eval().requires_grad_(False)
         self.language.prepare_inference()
         if self.text_encoder is not None:

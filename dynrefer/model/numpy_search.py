@@ -79,8 +79,8 @@ class NumpySearch:
             words = self._words(x, going, options, begins)
             best, places = torch.from_numpy(words).view(len(going), -1).topk(2 * beams)
             parents = []
-            for region, *candidates in zip(going, best.tolist(), places.tolist(), strict=True):
-                parents.append(region.extend(*candidates, words.shape[1], self.t5.config.eos_token_id, options))
+            for region, found, where in zip(going, best.tolist(), places.tolist(), strict=True):
+                parents.append(region.extend(found, where, words.shape[1], self.t5.config.eos_token_id, options))
             open_ = [s for s, rows in enumerate(parents) if rows]
             decoder.keep([s * beams + row for s in open_ for row in parents[s]], open_)
             going = [going[s] for s in open_]

@@ -60,7 +60,7 @@ class FindHandlers:
         self.regions, self.main, self.finding, self.tabs = regions, regions.main, finding, tabs
         self.pointing = self.main.predictor.can_find
         self._grid, self._propose = on_gpu(self.main.predictor.box_grid), on_gpu(self.main.predictor.propose)
-        self.inputs = {*self.main.inputs, finding.words, finding.boxes}
+        self.inputs: set[Any] = {*self.main.inputs, finding.words, finding.boxes}
         self.results = [finding.found, finding.all_found, finding.boxes, tabs]
         self.outputs = [*regions.outputs, *self.results]
 

@@ -47,7 +47,7 @@ class Handlers:
             "tag_threshold": predictor.tag_threshold,
         }
         # What a question carries, what changes with the photograph, and what a link changes.
-        self.inputs = {stage.photo, stage.picker, display.session, *choices.inputs}
+        self.inputs: set[Any] = {stage.photo, stage.picker, display.session, *choices.inputs}
         self.photo_outputs = [*display.outputs, stage.photo, stage.upload, stage.work]
         self.link_outputs = [*self.photo_outputs, *choices.inputs, choices.sliders_row]
 

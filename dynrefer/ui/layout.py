@@ -71,7 +71,7 @@ class Choices:
             0, 1, predictor.tag_threshold, "Tag threshold", "threshold", step=0.01, visible=False, render=False
         )
         words = {self.classes, self.controls, self.num_beams, self.max_new_tokens, self.tag_threshold}
-        self.inputs = {self.mode, self.num_views, *self.sliders, *words}
+        self.inputs: set[Any] = {self.mode, self.num_views, *self.sliders, *words}
 
     def _build_looks(self, predictor: Predictor) -> None:
         most = predictor.num_views

@@ -28,7 +28,7 @@ class WholeHandlers:
 
     def __init__(self, finder: FindHandlers) -> None:
         self.finder, self.main = finder, finder.main
-        self.inputs = {*self.main.inputs, self.main.stage.keeper}
+        self.inputs: set[Any] = {*self.main.inputs, self.main.stage.keeper}
 
     @in_words
     def describe_next(self, values: Values) -> Updates:

@@ -24,7 +24,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def app_url(space: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the app answers that runs from that folder, offline, in an environment with requirements.txt alone."""
     home = tmp_path_factory.mktemp("home")

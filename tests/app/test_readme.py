@@ -1,12 +1,14 @@
-"""What the README shows works as it stands there."""
+"""What the README shows works as it stands there, asked of the app that `publish` would send to a Space."""
 
 import asyncio
 import base64
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -29,29 +31,48 @@ def block(language: str, mark: str) -> str:
     return str(found)
 
 
-def run(*command: str) -> str:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+def run(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A line for the shell."""
+    shell = ["bash", "-c", command]
+    return subprocess.run(shell, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=True)
 
 
-def test_python_example_prints_a_caption_and_a_class_of_the_list() -> None:
-    printed = run(sys.executable, "-c", block("python", "from dynrefer import Predictor"))
-    assert re.search(r"\w+ (dog|cat|bench) \['", printed)
+@pytest.fixture
+def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """What a program in Python prints."""
+    monkeypatch.chdir(ROOT)
+
+    def run_it(program: str) -> str:
+        capsys.readouterr()
+        exec(compile(program, "README.md", "exec"), {"__name__": "__main__"})
+        return capsys.readouterr().out
+
+    return run_it
 
 
-def test_command_line_example_prints_json() -> None:
+def test_python_example_prints_a_caption_and_a_class_of_the_list(printed: Callable[[str], str]) -> None:
+    assert re.search(r"\w+ (dog|cat|bench) \['", printed(block("python", "from dynrefer import Predictor")))
+
+
+def test_command_line_example_prints_json_and_imports_no_library_that_it_does_not_need() -> None:
     command = block("sh", "dynrefer refer assets").splitlines()[0].replace("python", sys.executable, 1)
-    (entry,) = json.loads(run("bash", "-c", command))
+    done = run(command, PYTHONPROFILEIMPORTTIME="1")
+    (entry,) = json.loads(done.stdout)
     assert entry["box"] == [258, 148, 594, 658]
+    assert entry["classes"][0]["name"] == "dog"
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert {"torch", "dynrefer.predictor"} <= imported
+    heavy = {"torch._dynamo", "sympy", "timm", "torchvision", "transformers", "gradio", "huggingface_hub", "httpx"}
+    assert imported & heavy == set()
 
 
-def test_client_example_prints_a_caption(app_url: str) -> None:
-    example = block("python", "gradio_client").replace(ADDRESS, app_url)
-    assert run(sys.executable, "-c", example).splitlines()[-1].strip()
+def test_client_example_prints_a_caption(app_url: str, printed: Callable[[str], str]) -> None:
+    assert printed(block("python", "gradio_client").replace(ADDRESS, app_url)).splitlines()[-1].strip()
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_curl_example_receives_the_answer(app_url: str) -> None:
-    answer = json.loads(run("bash", "-c", block("sh", "curl").replace(ADDRESS, app_url)))
+    answer = json.loads(run(block("sh", "curl").replace(ADDRESS, app_url)).stdout)
     assert answer["regions"][0]["box"] == [258, 148, 594, 658]
 
 
@@ -101,3 +122,13 @@ def test_command_names_options_that_exist(command: str, capsys: pytest.CaptureFi
         main([*names, "--help"])
     offered = capsys.readouterr().out
     assert [word for word in words if word.startswith("--") and word not in offered] == []
+
+
+def test_front_matter_names_files_and_versions_that_exist(space: Path) -> None:
+    front = (space / "README.md").read_text().split("---")[1]
+    settings = dict(line.split(": ", 1) for line in front.splitlines() if re.match(r"\w+: ", line))
+    assert (space / settings["app_file"]).is_file()
+    requirement = re.search(r"^gradio.*?>=([\d.]+)", (space / "requirements.txt").read_text(), re.MULTILINE)
+    assert requirement
+    assert settings["sdk_version"].startswith(requirement.group(1))
+    assert len(settings["short_description"]) <= 60

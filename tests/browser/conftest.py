@@ -1,4 +1,4 @@
-"""The live page in Chromium: one app and one browser a session, one fresh visitor a test."""
+"""The live page in Chromium: one app and one browser a session, one new visitor a test."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    ViewportSize,
+    WebError,
+    expect,
+    sync_playwright,
+)
 
 from dynrefer import Predictor
 from dynrefer.photo import Photo
@@ -65,8 +75,24 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def used_before(browser: Browser) -> Iterator[BrowserContext]:
+    """Where most visitors come from, one after the other: the page's files, loaded once, are there already."""
+    context = browser.new_context()
+    yield context
+    context.close()
+
+
+def forget_visitor(page: Page, url: str) -> None:
+    """Take away what the page kept of whoever was here before."""
+    session = page.context.new_cdp_session(page)
+    kept = {"origin": url.rstrip("/"), "storageTypes": "cookies,indexeddb,local_storage"}
+    session.send("Storage.clearDataForOrigin", kept)
+    session.detach()
+
+
 @pytest.fixture
-def visit(browser: Browser, app: App) -> Iterator[Callable[..., Page]]:
+def visit(browser: Browser, used_before: BrowserContext, app: App) -> Iterator[Callable[..., Page]]:
     """Opens the page as a new visitor; afterwards nothing may have failed or been asked of another host."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
@@ -84,14 +110,22 @@ def visit(browser: Browser, app: App) -> Iterator[Callable[..., Page]]:
         if not request.url.startswith((app.url, "data:", "blob:")):
             complaints.append(f"request to another host: {request.url}")
 
+    def watch_errors(error: WebError) -> None:
+        complaints.append(f"page error: {error.error}")
+
+    watching: dict[Any, Any] = {"console": watch_console, "weberror": watch_errors, "request": watch_request}
+
     def open_page(width: int = 1280, height: int = 800, query: str = "", **options: Any) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        apart = options or contexts  # another kind of browser, or one visitor more
+        size: ViewportSize = {"width": width, "height": height}
+        context = browser.new_context(viewport=size, **options) if apart else used_before
         contexts.append(context)
         context.set_default_timeout(1000 * PATIENCE_S)
-        context.on("console", watch_console)
-        context.on("weberror", lambda error: complaints.append(f"page error: {error.error}"))
-        context.on("request", watch_request)
+        for event, watch in watching.items():
+            context.on(event, watch)
         page = context.new_page()
+        page.set_viewport_size(size)
+        forget_visitor(page, app.url)
         page.goto(app.url + query)
         page.wait_for_selector("#examples button")
         settle(page)
@@ -101,7 +135,12 @@ def visit(browser: Browser, app: App) -> Iterator[Callable[..., Page]]:
     app.before_answer = lambda: None
     yield open_page
     for context in contexts:
-        context.close()
+        for page in context.pages:
+            page.close()
+        for event, watch in watching.items():
+            context.remove_listener(event, watch)
+        if context is not used_before:
+            context.close()
     assert complaints == []
 
 

@@ -1,6 +1,6 @@
 """Correcting, accepting and rejecting answers, and leading through several photographs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,6 +40,27 @@ def folder_app(tiny_checkpoint: Path, photographs: list[Path]) -> Iterator[str]:
     yield url
     page.close()
     project.close()
+
+
+@pytest.fixture
+def open_folder(visit: Visit, app: App, folder_app: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Page]:
+    """Opens that page as a new visitor."""
+    monkeypatch.setattr(app, "url", folder_app)
+
+    def open_page() -> Page:
+        page = visit()
+        page.wait_for_selector("#picker .photo")
+        settle(page)
+        return page
+
+    return open_page
+
+
+def open_several(page: Page, photographs: list[Path]) -> None:
+    """Choose several photographs of one's own."""
+    page.set_input_files("#keeper input[type=file]", photographs)
+    page.wait_for_selector("#picker .photo")
+    settle(page)
 
 
 def draw(page: Page) -> None:
@@ -117,9 +138,7 @@ def test_what_was_reviewed_is_there_after_a_reload(visit: Visit, app: App) -> No
 
 def test_several_photographs_of_the_browser_are_led_through_and_kept(visit: Visit, photographs: list[Path]) -> None:
     page = visit()
-    page.set_input_files("#keeper input[type=file]", [photographs[0], photographs[2]])
-    page.wait_for_selector("#picker .photo")
-    settle(page)
+    open_several(page, [photographs[0], photographs[2]])
     expect(page.locator(PLACE)).to_have_text("Photograph 1 of 2: a.png · 0 of 0 reviewed")
     draw(page)
     press(page, "a")
@@ -138,9 +157,7 @@ def test_a_project_of_the_browser_is_saved_as_a_file_of_projects(
     visit: Visit, photographs: list[Path], tmp_path: Path
 ) -> None:
     page = visit()
-    page.set_input_files("#keeper input[type=file]", [photographs[0], photographs[2]])
-    page.wait_for_selector("#picker .photo")
-    settle(page)
+    open_several(page, [photographs[0], photographs[2]])
     draw(page)
     press(page, "r")
     with page.expect_download() as waiting:
@@ -154,12 +171,9 @@ def test_a_project_of_the_browser_is_saved_as_a_file_of_projects(
 
 
 def test_a_folder_is_worked_through_by_keys_and_written_beside_it(
-    visit: Visit, app: App, folder_app: str, photographs: list[Path], monkeypatch: pytest.MonkeyPatch
+    open_folder: Callable[[], Page], photographs: list[Path]
 ) -> None:
-    monkeypatch.setattr(app, "url", folder_app)
-    page = visit()
-    page.wait_for_selector("#picker .photo")
-    settle(page)
+    page = open_folder()
     expect(page.locator(PLACE)).to_have_text("Photograph 1 of 3: a.png · 0 of 0 reviewed")
     draw(page)
     press(page, "a")
@@ -183,12 +197,9 @@ def test_a_folder_is_worked_through_by_keys_and_written_beside_it(
 
 
 def test_a_whole_folder_is_described_and_its_review_leads_from_photograph_to_photograph(
-    visit: Visit, app: App, folder_app: str, photographs: list[Path], monkeypatch: pytest.MonkeyPatch
+    open_folder: Callable[[], Page], photographs: list[Path]
 ) -> None:
-    monkeypatch.setattr(app, "url", folder_app)
-    page = visit()
-    page.wait_for_selector("#picker .photo")
-    settle(page)
+    page = open_folder()
     page.click("[data-whole]")
     expect(page.locator("#keeper .note")).to_contain_text("2 photographs described. b.png is not an image")
     settle(page)
@@ -208,9 +219,7 @@ def test_the_browsers_photographs_without_a_region_are_described_and_the_next_on
 ) -> None:
     page = visit()
     files = [marked_photo((600, 400), (100, 60, 320, 260), name) for name in ("a.png", "c.png")]
-    page.set_input_files("#keeper input[type=file]", files)
-    page.wait_for_selector("#picker .photo")
-    settle(page)
+    open_several(page, files)
     draw(page)
     page.click("[data-whole]")
     expect(page.locator("#keeper .note")).to_have_text("1 photograph described.")

@@ -17,7 +17,7 @@ from tests.bulk.conftest import Describe, by_photo, rows, save
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")]
 ROOT = Path(__file__).resolve().parents[2]
-SHARD, COUNT, LARGE = 4, 14, "06.png"
+SHARD, COUNT, LARGE = 3, 8, "04.png"
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The page's handlers on a tiny model, without a browser."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,24 +72,31 @@ class Visitor:
         return [result.box for result in self.session.album.results]
 
 
-@pytest.fixture
-def visitor(tiny_predictor: Predictor, tmp_path: Path) -> Visitor:
-    photo = tmp_path / "photo.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (150, 200, 3), dtype=np.uint8)).save(photo)
+@pytest.fixture(scope="session")
+def page(tiny_predictor: Predictor) -> Visitor:
+    """The page's parts, which keep nothing of anybody, before somebody comes with a photograph."""
     with gr.Blocks():
         stage, choices = Stage(), Choices(tiny_predictor)
         display = Display(tiny_predictor, stage, choices, Panel())
         main, parts = Handlers(tiny_predictor, stage, choices, display), Finding(tiny_predictor)
         regions, sweep, comparison = RegionsTab(main), Sweep(main), Comparison(main)
-    session = Session()
-    session.begin(photo.name, source="gradio_api/file=photo.png", size=(200, 150))
-    return Visitor(main, regions, sweep, comparison, parts, session, photo)
+    return Visitor(main, regions, sweep, comparison, parts, Session(), Path())
 
 
 @pytest.fixture
-def pointing(tiny_predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> Pointing:
+def visitor(page: Visitor, tmp_path: Path) -> Visitor:
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (150, 200, 3), dtype=np.uint8)).save(photo)
+    session = Session()
+    session.begin(photo.name, source="gradio_api/file=photo.png", size=(200, 150))
+    return replace(page, session=session, photo=photo)
+
+
+@pytest.fixture
+def pointing(page: Visitor, tiny_predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> Pointing:
     """Lets the tiny model point."""
     model = Pointing()
     monkeypatch.setattr(tiny_predictor, "box_grid", model.box_grid)
     monkeypatch.setattr(tiny_predictor, "propose", model.propose)
+    monkeypatch.setattr(page.main, "_propose", model.propose)
     return model

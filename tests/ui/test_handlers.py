@@ -35,10 +35,12 @@ def test_a_choice_that_was_changed_is_asked_for(visitor: Visitor, name: str, val
     assert visitor.asked(BOX, **{name: value}).options() == {name: value}
 
 
-def test_the_search_sliders_start_at_the_checkpoints_own_search(predictor: Predictor) -> None:
+def test_the_search_sliders_start_at_the_checkpoints_own_search(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     language = predictor.model.config.language
     changed = replace(language, generation={"num_beams": 5, "max_new_tokens": 30})
-    predictor.model.config = replace(predictor.model.config, language=changed)
+    monkeypatch.setattr(predictor.model, "config", replace(predictor.model.config, language=changed))
     with gr.Blocks():
         choices = Choices(predictor)
     assert (choices.num_beams.value, choices.max_new_tokens.value) == (5, 30)
