@@ -258,7 +258,7 @@ class ModelConfig:
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
         """Inverse of `to_dict`. Raises InputError that names a setting which is unknown, of another kind or too big."""
         try:
-            return _adapter(cls).validate_json(json.dumps(_current(values)))
+            return _adapter(ModelConfig).validate_json(json.dumps(_current(values)))
         except TypeError as error:
             raise InputError(f"config.json is not a DynRefer configuration: {error}.") from error
         except ValidationError as error:

@@ -99,8 +99,9 @@ class EfficientNetEncoder(nn.Module):
             children = list(module.named_children())
             for (_, conv), (norm_name, norm) in itertools.pairwise(children):
                 if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                    statistics = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
-                    conv.weight, conv.bias = fuse_conv_bn_weights(conv.weight, conv.bias, *statistics)
+                    assert norm.running_mean is not None and norm.running_var is not None
+                    known = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
+                    conv.weight, conv.bias = fuse_conv_bn_weights(conv.weight, conv.bias, *known)
                     setattr(module, norm_name, norm.act)
 
     def train(self, mode: bool = True) -> EfficientNetEncoder:

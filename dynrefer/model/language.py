@@ -23,9 +23,7 @@ from dynrefer.model.t5 import T5, T5Config
 from dynrefer.model.text_encoder import pad
 
 SENTENCE_SCALE = 20.0  # unit-norm sentence embeddings, brought to about one a dimension
-FEW_REGIONS = (
-    4  # of questions whose beam search NumPy does on a processor: its products of more use threads of their own
-)
+FEW_REGIONS = 4  # whose captions NumPy searches for on a processor; products of more would use threads of their own
 RECORDED_REGIONS, RECORDED_SHAPES = 4, 4  # of questions whose beam search is recorded on a GPU
 WORD_MARK = "\u2581"  # of SentencePiece: a word begins here
 NO_TEXT = ("<pad>", "</s>", "<unk>")
