@@ -54,9 +54,9 @@ def show_comparison(page: Page) -> None:
 
 
 SHOTS = (
-    Shot("light", "Puppy"),
+    Shot("light", "Cat"),
     Shot("dark", "Train", scheme="dark"),
-    Shot("phone", "Puppy", width=390, height=844),
+    Shot("phone", "Cat", width=390, height=844),
     Shot("regions", "Horse", then=show_regions),
     Shot("looks", "Surfer", then=show_looks),
     Shot("compare", "Cup", then=show_comparison),
