@@ -120,8 +120,8 @@ class Refiner(nn.Module):
         x = evidence
         for layer in self.trunk:
             x = F.dropout(F.relu(layer(x)), DROPOUT, self.training)
-        size = (boxes[..., 2:] - boxes[..., :2]).clamp(min=1).repeat_interleave(2, -1)[..., [0, 2, 1, 3]]
-        return self.quality(x)[..., 0], boxes + FURTHEST * self.sides(x).tanh() * size
+        size = (boxes[..., 2:] - boxes[..., :2]).clamp(min=1)
+        return self.quality(x)[..., 0], boxes + FURTHEST * self.sides(x).tanh() * torch.cat([size, size], -1)
 
 
 class PointingHead(nn.Module):

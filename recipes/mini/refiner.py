@@ -28,6 +28,7 @@ from dynrefer.files.atomic import written_whole
 from dynrefer.model.pointing import Refiner
 from dynrefer.photo import Photo
 from dynrefer.proposals import OVERLAP_COUNTS, Surroundings, look_around
+from recipes.mini.pointing import overlap
 from recipes.mini.pointing_attach import attach
 from recipes.mini.pointing_views import CROWD, THING, coco_photographs, flickr_photographs
 
@@ -182,14 +183,6 @@ def loss(refiner: Refiner, clicks: Clicks) -> Tensor:
     return (
         torch.stack([expected, CHOICE * choice, SIDES * sides]).sum(0) @ clicks.weights.float() / clicks.weights.sum()
     )
-
-
-def overlap(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union of boxes [.., 4], pair by pair, as far as they have sides."""
-    sides = torch.minimum(first[..., 2:], second[..., 2:]) - torch.maximum(first[..., :2], second[..., :2])
-    common = sides.clamp(min=0).prod(-1)
-    areas = sum((boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1) for boxes in (first, second))
-    return common / (areas - common).clamp(min=1e-6)
 
 
 @torch.no_grad()

@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 
 from dynrefer.model.pointing import EVIDENCE
+from recipes.mini.pointing import overlap
 from recipes.mini.pointing_views import CROWD, THING
-from recipes.mini.refiner import Clicks, overlap, shown, trained
+from recipes.mini.refiner import Clicks, shown, trained
 
 
 def test_what_is_learnt_finds_the_candidate_that_the_evidence_tells_and_mends_its_sides() -> None:
