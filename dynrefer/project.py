@@ -17,11 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from filelock import FileLock, Timeout
-
 from dynrefer.boxes import check_box
 from dynrefer.errors import InputError
-from dynrefer.files.atomic import written_whole
+from dynrefer.files.atomic import lock, written_whole
 from dynrefer.files.photo_files import PhotoFinder, photographs_in
 from dynrefer.formats.record import Record
 from dynrefer.question import Question
@@ -141,13 +139,9 @@ class Project:
         if not self.photographs:
             raise InputError(f"{self.folder} holds no photograph; name a folder with some")
         self.file = project_file(self.folder)
-        self._lock, self._alone = threading.Lock(), FileLock(f"{self.file}.lock", timeout=0)
-        try:
-            self._alone.acquire()
-        except Timeout as error:
-            raise InputError(f"{self.file.name} is open in another DynRefer; close that one first") from error
-        except OSError as error:
-            raise InputError(f"{self.file} cannot be written ({error.strerror}); its folder must allow it") from error
+        self._lock = threading.Lock()
+        busy = f"{self.file.name} is open in another DynRefer; close that one first"
+        self._alone = lock(self.file.with_name(f"{self.file.name}.lock"), busy).lock
         self.records = {record.image: record for record in read_project(self.file)} if self.file.exists() else {}
         write_project(self.file, self.records.values())
 

@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from filelock import FileLock, Timeout
-
 from dynrefer.bulk.storage import OutputFolder
 from dynrefer.bulk.tables import pyarrow
 from dynrefer.errors import InputError, shown
+from dynrefer.files.atomic import lock
 from dynrefer.files.text import utf8
 
 Format = Literal["jsonl", "parquet"]
@@ -89,21 +88,11 @@ class Output:
         if self.folder.is_remote:  # where nothing can be locked, part files still come whole or not at all
             yield
             return
-        path = Path(self.folder.path)
-        lock = FileLock(path / LOCK)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            told = f"another run is writing to {shown(path, 200)}; wait for it or choose another --out"
-            raise InputError(told) from error
-        except OSError as error:
-            raise InputError(f"{shown(path, 200)} cannot be written to ({error.strerror or error})") from error
-        try:
+        path = self.folder.path
+        busy = f"another run is writing to {shown(path, 200)}; wait for it or choose another --out"
+        with lock(Path(path) / LOCK, busy):
             self._clear()
             yield
-        finally:
-            lock.release()
 
     def _clear(self) -> None:
         """Remove what a run that was killed here had begun to write."""
