@@ -20,7 +20,7 @@ from dynrefer.photo import ImageSource, Photo
 from dynrefer.selection import Region
 
 BoxLike = Sequence[float] | np.ndarray | torch.Tensor
-BATCH_MEGAPIXELS = 24  # of a batch's photographs, each pixel 8 bytes: two of a camera, and two more that are made ahead
+BATCH_MEGAPIXELS = 24  # of a batch's photographs, each pixel 8 bytes: two of a camera
 Request = tuple[ImageSource, Sequence[BoxLike]]
 T = TypeVar("T")
 

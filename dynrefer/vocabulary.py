@@ -17,9 +17,8 @@ from torch import Tensor
 
 from dynrefer.errors import InputError
 
-PROTOTYPE_WEIGHT = (
-    0.75  # of a taught name's prototype beside its text, the best of `benchmarks.prototypes --split train`
-)
+# Of a taught name's prototype beside its text: the best of `benchmarks.prototypes --split train`.
+PROTOTYPE_WEIGHT = 0.75
 Embed = Callable[[Sequence[str]], Tensor]
 
 _MORE_SYNONYMS = {

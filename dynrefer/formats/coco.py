@@ -108,11 +108,10 @@ def _annotation(record: Record, box: Box) -> dict[str, Any]:
     attributes: dict[str, list[str]] = {}
     for kind, name in record.attributes:
         attributes.setdefault(kind or "attribute", []).append(name)
-    caption = record.said.get("caption") or {}
     more = {
         "score": record.score,
         "caption": record.caption or None,
-        "caption_score": caption.get("score"),
+        "caption_score": record.caption_score,
         "tags": record.tags or None,
         "attributes": attributes or None,
         "by": record.by or None,

@@ -134,7 +134,7 @@ class Album:
 
 
 class Ticket(NamedTuple):
-    """What an event is about: which table, and the how manieth wish of the visitor."""
+    """What an event is about: the number of the table, and of the wish of its visitor."""
 
     table: int
     wish: int

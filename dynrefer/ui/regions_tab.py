@@ -10,10 +10,9 @@ from dynrefer.errors import InputError
 from dynrefer.formats.box_files import BoxFile, PhotoBoxes
 from dynrefer.formats.file import ENDINGS
 from dynrefer.project import export, parse_project, words_in
-from dynrefer.question import Question
 from dynrefer.results import Words
 
-from .album import Session, Ticket, thinned
+from .album import Session, thinned
 from .errors import in_words
 from .handlers import Handlers, Values
 from .layout import Updates
@@ -145,42 +144,25 @@ class RegionsTab:
         at_once: int = BATCH,
         words: Mapping[Box, Words] = NO_WORDS,
     ) -> Iterator[Updates]:
-        """Describe `boxes` with the page's choices, `at_once` of them until the table is shown again.
+        """Describe `boxes` with the page's choices, `at_once` of them until the table is shown again, as it is by then.
 
-        `words` are what a person said of them already.
+        Ends where the table was cleared or its photograph has gone. `words` are what a person said of them already.
         """
         session: Session = values[self.display.session]
-        question, valid = self.main.question(values), check_boxes(list(boxes), self.main.photo(values).size)
+        photo, question = self.main.photo(values), self.main.question(values)
+        valid = check_boxes(list(boxes), photo.size)
         session.check_room(valid)
-        session.choices = question
-        yield from self._ask(values, valid, words, question, session.ticket(), at_once)
-        yield self.progress.hide()
-
-    def _ask(
-        self,
-        values: Values,
-        boxes: Sequence[Box],
-        words: Mapping[Box, Words],
-        question: Question,
-        ticket: Ticket,
-        at_once: int,
-    ) -> Iterator[Updates]:
-        """Describe `boxes` a few at a time, each time with the table as it is by then.
-
-        Ends where the table of `ticket` was cleared or its photograph has gone.
-        """
-        photo, session = self.main.photo(values), values[self.display.session]
-        threshold = values[self.main.choices.tag_threshold]
-        yield self.progress.count(0, len(boxes), "regions described")
-        for start in range(0, len(boxes), at_once):
-            batch = list(boxes[start : start + at_once])
+        session.choices, ticket = question, session.ticket()
+        yield self.progress.count(0, len(valid), "regions described")
+        for start in range(0, len(valid), at_once):
             if session.ticket().table != ticket.table:
-                return
-            answers = self.main.ask(photo, batch, question)
+                break
+            answers = self.main.ask(photo, valid[start : start + at_once], question)
             if not session.extend(ticket, [replace(one, words=words.get(one.answer.box, Words())) for one in answers]):
-                return
-            done = self.progress.count(start + len(batch), len(boxes), "regions described")
-            yield self.main.shown(session, photo, threshold) | done
+                break
+            done = self.progress.count(start + len(answers), len(valid), "regions described")
+            yield self.main.shown(session, photo, values[self.main.choices.tag_threshold]) | done
+        yield self.progress.hide()
 
 
 def _noted(file: dict[str, str]) -> dict[str, str]:

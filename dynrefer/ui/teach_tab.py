@@ -50,7 +50,7 @@ class TeachTab:
         answering = OWN if self.predictor.checkpoint is self._own else TAUGHT
         return {
             self.report: _report(self.project),
-            self.model: gr.update(visible=_taught(self.project), value=answering),
+            self.model: gr.update(visible=(taught_folder(self.project) / CONFIG).is_file(), value=answering),
         }
 
     @in_words
@@ -95,10 +95,6 @@ class TeachTab:
 def taught_folder(project: Project) -> Path:
     """Where the page keeps a project's taught model: beside its file."""
     return project.folder.with_name(f"{project.folder.name}.taught")
-
-
-def _taught(project: Project) -> bool:
-    return (taught_folder(project) / CONFIG).is_file()
 
 
 def _models(project: Project) -> list[tuple[str, str]]:
