@@ -34,6 +34,7 @@ LARGE_PART = 0.5  # the same where nobody asked for all of that name
 CLEAR = 0.3  # score from which a proposal is a thing, whatever it may be called
 FOUND = 0.5  # score from which something is said to be what a word names
 MOST = 100  # proposals
+EVERYTHING = 12  # things of a photograph that are described where a person asks for all of them
 NAME_ALONE: dict[str, Any] = {"captions": False, "coefficients": (0.0,), "top_classes": 1, "tag_threshold": 1.0}
 PROPOSE_SCHEMA: dict[str, Any] = {
     "type": "object",

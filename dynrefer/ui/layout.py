@@ -27,10 +27,11 @@ HOUR = 3600
 class Stage:
     """Where a photograph is chosen and a box is drawn: upload area or box picker, typed corners.
 
-    Visitors work on the photographs of `project`, where there is one. The examples are rendered later, below the views.
+    Visitors work on the photographs of `project`, where there is one, and have all of them described where the model
+    `finds` things. The examples are rendered later, below the views.
     """
 
-    def __init__(self, project: Project | None = None) -> None:
+    def __init__(self, project: Project | None = None, finds: bool = True) -> None:
         with gr.Column(elem_id="upload") as self.upload:
             self.photo = PhotoInput(
                 type="filepath",
@@ -42,7 +43,7 @@ class Stage:
                 elem_id="photo",
                 placeholder="Drop or paste a photograph, or click to choose one",
             )
-        self.keeper = Keeper(folder=folder_of(Session(project)), elem_id="keeper")
+        self.keeper = Keeper(folder=folder_of(Session(project)), finds=finds, elem_id="keeper")
         with gr.Column(visible=False, elem_id="work") as self.work:
             self.picker = BoxPicker(elem_id="picker")
             with gr.Row(elem_id="tools") as self.tools:

@@ -20,7 +20,6 @@ from dynrefer.ui.album import Album, Session
 from dynrefer.ui.layout import Updates
 from dynrefer.ui.links import folder_of, record_of
 from dynrefer.ui.review import corrected, find_attribute
-from dynrefer.ui.whole import WholeHandlers
 from tests.pointing import Pointing
 from tests.tiny import tiny_vocabulary
 from tests.ui.conftest import BOX, Visitor
@@ -250,8 +249,8 @@ def test_a_file_that_is_no_photograph_is_told_about_where_it_is_and_passed_by_th
 
 def describe_next(worker: Visitor, **given: Any) -> Any:
     """The whole project's next photograph; what the browser is told of it."""
-    whole, keeper = WholeHandlers(worker.finding()), worker.main.stage.keeper
-    return whole.describe_next({**worker.values(), keeper: given})[keeper]["answered"]
+    finding, keeper = worker.finding(), worker.main.stage.keeper
+    return finding.describe_next({**worker.values(), keeper: given})[keeper]["answered"]
 
 
 def test_all_photographs_of_a_folder_are_described_but_those_that_hold_regions(
