@@ -65,9 +65,9 @@ class Group:
 class Batcher:
     """Gathers what is asked with the same options for GATHER_SECONDS or up to TOGETHER regions.
 
-    While the network is busy a group goes on growing. Groups are answered in the order in which they became due, but one
-    that is not full waits for no full one. A request with many boxes joins them part by part, so that nobody waits for
-    the whole of it.
+    While the network is busy a group goes on growing. Groups are answered in the order in which they became due, but
+    one that is not full waits for no full one. A request with many boxes joins them part by part, so that nobody waits
+    for the whole of it.
     Belongs to one event loop.
     """
 
