@@ -82,14 +82,14 @@ class Predictor:
             checkpoint = load_checkpoint(source, choice.device, choice.dtype)
         except torch.OutOfMemoryError as error:
             raise too_little_memory(choice.device) from error
-        checkpoint.model.prepare_inference(choice.arithmetic)
+        checkpoint.model.prepare_inference(choice.arithmetic, choice.openvino)
         predictor = cls(checkpoint, choice.reason, masks)
         return_freed_memory()
         return predictor
 
     def use(self, checkpoint: Checkpoint) -> None:
         """Answer with another checkpoint on the same device from now on; what is being answered is finished before."""
-        checkpoint.model.prepare_inference()
+        checkpoint.model.prepare_inference(self.model.arithmetic, self.model.openvino is not None)
         inference = Inference(checkpoint)
         with self._turns:
             self.checkpoint, self.model, self.vocabulary = checkpoint, checkpoint.model, checkpoint.vocabulary
