@@ -29,7 +29,7 @@ Status = Literal["open", "accepted", "rejected"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 ENDING = ".dynrefer.jsonl"
 HEAD = {"dynrefer_project": 1}
-KEPT, KEPT_SCORE = 40, 0.02  # of a model's tags and attributes in a file
+KEPT_TAGS, KEPT_SCORE = 40, 0.02  # of a model's tags in a file
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +65,11 @@ class Region:
     def to_dict(self, question: int) -> dict[str, Any]:
         """For JSON, with the place of its question among those of its photograph."""
         answer = self.answer.to_dict()
-        for kind in ("tags", "attributes"):
-            answer[kind] = [entry for entry in answer[kind] if entry["score"] >= KEPT_SCORE][:KEPT]
+        answer["tags"] = [entry for entry in answer["tags"] if entry["score"] >= KEPT_SCORE][:KEPT_TAGS]
+        attributes: dict[str, dict[str, float]] = {}  # by type, in a third of the room, since each answer has all
+        for entry in answer["attributes"]:
+            attributes.setdefault(entry["type"], {})[entry["name"]] = entry["score"]
+        answer["attributes"] = attributes
         words = {"words": self.words.to_dict()} if self.words else {}
         return {"box": answer["box"], "status": self.status, **words, "question": question, "answer": answer}
 
@@ -75,7 +78,7 @@ class Region:
         """What `to_dict` gave, checked; the box against a photograph of `size`. Raises InputError."""
         if not isinstance(record, Mapping) or record.get("status", "open") not in STATUSES:
             raise InputError("a region must be an object with a status of open, accepted or rejected")
-        number, answer = record.get("question"), RegionResult.from_dict(record.get("answer"))
+        number, answer = record.get("question"), RegionResult.from_dict(_listed(record.get("answer")))
         if not isinstance(number, int) or not 0 <= number < len(questions):
             raise InputError("a region must tell which of the photograph's questions it was asked")
         if size is not None:
@@ -293,6 +296,21 @@ def words_in(record: Record) -> Words:
             "attributes": {f"{item['type']}:{item['name']}": True for item in attributes[:MOST_WORDS]},
         }
     )
+
+
+def _listed(answer: Any) -> Any:
+    """An answer's attributes by type as a list, best first; any other answer as it is."""
+    if not isinstance(answer, Mapping) or not isinstance(answer.get("attributes"), Mapping):
+        return answer
+    listed = [
+        {"name": name, "type": kind, "score": score}
+        for kind, scores in answer["attributes"].items()
+        if isinstance(scores, Mapping)
+        for name, score in scores.items()
+    ]
+    if all(isinstance(entry["score"], (int, float)) for entry in listed):
+        listed.sort(key=lambda entry: -entry["score"])
+    return {**answer, "attributes": listed}
 
 
 def _line(record: PhotoRecord) -> str:

@@ -218,11 +218,15 @@ class Question(BaseModel):
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What the asker should know though nothing is wrong: one sentence each."""
+        notes = []
+        if self.coefficients and self.coefficients[0]:
+            first = f"{self.coefficients[0]:g}"
+            notes.append(f"The first view is always the region itself, 0, so {first} was not looked at; begin with 0.")
         foreign = [word for word in (*(self.classes or ()), *self.controls) if not _is_latin(word)]
-        if not foreign:
-            return ()
-        others = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
-        return (f'"{shown(foreign[0])}"{others} may mean little to this model, which reads English.',)
+        if foreign:
+            others = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+            notes.append(f'"{shown(foreign[0])}"{others} may mean little to this model, which reads English.')
+        return tuple(notes)
 
 
 def _typed_numbers(text: str) -> list[float]:

@@ -134,6 +134,12 @@ def test_whatever_a_client_sends_is_taken_or_refused_in_words(name: str, value: 
         assert set(Question.checked({name: value}, max_views=3).options()) <= {name}
 
 
+def test_a_first_coefficient_that_is_not_looked_at_is_noted() -> None:
+    (note,) = Question.checked(coefficients=[0.2, 0.5]).notes
+    assert "0.2 was not looked at" in note
+    assert Question.checked(coefficients=[0, 0.5]).notes == ()
+
+
 def test_words_of_another_script_are_taken_with_a_note() -> None:
     (note,) = Question.checked(classes=["Hund", "naïve café", "猫", "собака"]).notes
     assert note == '"猫" and 1 more may mean little to this model, which reads English.'

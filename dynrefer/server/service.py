@@ -226,14 +226,17 @@ class Service:
         finally:
             self.metrics.stages.labels(stage).inc(time.monotonic() - start)
 
-    def _answer_group(self, asked: Asked, question: Question) -> list[list[RegionResult] | InputError]:
+    def _answer_group(self, asked: Asked, question: Question, waiting: int) -> list[list[RegionResult] | InputError]:
         try:
-            return self._refer_many(asked, question)
+            return self._refer_many(asked, question, waiting)
         except InputError as error:  # of the machine: what the asker gave was checked, or comes back in its place
             raise RefusedError(503, str(error), "memory") from error
 
-    def _refer_together(self, asked: Asked, question: Question) -> list[list[RegionResult] | InputError]:
-        return list(self.predictor.refer_many(asked, batch_size=TOGETHER, errors="return", question=question))
+    def _refer_together(self, asked: Asked, question: Question, waiting: int) -> list[list[RegionResult] | InputError]:
+        answers = self.predictor.refer_many(
+            asked, batch_size=TOGETHER, errors="return", askers=waiting, question=question
+        )
+        return list(answers)
 
 
 def _told(result: RegionResult, pointed: Told) -> dict[str, Any]:

@@ -174,15 +174,17 @@ class Session:
         album: Album | None = None,
         keep: Callable[[Iterable[Region]], object] | None = None,
         file: Path | None = None,
+        trouble: str = "",
     ) -> None:
         """Another photograph called `name` of (width, height) `size`, with an empty table or the regions of `album`.
 
         `example` is its name where it is one, `source` its URL where it is not, `key` what a browser keeps it under;
-        `keep` is called with every change of the table, where the server keeps it, and `file` is the photograph there.
+        `keep` is called with every change of the table, where the server keeps it, `file` is the photograph there, and
+        `trouble` is why it cannot be shown.
         """
         with self._lock:
             self.name, self.example, self.source, self.key = name, example, source, key or secrets.token_hex(8)
-            self.size, self._keep, self.file = size, keep, file
+            self.size, self._keep, self.file, self.trouble = size, keep, file, trouble
             self.choices: Question | None = None
             """What was asked last."""
             self.album = album or Album()

@@ -93,7 +93,7 @@ class Handlers:
 
     @in_words
     def move(self, session: Session, event: gr.EventData) -> Updates:
-        """Show another photograph of the folder; one that cannot be opened is told about and passed by the next step.
+        """Show another photograph of the folder; one that cannot be opened is told about, and passed by the next step.
 
         It is the one `to` a name, a `step` away, or, `review` being true, the next to review; with none of these the
         first one that was not wholly reviewed.
@@ -113,15 +113,14 @@ class Handlers:
             album = opened(photo, project.regions(name), None)
             album = replace(album, selected=album.next_open(session.least_sure_first))
         except InputError as error:
-            gr.Warning(str(error), title="Please check")
-            return self.forget_photo(session)
+            return self.forget_photo(session, trouble=str(error))
         session.begin(name, size=photo.size, album=album, keep=keep, file=path)
         box = album.current.result.box if album.current else None
         return {**self._begun(session, photo, box), self.stage.photo: str(path)}
 
-    def forget_photo(self, session: Session) -> Updates:
-        """Ask for a photograph, with everything empty."""
-        session.begin()
+    def forget_photo(self, session: Session, trouble: str = "") -> Updates:
+        """Ask for a photograph, with everything empty; `trouble` is why the folder's is not shown."""
+        session.begin(trouble=trouble)
         return {**self._begun(session, None), self.stage.photo: None}
 
     @in_words

@@ -88,7 +88,8 @@ class TeachTab:
     def switch(self, model: str) -> Updates:
         """Let the taught model answer, or the one that the page was started with."""
         taught = taught_folder(self.project)
-        self.predictor.use(self._own if model != TAUGHT else load_checkpoint(taught, self.predictor.device))
+        to = self.predictor.device, self.predictor.dtype
+        self.predictor.use(self._own if model != TAUGHT else load_checkpoint(taught, *to))
         return {self.status: panels.footer(self.predictor, None)}
 
 

@@ -259,6 +259,14 @@ def test_what_the_browser_kept_comes_back_with_table_and_choices(visitor: Visito
     assert visitor.session.name == "photo.png"
 
 
+def test_a_photograph_keeps_its_key_in_a_project_of_thousands(visitor: Visitor) -> None:
+    visitor.main.describe(visitor.values(BOX))
+    sent = kept(visitor, visitor.photo)
+    sent["record"]["key"] = "01234567-89ab-cdef-0123-456789abcdef/12345"
+    visitor.main.open_kept(sent, visitor.session)
+    assert visitor.session.key == sent["record"]["key"]
+
+
 def test_choices_that_were_not_kept_go_back_to_where_the_page_begins(visitor: Visitor) -> None:
     choices = visitor.main.choices
     updates = choices.choose(Question.checked(num_beams=1))
