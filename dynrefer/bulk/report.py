@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from dynrefer.bulk.engine import Numbered, Outcome
 from dynrefer.bulk.rows import Tally
-from dynrefer.errors import InputError, LeftOut, shown
+from dynrefer.errors import InputError, LeftOut, counted, shown
 
 SECONDS_BETWEEN = {True: 2.0, False: 30.0}  # on a screen, and in a file
 SHOWN_FAILURES = 10
@@ -85,8 +85,8 @@ class Report:
         before = self._failed_before
         if self._parts or failed:
             self._say(
-                f"Described {total.regions:,} regions of {total.photographs:,} photographs in {seconds:,.0f} s ({rate}); "
-                f"{failed:,} failed."
+                f"Described {counted(total.regions, 'region')} of {counted(total.photographs, 'photograph')} in "
+                f"{seconds:,.0f} s ({rate}); {failed:,} failed."
             )
         for left in self._left_out:
             self._say(f"Left out: {left}.")

@@ -52,7 +52,7 @@ def test_what_fails_is_a_row_with_a_sentence_and_costs_nothing_else(
     assert "not an image that can be read" in (found[("bad.jpg", None)] or "")
     assert 'the photograph "gone.jpg" is not in the folder' in (found[("gone.jpg", None)] or "")
     told = capsys.readouterr().err
-    assert "Described 1 regions of 3 photographs" in told
+    assert "Described 1 region of 3 photographs" in told
     assert "3 failed" in told
     assert "bad.jpg" in told
 
