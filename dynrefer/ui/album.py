@@ -11,7 +11,7 @@ from dynrefer.boxes import MAX_BOXES, Box
 from dynrefer.errors import InputError
 from dynrefer.project import Project, Region, Status
 from dynrefer.question import Question
-from dynrefer.results import RegionResult, Words, at_least
+from dynrefer.results import RegionResult, Words
 
 KEPT_TAGS = 100
 MOST_UNDONE = 100
@@ -27,11 +27,6 @@ class Entry(Region):
 def few_tags(result: RegionResult) -> RegionResult:
     """`result` with its best tags alone: a vocabulary of thousands times hundreds of regions fills a server."""
     return replace(result, tags=result.tags[:KEPT_TAGS])
-
-
-def thinned(result: RegionResult, tag_threshold: float) -> RegionResult:
-    """`result` with only the tags at or above the threshold."""
-    return replace(result, tags=at_least(result.tags, tag_threshold))
 
 
 def said(entry: Entry, person: Entry) -> Entry:

@@ -178,7 +178,8 @@ class FindHandlers:
         into its table instead.
         """
         session: Session = values[self.main.display.session]
-        given, project, question = values[self.main.stage.keeper] or {}, session.project, self.main.question(values)
+        given, project = values[self.main.stage.keeper] or {}, session.project
+        question = self.main.choices.question(values)
         updates: Updates = {}
         if project is not None:
             key = name = next((name for name in project.new if name not in given["passed"]), "")

@@ -1,7 +1,8 @@
 """The tab of many regions: table, boxes from a file or proposed, downloads."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import gradio as gr
 
@@ -9,15 +10,16 @@ from dynrefer.boxes import Box, check_boxes, has_only_numbers, parse_boxes
 from dynrefer.errors import InputError
 from dynrefer.formats.box_files import BoxFile, PhotoBoxes
 from dynrefer.formats.file import ENDINGS
-from dynrefer.project import export, parse_project, words_in
+from dynrefer.photo import Photo
+from dynrefer.project import PhotoRecord, export, parse_project, words_in
 from dynrefer.results import Words
 
-from .album import Session, thinned
+from .album import Session
 from .errors import in_words
 from .handlers import Handlers, Values
 from .layout import Updates
 from .panels import Progress
-from .pictures import choices, download, download_all
+from .pictures import choices, download
 from .review import act, told
 
 BATCH = 4  # regions until the table is shown again; who asks meanwhile is let in by the Predictor
@@ -96,26 +98,28 @@ class RegionsTab:
     @in_words
     def save(self, values: Values) -> dict[str, str]:
         """The regions as a file of the chosen kind, for SAVE_IN_BROWSER; says what that kind cannot hold."""
-        session: Session = values[self.display.session]
-        threshold = self.main.threshold(values[self.main.choices.tag_threshold])
-        kept = [entry.result for entry in session.album.entries if entry.status != "rejected"]
-        results = [thinned(result, threshold) for result in kept]
-        if not results:
-            raise InputError("there is nothing to save yet; draw a box first")
-        return _noted(download(str(values[self.save_as]), results, session.name, self.main.photo(values)))
+        session, photo = values[self.display.session], self.main.photo(values)
+        shown = PhotoRecord(session.name or "photograph", photo.size, session.album.entries)
+        return self._saved(values, [shown], Path(shown.image).stem, photo)
 
     @in_words
     def save_all(self, values: Values) -> dict[str, str]:
         """What `save` gives, of all photographs: of the folder, or those that the browser sent."""
         session: Session = values[self.display.session]
-        given = values[self.main.stage.keeper]
-        threshold = self.main.threshold(values[self.main.choices.tag_threshold])
         if session.project is not None:
-            photographs, name = list(session.project.records.values()), session.project.folder.name
-        else:
-            lines = given.get("lines") if isinstance(given, dict) else None
-            photographs, name = parse_project(str(lines or ""), "what this browser kept"), "photographs"
-        return _noted(download_all(str(values[self.save_as]), export(photographs, threshold), name))
+            return self._saved(values, list(session.project.records.values()), session.project.folder.name)
+        given = values[self.main.stage.keeper]
+        lines = given.get("lines") if isinstance(given, dict) else None
+        return self._saved(values, parse_project(str(lines or ""), "what this browser kept"), "photographs")
+
+    def _saved(
+        self, values: Values, photographs: Iterable[PhotoRecord], stem: str, photo: Photo | None = None
+    ) -> dict[str, str]:
+        threshold = self.main.choices.threshold(values[self.main.choices.tag_threshold])
+        file = download(str(values[self.save_as]), export(photographs, threshold), stem, photo)
+        if file["note"]:
+            gr.Info(file["note"])
+        return file
 
     @in_words
     def clear(self, values: Values) -> Updates:
@@ -149,7 +153,7 @@ class RegionsTab:
         Ends where the table was cleared or its photograph has gone. `words` are what a person said of them already.
         """
         session: Session = values[self.display.session]
-        photo, question = self.main.photo(values), self.main.question(values)
+        photo, question = self.main.photo(values), self.main.choices.question(values)
         valid = check_boxes(list(boxes), photo.size)
         session.check_room(valid)
         session.choices, ticket = question, session.ticket()
@@ -163,10 +167,3 @@ class RegionsTab:
             done = self.progress.count(start + len(answers), len(valid), "regions described")
             yield self.main.shown(session, photo, values[self.main.choices.tag_threshold]) | done
         yield self.progress.hide()
-
-
-def _noted(file: dict[str, str]) -> dict[str, str]:
-    """The file, after its note was shown."""
-    if file["note"]:
-        gr.Info(file["note"])
-    return file
