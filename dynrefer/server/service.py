@@ -19,7 +19,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 
 from dynrefer.boxes import Box, check_boxes
-from dynrefer.errors import InputError
+from dynrefer.errors import InputError, shown
 from dynrefer.photo import Photo
 from dynrefer.pointing import encode_mask, read_prompt
 from dynrefer.predictor import Predictor
@@ -123,10 +123,15 @@ class Service:
         """GET /metrics, for Prometheus."""
         return Response(self.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
-    async def refuse(self, _: Request, error: Exception) -> Response:
+    async def refuse(self, request: Request, error: Exception) -> Response:
         """An error as its status and {"error": sentence}."""
         if isinstance(error, HTTPException):
-            error = RefusedError(error.status_code, f"{error.detail}.", "path", dict(error.headers or {}))
+            headers, told = dict(error.headers or {}), f"{error.detail}."
+            if error.status_code == 404:
+                told = f"There is nothing at {shown(request.url.path)}; /v1/openapi.json lists what there is."
+            elif error.status_code == 405:
+                told = f"{shown(request.url.path)} is asked by {headers.get('Allow', 'POST')}, not by {request.method}."
+            error = RefusedError(error.status_code, told, "path", headers)
         elif not isinstance(error, RefusedError):
             error = RefusedError(422, str(error), "values")
         self.metrics.refusals.labels(error.reason).inc()
