@@ -196,22 +196,21 @@ class Session:
             self._ticket = self._ticket._replace(wish=self._ticket.wish + 1)
             return self._ticket
 
-    def edit(self, change: Callable[[Album], Album]) -> None:
-        """Let the visitor select, delete or review a region, or correct what is said of it; `undo` takes it back."""
+    def edit(self, change: Callable[[Album], Album], anew: bool = False) -> None:
+        """Let the visitor select, delete or review a region, or correct what is said of it; `undo` takes it back.
+
+        `anew` keeps out what is being asked for the table.
+        """
         with self._lock:
             before, changed = self.album, change(self.album)
             if changed.entries != before.entries:
                 self._remember(before)
             self._change(changed)
-            self._ticket = self._ticket._replace(wish=self._ticket.wish + 1)
+            self._ticket = Ticket(self._ticket.table + anew, self._ticket.wish + 1)
 
     def clear(self) -> None:
         """Empty the table; what is being asked for it stays out, and it can be brought back."""
-        with self._lock:
-            self._ticket = Ticket(self._ticket.table + 1, self._ticket.wish + 1)
-            if self.album.entries:
-                self._remember(self.album)
-            self._change(Album())
+        self.edit(lambda _: Album(), anew=True)
 
     def undo(self) -> None:
         """Take back what the visitor did last: deleted regions come back, words and reviews are as before.

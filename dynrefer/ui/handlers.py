@@ -21,11 +21,10 @@ from dynrefer.server.programs import on_gpu
 from . import panels
 from .album import Album, Entry, Session, few_tags
 from .components import Upload
-from .errors import in_words
+from .events import in_words, told
 from .layout import Choices, Display, Stage, Updates
 from .links import EXAMPLES, Example, file_url, find_example, folder_of, name_of, read_link, read_record
 from .pictures import display_url, thumbnails
-from .review import told
 
 Values = dict[Any, Any]
 SAME_BOX = 0.9  # overlap from which the bounds of a mask are the box that a press took

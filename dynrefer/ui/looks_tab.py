@@ -12,7 +12,7 @@ from dynrefer.question import MODES, Question
 from dynrefer.results import Attribute, RegionResult
 
 from . import panels
-from .errors import in_words
+from .events import in_words
 from .handlers import Handlers, Values
 from .layout import Updates
 from .panels import MODE_NAMES, Line, Panel, Point, Progress

@@ -1,4 +1,4 @@
-"""The tab of many regions: table, boxes from a file or proposed, downloads."""
+"""The tab of many regions: table and review, boxes from a file or pasted, downloads."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -7,20 +7,20 @@ from pathlib import Path
 import gradio as gr
 
 from dynrefer.boxes import Box, check_boxes, has_only_numbers, parse_boxes
-from dynrefer.errors import InputError
+from dynrefer.errors import InputError, shown
 from dynrefer.formats.box_files import BoxFile, PhotoBoxes
 from dynrefer.formats.file import ENDINGS
 from dynrefer.photo import Photo
 from dynrefer.project import PhotoRecord, export, parse_project, words_in
-from dynrefer.results import Words
+from dynrefer.results import Words, clean_words
+from dynrefer.vocabulary import Vocabulary
 
 from .album import Session
-from .errors import in_words
+from .events import in_words, told
 from .handlers import Handlers, Values
 from .layout import Updates
 from .panels import Progress
 from .pictures import choices, download
-from .review import act, told
 
 BATCH = 4  # regions until the table is shown again; who asks meanwhile is let in by the Predictor
 NO_WORDS: Mapping[Box, Words] = {}
@@ -142,11 +142,7 @@ class RegionsTab:
         yield from self.describe(values, list(words), words=words)
 
     def describe(
-        self,
-        values: Values,
-        boxes: Sequence[object],
-        at_once: int = BATCH,
-        words: Mapping[Box, Words] = NO_WORDS,
+        self, values: Values, boxes: Sequence[object], at_once: int = BATCH, words: Mapping[Box, Words] = NO_WORDS
     ) -> Iterator[Updates]:
         """Describe `boxes` with the page's choices, `at_once` of them until the table is shown again, as it is by then.
 
@@ -167,3 +163,58 @@ class RegionsTab:
             done = self.progress.count(start + len(answers), len(valid), "regions described")
             yield self.main.shown(session, photo, values[self.main.choices.tag_threshold]) | done
         yield self.progress.hide()
+
+
+def act(session: Session, event: gr.EventData, vocabulary: Vocabulary) -> None:
+    """Do what a pressed button of table or answer says, see their templates. Raises InputError.
+
+    `data-select` and `data-remove` name a region of the table, `data-review` the status that the one shown gets, and
+    `data-say` what a person says of it: caption or name as `data-value` (empty: the model's again), or tag or attribute
+    that is so (`data-so` true), is not (false), or is left to the model again (empty).
+    """
+    removed, selected = told(event, "remove"), told(event, "select")
+    status, what = told(event, "review"), told(event, "say")
+    if told(event, "undo") is not None:
+        session.undo()
+    elif told(event, "sort") is not None:
+        session.least_sure_first = not session.least_sure_first
+    elif status in ("accepted", "rejected"):
+        session.edit(lambda album: album.review(status, session.least_sure_first))
+    elif what is not None:
+        value, so = told(event, "value"), told(event, "so")
+        session.edit(lambda album: album.say(lambda words: corrected(words, what, value, so, vocabulary)))
+    elif removed is not None:
+        session.edit(lambda album: album.remove(removed))
+    else:
+        session.edit(lambda album: album.select(selected))
+
+
+def corrected(words: Words, what: object, value: object, so: object, vocabulary: Vocabulary) -> Words:
+    """`words` with one more thing said, see `act`. Raises InputError where it cannot be."""
+    if what in ("caption", "name"):
+        text = clean_words(value, str(what)) if value else None
+        return replace(words, caption=text) if what == "caption" else replace(words, name=text)
+    if what == "tag":
+        return replace(words, tags=_say(words.tags, clean_words(value, "tag").lower(), so))
+    if what == "attribute":
+        return replace(words, attributes=_say(words.attributes, find_attribute(value, vocabulary), so))
+    raise InputError("a person can correct caption, name, tag and attribute of a region")
+
+
+def find_attribute(text: object, vocabulary: Vocabulary) -> str:
+    """ "color:red" for "color: red" or "red"; of an attribute that the model does not know, with its type.
+
+    Raises InputError where no type can be told.
+    """
+    kind, colon, name = clean_words(text, "attribute").partition(":")
+    if colon and kind.strip() and name.strip():
+        return f"{kind.strip()}:{name.strip()}"
+    known = next((word for word in vocabulary.attributes if word.name == kind.lower()), None)
+    if known is None:
+        raise InputError(f'"{shown(text)}" is no attribute of the list; write it with its type, as in "color: teal"')
+    return f"{known.type}:{known.name}"
+
+
+def _say(said: Mapping[str, bool], key: str, so: object) -> dict[str, bool]:
+    rest = {name: is_so for name, is_so in said.items() if name != key}
+    return {**rest, key: so == "true"} if so else rest
