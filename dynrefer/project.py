@@ -17,15 +17,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from filelock import FileLock, Timeout
-
 from dynrefer.boxes import check_box
 from dynrefer.errors import InputError
-from dynrefer.files.atomic import written_whole
+from dynrefer.files.atomic import lock, written_whole
 from dynrefer.files.photo_files import PhotoFinder, photographs_in
 from dynrefer.formats.record import Record
 from dynrefer.question import Question
-from dynrefer.results import MOST_WORDS, RegionResult, Words, at_least
+from dynrefer.results import MOST_WORDS, RegionResult, Words
 
 Status = Literal["open", "accepted", "rejected"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -144,13 +142,9 @@ class Project:
         if not self.photographs:
             raise InputError(f"{self.folder} holds no photograph; name a folder with some")
         self.file = project_file(self.folder)
-        self._lock, self._alone = threading.Lock(), FileLock(f"{self.file}.lock", timeout=0)
-        try:
-            self._alone.acquire()
-        except Timeout as error:
-            raise InputError(f"{self.file.name} is open in another DynRefer; close that one first") from error
-        except OSError as error:
-            raise InputError(f"{self.file} cannot be written ({error.strerror}); its folder must allow it") from error
+        self._lock = threading.Lock()
+        busy = f"{self.file.name} is open in another DynRefer; close that one first"
+        self._alone = lock(self.file.with_name(f"{self.file.name}.lock"), busy).lock
         self.records = {record.image: record for record in read_project(self.file)} if self.file.exists() else {}
         write_project(self.file, self.records.values())
 
@@ -276,11 +270,10 @@ def write_project(path: Path, records: Iterable[PhotoRecord]) -> None:
 def export(photographs: Iterable[PhotoRecord], tag_threshold: float) -> list[Record]:
     """What stands of all regions that were not rejected, for `dynrefer.formats`, with tags from a score on."""
     return [
-        Record.of(result, photograph.image, photograph.size)
+        Record.of(region.result.thinned(tag_threshold), photograph.image, photograph.size)
         for photograph in photographs
         for region in photograph.regions
         if region.status != "rejected"
-        for result in [replace(region.result, tags=at_least(region.result.tags, tag_threshold))]
     ]
 
 

@@ -142,7 +142,8 @@ def serve(
     except OSError as error:
         if error.errno is not None:
             raise  # of a closed terminal, say: Gradio's own, that it found no free port, has no number
-        raise InputError(f"the port {port or PORT} cannot be used ({error}); choose another with --port") from error
+        which = f"the port {port} is" if port else f"the ports from {PORT} on are"
+        raise InputError(f"{which} taken by other programs; choose another with --port") from error
 
 
 def bind_photo(handlers: Handlers) -> list[Any]:

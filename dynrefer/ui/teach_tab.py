@@ -17,7 +17,7 @@ from dynrefer.predictor import Predictor
 from dynrefer.project import Project
 
 from . import panels
-from .errors import in_words
+from .events import in_words
 from .layout import Updates
 from .panels import Panel, Progress
 
@@ -50,7 +50,7 @@ class TeachTab:
         answering = OWN if self.predictor.checkpoint is self._own else TAUGHT
         return {
             self.report: _report(self.project),
-            self.model: gr.update(visible=_taught(self.project), value=answering),
+            self.model: gr.update(visible=(taught_folder(self.project) / CONFIG).is_file(), value=answering),
         }
 
     @in_words
@@ -96,10 +96,6 @@ class TeachTab:
 def taught_folder(project: Project) -> Path:
     """Where the page keeps a project's taught model: beside its file."""
     return project.folder.with_name(f"{project.folder.name}.taught")
-
-
-def _taught(project: Project) -> bool:
-    return (taught_folder(project) / CONFIG).is_file()
 
 
 def _models(project: Project) -> list[tuple[str, str]]:
