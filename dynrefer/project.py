@@ -23,7 +23,7 @@ from dynrefer.files.atomic import lock, written_whole
 from dynrefer.files.photo_files import PhotoFinder, photographs_in
 from dynrefer.formats.record import Record
 from dynrefer.question import Question
-from dynrefer.results import MOST_WORDS, RegionResult, Words, at_least
+from dynrefer.results import MOST_WORDS, RegionResult, Words
 
 Status = Literal["open", "accepted", "rejected"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -270,11 +270,10 @@ def write_project(path: Path, records: Iterable[PhotoRecord]) -> None:
 def export(photographs: Iterable[PhotoRecord], tag_threshold: float) -> list[Record]:
     """What stands of all regions that were not rejected, for `dynrefer.formats`, with tags from a score on."""
     return [
-        Record.of(result, photograph.image, photograph.size)
+        Record.of(region.result.thinned(tag_threshold), photograph.image, photograph.size)
         for photograph in photographs
         for region in photograph.regions
         if region.status != "rejected"
-        for result in [replace(region.result, tags=at_least(region.result.tags, tag_threshold))]
     ]
 
 

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from dynrefer.bulk.parquet import Columns, doubled, parquet
 from dynrefer.bulk.shards import FileShard, ParquetShard, Shard, TarShard
 from dynrefer.bulk.storage import files_below, in_words, is_folder, is_remote, joined, opened, size_of
-from dynrefer.bulk.tables import Columns, doubled, parquet
 from dynrefer.errors import InputError, LeftOut, counted, reason, shown
 from dynrefer.files.photo_files import PHOTO_ENDINGS, PhotoFinder
 from dynrefer.files.text import decode_text

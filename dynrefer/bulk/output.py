@@ -14,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+from dynrefer.bulk.parquet import pyarrow
 from dynrefer.bulk.storage import OutputFolder
-from dynrefer.bulk.tables import pyarrow
 from dynrefer.errors import InputError, shown
 from dynrefer.files.atomic import lock
 from dynrefer.files.text import utf8

@@ -17,8 +17,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
 
+from dynrefer.bulk.parquet import Columns, parquet
 from dynrefer.bulk.storage import in_words, is_remote, joined, opened
-from dynrefer.bulk.tables import Columns, parquet
 from dynrefer.errors import InputError, LeftOut
 from dynrefer.files.decoding import MAX_FILE_MEGABYTES
 from dynrefer.files.photo_files import PHOTO_ENDINGS, absent

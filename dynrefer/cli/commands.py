@@ -276,8 +276,7 @@ def _add_data(commands: Commands) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     build = actions.add_parser("build", help="read a data set and write samples.jsonl")
     build.add_argument(
-        "dataset",
-        help="coco, flickr-entities, flickr-regions, own, refcocog, vg or vg-coco; see docs/training.md",
+        "dataset", help="coco, flickr-entities, flickr-regions, own, refcocog, vg or vg-coco; see docs/training.md"
     )
     build.add_argument("root", type=Path, help="folder of the data set")
     build.add_argument("--out", type=Path, required=True, help="folder to write")

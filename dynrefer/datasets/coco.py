@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dynrefer.boxes import Box, share_inside
-from dynrefer.datasets.coco_format import AnnotatedImage, AnnotatedRegion, read_coco_file
+from dynrefer.datasets.annotated import AnnotatedImage, AnnotatedRegion, read_coco_file
 from dynrefer.datasets.described import whole_image
 from dynrefer.datasets.records import Photographs, Problems, read_splits, records
 from dynrefer.datasets.sample import RegionText, Sample

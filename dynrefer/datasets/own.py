@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dynrefer.datasets.coco_format import AnnotatedImage, read_coco_file
+from dynrefer.datasets.annotated import AnnotatedImage, read_coco_file
 from dynrefer.datasets.described import DescribedRegion, described_samples
 from dynrefer.datasets.records import Photographs, Problems
 from dynrefer.datasets.sample import Sample

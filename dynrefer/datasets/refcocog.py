@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dynrefer.datasets.coco_format import AnnotatedImage, read_coco_file
+from dynrefer.datasets.annotated import AnnotatedImage, read_coco_file
 from dynrefer.datasets.described import DescribedRegion, described_samples
 from dynrefer.datasets.records import Photograph, Photographs, Problems, records
 from dynrefer.datasets.sample import Sample

@@ -89,11 +89,7 @@ def write(records: Sequence[Record]) -> dict[str, str]:
         sides = dict(zip(("width", "height"), photograph.size or (), strict=False))
         images.append({"id": image_id, "file_name": photograph.name} | sides)
         for record in photograph.records:
-            place = {
-                "id": len(annotations) + 1,
-                "image_id": image_id,
-                "category_id": categories[record.named],
-            }
+            place = {"id": len(annotations) + 1, "image_id": image_id, "category_id": categories[record.named]}
             annotations.append(place | _annotation(record, photograph.box(record)))
     data_set = {
         "info": {"description": "Regions described with DynRefer"},

@@ -18,7 +18,7 @@ from dynrefer.model.language import control_text
 from dynrefer.training.config import TrainConfig
 from dynrefer.training.dataset import Draw, Item, RegionDataset, Views
 from dynrefer.training.objective import Batch, GlobalTexts
-from dynrefer.training.tables import STYLE_OF
+from dynrefer.training.regions import STYLE_OF
 
 MAX_WORKERS = 8
 Tokenize = Callable[[Sequence[str]], tuple[Tensor, Tensor]]

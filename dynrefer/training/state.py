@@ -114,11 +114,7 @@ class Progress:
 
 
 def save_state(
-    folder: Path,
-    model: DynRefer,
-    optimiser: torch.optim.Optimizer,
-    average: AveragedWeights | None,
-    progress: Progress,
+    folder: Path, model: DynRefer, optimiser: torch.optim.Optimizer, average: AveragedWeights | None, progress: Progress
 ) -> None:
     """Write the state whole or not at all. Raises InputError when the disk is full; the former state stays."""
     tensors = _tensors(model, optimiser, average)

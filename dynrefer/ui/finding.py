@@ -20,14 +20,13 @@ from dynrefer.server.programs import on_gpu, sentence
 from . import panels
 from .album import Album, Entry, Session
 from .components import Upload
-from .errors import in_words
+from .events import in_words, told
 from .handlers import Values, open_upload
 from .layout import Updates
 from .links import folder_of
 from .panels import Panel
 from .pictures import thumbnails
 from .regions_tab import RegionsTab
-from .review import told
 
 MOST_CHOICES, MOST_FOUND = 8, 20  # at a press, and of a name
 SAME, EQUAL = 0.5, 0.999  # overlap from which two boxes mean one thing, and are one but for rounding
@@ -43,12 +42,7 @@ class Finding:
 
     def __init__(self, predictor: Predictor) -> None:
         self.everything = gr.Button(
-            "Describe everything",
-            size="sm",
-            visible=predictor.can_find,
-            scale=0,
-            min_width=150,
-            elem_id="everything",
+            "Describe everything", size="sm", visible=predictor.can_find, scale=0, min_width=150, elem_id="everything"
         )
         self.words = gr.Textbox(
             placeholder="lamp, dog",
@@ -178,7 +172,8 @@ class FindHandlers:
         into its table instead.
         """
         session: Session = values[self.main.display.session]
-        given, project, question = values[self.main.stage.keeper] or {}, session.project, self.main.question(values)
+        given, project = values[self.main.stage.keeper] or {}, session.project
+        question = self.main.choices.question(values)
         updates: Updates = {}
         if project is not None:
             key = name = next((name for name in project.new if name not in given["passed"]), "")

@@ -17,7 +17,7 @@ from dynrefer.predictor import Predictor
 from dynrefer.project import Project
 
 from . import panels
-from .errors import in_words
+from .events import in_words
 from .layout import Updates
 from .panels import Panel, Progress
 

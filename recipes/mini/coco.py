@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from dynrefer.boxes import area, share_inside
+from dynrefer.datasets.annotated import AnnotatedImage
 from dynrefer.datasets.coco import CocoData, overlapping, read_images, sample_of, whole_sample
-from dynrefer.datasets.coco_format import AnnotatedImage
 from dynrefer.datasets.records import Problems
 from dynrefer.datasets.sample import RegionText, Sample
 from recipes.mini.attributes import Labels, unsaid_attributes

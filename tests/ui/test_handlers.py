@@ -50,7 +50,7 @@ def test_the_search_sliders_start_at_the_checkpoints_own_search(
 def test_manual_views_are_those_of_the_sliders(visitor: Visitor) -> None:
     values = visitor.values(BOX, mode="manual", num_views=2)
     values[visitor.main.choices.sliders[1]] = 0.7
-    assert visitor.main.question(values).options() == {"coefficients": (0.0, 0.7)}
+    assert visitor.main.choices.question(values).options() == {"coefficients": (0.0, 0.7)}
 
 
 def test_own_class_names_are_all_shown_up_to_a_dozen(visitor: Visitor) -> None:

@@ -19,7 +19,7 @@ from dynrefer.ui import panels
 from dynrefer.ui.album import Album, Session
 from dynrefer.ui.layout import Updates
 from dynrefer.ui.links import folder_of, record_of
-from dynrefer.ui.review import corrected, find_attribute
+from dynrefer.ui.regions_tab import corrected, find_attribute
 from tests.pointing import Pointing
 from tests.tiny import tiny_vocabulary
 from tests.ui.conftest import BOX, Visitor
