@@ -12,11 +12,15 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+import dynrefer.ui  # noqa: F401  before gradio, whose import it makes shorter
+
 if TYPE_CHECKING:
     from dynrefer import Predictor
 
 # Gradio looks for a free port from here on: every process of `pytest -n`, and one beside them, in a range of its own.
 os.environ.setdefault("GRADIO_SERVER_PORT", str(7960 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw-1")[2:])))
+
+gc.disable()  # until everything is imported, see `pytest_collection`
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
@@ -28,7 +32,6 @@ def pytest_collection() -> Iterator[None]:
 
     This file itself imports little, since the process that deals tests out to others imports it too.
     """
-    gc.disable()
     yield
     gc.freeze()
     gc.enable()
