@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from dynrefer.cli.commands import parser
+from dynrefer.cli.commands import parsed
 from dynrefer.cli.output import ended_politely, prepare_streams
 from dynrefer.errors import InputError
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    given = vars(parser().parse_args(arguments))
+    given = vars(parsed(arguments))
     run, verbose = given.pop("run"), given.pop("verbose")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     if verbose:

@@ -170,11 +170,25 @@ def iou(first: Box, second: Box) -> float:
 
 def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Intersection over union of boxes [..., M, 4] and [..., N, 4], each with each: [..., M, N]."""
+    common = _common(first, second)
+    sizes = _areas(first)[..., :, None] + _areas(second)[..., None, :]
+    return common / np.maximum(sizes - common, 1e-6)
+
+
+def shares_inside(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """`share_inside` of boxes [..., M, 4] in boxes [..., N, 4], each in each: [..., M, N]."""
+    return _common(first, second) / np.maximum(_areas(first), 1e-6)[..., :, None]
+
+
+def _common(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Areas that boxes share, each with each."""
     one, other = first[..., :, None, :], second[..., None, :, :]
     sides = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
-    common = np.maximum(sides, 0).prod(-1)
-    sizes = [np.maximum(boxes[..., 2:] - boxes[..., :2], 0).prod(-1) for boxes in (one, other)]
-    return common / np.maximum(sizes[0] + sizes[1] - common, 1e-6)
+    return np.asarray(np.maximum(sides, 0).prod(-1))
+
+
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    return np.asarray(np.maximum(boxes[..., 2:] - boxes[..., :2], 0).prod(-1))
 
 
 def apart(boxes: np.ndarray, scores: np.ndarray, most: float) -> np.ndarray:

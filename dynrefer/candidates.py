@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dynrefer.boxes import overlaps
+from dynrefer.boxes import overlaps, shares_inside
 from dynrefer.model.pointing import EVIDENCE, STRIDES
 
 CORNERS = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
@@ -144,7 +144,7 @@ def _others(boxes: np.ndarray, scores: np.ndarray, levels: int) -> list[np.ndarr
     others and of others inside it, by their scores.
     """
     count = boxes.shape[1]
-    alike, inside = overlaps(boxes, boxes), _shares(boxes)
+    alike, inside = overlaps(boxes, boxes), shares_inside(boxes, boxes)
     other, total = 1 - np.eye(count), np.maximum(scores.sum(1, keepdims=True) - scores, 1e-9)
     level = np.arange(count) % levels
     twins = other * (level == level[:, None])
@@ -155,14 +155,6 @@ def _others(boxes: np.ndarray, scores: np.ndarray, levels: int) -> list[np.ndarr
         (inside * other * scores[:, None]).sum(-1) / total,
         (inside.swapaxes(1, 2) * other * scores[:, None]).sum(-1) / total,
     ]
-
-
-def _shares(boxes: np.ndarray) -> np.ndarray:
-    """Share of each box [K, C, 4] inside each: [K, C, C]."""
-    low = np.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])
-    high = np.minimum(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
-    areas = (boxes[..., 2:] - boxes[..., :2]).prod(-1)
-    return np.asarray((high - low).clip(0).prod(-1) / np.maximum(areas, 1e-6)[:, :, None])
 
 
 def _logit(chance: np.ndarray) -> np.ndarray:

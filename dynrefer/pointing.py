@@ -26,11 +26,7 @@ _POINT = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems
 _MARKED = {"type": "array", "minItems": 2, "maxItems": 3}
 PROMPT_SCHEMAS: dict[str, Any] = {
     "point": _POINT | {"description": "instead of boxes: x, y on the thing, in pixels of the upright photograph"},
-    "points": {
-        "type": "array",
-        "items": _MARKED,
-        "description": "or several, [x, y], or [x, y, false] beside it",
-    },
+    "points": {"type": "array", "items": _MARKED, "description": "or several, [x, y], or [x, y, false] beside it"},
     "scribble": {"type": "array", "items": _POINT, "description": "or points along a line drawn over the thing"},
     "mask": {"type": ["object", "array"], "description": "or a polygon [[x, y], ...], or COCO's run-length encoding"},
 }

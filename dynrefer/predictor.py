@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -81,14 +82,14 @@ class Predictor:
             checkpoint = load_checkpoint(source, choice.device, choice.dtype)
         except torch.OutOfMemoryError as error:
             raise too_little_memory(choice.device) from error
-        checkpoint.model.prepare_inference(choice.arithmetic)
+        checkpoint.model.prepare_inference(choice.arithmetic, choice.openvino)
         predictor = cls(checkpoint, choice.reason, masks)
         return_freed_memory()
         return predictor
 
     def use(self, checkpoint: Checkpoint) -> None:
         """Answer with another checkpoint on the same device from now on; what is being answered is finished before."""
-        checkpoint.model.prepare_inference()
+        checkpoint.model.prepare_inference(self.model.arithmetic, self.model.openvino is not None)
         inference = Inference(checkpoint)
         with self._turns:
             self.checkpoint, self.model, self.vocabulary = checkpoint, checkpoint.model, checkpoint.vocabulary
@@ -303,6 +304,7 @@ class Predictor:
         batch_size: int = 32,
         errors: Literal["raise", "return"] = "raise",
         ahead: int = 0,
+        askers: int = 1,
         question: Question | None = None,
         generator: torch.Generator | None = None,
         **options: Any,
@@ -317,11 +319,14 @@ class Predictor:
                 gives its InputError in its place and goes on.
             ahead: so many batches are opened and their views chosen by another thread, which also takes the requests,
                 while the network answers those before.
+            askers: how many people wait for the answers; to those of one, other threads are let in at every
+                opportunity, to those of n at every n-th.
             question, generator, options: as of `refer`.
 
         Raises InputError for options that cannot be used, before anything is asked.
         """
-        for called, number, least in (("batch size", batch_size, 1), ("number of batches ahead", ahead, 0)):
+        counts = (("batch size", batch_size, 1), ("number of batches ahead", ahead, 0), ("number of askers", askers, 1))
+        for called, number, least in counts:
             if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < least:
                 raise InputError(f'the {called} must be a whole number from {least} on, not "{shown(number)}"')
         if errors not in ("raise", "return"):
@@ -335,7 +340,7 @@ class Predictor:
 
         ready = batches(requests, choose, int(batch_size))
         ready = made_ahead(ready, int(ahead)) if ahead else ready
-        return self._answers(ready, checked, int(batch_size), errors == "raise")
+        return self._answers(ready, checked, int(batch_size), errors == "raise", int(askers))
 
     def warm_up(self) -> float:
         """Answer one question about a grey square, so that the first user does not wait; milliseconds it took."""
@@ -352,11 +357,12 @@ class Predictor:
         return Question.checked(question or options, max_views=self.num_views)
 
     def _answers(
-        self, ready: Iterator[list[Ready]], question: Question, batch_size: int, raising: bool
+        self, ready: Iterator[list[Ready]], question: Question, batch_size: int, raising: bool, askers: int
     ) -> Iterator[list[RegionResult] | InputError]:
         for batch in ready:
             regions = [region for request in batch for region in request.known]
-            answers = iter(self._answer(regions, question, sum(request.views_ms for request in batch), batch_size))
+            views_ms = sum(request.views_ms for request in batch)
+            answers = iter(self._answer(regions, question, views_ms, batch_size, askers))
             for request in batch:
                 if isinstance(request.regions, InputError):
                     if raising:
@@ -366,16 +372,19 @@ class Predictor:
                     yield [next(answers) for _ in request.known]
 
     def _answer(
-        self, regions: Sequence[Region], question: Question, views_ms: float, together: int
+        self, regions: Sequence[Region], question: Question, views_ms: float, together: int, askers: int = 1
     ) -> list[RegionResult]:
         """Results of the regions, `together` in one turn; `views_ms` is what it took to choose the views of all."""
         results: list[RegionResult] = []
+        opportunities = count(1)
         for start in range(0, len(regions), together):
             part = regions[start : start + together]
             try:
                 with self._turns, torch.inference_mode():
                     clock = Clock(self.device)
-                    answers = self.inference.answer(part, question, clock, partial(self._give_way, clock))
+                    answers = self.inference.answer(
+                        part, question, clock, partial(self._give_way, clock, opportunities, askers)
+                    )
                     times = {"views": views_ms / len(regions)} | clock.times(len(part))
             except torch.OutOfMemoryError as error:
                 raise too_little_memory(self.device) from error
@@ -383,8 +392,9 @@ class Predictor:
             results += [replace(answer, timing_ms=times) for answer in answers]
         return results
 
-    def _give_way(self, clock: Clock) -> None:
-        if self._turns.waiting:
+    def _give_way(self, clock: Clock, opportunities: Iterator[int], askers: int) -> None:
+        """Let those who wait come first; what several wait for, one turn at a time, does so the more seldom."""
+        if next(opportunities) % askers == 0 and self._turns.waiting:
             clock.pause()
             self._turns.give_way()
             clock.resume()

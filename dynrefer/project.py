@@ -17,21 +17,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from filelock import FileLock, Timeout
-
 from dynrefer.boxes import check_box
 from dynrefer.errors import InputError
-from dynrefer.files.atomic import written_whole
+from dynrefer.files.atomic import lock, written_whole
 from dynrefer.files.photo_files import PhotoFinder, photographs_in
 from dynrefer.formats.record import Record
 from dynrefer.question import Question
-from dynrefer.results import MOST_WORDS, RegionResult, Words, at_least
+from dynrefer.results import MOST_WORDS, RegionResult, Words
 
 Status = Literal["open", "accepted", "rejected"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 ENDING = ".dynrefer.jsonl"
 HEAD = {"dynrefer_project": 1}
-KEPT, KEPT_SCORE = 40, 0.02  # of a model's tags and attributes in a file
+KEPT_TAGS, KEPT_SCORE = 40, 0.02  # of a model's tags in a file
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +65,11 @@ class Region:
     def to_dict(self, question: int) -> dict[str, Any]:
         """For JSON, with the place of its question among those of its photograph."""
         answer = self.answer.to_dict()
-        for kind in ("tags", "attributes"):
-            answer[kind] = [entry for entry in answer[kind] if entry["score"] >= KEPT_SCORE][:KEPT]
+        answer["tags"] = [entry for entry in answer["tags"] if entry["score"] >= KEPT_SCORE][:KEPT_TAGS]
+        attributes: dict[str, dict[str, float]] = {}  # by type, in a third of the room, since each answer has all
+        for entry in answer["attributes"]:
+            attributes.setdefault(entry["type"], {})[entry["name"]] = entry["score"]
+        answer["attributes"] = attributes
         words = {"words": self.words.to_dict()} if self.words else {}
         return {"box": answer["box"], "status": self.status, **words, "question": question, "answer": answer}
 
@@ -77,7 +78,7 @@ class Region:
         """What `to_dict` gave, checked; the box against a photograph of `size`. Raises InputError."""
         if not isinstance(record, Mapping) or record.get("status", "open") not in STATUSES:
             raise InputError("a region must be an object with a status of open, accepted or rejected")
-        number, answer = record.get("question"), RegionResult.from_dict(record.get("answer"))
+        number, answer = record.get("question"), RegionResult.from_dict(_listed(record.get("answer")))
         if not isinstance(number, int) or not 0 <= number < len(questions):
             raise InputError("a region must tell which of the photograph's questions it was asked")
         if size is not None:
@@ -141,13 +142,9 @@ class Project:
         if not self.photographs:
             raise InputError(f"{self.folder} holds no photograph; name a folder with some")
         self.file = project_file(self.folder)
-        self._lock, self._alone = threading.Lock(), FileLock(f"{self.file}.lock", timeout=0)
-        try:
-            self._alone.acquire()
-        except Timeout as error:
-            raise InputError(f"{self.file.name} is open in another DynRefer; close that one first") from error
-        except OSError as error:
-            raise InputError(f"{self.file} cannot be written ({error.strerror}); its folder must allow it") from error
+        self._lock = threading.Lock()
+        busy = f"{self.file.name} is open in another DynRefer; close that one first"
+        self._alone = lock(self.file.with_name(f"{self.file.name}.lock"), busy).lock
         self.records = {record.image: record for record in read_project(self.file)} if self.file.exists() else {}
         write_project(self.file, self.records.values())
 
@@ -273,11 +270,10 @@ def write_project(path: Path, records: Iterable[PhotoRecord]) -> None:
 def export(photographs: Iterable[PhotoRecord], tag_threshold: float) -> list[Record]:
     """What stands of all regions that were not rejected, for `dynrefer.formats`, with tags from a score on."""
     return [
-        Record.of(result, photograph.image, photograph.size)
+        Record.of(region.result.thinned(tag_threshold), photograph.image, photograph.size)
         for photograph in photographs
         for region in photograph.regions
         if region.status != "rejected"
-        for result in [replace(region.result, tags=at_least(region.result.tags, tag_threshold))]
     ]
 
 
@@ -299,6 +295,21 @@ def words_in(record: Record) -> Words:
             "attributes": {f"{item['type']}:{item['name']}": True for item in attributes[:MOST_WORDS]},
         }
     )
+
+
+def _listed(answer: Any) -> Any:
+    """An answer's attributes by type as a list, best first; any other answer as it is."""
+    if not isinstance(answer, Mapping) or not isinstance(answer.get("attributes"), Mapping):
+        return answer
+    listed = [
+        {"name": name, "type": kind, "score": score}
+        for kind, scores in answer["attributes"].items()
+        if isinstance(scores, Mapping)
+        for name, score in scores.items()
+    ]
+    if all(isinstance(entry["score"], (int, float)) for entry in listed):
+        listed.sort(key=lambda entry: -entry["score"])
+    return {**answer, "attributes": listed}
 
 
 def _line(record: PhotoRecord) -> str:

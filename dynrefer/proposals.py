@@ -34,6 +34,7 @@ LARGE_PART = 0.5  # the same where nobody asked for all of that name
 CLEAR = 0.3  # score from which a proposal is a thing, whatever it may be called
 FOUND = 0.5  # score from which something is said to be what a word names
 MOST = 100  # proposals
+EVERYTHING = 12  # things of a photograph that are described where a person asks for all of them
 NAME_ALONE: dict[str, Any] = {"captions": False, "coefficients": (0.0,), "top_classes": 1, "tag_threshold": 1.0}
 PROPOSE_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -98,18 +99,19 @@ class Surroundings:
 
     def at(self, clicks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The box and score of the thing at each of the clicks [K, 2] (pixels): float32 [K, 4] and [K]."""
-        boxes, speaks, scores = self._candidates(clicks)
+        boxes, speaks, scores, weights = self._candidates(clicks)
         best = speaks.argmax(1)
         rows = np.arange(len(clicks))
-        box = averaged(boxes[rows, best][:, None], boxes, speaks if self.refiner else scores)[:, 0]
+        box = averaged(boxes[rows, best][:, None], boxes, weights)[:, 0]
         return box.astype(np.float32), scores[rows, best].astype(np.float32)
 
     def around(self, points: np.ndarray, inside: np.ndarray, limit: int) -> list[Proposal]:
         """Things that hold the points [K, 2] marked `inside` [K] (bool) and none of the others, best first."""
-        boxes, speaks, scores = (part.reshape(-1, *part.shape[2:]) for part in self._candidates(points[inside]))
+        parts = (part.reshape(-1, *part.shape[2:]) for part in self._candidates(points[inside]))
+        boxes, speaks, scores, weights = parts
         holds = _holds(boxes, points)  # [N, K]
         right = np.where(inside, holds, ~holds).mean(1)
-        found = self._best(boxes, speaks * right**POINTS_COUNT, scores, limit, speaks if self.refiner else scores)
+        found = _best(boxes, speaks * right**POINTS_COUNT, scores, weights, limit)
         wanted = points[inside]
         if found and len(wanted) > 1 and not _holds(np.array([found[0].box]), wanted).all():
             found.insert(0, Proposal(_together(wanted, [proposal.box for proposal in found]), found[0].score))
@@ -119,12 +121,12 @@ class Surroundings:
         """Things that a box may be drawn around, the one that fits it best first."""
         boxes, scores = self._places
         fit = overlaps(np.array([box], dtype=np.float32), boxes)[0]
-        return self._best(boxes, scores * fit**POINTS_COUNT, scores, limit)
+        return _best(boxes, scores * fit**POINTS_COUNT, scores, scores, limit)
 
     def everything(self, limit: int) -> list[Proposal]:
         """The surest things of the whole photograph, best first."""
         boxes, scores = self._places
-        return self._best(boxes, scores, scores, limit)
+        return _best(boxes, scores, scores, scores, limit)
 
     @property
     def _places(self) -> tuple[np.ndarray, np.ndarray]:
@@ -144,27 +146,26 @@ class Surroundings:
         return BoxGrid(boxes.reshape(height, width, 4), scores.reshape(height, width))
 
     @torch.inference_mode()
-    def _candidates(self, clicks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Boxes that clicks [K, 2] may mean [K, C, 4], what speaks for each, and its score, both [K, C]."""
+    def _candidates(self, clicks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Boxes [K, C, 4] that clicks [K, 2] may mean; what speaks for each, its score, its weight in means: [K, C]."""
         boxes, scores = candidates(self.looks, clicks)
         if self.refiner is None:
-            return boxes, agreed(boxes, scores), scores
+            return boxes, agreed(boxes, scores), scores, scores
         speaks = evidence(self.looks, clicks, boxes, scores, self.size)
         of = next(self.refiner.parameters())
         quality, boxes = self.refiner(*(torch.from_numpy(x.astype(np.float32)).to(of) for x in (speaks, boxes)))
         boxes = boxes.float().cpu().numpy().clip(0, (*self.size, *self.size))
-        return boxes, quality.float().sigmoid().cpu().numpy() ** OVERLAP_COUNTS, scores
+        preferred = quality.float().sigmoid().cpu().numpy() ** OVERLAP_COUNTS
+        return boxes, preferred, scores, preferred
 
-    def _best(
-        self, boxes: np.ndarray, order: np.ndarray, scores: np.ndarray, limit: int, weights: np.ndarray | None = None
-    ) -> list[Proposal]:
-        """The first in `order` [N] that are apart, each averaged with what means the same by `weights` or `scores`."""
-        large = (boxes[:, 2:] - boxes[:, :2] >= 1).all(1) & (order > 0)
-        weights = scores if weights is None else weights
-        boxes, order, scores, weights = boxes[large], order[large], scores[large], weights[large]
-        kept = apart(boxes, order, APART)[:limit]
-        found = averaged(boxes[None, kept], boxes[None], weights[None])[0]
-        return [Proposal(tuple(box), score) for box, score in zip(found.tolist(), scores[kept].tolist(), strict=True)]
+
+def _best(boxes: np.ndarray, order: np.ndarray, scores: np.ndarray, weights: np.ndarray, limit: int) -> list[Proposal]:
+    """The first in `order` [N] that are apart, each averaged with what means the same by its `weights` [N]."""
+    large = (boxes[:, 2:] - boxes[:, :2] >= 1).all(1) & (order > 0)
+    boxes, order, scores, weights = boxes[large], order[large], scores[large], weights[large]
+    kept = apart(boxes, order, APART)[:limit]
+    found = averaged(boxes[None, kept], boxes[None], weights[None])[0]
+    return [Proposal(tuple(box), score) for box, score in zip(found.tolist(), scores[kept].tolist(), strict=True)]
 
 
 def check_limit(limit: object) -> int:

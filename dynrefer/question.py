@@ -167,7 +167,9 @@ class Question(BaseModel):
 
         Raises InputError: one sentence about the first value that cannot be used.
         """
-        question = cls._validated(_given(options) | more) if more or not isinstance(options, cls) else options
+        question = (
+            cls._validated(_given(options) | more, max_views) if more or not isinstance(options, cls) else options
+        )
         if question.num_views is not None and question.num_views > max_views:
             raise InputError(_limits("num_views", question.num_views, 1, max_views))
         steps = question.coefficients or ()
@@ -198,11 +200,11 @@ class Question(BaseModel):
         return cls.checked({name: value for name, value in options.items() if value is not None})
 
     @classmethod
-    def _validated(cls, given: dict[Any, Any]) -> Self:
+    def _validated(cls, given: dict[Any, Any], max_views: int) -> Self:
         try:
             question = cls.model_validate(given)
         except ValidationError as error:
-            raise InputError(_sentence(error)) from error
+            raise InputError(_sentence(error, max_views)) from error
         if question.coefficients is not None and question.mode not in (None, "manual"):
             raise InputError(
                 f'coefficients are for the mode manual, not for "{question.mode}"; leave them out or change the mode'
@@ -218,11 +220,15 @@ class Question(BaseModel):
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What the asker should know though nothing is wrong: one sentence each."""
+        notes = []
+        if self.coefficients and self.coefficients[0]:
+            first = f"{self.coefficients[0]:g}"
+            notes.append(f"The first view is always the region itself, 0, so {first} was not looked at; begin with 0.")
         foreign = [word for word in (*(self.classes or ()), *self.controls) if not _is_latin(word)]
-        if not foreign:
-            return ()
-        others = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
-        return (f'"{shown(foreign[0])}"{others} may mean little to this model, which reads English.',)
+        if foreign:
+            others = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+            notes.append(f'"{shown(foreign[0])}"{others} may mean little to this model, which reads English.')
+        return tuple(notes)
 
 
 def _typed_numbers(text: str) -> list[float]:
@@ -242,8 +248,8 @@ def _given(options: object) -> dict[Any, Any]:
     return dict(options)
 
 
-def _sentence(error: ValidationError) -> str:
-    """The first of pydantic's errors in one sentence."""
+def _sentence(error: ValidationError, max_views: int) -> str:
+    """The first of pydantic's errors in one sentence; `max_views` are the most views of the model that is asked."""
     first = error.errors(include_url=False)[0]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, InputError):
@@ -257,7 +263,7 @@ def _sentence(error: ValidationError) -> str:
     if name == "captions":
         return f'captions must be true or false, not "{shown(value)}"'
     if bounds := _bounds(name):
-        return _limits(name, value, *bounds)
+        return _limits(name, value, bounds[0], max_views if name == "num_views" else bounds[1])
     return f'the options must have names that are text, and "{shown(name)}" is none'
 
 

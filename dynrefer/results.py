@@ -1,6 +1,6 @@
 """What DynRefer says about a region, and what a person says in its place."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal, Self, cast
@@ -90,6 +90,10 @@ class RegionResult:
     def taken(self) -> list[ViewChoice]:
         """The views that were looked through, in the order of choice."""
         return taken(self.views)
+
+    def thinned(self, tag_threshold: float) -> Self:
+        """The same with only the tags at or above a score."""
+        return replace(self, tags=tuple(tag for tag in self.tags if tag.score >= tag_threshold))
 
     def to_dict(self) -> dict[str, Any]:
         """As plain numbers, strings, lists and dicts: the JSON of the command line, the HTTP API and the exports.
@@ -182,11 +186,6 @@ class Words:
         )
         tags, attributes = (_said(record.get(key, {}), key) for key in ("tags", "attributes"))
         return cls(caption, name, tags, attributes)
-
-
-def at_least(tags: Iterable[Scored], threshold: float) -> tuple[Scored, ...]:
-    """The tags from a score on."""
-    return tuple(tag for tag in tags if tag.score >= threshold)
 
 
 def clean_words(value: object, what: str = "text") -> str:

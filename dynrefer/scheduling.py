@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -20,7 +20,7 @@ from dynrefer.photo import ImageSource, Photo
 from dynrefer.selection import Region
 
 BoxLike = Sequence[float] | np.ndarray | torch.Tensor
-BATCH_MEGAPIXELS = 24  # of a batch's photographs, each pixel 8 bytes: two of a camera, and two more that are made ahead
+BATCH_MEGAPIXELS = 24  # of a batch's photographs, each pixel 8 bytes: two of a camera
 Request = tuple[ImageSource, Sequence[BoxLike]]
 T = TypeVar("T")
 
@@ -110,34 +110,14 @@ def made_ahead(items: Iterator[T], most: int) -> Iterator[T]:
 
     An error comes where its item would have. Closing this iterator ends the thread after the item it is at.
     """
-    ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(most)
-    closed = threading.Event()
-
-    def make() -> None:
-        try:
-            for item in items:
-                ready.put((item, None))
-                if closed.is_set():
-                    return
-            ready.put((None, StopIteration()))
-        except BaseException as error:
-            ready.put((None, error))
-
-    thread = threading.Thread(target=make, name="made-ahead", daemon=True)
-    thread.start()
+    end, thread = object(), ThreadPoolExecutor(1, "made-ahead")
+    coming: deque[Future[Any]] = deque(thread.submit(next, items, end) for _ in range(most))
     try:
-        while True:
-            item, error = ready.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
-            yield item  # type: ignore[misc]
+        while (item := coming.popleft().result()) is not end:
+            coming.append(thread.submit(next, items, end))
+            yield item
     finally:
-        closed.set()
-        while thread.is_alive():
-            with suppress(queue.Empty):  # makes room, so that it sees that nobody listens
-                ready.get(timeout=0.05)
+        thread.shutdown(cancel_futures=True)
 
 
 def _pair(request: Any) -> tuple[ImageSource, Any]:

@@ -59,7 +59,8 @@ class TextCache:
         rows = {text: self._rows.get(text) for text in texts}
         missing = [text for text, row in rows.items() if row is None]
         if len(missing) >= LONG_LIST:
-            rows |= self._from_disk(missing)
+            stored, device = self._stored(), next(self._encoder.parameters()).device
+            rows |= {text: stored[text].to(device) for text in missing if text in stored}
             missing = [text for text in missing if rows[text] is None]
         computed = self._computed(missing, give_way)
         if len(computed) >= LONG_LIST:
@@ -79,10 +80,6 @@ class TextCache:
             rows |= {text: row.clone() for text, row in zip(part, self._encoder(part), strict=True)}
             give_way()
         return rows
-
-    def _from_disk(self, texts: Sequence[str]) -> dict[str, Tensor | None]:
-        stored, device = self._stored(), next(self._encoder.parameters()).device
-        return {text: row.to(device) if (row := stored.get(text)) is not None else None for text in texts}
 
     def _stored(self) -> dict[str, Tensor]:
         """All rows of this encoder's file; none where it is missing or damaged."""

@@ -17,15 +17,11 @@ from torch import Tensor
 
 from dynrefer.errors import InputError
 
-PROTOTYPE_WEIGHT = (
-    0.75  # of a taught name's prototype beside its text, the best of `benchmarks.prototypes --split train`
-)
+# Of a taught name's prototype beside its text: the best of `benchmarks.prototypes --split train`.
+PROTOTYPE_WEIGHT = 0.75
 Embed = Callable[[Sequence[str]], Tensor]
 
-_MORE_SYNONYMS = {
-    "young/baby": ("kid", "kids", "child", "toddler", "boy", "girl"),
-    "adult/old/aged": ("teen", "elder"),
-}
+_MORE_SYNONYMS = {"young/baby": ("kid", "kids", "child", "toddler", "boy", "girl"), "adult/old/aged": ("teen", "elder")}
 
 
 @dataclass(frozen=True)
@@ -110,11 +106,7 @@ class Vocabulary:
 
     def embedded(self, embed: Embed) -> Vocabulary:
         """A copy with the embeddings computed by `embed` (texts -> [T, E])."""
-        texts = {
-            "tags": list(self.tags),
-            "attributes": self.attribute_texts,
-            "classes": self.class_texts(self.classes),
-        }
+        texts = {"tags": list(self.tags), "attributes": self.attribute_texts, "classes": self.class_texts(self.classes)}
         return self.with_embeddings({name: embed(words).float().cpu() for name, words in texts.items()})
 
     def with_embeddings(self, embeddings: Mapping[str, Tensor]) -> Vocabulary:

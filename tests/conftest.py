@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # Gradio looks for a free port from here on: every process of `pytest -n`, and one beside them, in a range of its own.
 os.environ.setdefault("GRADIO_SERVER_PORT", str(7960 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw-1")[2:])))
 
+os.environ.setdefault("DYNREFER_ENGINE", "torch")  # OpenVINO has tests of its own; starting it takes half a second
+
 gc.disable()  # until everything is imported, see `pytest_collection`
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
@@ -65,6 +67,21 @@ def predictor(tiny_predictor: Predictor) -> Predictor:
     from dynrefer import Predictor
 
     return Predictor(tiny_predictor.checkpoint)
+
+
+@pytest.fixture
+def loaded(tiny_checkpoint: Path, tiny_predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that load the tiny model get the one that is loaded, each in a predictor of its own."""
+    from dynrefer import Predictor
+
+    load = Predictor.from_pretrained
+
+    def from_pretrained(source: str | Path | None = None, *given: str | None) -> Predictor:
+        if source is None or Path(source) != tiny_checkpoint or set(given) - {None, "cpu"}:
+            return load(source, *given)
+        return Predictor(tiny_predictor.checkpoint, tiny_predictor.device_reason)
+
+    monkeypatch.setattr(Predictor, "from_pretrained", from_pretrained)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import torch
 
 from dynrefer import Predictor
 from dynrefer.devices import choose_device, freed_memory_returned, one_thread, usable_cores
+from dynrefer.errors import InputError
 
 
 @pytest.mark.parametrize("instructions", ["avx512_bf16", "amx_bf16"])
@@ -89,3 +90,22 @@ def test_one_core_computes_inside_and_as_many_as_before_afterwards() -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_openvino_takes_the_encoder_on_a_processor_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DYNREFER_ENGINE", raising=False)
+    assert choose_device("cpu").openvino
+    assert choose_device("cpu").reason.endswith("the image encoder in OpenVINO because it is installed")
+    assert not choose_device("cpu", "float16").openvino
+    monkeypatch.setenv("DYNREFER_ENGINE", "torch")
+    assert not choose_device("cpu").openvino
+
+
+def test_an_engine_that_is_not_here_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DYNREFER_ENGINE", "onnx")
+    with pytest.raises(InputError, match="There is no engine 'onnx'"):
+        choose_device("cpu")
+    monkeypatch.setenv("DYNREFER_ENGINE", "openvino")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="pip install openvino"):
+        choose_device("cpu")

@@ -386,9 +386,11 @@ def test_warming_up_leaves_what_was_kept(predictor: Predictor, photo: np.ndarray
     assert encoded == []
 
 
+@pytest.mark.parametrize("askers", [1, 3])
 def test_a_single_question_is_answered_while_a_batch_is_under_way(
-    predictor: Predictor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    predictor: Predictor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch, askers: int
 ) -> None:
+    """The more seldom, the more people wait for the batch."""
     encode, order = predictor.model.encode, []
     begun, asked = threading.Event(), threading.Event()
 
@@ -402,7 +404,7 @@ def test_a_single_question_is_answered_while_a_batch_is_under_way(
 
     monkeypatch.setattr(predictor.model, "encode", one_by_one)
     boxes = [(number, 10, number + 40, 60) for number in range(20)]
-    batch = threading.Thread(target=lambda: predictor.refer(photo, boxes=boxes), name="batch")
+    batch = threading.Thread(target=lambda: list(predictor.refer_many([(photo, boxes)], askers=askers)), name="batch")
     single = threading.Thread(target=lambda: predictor.refer(255 - photo, BOX), name="single")
     batch.start()
     assert begun.wait(PATIENCE)
@@ -410,7 +412,7 @@ def test_a_single_question_is_answered_while_a_batch_is_under_way(
     asked.set()
     for thread in (single, batch):
         thread.join(PATIENCE)
-    assert order[:3] == ["batch", "single", "batch"]
+    assert order[: askers + 2] == [*askers * ["batch"], "single", "batch"]
 
 
 def test_a_single_pixel_can_be_asked_about(predictor: Predictor) -> None:

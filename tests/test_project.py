@@ -89,6 +89,15 @@ def test_what_is_saved_is_there_after_the_program_was_killed(folder: Path, proje
     assert record.regions[0].result == region(Words("a wolf"), "accepted").result
 
 
+def test_every_attribute_is_kept_however_unlikely(folder: Path, project: Project) -> None:
+    scores = [(0.5 ** (place + 1), ("color", "size")[place % 2]) for place in range(117)]
+    attributes = tuple(Attribute(f"{kind} {score}", kind, float(f"{score:.4g}")) for score, kind in scores)
+    answer = replace(region().answer, attributes=attributes)
+    project.keeping("a.png", (64, 48))([replace(region(), answer=answer)])
+    (record,) = read_project(folder)
+    assert record.regions[0].answer.attributes == attributes
+
+
 def test_a_line_cut_off_by_a_crash_costs_itself_alone(folder: Path, project: Project) -> None:
     project.keeping("a.png", (64, 48))([region()])
     file = project_file(folder)

@@ -91,7 +91,7 @@ def test_the_schema_names_every_option_with_its_limits() -> None:
         ({"mode": "manual"}, "needs coefficients"),
         ({"hash_method": 3}, "choose one of dct_mean, imagehash"),
         ({"num_views": 4}, "whole number from 1 to 3"),
-        ({"num_views": 12}, "whole number from 1 to 11"),
+        ({"num_views": 12}, "whole number from 1 to 3"),
         ({"num_views": 1.5}, "whole number"),
         ({"num_views": True}, "from 1 to"),
         ({"num_views": "2"}, "from 1 to"),
@@ -132,6 +132,12 @@ def test_what_cannot_be_asked_is_refused_in_one_sentence(options: Any, words: st
 def test_whatever_a_client_sends_is_taken_or_refused_in_words(name: str, value: Any) -> None:
     with contextlib.suppress(InputError):
         assert set(Question.checked({name: value}, max_views=3).options()) <= {name}
+
+
+def test_a_first_coefficient_that_is_not_looked_at_is_noted() -> None:
+    (note,) = Question.checked(coefficients=[0.2, 0.5]).notes
+    assert "0.2 was not looked at" in note
+    assert Question.checked(coefficients=[0, 0.5]).notes == ()
 
 
 def test_words_of_another_script_are_taken_with_a_note() -> None:

@@ -11,13 +11,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 
 import cv2
 import torch
 
 from dynrefer.bulk.output import Format, Output
-from dynrefer.bulk.rows import Tally, Task, rows
+from dynrefer.bulk.rows import Row, Tally, Task, rows
 from dynrefer.bulk.shards import Entry, Shard
 from dynrefer.devices import freed_memory_returned, usable_cores
 from dynrefer.errors import InputError
@@ -28,7 +29,7 @@ TRIES = 2  # processes that may end over one shard
 
 Numbered = tuple[int, Shard]
 Tell = Callable[[int, Tally], None]
-"""Told from time to time what became of a part's photographs so far."""
+"""Called from time to time with a part's number and what became of its photographs so far."""
 
 
 class UnreadableError(InputError):
@@ -67,16 +68,21 @@ class Describer:
 
     def describe(self, number: int, shard: Shard, tell: Tell) -> Tally:
         """Write the shard's part. Raises UnreadableError, or InputError where nothing can be done at all."""
-        tally, told = Tally(), time.monotonic()
+        tally = Tally()
         tell(number, tally)
-        made = rows(self.predictor, _read(shard), self._task, tally)
-        with freed_memory_returned(), self._output.write(number) as part, closing(made):
-            for row in made:
-                part.add(row)
-                if time.monotonic() - told > TICK_SECONDS:
-                    tell(number, tally)
-                    told = time.monotonic()
+        with freed_memory_returned(), closing(rows(self.predictor, _read(shard), self._task, tally)) as made:
+            self._output.write(number, _telling(made, partial(tell, number, tally)))
         return tally
+
+
+def _telling(made: Iterator[Row], tell: Callable[[], None]) -> Iterator[Row]:
+    """The same rows; from time to time it is told how far they are."""
+    told = time.monotonic()
+    for row in made:
+        yield row
+        if time.monotonic() - told > TICK_SECONDS:
+            tell()
+            told = time.monotonic()
 
 
 def _read(shard: Shard) -> Iterator[Entry]:

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from dynrefer.bulk.parquet import Columns, doubled, parquet
 from dynrefer.bulk.shards import FileShard, ParquetShard, Shard, TarShard
 from dynrefer.bulk.storage import files_below, in_words, is_folder, is_remote, joined, opened, size_of
-from dynrefer.bulk.tables import Columns, doubled, parquet
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.files.photo_files import PHOTO_ENDINGS, PhotoFinder
 from dynrefer.files.text import decode_text
@@ -191,7 +191,7 @@ Meant = dict[str | int, str | InputError]
 
 
 def _in_folder(root: str, names: Sequence[str], asked: Iterable[str | int]) -> Meant:
-    """Of names as files write them, see `PhotoFinder`."""
+    """Photographs of a folder, by names as files of boxes write them, see `PhotoFinder`."""
     finder = PhotoFinder(root or ".")
     known = {finder.identity(Path(joined(root, name))): name for name in names}
     return {
@@ -201,7 +201,7 @@ def _in_folder(root: str, names: Sequence[str], asked: Iterable[str | int]) -> M
 
 
 def _by_their_ends(names: Sequence[str], asked: Iterable[str | int]) -> Meant:
-    """Of names that are a listed path or its end."""
+    """Photographs of a list, by their paths or the ends of these."""
     by_end: dict[str, list[str]] = {}
     for name in names:
         parts = name.split("/")

@@ -5,20 +5,19 @@ A folder belongs to one run: files that are there under a part's name are finish
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-from filelock import FileLock, Timeout
-
+from dynrefer.bulk.parquet import pyarrow
 from dynrefer.bulk.storage import OutputFolder
-from dynrefer.bulk.tables import pyarrow
 from dynrefer.errors import InputError, shown
+from dynrefer.files.atomic import lock
 from dynrefer.files.text import utf8
 
 Format = Literal["jsonl", "parquet"]
@@ -89,21 +88,11 @@ class Output:
         if self.folder.is_remote:  # where nothing can be locked, part files still come whole or not at all
             yield
             return
-        path = Path(self.folder.path)
-        lock = FileLock(path / LOCK)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            told = f"another run is writing to {shown(path, 200)}; wait for it or choose another --out"
-            raise InputError(told) from error
-        except OSError as error:
-            raise InputError(f"{shown(path, 200)} cannot be written to ({error.strerror or error})") from error
-        try:
+        path = self.folder.path
+        busy = f"another run is writing to {shown(path, 200)}; wait for it or choose another --out"
+        with lock(Path(path) / LOCK, busy):
             self._clear()
             yield
-        finally:
-            lock.release()
 
     def _clear(self) -> None:
         """Remove what a run that was killed here had begun to write."""
@@ -159,56 +148,26 @@ class Output:
                 else:
                     yield from map(json.loads, file)
 
-    @contextmanager
-    def write(self, number: int) -> Iterator[Writer]:
-        """A part to add rows to, which is there once the block ended well. Raises InputError on a full disk."""
-        with self.folder.write(self.part(number)) as path, _writer(path, self.form) as writer:
-            yield writer
+    def write(self, number: int, rows: Iterator[Mapping[str, Any]]) -> None:
+        """A part of rows with the columns of ROW, which is there once it is whole. Raises InputError on a full disk."""
+        with self.folder.write(self.part(number)) as path:
+            if self.form == "parquet":
+                _write_table(path, rows)
+            else:
+                with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
+                    stream.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
 
 
-class Writer(Protocol):
-    """Adds rows to a part."""
-
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Add a row with the columns of ROW."""
-
-
-class _Lines:
-    def __init__(self, stream: io.TextIOBase) -> None:
-        self._stream = stream
-
-    def add(self, row: Mapping[str, Any]) -> None:
-        self._stream.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-class _Table:
-    def __init__(self, table: Any, schema: Any) -> None:
-        self._table, self._schema = table, schema
-        self._rows: list[Mapping[str, Any]] = []
-
-    def add(self, row: Mapping[str, Any]) -> None:
-        names = {key: utf8(row[key]).decode() for key in ("photo", "error") if row.get(key)}
-        self._rows.append({**row, **names})
-        if len(self._rows) == ROWS_TOGETHER:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._rows:
-            self._table.write_table(pyarrow("pyarrow").Table.from_pylist(self._rows, self._schema))
-            self._rows = []
-
-
-@contextmanager
-def _writer(path: Path, form: Format) -> Iterator[Writer]:
-    if form == "jsonl":
-        with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
-            yield _Lines(stream)
-        return
+def _write_table(path: Path, rows: Iterator[Mapping[str, Any]]) -> None:
     schema = arrow_schema()
     with pyarrow().ParquetWriter(path, schema, compression="zstd") as table:
-        writer = _Table(table, schema)
-        yield writer
-        writer.flush()
+        while part := [_as_text(row) for row in islice(rows, ROWS_TOGETHER)]:
+            table.write_table(pyarrow("pyarrow").Table.from_pylist(part, schema))
+
+
+def _as_text(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row whose names of files are text, also where those of another system are none."""
+    return {**row, **{key: utf8(row[key]).decode() for key in ("photo", "error") if row.get(key)}}
 
 
 def arrow_schema() -> Any:

@@ -19,7 +19,7 @@ from dynrefer.question import Question
 from dynrefer.results import RegionResult
 
 BATCH = 32  # regions through the network at a time
-AHEAD = 1  # batches that are opened while the network answers the one before
+AHEAD = 2  # batches that are opened while the network answers the one before
 NO_BOXES = "it has no boxes"
 NOTHING_FOUND = "Nothing was found."
 

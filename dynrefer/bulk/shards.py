@@ -13,11 +13,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
+from dynrefer.bulk.parquet import Columns, parquet
 from dynrefer.bulk.storage import in_words, is_remote, joined, opened
-from dynrefer.bulk.tables import Columns, parquet
 from dynrefer.errors import InputError, LeftOut
 from dynrefer.files.decoding import MAX_FILE_MEGABYTES
 from dynrefer.files.photo_files import PHOTO_ENDINGS, absent
@@ -113,18 +114,9 @@ class ParquetShard:
 
     def entries(self) -> Iterator[Entry]:
         """A photograph a row; rows with a box each that follow one another on one photograph are one."""
-        if not self.columns.row_is_box:
-            for number, row in self._rows():
-                yield self._entry(number, [row])
-            return
-        group: list[tuple[int, dict[str, Any]]] = []
-        for number, row in self._rows():
-            if group and self._name(number, row) != self._name(*group[0]):
-                yield self._entry(group[0][0], [row for _, row in group])
-                group = []
-            group.append((number, row))
-        if group:
-            yield self._entry(group[0][0], [row for _, row in group])
+        for _, group in groupby(self._rows(), lambda row: self._name(*row) if self.columns.row_is_box else row[0]):
+            numbers, rows = zip(*group, strict=True)
+            yield self._entry(numbers[0], rows)
 
     def _rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
         with opened(joined(self.root, self.file)) as file:
@@ -133,17 +125,14 @@ class ParquetShard:
                 raise InputError(f"{self.file} has changed since this run began")
             for group in range(table.num_row_groups):
                 count = table.metadata.row_group(group).num_rows
-                if first < self.stop and first + count > self.start:
-                    for batch in table.iter_batches(64, [group], self.columns.read):
-                        if first < self.stop and first + len(batch) > self.start:
-                            yield from (
-                                (first + place, row)
-                                for place, row in enumerate(batch.to_pylist())
-                                if self.start <= first + place < self.stop
-                            )
-                        first += len(batch)
-                else:
+                if first >= self.stop or first + count <= self.start:
                     first += count
+                    continue
+                for batch in table.iter_batches(64, [group], self.columns.read):
+                    if first < self.stop and first + len(batch) > self.start:
+                        numbered = enumerate(batch.to_pylist(), start=first)
+                        yield from ((number, row) for number, row in numbered if self.start <= number < self.stop)
+                    first += len(batch)
 
     def _name(self, number: int, row: Mapping[str, Any]) -> str:
         return self.columns.name(row) or f"{self.file}#{number}"
@@ -176,7 +165,10 @@ class TarShard:
     def entries(self) -> Iterator[Entry]:
         """A photograph a sample. Raises InputError where the tar cannot be read to its end."""
         seen: set[str] = set()
-        with opened(joined(self.root, self.file)) as file, _opened_tar(file) as tar:
+        with (
+            opened(joined(self.root, self.file)) as file,
+            tarfile.open(fileobj=file, mode="r|*", tarinfo=_Member) as tar,
+        ):
             sample = _Sample("")
             for member in tar:
                 if not member.isfile() or posixpath.basename(member.name).startswith("."):
@@ -200,10 +192,6 @@ class _Member(tarfile.TarInfo):
         if len(buf) != tarfile.BLOCKSIZE:
             raise tarfile.ReadError("it ends in the middle")
         return super().frombuf(buf, encoding, errors)
-
-
-def _opened_tar(file: IO[bytes]) -> tarfile.TarFile:
-    return tarfile.open(fileobj=file, mode="r|*", tarinfo=_Member)
 
 
 @dataclass

@@ -97,12 +97,8 @@ def files_below(root: str, endings: frozenset[str], left_out: list[LeftOut]) -> 
         system, inside = url_to_fs(root)
         inside = inside.rstrip("/")
         names = (str(path)[len(inside) :].lstrip("/") for path in system.find(inside))
-        return sorted(name for name in names if _is_meant(name, endings))
-
-
-def _is_meant(name: str, endings: frozenset[str]) -> bool:
-    hidden = any(part.startswith(".") for part in name.split("/"))
-    return posixpath.splitext(name)[1].lower() in endings and not hidden
+        meant = (name for name in names if posixpath.splitext(name)[1].lower() in endings)
+        return sorted(name for name in meant if not any(part.startswith(".") for part in name.split("/")))
 
 
 class OutputFolder:

@@ -6,7 +6,7 @@ import argparse
 import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,7 +26,18 @@ def parser() -> argparse.ArgumentParser:
         *(_add_data, _add_train, _add_evaluate, _add_convert, _add_publish),
     ):
         add(commands)
+    for command in commands.choices.values():
+        command.set_defaults(command=command)
     return parser
+
+
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments of a command; who gave one that it does not know is shown how that command is used."""
+    given, unknown = parser().parse_known_args(arguments)
+    if unknown:
+        given.command.error(f"unrecognized arguments: {' '.join(unknown)}")
+    del given.command
+    return given
 
 
 def imported(module: str) -> Any:
@@ -265,8 +276,7 @@ def _add_data(commands: Commands) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     build = actions.add_parser("build", help="read a data set and write samples.jsonl")
     build.add_argument(
-        "dataset",
-        help="coco, flickr-entities, flickr-regions, named-things, own, refcocog, vg or vg-coco; see docs/training.md",
+        "dataset", help="coco, flickr-entities, flickr-regions, own, refcocog, vg or vg-coco; see docs/training.md"
     )
     build.add_argument("root", type=Path, help="folder of the data set")
     build.add_argument("--out", type=Path, required=True, help="folder to write")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # torch comes with it, and `--help` needs none
 
 
 def prepare_streams() -> None:
-    """Let the screen write a letter that it does not have as its code, instead of ending the program."""
+    """Let a screen that lacks a letter show its code, instead of ending the program."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -37,7 +37,7 @@ def ended_politely() -> Iterator[None]:
     What still waits for stdout is written before the end, where a reader that has gone is no error.
     """
     is_main = threading.current_thread() is threading.main_thread()
-    former = signal.signal(signal.SIGTERM, _interrupt) if is_main else None
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler) if is_main else None
     try:
         yield
         if sys.stdout is not None:
@@ -47,10 +47,6 @@ def ended_politely() -> Iterator[None]:
     finally:
         if is_main:
             signal.signal(signal.SIGTERM, former)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def show(text: str, needed: bool = True, end: str = "\n") -> None:
@@ -76,33 +72,13 @@ def close_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class JsonList:
-    """A list of records in JSON, written one by one."""
-
-    def __init__(self, write: Callable[[str], object], ascii_only: bool = False) -> None:
-        self._write = write
-        self._ascii_only = ascii_only
-        self._before = "["
-
-    def begin(self) -> None:
-        """Write the beginning before there is a record, so that a full disk is found before any work."""
-        self._write(self._before)
-        self._before = ""
-
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Write one record."""
-        text = json.dumps(record, indent=2, ensure_ascii=self._ascii_only, allow_nan=False)
-        self._write(f"{self._before}\n{text}")
-        self._before = ","
-
-    def end(self) -> None:
-        """Write the end of the list."""
-        self._write("\n]\n" if self._before == "," else f"{self._before}]\n")
+Add = Callable[[Mapping[str, Any]], None]
+"""Writes one more record of a list."""
 
 
 @contextmanager
-def json_list(target: str | None) -> Iterator[JsonList | None]:
-    """A list for a file, for stdout ("-") or for nowhere (None: no list).
+def json_list(target: str | None) -> Iterator[Add | None]:
+    """A list of records in JSON, written one by one: to a file, to stdout ("-") or nowhere (None: nothing to add to).
 
     The file is opened first, written aside, and takes its place when the block ends well; else it stays as it was.
     Raises InputError where it cannot be written, before the block or for a full disk at its end.
@@ -110,11 +86,22 @@ def json_list(target: str | None) -> Iterator[JsonList | None]:
     if target is None:
         yield None
     elif target == "-":
-        written = JsonList(partial(show, end=""), not _holds_all_letters(sys.stdout))
-        yield written
-        written.end()
+        yield from _listed(partial(show, end=""), not _holds_all_letters(sys.stdout))
     else:
         yield from _json_file(Path(target))
+
+
+def _listed(write: Callable[[str], object], ascii_only: bool = False, begun: bool = False) -> Iterator[Add]:
+    """A list that is written by `write`; its beginning with the first record, unless that was `begun` before."""
+    before = "" if begun else "["
+
+    def add(record: Mapping[str, Any]) -> None:
+        nonlocal before
+        write(f"{before}\n{json.dumps(record, indent=2, ensure_ascii=ascii_only, allow_nan=False)}")
+        before = ","
+
+    yield add
+    write("\n]\n" if before == "," else f"{before}]\n")
 
 
 def check_apart(targets: Iterable[str | Path | None], *sources: Path | None) -> None:
@@ -192,7 +179,7 @@ def _known(lines: str) -> dict[str, RegionResult]:
     return found
 
 
-def _json_file(path: Path) -> Iterator[JsonList]:
+def _json_file(path: Path) -> Iterator[Add]:
     if path.is_dir():
         raise InputError(f"the JSON cannot be written to {path}: it is a folder")
     if path.exists() and not os.access(path, os.W_OK):
@@ -207,18 +194,16 @@ def _json_file(path: Path) -> Iterator[JsonList]:
         yield from _written_to(aside)
 
 
-def _written_to(path: Path) -> Iterator[JsonList]:
-    """A list in a file, in which each record is as soon as it is added."""
+def _written_to(path: Path) -> Iterator[Add]:
+    """A list in a file, which has each record as soon as it is added; a full disk is found before there is any."""
     with path.open("w", encoding="utf-8", errors="backslashreplace") as stream:
 
         def write(text: str) -> None:
             stream.write(text)
             stream.flush()
 
-        written = JsonList(write)
-        written.begin()
-        yield written
-        written.end()
+        write("[")
+        yield from _listed(write, begun=True)
 
 
 def _holds_all_letters(stream: TextIO) -> bool:

@@ -11,11 +11,10 @@ from dynrefer.errors import InputError, shown
 from dynrefer.files.tables import split_words
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
-from dynrefer.proposals import FOUND, check_words, things
+from dynrefer.proposals import EVERYTHING, FOUND, check_words, things
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
 
-MOST = 12  # things that are described where everything is asked for
 OUTSIDE = ("out", "outside", "-")
 PROMPTS = ("points", "scribble", "mask", "find", "everything")  # arguments of `Pointing.typed` after the point
 
@@ -61,9 +60,9 @@ class Pointing:
             yield predictor.refer(photo, question=question, **self.prompt)
             return
         if self.words is None:
-            found = things(photo, MOST, predictor.propose, predictor.refer)
+            found = things(photo, EVERYTHING, predictor.propose, predictor.refer)
         else:
-            found = predictor.propose(photo, words=self.words, limit=MOST)
+            found = predictor.propose(photo, words=self.words, limit=EVERYTHING)
             sure = [proposal for proposal in found if proposal.score >= FOUND]
             if not sure:
                 best = f"; the likeliest place scores {found[0].score:.2f}, below {FOUND:g}" if found else ""

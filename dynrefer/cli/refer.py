@@ -66,14 +66,14 @@ def refer(
     work.remarks += question.notes
     stopped = False
     records: list[Record] = []
-    with json_list(json_out) as written, journal(out) as notes:
+    with json_list(json_out) as add, journal(out) as notes:
         predictor = Predictor.from_pretrained(model, device, dtype, segmenter)
         try:
             for record, result, asked in work.answered(predictor, question, notes):
                 if json_out != "-":
-                    show(as_text(str(record.image), result), needed=written is None and out is None)
-                if written is not None:
-                    written.add(own.entry(record))
+                    show(as_text(str(record.image), result), needed=add is None and out is None)
+                if add is not None:
+                    add(own.entry(record))
                 if notes is not None:
                     if asked not in notes.known:
                         notes.note(own.entry(record), asked)
@@ -117,7 +117,7 @@ class Asked:
     key: str = ""
 
     def answered(self, result: RegionResult) -> tuple[Record, RegionResult, str]:
-        """What there is of it, with its answer."""
+        """Its answer, as a record too, and its key."""
         return Record.of(result, self.photo, self.given.pixel_size, self.given.id), result, self.key
 
 

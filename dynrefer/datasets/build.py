@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dynrefer.datasets import coco, flickr, named_things, own, refcocog, visual_genome
+from dynrefer.datasets import coco, flickr, own, refcocog, visual_genome
 from dynrefer.datasets.records import Problems, too_many
 from dynrefer.datasets.sample import DESCRIBED, SOURCES, Sample, write_samples
 from dynrefer.datasets.words import is_english_script
@@ -20,7 +20,6 @@ READERS: dict[str, Reader] = {
     "coco": coco.read,
     "flickr-entities": flickr.read_entities,
     "flickr-regions": flickr.read_packed,
-    "named-things": named_things.read,
     "own": own.read,
     "refcocog": refcocog.read,
     "vg": visual_genome.read,

@@ -5,15 +5,15 @@ Layouts read: `annotations/instances.json`, `captions.json`, `ovad.json`, `split
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dynrefer.boxes import Box, share_inside
-from dynrefer.datasets.coco_format import read_coco_file
+from dynrefer.datasets.annotated import AnnotatedImage, AnnotatedRegion, read_coco_file
 from dynrefer.datasets.described import whole_image
-from dynrefer.datasets.records import Photograph, Photographs, Problems, read_splits, records
+from dynrefer.datasets.records import Photographs, Problems, read_splits, records
 from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.datasets.words import class_text, said_tags
 from dynrefer.errors import InputError, reason
@@ -29,7 +29,6 @@ CLASS_NAMES: tuple[str, ...] = tuple(
     "refrigerator,book,clock,vase,scissors,teddy bear,hair drier,toothbrush".split(",")
 )
 EVERYDAY_NAMES = {"dining table": "table", "sports ball": "ball", "potted plant": "plant", "hair drier": "hair dryer"}
-MIN_SIDE = 4.0
 _OVERLAP = 0.3
 _NEAR = 2.0  # pixels by which OVAD's corners may differ from COCO's
 
@@ -42,36 +41,10 @@ class _Part(NamedTuple):
 
 
 @dataclass
-class CocoRegion:
-    """A box; `attributes` are OVAD's values, 1 has, 0 has not, -1 unknown."""
-
-    id: str
-    class_name: str
-    box: Box
-    crowd: bool = False
-    attributes: tuple[int, ...] | None = None
-
-    @property
-    def is_large(self) -> bool:
-        """Whether each side is long enough to see anything."""
-        return min(self.box[2] - self.box[0], self.box[3] - self.box[1]) >= MIN_SIDE
-
-
-@dataclass
-class CocoImage:
-    """A photograph with its boxes and captions; `complete` where all classes of the data set were boxed in it."""
-
-    photograph: Photograph
-    complete: bool
-    regions: list[CocoRegion] = field(default_factory=list)
-    captions: list[str] = field(default_factory=list)
-
-
-@dataclass
 class CocoData:
     """Photographs by their ids as text, and the names of the attributes where there are any."""
 
-    images: dict[str, CocoImage]
+    images: dict[str, AnnotatedImage]
     attribute_names: tuple[str, ...] = ()
 
 
@@ -86,17 +59,16 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
 
 def read_images(root: Path, problems: Problems) -> CocoData:
     """Everything that the files tell of each photograph. Raises InputError as `read` does."""
-    images: dict[str, CocoImage] = {}
+    images: dict[str, AnnotatedImage] = {}
     total = 0
     for part in _parts(root):
         splits = read_splits(_split_file(root)) if part.split is None else {}
         photographs = Photographs(root, problems, part.folder)
         found = read_coco_file(part.instances, photographs, partial(_split, split=part.split, splits=splits))
         total += found.total
-        for key, image in found.images.items():
-            complete = bool(image.record.get("boxes_complete_80", True))
-            regions = [CocoRegion(a.id, a.class_name, a.box, a.crowd) for a in image.annotations if a.class_name]
-            images[key] = CocoImage(image.photograph, complete, regions)
+        for image in found.images.values():
+            image.regions = [region for region in image.regions if region.class_name]
+        images |= found.images
         if part.captions.exists():
             total += _add_captions(images, part.captions, problems)
     names: tuple[str, ...] = ()
@@ -107,7 +79,7 @@ def read_images(root: Path, problems: Problems) -> CocoData:
     return CocoData(images, names)
 
 
-def sample_of(image: CocoImage, region: CocoRegion, texts: Sequence[RegionText], **more: Any) -> Sample:
+def sample_of(image: AnnotatedImage, region: AnnotatedRegion, texts: Sequence[RegionText], **more: Any) -> Sample:
     """The sample of a region with these texts; `more` sets further fields."""
     return image.photograph.sample(
         f"coco-{region.id}",
@@ -121,18 +93,18 @@ def sample_of(image: CocoImage, region: CocoRegion, texts: Sequence[RegionText],
     )
 
 
-def whole_sample(image: CocoImage) -> list[Sample]:
+def whole_sample(image: AnnotatedImage) -> list[Sample]:
     """The sample of the whole photograph, where it has captions."""
     return whole_image(image.photograph, image.captions, f"coco-image-{image.photograph.image_id}")
 
 
-def overlapping(region: CocoRegion, others: Sequence[CocoRegion]) -> set[str]:
+def overlapping(region: AnnotatedRegion, others: Sequence[AnnotatedRegion]) -> set[str]:
     """Classes of other boxes with a good part of theirs inside this one: they may be called part of the region."""
     inside = {other.class_name for other in others if share_inside(other.box, region.box) >= _OVERLAP}
     return inside - {region.class_name}
 
 
-def _region_samples(image: CocoImage) -> Iterator[Sample]:
+def _region_samples(image: AnnotatedImage) -> Iterator[Sample]:
     words: set[str] = set().union(*(said_tags(caption) for caption in image.captions)) - set(CLASS_NAMES)
     for region in image.regions:
         if region.crowd or not region.is_large:
@@ -168,7 +140,7 @@ def _split_file(root: Path) -> Path:
     return file
 
 
-def _add_captions(images: Mapping[str, CocoImage], file: Path, problems: Problems) -> int:
+def _add_captions(images: Mapping[str, AnnotatedImage], file: Path, problems: Problems) -> int:
     """Gives the photographs their captions; how many records the file has."""
     listed = records(read_json(file, "annotations"), file, "annotations")
     for place, record in enumerate(listed, start=1):
@@ -180,7 +152,9 @@ def _add_captions(images: Mapping[str, CocoImage], file: Path, problems: Problem
     return len(listed)
 
 
-def _add_attributes(images: Mapping[str, CocoImage], file: Path, problems: Problems) -> tuple[tuple[str, ...], int]:
+def _add_attributes(
+    images: Mapping[str, AnnotatedImage], file: Path, problems: Problems
+) -> tuple[tuple[str, ...], int]:
     """Attaches OVAD's vectors to the boxes they belong to, by instance id or else by place.
 
     Returns the attributes' names, and how many vectors the file has.
@@ -210,13 +184,13 @@ def _add_attributes(images: Mapping[str, CocoImage], file: Path, problems: Probl
     return names, len(vectors)
 
 
-def _region_for(image: CocoImage, record: Mapping[str, Any], class_name: str, box: Box) -> CocoRegion:
+def _region_for(image: AnnotatedImage, record: Mapping[str, Any], class_name: str, box: Box) -> AnnotatedRegion:
     """The box that an attribute vector is about, made where COCO has none."""
     same = [region for region in image.regions if region.class_name == class_name]
     by_id = [region for region in same if region.id == str(record.get("instance_id"))]
     near = [r for r in same if max(abs(a - b) for a, b in zip(r.box, box, strict=True)) < _NEAR]
     region = next(iter(by_id or near), None)
     if region is None:
-        region = CocoRegion(f"ovad-{record.get('id', len(image.regions))}", class_name, box)
+        region = AnnotatedRegion(f"ovad-{record.get('id', len(image.regions))}", box, class_name)
         image.regions.append(region)
     return region

@@ -16,14 +16,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from dynrefer.datasets.described import DescribedRegion, described_samples, whole_image
-from dynrefer.datasets.records import (
-    Photograph,
-    Photographs,
-    Problems,
-    fitted,
-    read_splits,
-    records,
-)
+from dynrefer.datasets.records import Photograph, Photographs, Problems, fitted, read_splits, records
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError, reason
 from dynrefer.files.coco import annotation_box, box_numbers, id_key, stated_size, texts_of

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dynrefer.datasets.coco_format import AnnotatedImage, read_coco_file
+from dynrefer.datasets.annotated import AnnotatedImage, read_coco_file
 from dynrefer.datasets.described import DescribedRegion, described_samples
 from dynrefer.datasets.records import Photographs, Problems
 from dynrefer.datasets.sample import Sample
@@ -36,8 +36,8 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
 
 def _samples(stem: str, image: AnnotatedImage) -> Iterator[Sample]:
     regions = [
-        DescribedRegion(f"{stem}-{annotation.id}", annotation.box, annotation.captions, annotation.class_name)
-        for annotation in image.annotations
+        DescribedRegion(f"{stem}-{region.id}", region.box, region.captions, region.class_name or None)
+        for region in image.regions
     ]
     return described_samples(image.photograph, regions)
 

@@ -141,7 +141,7 @@ class Photograph:
         if self.shares:
             x1, y1, x2, y2 = in_pixels(box, self.size)
         else:
-            x1, y1, x2, y2 = fit_boxes([box], self.stated, self.header, say=_silent)[0]
+            x1, y1, x2, y2 = fit_boxes([box], self.stated, self.header, say=lambda _: None)[0]  # opening it has said it
         if not (x1 < x2 and y1 < y2):
             raise InputError("boxes without area")
         return x1, y1, x2, y2
@@ -203,10 +203,6 @@ def fitted(read: Callable[[], Box], photograph: Photograph, problems: Problems, 
     if out := reach_out(photograph.placed(box), photograph.size):
         problems.note("boxes that reach out of their photograph, cut to it", what, photograph.name, f"{out:.0f} pixels")
     return inside
-
-
-def _silent(words: str) -> None:
-    """Whoever opened the photograph has heard it already."""
 
 
 def whole(size: Sequence[int]) -> Box:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dynrefer.datasets.coco_format import AnnotatedImage, read_coco_file
+from dynrefer.datasets.annotated import AnnotatedImage, read_coco_file
 from dynrefer.datasets.described import DescribedRegion, described_samples
 from dynrefer.datasets.records import Photograph, Photographs, Problems, records
 from dynrefer.datasets.sample import Sample
@@ -63,13 +63,13 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
 
 
 def _region(ref: Mapping[str, Any], image: AnnotatedImage, place: int) -> DescribedRegion | None:
-    annotation = next((found for found in image.annotations if found.id == str(ref["ann_id"])), None)
+    region = next((found for found in image.regions if found.id == str(ref["ann_id"])), None)
     sentences = ref["sentences"] if isinstance(ref["sentences"], list) else []
     said = [sentence.get("sent") or sentence.get("raw") for sentence in sentences if isinstance(sentence, Mapping)]
     texts = tuple(dict.fromkeys(text for text in said if isinstance(text, str)))
-    if annotation is None or not texts:
+    if region is None or not texts:
         return None
-    return DescribedRegion(f"refcocog-{ref.get('ref_id', place)}", annotation.box, texts, annotation.class_name)
+    return DescribedRegion(f"refcocog-{ref.get('ref_id', place)}", region.box, texts, region.class_name or None)
 
 
 def _references(root: Path) -> list[Mapping[str, Any]]:

@@ -10,14 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.datasets.described import DescribedRegion, described_samples
-from dynrefer.datasets.records import (
-    Photograph,
-    Photographs,
-    Problems,
-    fitted,
-    read_splits,
-    records,
-)
+from dynrefer.datasets.records import Photograph, Photographs, Problems, fitted, read_splits, records
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.files.coco import entry, id_key, sized_box, stated_size

@@ -10,10 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dynrefer.evaluation.asking import Asking, views_in_words
 from dynrefer.evaluation.benchmark import Benchmark, Figure
 from dynrefer.evaluation.report import figures_of, write_report
-from dynrefer.evaluation.running import run, speed
+from dynrefer.evaluation.scoring import Asking, run, speed, views_in_words
 from dynrefer.files.atomic import write_whole
 from dynrefer.predictor import Predictor
 from dynrefer.question import MODES

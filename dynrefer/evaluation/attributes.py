@@ -9,8 +9,7 @@ import numpy as np
 
 from dynrefer.errors import InputError
 from dynrefer.evaluation import metrics
-from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Figure, Scores, first, rounded
-from dynrefer.evaluation.store import Prediction
+from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Figure, Prediction, Scores, first, rounded
 from dynrefer.results import RegionResult
 from dynrefer.vocabulary import ovad_attributes
 

@@ -13,11 +13,13 @@ from dynrefer.datasets.build import READERS
 from dynrefer.datasets.records import Problems
 from dynrefer.datasets.sample import Sample, read_samples
 from dynrefer.errors import InputError, LeftOut
-from dynrefer.evaluation.store import Prediction
 from dynrefer.files.text import read_json, read_text
 from dynrefer.results import RegionResult
 
 logger = logging.getLogger(__name__)
+
+Prediction = dict[str, Any]
+"""What is kept of an answer."""
 
 _MARKERS = {
     "coco": ("annotations/instances*.json",),

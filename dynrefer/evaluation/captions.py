@@ -8,9 +8,17 @@ from typing import Any
 
 from dynrefer.datasets.sample import Sample
 from dynrefer.evaluation import wording
-from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Figure, Region, Scores, first, region_of
+from dynrefer.evaluation.benchmark import (
+    Benchmark,
+    EvaluationData,
+    Figure,
+    Prediction,
+    Region,
+    Scores,
+    first,
+    region_of,
+)
 from dynrefer.evaluation.meteor import Meteor, score_captions
-from dynrefer.evaluation.store import Prediction
 from dynrefer.results import RegionResult
 
 ORIGINS = {

@@ -17,10 +17,18 @@ from dynrefer.boxes import clip, overlaps
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError, LeftOut, reason
 from dynrefer.evaluation import metrics
-from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Figure, Region, Scores, first, region_of
+from dynrefer.evaluation.benchmark import (
+    Benchmark,
+    EvaluationData,
+    Figure,
+    Prediction,
+    Region,
+    Scores,
+    first,
+    region_of,
+)
 from dynrefer.evaluation.captions import keep_caption
 from dynrefer.evaluation.meteor import Meteor, plain_scores
-from dynrefer.evaluation.store import Prediction
 from dynrefer.files.coco import annotation_box
 from dynrefer.files.text import read_json
 from dynrefer.results import RegionResult

@@ -18,7 +18,7 @@ from dynrefer.boxes import Box, check_box, iou, xyxy_to_xywh
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError, LeftOut
 from dynrefer.evaluation.benchmark import EvaluationData, Figure, Scores
-from dynrefer.evaluation.running import identity_of, machine, speed, write_metrics
+from dynrefer.evaluation.scoring import identity_of, machine, speed, write_metrics
 from dynrefer.files.atomic import write_whole
 from dynrefer.formats.box_files import fit_boxes
 from dynrefer.photo import Photo

@@ -10,8 +10,7 @@ import numpy as np
 
 from dynrefer.datasets.coco import CLASS_NAMES
 from dynrefer.evaluation import metrics
-from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Figure, Scores, first, rounded
-from dynrefer.evaluation.store import Prediction
+from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Figure, Prediction, Scores, first, rounded
 from dynrefer.results import RegionResult
 
 LARGE_SHARE = 0.005

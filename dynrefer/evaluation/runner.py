@@ -10,7 +10,6 @@ from typing import Any
 from dynrefer.checkpoint import find_checkpoint, fingerprint_of
 from dynrefer.errors import InputError
 from dynrefer.evaluation.ablation import run_ablation
-from dynrefer.evaluation.asking import Asking, parse_views
 from dynrefer.evaluation.attributes import Attributes
 from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, load_data
 from dynrefer.evaluation.captions import Captions
@@ -19,7 +18,7 @@ from dynrefer.evaluation.meteor import Meteor, require_java
 from dynrefer.evaluation.pointing import MEASURES, measure, write_proposals
 from dynrefer.evaluation.recognition import Recognition
 from dynrefer.evaluation.report import write_report
-from dynrefer.evaluation.running import rescore, run
+from dynrefer.evaluation.scoring import Asking, parse_views, rescore, run
 from dynrefer.files.atomic import claim
 from dynrefer.predictor import Predictor
 

@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all, whatever ends the program and whenever."""
+"""Files and folders that are written whole or not at all, whatever ends the program and whenever; and by one alone."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dynrefer.errors import InputError
+from dynrefer.errors import InputError, shown
 from dynrefer.files.text import utf8
+
+if TYPE_CHECKING:
+    from filelock import AcquireReturnProxy
 
 LONGEST_NAME = 220  # bytes; most systems allow 255 together with what is put round it
 STALE_SECONDS = 24 * 3600  # a temporary file of that age belongs to a program that was killed
@@ -154,6 +158,23 @@ def claim(folder: Path) -> Path:
                 folder.rmdir()
         raise unwritable(folder, error) from error
     return folder
+
+
+def lock(file: Path, busy: str) -> AcquireReturnProxy:
+    """Hold `file`, made with its folder where it is missing, against all other programs until the block ends.
+
+    Raises InputError: `busy` where another program holds it; or it cannot be written.
+    """
+    from filelock import FileLock, Timeout  # here, since it brings asyncio along
+
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(file).acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(busy) from error
+    except OSError as error:
+        why = error.strerror or error
+        raise InputError(f"{shown(file.parent, 200)} cannot be written to ({why}); choose another folder") from error
 
 
 def unwritable(path: Path, error: OSError) -> InputError:

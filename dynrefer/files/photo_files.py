@@ -151,6 +151,8 @@ class PhotoFinder:
 def absent(path: Path) -> InputError:
     """What to say of a path at which there is no file that could be a photograph."""
     name = shown(path.name) or "the path given"  # never the folder: on a server it is nobody's business
+    if path == Path():
+        return InputError("there is no image; choose a photograph first")
     try:
         if path.is_symlink():
             return InputError(f"{name} is a link that leads to no file; mend it, or put the photograph in its place")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -12,25 +11,16 @@ from typing import Any
 
 from dynrefer.errors import InputError, shown
 
-# The longest mark first: UTF-32's begins like UTF-16's.
-BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 CONTAINERS = {
     b"PK\x03\x04": "is a workbook or an archive, not text; save it as CSV in UTF-8",
     b"\xd0\xcf\x11\xe0": "is an old workbook, not text; save it as CSV in UTF-8",
     b"\x1f\x8b": "is compressed; unpack it first",
 }
-STRUCTURE = frozenset('\n\r\t ,;:[]{}"')  # read in the wrong byte order, none of these is a common character
 LINE_ENDS = re.compile(r"\r\n|[\r\n]")
 
 
 def read_text(path: str | PathLike[str]) -> str:
-    """The text of a file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark or where the bytes leave no doubt.
+    """The text of a file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark, or with a Latin letter or sign first.
 
     Raises InputError, naming the file and the line, for anything else.
     """
@@ -63,41 +53,18 @@ def decode_text(data: bytes, name: str) -> str:
     """`read_text` of bytes already read; `name` is what an error calls them."""
     if (container := next((words for start, words in CONTAINERS.items() if data.startswith(start)), None)) is not None:
         raise InputError(f"{name} {container}")
-    encoding, start = next(
-        ((found, len(mark)) for mark, found in BYTE_ORDER_MARKS if data.startswith(mark)), (_unmarked(data), 0)
-    )
+    encoding = json.detect_encoding(data).removesuffix("-sig")  # whose mark goes below
     try:
-        text = data[start:].decode(encoding)
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, start + error.start) + 1
+        line = data.count(b"\n", 0, error.start) + 1
         raise InputError(
-            f"{name} is not a text file in UTF-8 or UTF-16 (line {line}, byte {start + error.start + 1} is neither); "
+            f"{name} is not a text file in UTF-8 or UTF-16 (line {line}, byte {error.start + 1} is neither); "
             f"save it as UTF-8"
         ) from error
     if "\0" in text:
         raise InputError(f"{name} is not a text file (it holds zero bytes); save it as text in UTF-8")
     return re.sub(r"(?m)^\ufeff", "", text)  # files put one behind the other keep their marks
-
-
-def _unmarked(data: bytes) -> str:
-    """The encoding of bytes without a mark: UTF-8, unless zero bytes make a text's commas, blanks and lines."""
-    if b"\0" not in data:
-        return "utf-8"
-    sample = data[:65536]
-    found = {name: _structure(sample, name) for name in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")}
-    best = max(found, key=lambda name: found[name])
-    return best if found[best] else "utf-8"
-
-
-def _structure(data: bytes, encoding: str) -> int:
-    size = 4 if "32" in encoding else 2
-    try:
-        text = data[: len(data) // size * size].decode(encoding)
-    except UnicodeDecodeError as error:
-        if error.end < len(data) - size:
-            return 0
-        text = data[: error.start].decode(encoding)
-    return 0 if "\0" in text else sum(character in STRUCTURE for character in text)
 
 
 def read_json(path: str | PathLike[str], *keys: str) -> Any:

@@ -78,7 +78,7 @@ _HAS: dict[str, Callable[[Record], bool]] = {
     MASKS: lambda record: bool(record.segmentation) and len(record.polygons) != 1,
     OUTLINE: lambda record: bool(record.segmentation),
     FRACTIONS: lambda record: any(value != round(value) for value in record.box),
-    SCORES: lambda record: record.score is not None or "score" in (record.said.get("caption") or {}),
+    SCORES: lambda record: record.score is not None or record.caption_score is not None,
     WORDS: lambda record: bool(record.caption or record.tags or record.attributes),
 }
 

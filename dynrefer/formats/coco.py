@@ -89,11 +89,7 @@ def write(records: Sequence[Record]) -> dict[str, str]:
         sides = dict(zip(("width", "height"), photograph.size or (), strict=False))
         images.append({"id": image_id, "file_name": photograph.name} | sides)
         for record in photograph.records:
-            place = {
-                "id": len(annotations) + 1,
-                "image_id": image_id,
-                "category_id": categories[record.named],
-            }
+            place = {"id": len(annotations) + 1, "image_id": image_id, "category_id": categories[record.named]}
             annotations.append(place | _annotation(record, photograph.box(record)))
     data_set = {
         "info": {"description": "Regions described with DynRefer"},
@@ -108,11 +104,10 @@ def _annotation(record: Record, box: Box) -> dict[str, Any]:
     attributes: dict[str, list[str]] = {}
     for kind, name in record.attributes:
         attributes.setdefault(kind or "attribute", []).append(name)
-    caption = record.said.get("caption") or {}
     more = {
         "score": record.score,
         "caption": record.caption or None,
-        "caption_score": caption.get("score"),
+        "caption_score": record.caption_score,
         "tags": record.tags or None,
         "attributes": attributes or None,
         "by": record.by or None,

@@ -87,11 +87,7 @@ def write(records: Sequence[Record]) -> dict[str, str]:
 
 
 def _shape(image: Element, record: Record, box: Box) -> Element:
-    common = {
-        "label": record.named,
-        "source": {PERSON: "manual", MODEL: "auto"}.get(record.by, "file"),
-        "occluded": 0,
-    }
+    common = {"label": record.named, "source": {PERSON: "manual", MODEL: "auto"}.get(record.by, "file"), "occluded": 0}
     if numbers := record.polygon:
         points = ";".join(f"{x:.2f},{y:.2f}" for x, y in zip(numbers[0::2], numbers[1::2], strict=False))
         return add_element(image, "polygon", **common, points=points, z_order=0)

@@ -156,17 +156,11 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
 
 def numbers_of(element: Element | None, names: tuple[str, str, str, str]) -> tuple[float, float, float, float]:
     """Four numbers of an element's attributes or children. Raises InputError that says which is missing or none."""
-    values = {name: _value(element, name) for name in names}
+    values = {name: None if element is None else element.get(name, element.findtext(name)) for name in names}
     missing = next((name for name, value in values.items() if value is None), None)
     if missing is not None:
         raise InputError(f"it has no {missing}")
     return box_numbers(list(values.values()), names)
-
-
-def _value(element: Element | None, name: str) -> str | None:
-    if element is None:
-        return None
-    return element.get(name, element.findtext(name))
 
 
 def _xml(value: object) -> str:

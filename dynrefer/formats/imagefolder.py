@@ -65,22 +65,15 @@ def _record(image: str, size: tuple[Any, Any], where: str, found: Mapping[str, A
     label = f"class {label}" if isinstance(label, int) else label
     if isinstance(caption, str) and "caption_score" in found:
         caption = {"text": caption, "score": found["caption_score"]}
-    known, model = found.get("id"), found.get("model")
-    words = said(
-        caption,
-        label,
-        found.get("score"),
-        found.get("tags"),
-        typed(found.get("attributes")),
-        corrected=found.get("corrected"),
-    )
+    known, tags, attributes = found.get("id"), found.get("tags"), typed(found.get("attributes"))
+    corrected, model = found.get("corrected"), found.get("model")
     return Record(
         image,
         sized_box(found[key]),
         size,
         where,
         known if isinstance(known, str | int) else None,
-        said=words | ({"model": model} if isinstance(model, str) and model else {}),
+        said=said(caption, label, found.get("score"), tags, attributes, corrected=corrected, model=model),
     )
 
 
@@ -100,7 +93,7 @@ def write(records: Sequence[Record]) -> dict[str, str]:
             "category": [record.label or None for record in photograph.records],
             "score": [record.score for record in photograph.records],
             "caption": [record.caption or None for record in photograph.records],
-            "caption_score": [(record.said.get("caption") or {}).get("score") for record in photograph.records],
+            "caption_score": [record.caption_score for record in photograph.records],
             "tags": [record.tags for record in photograph.records],
             "attributes": [record.attribute_words for record in photograph.records],
             "corrected": [record.corrected for record in photograph.records],

@@ -204,11 +204,10 @@ def items(record: Record, size: tuple[int, int], controls: Controls, id: str) ->
         "height": 100 * (y2 - y1) / size[1],
         "rotation": 0,
     }
-    caption = record.said.get("caption") or {}
     values = [
         (controls.rectangle, "rectangle", {}, None),
         (controls.label, "rectanglelabels", {"rectanglelabels": [record.named]}, record.score),
-        (controls.caption, "textarea", {"text": [record.caption] if record.caption else []}, caption.get("score")),
+        (controls.caption, "textarea", {"text": [record.caption] if record.caption else []}, record.caption_score),
         (controls.tags, "textarea", {"text": record.tags}, None),
         (controls.attributes, "choices", {"choices": record.attribute_words}, None),
     ]

@@ -53,9 +53,8 @@ def _box(shape: Mapping[str, Any]) -> tuple[Box, list[list[float]] | None]:
     x1, y1, x2, y2 = shape_box(points)
     if kind == "mask":  # its corners are pixels of it
         x2, y2 = x2 + 1, y2 + 1
-    return (x1, y1, x2, y2), [[float(n) for point in points for n in point]] if kind == "polygon" and len(
-        points
-    ) > 2 else None
+    is_outline = kind == "polygon" and len(points) > 2
+    return (x1, y1, x2, y2), [[float(n) for point in points for n in point]] if is_outline else None
 
 
 def _said(shape: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,6 +57,11 @@ class Record:
         return (self.said.get("caption") or {}).get("text", "")
 
     @property
+    def caption_score(self) -> float | None:
+        """The model's probability of the sentence, 0 to 1; None where it is stated as true, or there is none."""
+        return (self.said.get("caption") or {}).get("score")
+
+    @property
     def label(self) -> str:
         """The name of its class, "" where there is none."""
         return next((item["name"] for item in self.said.get("classes") or ()), "")
@@ -130,6 +135,7 @@ def said(
     attributes: object = None,
     by: str = "",
     corrected: object = None,
+    model: object = None,
 ) -> dict[str, Any]:
     """What a file says of a region as `Record.said`; what is empty or of no known form is not in it.
 
@@ -138,6 +144,7 @@ def said(
         tags, attributes: a text parted by bars, a list of names or of {"name", "type", "score"}, or {type: name}.
         by: whom all of it is by, "person" or "model".
         corrected: what alone is by a person, as `Record.corrected` tells it, in a list or parted by bars.
+        model: the name of the model that wrote the rest.
     """
     found: dict[str, Any] = {}
     source = {"by": by} if by else {}
@@ -154,7 +161,7 @@ def said(
     persons = {item["name"] for item in _items(corrected)}
     for key, item in _values(found) if persons else ():
         item["by"] = PERSON if key in persons else MODEL
-    return found
+    return found | ({"model": model} if isinstance(model, str) and model else {})
 
 
 def typed(words: object) -> object:

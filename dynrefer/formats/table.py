@@ -73,7 +73,7 @@ def _box_reader(columns: Sequence[str]) -> tuple[tuple[str, str, str, str], Call
     cell = next((name for name in columns if column_key(name) in CELLS), None)
     if cell is None or any(set(columns).issuperset(shape) for shape in SHAPES):
         shape = shape_of(columns)
-        return shape, lambda row: from_shape(shape, _four([row.number(column) for column in shape]))
+        return shape, lambda row: from_shape(shape, box_numbers([row.number(column) for column in shape], shape))
     inside = CELLS[column_key(cell)]
     return CORNERS, lambda row: from_shape(inside, box_numbers(row[cell], inside))
 
@@ -85,8 +85,7 @@ def _said(row: Row) -> dict[str, Any]:
     score = next((row[key] for key in ("class_score", "score", "confidence") if row.get(key)), None)
     attributes = typed(_plain(row.get("attributes", "")).split(" | "))
     label, tags, corrected = (_plain(row.get(column, "")) for column in ("label", "tags", "corrected"))
-    words = said(caption, label, score, tags, attributes, corrected=corrected)
-    return words | ({"model": row["model"]} if row.get("model") else {})
+    return said(caption, label, score, tags, attributes, corrected=corrected, model=row.get("model"))
 
 
 def _stated_size(row: Row, shape: tuple[str, ...], box: Box) -> tuple[str, str] | None:
@@ -125,7 +124,7 @@ def _cells(record: Record, box: Box) -> dict[str, Any]:
         "image": record.image,
         **corners,
         "caption": record.caption,
-        "caption_score": (record.said.get("caption") or {}).get("score"),
+        "caption_score": record.caption_score,
         "class": record.label,
         "class_score": record.score,
         "tags": " | ".join(record.tags),
@@ -159,8 +158,3 @@ def _safe(text: str) -> str:
 
 def _plain(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA_STARTS) else cell
-
-
-def _four(numbers: Sequence[float]) -> Box:
-    x, y, z, w = numbers
-    return x, y, z, w

@@ -6,6 +6,7 @@ Own code because timm takes a second to import, for one of its thousand networks
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch.nn.functional as F
@@ -47,9 +48,13 @@ class SameConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, C, H, W] -> [N, C', ceil(H / stride), ceil(W / stride)]."""
-        kernel, stride = self.kernel_size[0], self.stride[0]
-        missing = [max((math.ceil(n / stride) - 1) * stride + kernel - n, 0) for n in (x.shape[3], x.shape[2])]
+        missing = self.missing((x.shape[3], x.shape[2]))
         return super().forward(F.pad(x, [side for m in missing for side in (m // 2, m - m // 2)]))
+
+    def missing(self, sides: Sequence[int]) -> list[int]:
+        """How many rows or columns a map's sides lack in all."""
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        return [max((math.ceil(n / stride) - 1) * stride + kernel - n, 0) for n in sides]
 
 
 class BatchNormAct(nn.BatchNorm2d):

@@ -19,13 +19,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from dynrefer.checkpoint import (
-    TEXT_TOKENIZER,
-    TOKENIZER,
-    find_checkpoint,
-    read_tokenizer,
-    write_checkpoint,
-)
+from dynrefer.checkpoint import TEXT_TOKENIZER, TOKENIZER, find_checkpoint, read_tokenizer, write_checkpoint
 from dynrefer.datasets.coco import CLASS_NAMES
 from dynrefer.errors import InputError
 from dynrefer.files.atomic import written_whole
@@ -158,10 +152,7 @@ def _text_encoder(folder: Path, config: ModelConfig) -> tuple[TextEncoder, dict[
         tower = TextEncoder(config.text_encoder)
     prefix = "text_model." if config.text_encoder.kind == "clip-pooled" else ""  # the bare model drops it
     state = pick(
-        tensors,
-        tower.state_dict(),
-        lambda name: prefix + name.removeprefix("text."),
-        f"The text encoder {folder.name}",
+        tensors, tower.state_dict(), lambda name: prefix + name.removeprefix("text."), f"The text encoder {folder.name}"
     )
     place(tower, state, "cpu", torch.float32)
     tower.tokenizer = _plain(read_tokenizer(folder, TOKENIZER))

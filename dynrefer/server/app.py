@@ -51,8 +51,9 @@ def build_service(predictor: Predictor, token: str | None = None) -> FastAPI:
     app.add_api_route(PROPOSE, service.propose, methods=["POST"], responses=PROPOSED, openapi_extra=extra, **known)
     app.add_api_route(MODELS, service.models, responses={401: RESPONSES[401]}, **known)
     app.add_api_route(METRICS, service.counters, **known)
-    app.add_api_route(HEALTH, service.health)
-    app.add_api_route(READY, service.readiness)
+    for path, answer in ((HEALTH, service.health), (READY, service.readiness)):
+        app.add_api_route(path, answer)
+        app.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)  # as many monitors ask
     threading.Thread(target=service.warm_up, name="warm-up").start()  # a program that ends within torch would abort
     return app
 

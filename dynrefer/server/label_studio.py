@@ -29,13 +29,13 @@ from dynrefer.formats.label_studio import Controls, photograph, prediction, regi
 from dynrefer.formats.record import Record
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
+from dynrefer.proposals import EVERYTHING
 from dynrefer.server.app import listening, run
 from dynrefer.server.fetching import MAX_FILE_BYTES, TOO_LARGE, fetch
 
 PORT = 9090
 SERVER = "http://localhost:8080"
 SECONDS = 60
-MOST = 12  # regions that are looked for where a task has none
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +167,7 @@ class Backend:
     def _proposed(self, photo: Photo) -> list[Record | LeftOut]:
         """Regions worth describing; none where the model cannot point them out."""
         try:
-            return [Record("", found.box, photo.size) for found in self.predictor.propose(photo, limit=MOST)]
+            return [Record("", found.box, photo.size) for found in self.predictor.propose(photo, limit=EVERYTHING)]
         except InputError as error:
             logger.warning("%s", error)
             return []

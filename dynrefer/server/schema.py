@@ -77,10 +77,7 @@ EXAMPLE_STREAM = (
 )
 
 FILE = {"type": "string", "format": "binary", "description": f"the photograph, at most {MAX_FILE_MEGABYTES} MB"}
-IMAGE = {
-    "type": "string",
-    "description": f"the photograph's file in base64, at most {MAX_FILE_MEGABYTES} MB before",
-}
+IMAGE = {"type": "string", "description": f"the photograph's file in base64, at most {MAX_FILE_MEGABYTES} MB before"}
 URL = {"type": "string", "format": "uri", "pattern": "^https://", "description": "or its address"}
 
 
@@ -146,8 +143,6 @@ RESPONSES[200]["content"]["text/event-stream"] = {"schema": {"type": "string"}, 
 EXAMPLE_PROPOSAL = {"box": [258, 148, 594, 658], "score": 0.8, "words": {"dog": 0.8}, "mask": None}
 PROPOSED = RESPONSES | {
     200: _answered(
-        "Things on the photograph, best first.",
-        Proposals,
-        {"proposals": [EXAMPLE_PROPOSAL], "model": "dynrefer-mini"},
+        "Things on the photograph, best first.", Proposals, {"proposals": [EXAMPLE_PROPOSAL], "model": "dynrefer-mini"}
     )
 }

@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import AsyncExitStack, aclosing, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
@@ -19,7 +19,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 
 from dynrefer.boxes import Box, check_boxes
-from dynrefer.errors import InputError
+from dynrefer.errors import InputError, shown
 from dynrefer.photo import Photo
 from dynrefer.pointing import encode_mask, read_prompt
 from dynrefer.predictor import Predictor
@@ -80,33 +80,21 @@ class Service:
 
     async def regions(self, request: Request) -> Response:
         """POST /v1/regions."""
-        try:
-            async with AsyncExitStack() as held:
-                held.enter_context(self._place())
-                fields = await read_fields(request)
-                asked = await _unless_gone(request, self._prepared(fields, held))
-                if fields.stream:
-                    events = self._events(*asked, held.pop_all())
-                    return StreamingResponse(events, media_type=EVENTS, headers={"Cache-Control": "no-store"})
-                return JSONResponse(await _unless_gone(request, self._whole(*asked)))
-        except (RefusedError, InputError):
-            raise
-        except Exception as error:
-            raise RefusedError(500, sentence(error, REGIONS), "error") from error
+        async with self._answering(REGIONS) as held:
+            fields = await read_fields(request)
+            asked = await _unless_gone(request, self._prepared(fields, held))
+            if fields.stream:
+                events = self._events(*asked, held.pop_all())
+                return StreamingResponse(events, media_type=EVENTS, headers={"Cache-Control": "no-store"})
+            return JSONResponse(await _unless_gone(request, self._whole(*asked)))
 
     async def propose(self, request: Request) -> Response:
         """POST /v1/propose."""
-        try:
-            async with AsyncExitStack() as held:
-                held.enter_context(self._place())
-                fields = await read_fields(request, regions=False)
-                photo = await _unless_gone(request, self._opened(fields, held))
-                found = await _unless_gone(request, asyncio.to_thread(self.programs.propose, photo, fields.options))
-                return JSONResponse({"proposals": found, "model": self.predictor.model_name})
-        except (RefusedError, InputError):
-            raise
-        except Exception as error:
-            raise RefusedError(500, sentence(error, PROPOSE), "error") from error
+        async with self._answering(PROPOSE) as held:
+            fields = await read_fields(request, regions=False)
+            photo = await _unless_gone(request, self._opened(fields, held))
+            found = await _unless_gone(request, asyncio.to_thread(self.programs.propose, photo, fields.options))
+            return JSONResponse({"proposals": found, "model": self.predictor.model_name})
 
     async def models(self) -> dict[str, Any]:
         """GET /v1/models."""
@@ -135,14 +123,34 @@ class Service:
         """GET /metrics, for Prometheus."""
         return Response(self.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
-    async def refuse(self, _: Request, error: Exception) -> Response:
+    async def refuse(self, request: Request, error: Exception) -> Response:
         """An error as its status and {"error": sentence}."""
         if isinstance(error, HTTPException):
-            error = RefusedError(error.status_code, f"{error.detail}.", "path", dict(error.headers or {}))
+            headers, told = dict(error.headers or {}), f"{error.detail}."
+            if error.status_code == 404:
+                told = f"There is nothing at {shown(request.url.path)}; /v1/openapi.json lists what there is."
+            elif error.status_code == 405:
+                told = f"{shown(request.url.path)} is asked by {headers.get('Allow', 'POST')}, not by {request.method}."
+            error = RefusedError(error.status_code, told, "path", headers)
         elif not isinstance(error, RefusedError):
             error = RefusedError(422, str(error), "values")
         self.metrics.refusals.labels(error.reason).inc()
         return JSONResponse({"error": error.sentence}, error.status, error.headers)
+
+    @asynccontextmanager
+    async def _answering(self, path: str) -> AsyncIterator[AsyncExitStack]:
+        """A place among those whose question is open, which it holds with whatever the question needs.
+
+        Raises RefusedError with a sentence for whatever was not foreseen.
+        """
+        try:
+            async with AsyncExitStack() as held:
+                held.enter_context(self._place())
+                yield held
+        except (RefusedError, InputError):
+            raise
+        except Exception as error:
+            raise RefusedError(500, sentence(error, path), "error") from error
 
     @contextmanager
     def _place(self) -> Iterator[None]:
@@ -223,14 +231,17 @@ class Service:
         finally:
             self.metrics.stages.labels(stage).inc(time.monotonic() - start)
 
-    def _answer_group(self, asked: Asked, question: Question) -> list[list[RegionResult] | InputError]:
+    def _answer_group(self, asked: Asked, question: Question, waiting: int) -> list[list[RegionResult] | InputError]:
         try:
-            return self._refer_many(asked, question)
+            return self._refer_many(asked, question, waiting)
         except InputError as error:  # of the machine: what the asker gave was checked, or comes back in its place
             raise RefusedError(503, str(error), "memory") from error
 
-    def _refer_together(self, asked: Asked, question: Question) -> list[list[RegionResult] | InputError]:
-        return list(self.predictor.refer_many(asked, batch_size=TOGETHER, errors="return", question=question))
+    def _refer_together(self, asked: Asked, question: Question, waiting: int) -> list[list[RegionResult] | InputError]:
+        answers = self.predictor.refer_many(
+            asked, batch_size=TOGETHER, errors="return", askers=waiting, question=question
+        )
+        return list(answers)
 
 
 def _told(result: RegionResult, pointed: Told) -> dict[str, Any]:

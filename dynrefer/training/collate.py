@@ -18,7 +18,7 @@ from dynrefer.model.language import control_text
 from dynrefer.training.config import TrainConfig
 from dynrefer.training.dataset import Draw, Item, RegionDataset, Views
 from dynrefer.training.objective import Batch, GlobalTexts
-from dynrefer.training.tables import STYLE_OF
+from dynrefer.training.regions import STYLE_OF
 
 MAX_WORKERS = 8
 Tokenize = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
@@ -62,7 +62,7 @@ class Collate:
         regions, table = self.dataset.regions, self.dataset.texts
         samples, texts = (torch.tensor([getattr(item, name) for item in items]) for name in ("sample", "text"))
         controls, mask = self.tokenize([control_text(item.controls) for item in items])
-        tags = regions.tags(samples)
+        tags, styles = regions.tags(samples), [STYLE_OF.get(item.source, "region") for item in items]
         return Batch(
             stack_views([item.views for item in items if item.views is not None]),
             captions=table.captions(texts),
@@ -71,7 +71,7 @@ class Collate:
             text=table.embeddings(texts),
             text_id=texts,
             tags=tags if draw.tags is None else tags[:, draw.tags],
-            style=self._style([STYLE_OF.get(item.source, "region") for item in items]),
+            style=torch.tensor([self.styles.index(name) if name in self.styles else 0 for name in styles]),
             attributes=regions.attributes(samples),
             category=regions.category(samples),
             names_class=torch.tensor([item.source == "class" for item in items]),
@@ -84,9 +84,6 @@ class Collate:
             self.dataset.regions.category(draw.samples),
             torch.tensor([source == "class" for source in draw.sources]),
         )
-
-    def _style(self, names: Sequence[str]) -> Tensor:
-        return torch.tensor([self.styles.index(name) if name in self.styles else 0 for name in names])
 
 
 def stack_views(views: Sequence[Views]) -> dict[str, Tensor]:

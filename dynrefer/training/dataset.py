@@ -20,7 +20,7 @@ from dynrefer.errors import InputError
 from dynrefer.photo import Photo
 from dynrefer.training.cache import DONE, FeatureCache
 from dynrefer.training.config import AugmentConfig, TrainConfig, ViewsConfig
-from dynrefer.training.tables import RegionTable, TextTable, draw_controls
+from dynrefer.training.regions import RegionTable, TextTable, draw_controls
 from dynrefer.training.transforms import (
     Rng,
     ViewPlan,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dynrefer.model import DynRefer
 from dynrefer.training.config import LossWeights
-from dynrefer.training.tables import UNKNOWN
+from dynrefer.training.regions import UNKNOWN
 from dynrefer.vocabulary import TextBank, best_of_groups
 
 

@@ -24,8 +24,8 @@ from dynrefer.training.cache import FeatureCache, build_cache
 from dynrefer.training.collate import Collate, loader_arguments
 from dynrefer.training.config import TrainConfig
 from dynrefer.training.dataset import CachedViews, PhotographViews, RegionDataset, ViewSource
+from dynrefer.training.regions import RegionTable, TextTable
 from dynrefer.training.state import freeze_unused
-from dynrefer.training.tables import RegionTable, TextTable
 from dynrefer.training.validation import Validation
 from dynrefer.vocabulary import TextBank, Vocabulary
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -114,29 +113,8 @@ class Progress:
     identity: str = ""
 
 
-@contextmanager
-def owned(folder: Path) -> Iterator[None]:
-    """The run's folder, made if need be and locked against a second run. Raises InputError where that fails."""
-    lock = FileLock(folder / "lock", timeout=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise InputError(f"Another process trains in {folder}: wait for it, or choose another --out.") from error
-    except OSError as error:
-        raise InputError(f"The folder {folder} cannot be written to: {error.strerror}.") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def save_state(
-    folder: Path,
-    model: DynRefer,
-    optimiser: torch.optim.Optimizer,
-    average: AveragedWeights | None,
-    progress: Progress,
+    folder: Path, model: DynRefer, optimiser: torch.optim.Optimizer, average: AveragedWeights | None, progress: Progress
 ) -> None:
     """Write the state whole or not at all. Raises InputError when the disk is full; the former state stays."""
     tensors = _tensors(model, optimiser, average)

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 from dynrefer.checkpoint import save_checkpoint
 from dynrefer.datasets.records import check_readable
 from dynrefer.errors import InputError
+from dynrefer.files.atomic import lock
 from dynrefer.model import DynRefer
 from dynrefer.training.collate import StepPart
 from dynrefer.training.config import TrainConfig
@@ -28,7 +29,7 @@ from dynrefer.training.dataset import StepSampler
 from dynrefer.training.objective import Objective
 from dynrefer.training.run_log import RunLog
 from dynrefer.training.setup import Setup, prepare
-from dynrefer.training.state import AveragedWeights, build_optimiser, load_state, owned, rate_factor, save_state
+from dynrefer.training.state import AveragedWeights, build_optimiser, load_state, rate_factor, save_state
 from dynrefer.vocabulary import TextBank
 
 
@@ -63,7 +64,8 @@ def train(
     folder = Path(out)
     if not accelerator.is_main_process:
         logging.getLogger("dynrefer").setLevel(logging.ERROR)
-    with owned(folder) if accelerator.is_main_process else nullcontext():
+    busy = f"Another process trains in {folder}: wait for it, or choose another --out."
+    with lock(folder / "lock", busy) if accelerator.is_main_process else nullcontext():
         with accelerator.main_process_first():
             features = Path(cache) if cache else None
             setup = prepare(settings, Path(data), init, features, accelerator.device, accelerator.num_processes)

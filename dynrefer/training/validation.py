@@ -19,7 +19,7 @@ from dynrefer.model import DynRefer
 from dynrefer.training.collate import stack_views
 from dynrefer.training.dataset import Views, ViewSource
 from dynrefer.training.objective import on_device, represent
-from dynrefer.training.tables import RegionTable, TextTable
+from dynrefer.training.regions import RegionTable, TextTable
 from dynrefer.vocabulary import TextBank, best_of_groups
 
 BATCH = 64

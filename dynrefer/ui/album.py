@@ -11,7 +11,7 @@ from dynrefer.boxes import MAX_BOXES, Box
 from dynrefer.errors import InputError
 from dynrefer.project import Project, Region, Status
 from dynrefer.question import Question
-from dynrefer.results import RegionResult, Words, at_least
+from dynrefer.results import RegionResult, Words
 
 KEPT_TAGS = 100
 MOST_UNDONE = 100
@@ -27,11 +27,6 @@ class Entry(Region):
 def few_tags(result: RegionResult) -> RegionResult:
     """`result` with its best tags alone: a vocabulary of thousands times hundreds of regions fills a server."""
     return replace(result, tags=result.tags[:KEPT_TAGS])
-
-
-def thinned(result: RegionResult, tag_threshold: float) -> RegionResult:
-    """`result` with only the tags at or above the threshold."""
-    return replace(result, tags=at_least(result.tags, tag_threshold))
 
 
 def said(entry: Entry, person: Entry) -> Entry:
@@ -134,7 +129,7 @@ class Album:
 
 
 class Ticket(NamedTuple):
-    """What an event is about: which table, and the how manieth wish of the visitor."""
+    """What an event is about: the number of the table, and of the wish of its visitor."""
 
     table: int
     wish: int
@@ -174,15 +169,17 @@ class Session:
         album: Album | None = None,
         keep: Callable[[Iterable[Region]], object] | None = None,
         file: Path | None = None,
+        trouble: str = "",
     ) -> None:
         """Another photograph called `name` of (width, height) `size`, with an empty table or the regions of `album`.
 
         `example` is its name where it is one, `source` its URL where it is not, `key` what a browser keeps it under;
-        `keep` is called with every change of the table, where the server keeps it, and `file` is the photograph there.
+        `keep` is called with every change of the table, where the server keeps it, `file` is the photograph there, and
+        `trouble` is why it cannot be shown.
         """
         with self._lock:
             self.name, self.example, self.source, self.key = name, example, source, key or secrets.token_hex(8)
-            self.size, self._keep, self.file = size, keep, file
+            self.size, self._keep, self.file, self.trouble = size, keep, file, trouble
             self.choices: Question | None = None
             """What was asked last."""
             self.album = album or Album()
@@ -199,22 +196,21 @@ class Session:
             self._ticket = self._ticket._replace(wish=self._ticket.wish + 1)
             return self._ticket
 
-    def edit(self, change: Callable[[Album], Album]) -> None:
-        """Let the visitor select, delete or review a region, or correct what is said of it; `undo` takes it back."""
+    def edit(self, change: Callable[[Album], Album], anew: bool = False) -> None:
+        """Let the visitor select, delete or review a region, or correct what is said of it; `undo` takes it back.
+
+        `anew` keeps out what is being asked for the table.
+        """
         with self._lock:
             before, changed = self.album, change(self.album)
             if changed.entries != before.entries:
                 self._remember(before)
             self._change(changed)
-            self._ticket = self._ticket._replace(wish=self._ticket.wish + 1)
+            self._ticket = Ticket(self._ticket.table + anew, self._ticket.wish + 1)
 
     def clear(self) -> None:
         """Empty the table; what is being asked for it stays out, and it can be brought back."""
-        with self._lock:
-            self._ticket = Ticket(self._ticket.table + 1, self._ticket.wish + 1)
-            if self.album.entries:
-                self._remember(self.album)
-            self._change(Album())
+        self.edit(lambda _: Album(), anew=True)
 
     def undo(self) -> None:
         """Take back what the visitor did last: deleted regions come back, words and reviews are as before.

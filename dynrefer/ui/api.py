@@ -10,7 +10,7 @@ from dynrefer.errors import InputError
 from dynrefer.server.fetching import download, within_limit
 from dynrefer.server.programs import Programs
 
-from .errors import in_words
+from .events import in_words
 
 ENDPOINT: dict[str, Any] = {"concurrency_id": "endpoint", "concurrency_limit": 8}
 MANY: dict[str, Any] = {"concurrency_id": "many", "concurrency_limit": 4}

@@ -71,17 +71,19 @@ class Keeper(gr.HTML):
     """Keeps photographs with their tables in the browser and offers them; opens the page's own links.
 
     Properties: `record` (of `links.record_of`, or {}), `current` (what the photograph shown is kept under, or ""),
-    `folder` (of `links.folder_of`, or None), `answered` (see `whole.py`) and `finished` (`number` and `doubt`: every
-    region shown was reviewed, and whether the greatest doubt comes first). Events: `link_opened` with `query`;
-    `kept_opened`, by which the value holds `photo` and `record`; `moved` to another photograph of the folder, see
-    `Handlers.move`; `wanted`, see `whole.py`; and `saving` all, by which the value holds the `lines` of the project.
+    `folder` (of `links.folder_of`, or None), `finds` (whether the model finds things by itself), `answered` (see
+    `FindHandlers.describe_next`) and `finished` (`number` and `doubt`: every region shown was reviewed, and whether the
+    greatest doubt comes first). Events: `link_opened` with `query`; `kept_opened`, by which the value holds `photo` and
+    `record`; `moved` to another photograph of the folder, see `Handlers.move`; `wanted`, see
+    `FindHandlers.describe_next`; and `saving` all, by which the value holds the `lines` of the project.
 
     `gr.BrowserState` would not do: it sends all that is kept with every visit, holds no photograph of some megabytes,
     and says nothing when it is full.
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        none: dict[str, Any] = {"record": {}, "current": "", "folder": None, "answered": {}, "finished": {}}
+        none: dict[str, Any] = {"record": {}, "current": "", "folder": None, "finds": True}
+        none |= {"answered": {}, "finished": {}}
         files = _files("keeper", ["keeper_store.js", "keeper_whole.js", "keeper.js"])
         super().__init__(**{**files, **none, "apply_default_css": False, **kwargs})
 

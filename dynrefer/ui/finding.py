@@ -1,41 +1,49 @@
-"""Things found on the photograph: what there is at a press, all there are, or those of a name."""
+"""Things found on a photograph: what there is at a press, those of a name, all there are, on every photograph."""
 
 import base64
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
-from dynrefer.boxes import Box, parse_box
+from dynrefer.boxes import Box, overlaps, parse_box
 from dynrefer.errors import InputError
 from dynrefer.photo import Photo
 from dynrefer.pointing import mask_outline
 from dynrefer.predictor import Predictor
-from dynrefer.proposals import FOUND, check_words, things
-from dynrefer.server.programs import on_gpu
+from dynrefer.project import PhotoRecord
+from dynrefer.proposals import EVERYTHING, FOUND, check_words, things
+from dynrefer.server.programs import on_gpu, sentence
 
 from . import panels
-from .album import Album, Session
-from .contours import MOST, describe_everything, fresh
-from .errors import in_words
-from .handlers import Values
+from .album import Album, Entry, Session
+from .components import Upload
+from .events import in_words, told
+from .handlers import Values, open_upload
 from .layout import Updates
+from .links import folder_of
 from .panels import Panel
 from .pictures import thumbnails
 from .regions_tab import RegionsTab
-from .review import told
 
 MOST_CHOICES, MOST_FOUND = 8, 20  # at a press, and of a name
+SAME, EQUAL = 0.5, 0.999  # overlap from which two boxes mean one thing, and are one but for rounding
 UNKNOWN = {"rows": 0, "columns": 0, "boxes": ""}  # a grid of a model that can point, but only when asked
 REGIONS_TAB = "regions"
 
 
 class Finding:
-    """A button for everything and a field for names; what they found is rendered later, above the table."""
+    """A button for everything and a field for names; what they found is rendered later, above the table.
+
+    Neither is there for a model that finds nothing itself.
+    """
 
     def __init__(self, predictor: Predictor) -> None:
-        self.everything = gr.Button("Describe everything", size="sm", scale=0, min_width=150, elem_id="everything")
+        self.everything = gr.Button(
+            "Describe everything", size="sm", visible=predictor.can_find, scale=0, min_width=150, elem_id="everything"
+        )
         self.words = gr.Textbox(
             placeholder="lamp, dog",
             max_lines=1,
@@ -58,7 +66,6 @@ class FindHandlers:
 
     def __init__(self, regions: RegionsTab, finding: Finding, tabs: gr.Tabs) -> None:
         self.regions, self.main, self.finding, self.tabs = regions, regions.main, finding, tabs
-        self.pointing = self.main.predictor.can_find
         self._grid, self._propose = on_gpu(self.main.predictor.box_grid), on_gpu(self.main.predictor.propose)
         self.inputs: set[Any] = {*self.main.inputs, finding.words, finding.boxes}
         self.results = [finding.found, finding.all_found, finding.boxes, tabs]
@@ -138,10 +145,8 @@ class FindHandlers:
         photo, table = self.main.photo(values), session.ticket().table
         cleared = self._show_none(values, photo, found=[])
         yield {**self.forget(), **cleared, self.tabs: gr.update(selected=REGIONS_TAB)}
-        boxes: list[Box] = []
-        for done, total, best in self._everything(photo, values):
-            boxes = best
-            yield self.regions.progress.count(done, total, "places looked at")
+        yield self.regions.progress.count(0, 1, "places looked at")
+        boxes = self._things(photo)
         if session.ticket().table != table:
             yield self.regions.progress.hide()
             return
@@ -156,18 +161,71 @@ class FindHandlers:
         session.edit(Album.unselect)
         return self.main.shown(session, photo, values[self.main.choices.tag_threshold], value=None, **picker)
 
-    def things(self, photo: Photo, values: Values) -> list[Box]:
-        """The boxes of all that stands out on a photograph, best first."""
-        *_, (_, _, boxes) = self._everything(photo, values)
-        return boxes
+    @in_words
+    def describe_next(self, values: Values) -> Updates:
+        """Describe the folder's next photograph that nothing is known of, or the one of the browser that it sent.
 
-    def _everything(self, photo: Photo, values: Values) -> Iterator[tuple[int, int, list[Box]]]:
-        """(done, all, best boxes so far, best first); by contours where the checkpoint proposes none itself."""
-        if not self.pointing:
-            yield from describe_everything(self.main.refer, photo, self.main.question(values))
-            return
-        yield 0, 1, []
-        yield 1, 1, [one.box for one in things(photo, MOST, self._propose, self.main.refer)]
+        The browser asks for one after another, see keeper_whole.js, so that the visitor goes on working and can stop at
+        any time. A photograph on which anything is known stays as it is, and what was stopped goes on where it was.
+        The keeper's `answered` says which `key` it is about, whether anything is `kept` of it by now, or what the
+        `error` was, and brings the `record` that the browser is to keep; the regions of the photograph on the page come
+        into its table instead.
+        """
+        session: Session = values[self.main.display.session]
+        given, project = values[self.main.stage.keeper] or {}, session.project
+        question = self.main.choices.question(values)
+        updates: Updates = {}
+        if project is not None:
+            key = name = next((name for name in project.new if name not in given["passed"]), "")
+            if not name:  # another window has described the last one
+                return self.stop()
+            path = project.photographs[name]
+        else:
+            key, name = str(given["record"]["key"]), str(given["record"]["image"])
+            path = Path(self.main.sent_again(given["photo"]))
+        answered: dict[str, Any] = {"key": key, "kept": False}
+        try:
+            photo = Photo.open(path) if project else open_upload(Upload(str(path), name))
+            boxes = self._things(photo)
+            entries = self.main.ask(photo, boxes, question) if boxes else []
+            record = PhotoRecord(name, photo.size, tuple(entries))
+            if session.file == path if project else session.key == key:
+                updates = self._add(values, photo, entries)
+                answered["kept"] = bool(session.album.entries)
+            elif project is not None:
+                project.add(record)
+                answered["kept"] = True
+            else:
+                answered |= {"record": record.to_dict(), "kept": True}
+        except Exception as error:  # the others are described all the same
+            words = sentence(error, "describe_next")
+            answered["error"] = words if name in words else f"{name}: {words}"
+        keeper = {**updates.get(self.main.stage.keeper, gr.update()), "folder": folder_of(session)}
+        return {**updates, self.main.stage.keeper: {**keeper, "answered": answered}}
+
+    def stop(self) -> Updates:
+        """Tell the browser that no answer about a next photograph comes."""
+        return {self.main.stage.keeper: gr.update(answered={})}
+
+    def _add(self, values: Values, photo: Photo, entries: list[Entry]) -> Updates:
+        """Put answers into the table of the photograph on the page, beside what the visitor described meanwhile."""
+        session: Session = values[self.main.display.session]
+        ticket, known = session.ticket(), [result.box for result in session.album.results]
+        boxes = fresh([entry.answer.box for entry in entries], known)
+        session.extend(ticket, [entry for entry in entries if entry.answer.box in boxes])
+        return self.main.shown(session, photo, values[self.main.choices.tag_threshold])
+
+    def _things(self, photo: Photo) -> list[Box]:
+        """The boxes of all that stands out on a photograph, best first."""
+        return [one.box for one in things(photo, EVERYTHING, self._propose, self.main.refer)]
+
+
+def fresh(boxes: list[Box], known: list[Box]) -> list[Box]:
+    """Without boxes that nearly are a known one; exactly a known one stays, for it may be asked about anew."""
+    if not boxes or not known:
+        return boxes
+    nearest = overlaps(np.array(boxes), np.array(known)).max(1).tolist()
+    return [box for box, overlap in zip(boxes, nearest, strict=True) if not SAME <= overlap < EQUAL]
 
 
 def packed(boxes: np.ndarray, size: tuple[int, int]) -> dict[str, Any]:

@@ -16,19 +16,17 @@ from dynrefer.predictor import Predictor
 from dynrefer.project import Project, Region
 from dynrefer.question import Question
 from dynrefer.server.fetching import within_limit
-from dynrefer.server.programs import MOST_NAMES, on_gpu
+from dynrefer.server.programs import on_gpu
 
 from . import panels
 from .album import Album, Entry, Session, few_tags
 from .components import Upload
-from .errors import in_words
-from .layout import Choices, Display, Stage, Updates, usual_search
+from .events import in_words, told
+from .layout import Choices, Display, Stage, Updates
 from .links import EXAMPLES, Example, file_url, find_example, folder_of, name_of, read_link, read_record
 from .pictures import display_url, thumbnails
-from .review import told
 
 Values = dict[Any, Any]
-MOST_OWN_CLASSES = 12
 SAME_BOX = 0.9  # overlap from which the bounds of a mask are the box that a press took
 
 
@@ -38,14 +36,6 @@ class Handlers:
     def __init__(self, predictor: Predictor, stage: Stage, choices: Choices, display: Display) -> None:
         self.predictor, self.stage, self.choices, self.display = predictor, stage, choices, display
         self.refer, self._propose = on_gpu(predictor.refer), on_gpu(predictor.propose)
-        search = usual_search(predictor)
-        self._usual = {
-            "mode": predictor.default_mode,
-            "num_views": predictor.num_views,
-            "num_beams": search.num_beams,
-            "max_new_tokens": search.max_new_tokens,
-            "tag_threshold": predictor.tag_threshold,
-        }
         # What a question carries, what changes with the photograph, and what a link changes.
         self.inputs: set[Any] = {stage.photo, stage.picker, display.session, *choices.inputs}
         self.photo_outputs = [*display.outputs, stage.photo, stage.upload, stage.work]
@@ -79,21 +69,18 @@ class Handlers:
     def open_kept(self, kept: Any, session: Session) -> Updates:
         """Show what the visitor's browser kept: the photograph with its regions, the choices and the box."""
         record = read_record(kept.get("record") if isinstance(kept, dict) else None, self.predictor.num_views)
-        name, regions, chosen = record.photo.image, record.photo.regions, record.selected
-        path = str(EXAMPLES / record.example["file"]) if record.example else self.sent_again(kept.get("photo"))
+        name, example = record.photo.image, record.example
+        path = str(EXAMPLES / example["file"]) if example else self.sent_again(kept.get("photo"))
         photo = open_upload(Upload(path, name))
-        album = opened(photo, regions, chosen)
-        if chosen is None:
-            album = replace(album, selected=album.next_open(session.least_sure_first))
-        example = name_of(record.example) if record.example else None
-        session.begin(name, example, None if example else file_url(path), record.key, photo.size, album)
+        album = opened(photo, record.photo.regions, session.least_sure_first, record.selected)
+        called, source = (name_of(example), None) if example else (None, file_url(path))
+        session.begin(name, called, source, record.key, photo.size, album)
         session.choices = record.choices
-        box = album.current.result.box if album.current else None
-        return {**self._begun(session, photo, box), **self.choices.choose(record.choices), self.stage.photo: path}
+        return {**self._begun(session, photo), **self.choices.choose(record.choices), self.stage.photo: path}
 
     @in_words
     def move(self, session: Session, event: gr.EventData) -> Updates:
-        """Show another photograph of the folder; one that cannot be opened is told about and passed by the next step.
+        """Show another photograph of the folder; one that cannot be opened is told about, and passed by the next step.
 
         It is the one `to` a name, a `step` away, or, `review` being true, the next to review; with none of these the
         first one that was not wholly reviewed.
@@ -110,18 +97,15 @@ class Handlers:
         try:
             photo = Photo.open(path)
             keep = project.keeping(name, photo.size)  # before the regions are read, which may change meanwhile
-            album = opened(photo, project.regions(name), None)
-            album = replace(album, selected=album.next_open(session.least_sure_first))
+            album = opened(photo, project.regions(name), session.least_sure_first)
         except InputError as error:
-            gr.Warning(str(error), title="Please check")
-            return self.forget_photo(session)
+            return self.forget_photo(session, trouble=str(error))
         session.begin(name, size=photo.size, album=album, keep=keep, file=path)
-        box = album.current.result.box if album.current else None
-        return {**self._begun(session, photo, box), self.stage.photo: str(path)}
+        return {**self._begun(session, photo), self.stage.photo: str(path)}
 
-    def forget_photo(self, session: Session) -> Updates:
-        """Ask for a photograph, with everything empty."""
-        session.begin()
+    def forget_photo(self, session: Session, trouble: str = "") -> Updates:
+        """Ask for a photograph, with everything empty; `trouble` is why the folder's is not shown."""
+        session.begin(trouble=trouble)
         return {**self._begun(session, None), self.stage.photo: None}
 
     @in_words
@@ -141,7 +125,7 @@ class Handlers:
         session: Session = values[self.display.session]
         if not values[self.stage.photo] or not values[self.stage.picker]:
             return {self.display.session: gr.skip()}
-        photo, question = self.photo(values), self.question(values)
+        photo, question = self.photo(values), self.choices.question(values)
         box = check_box(values[self.stage.picker], photo.size)
         prompt = read_prompt(photo.size, points=points, mask=outline)
         session.check_room([box])
@@ -184,7 +168,7 @@ class Handlers:
     @in_words
     def thin_tags(self, session: Session, tag_threshold: object) -> str:
         """The words of the last answer again, at another tag threshold; asks the model nothing."""
-        return panels.words(session.album.current, self.threshold(tag_threshold))
+        return panels.words(session.album.current, self.choices.threshold(tag_threshold))
 
     @in_words
     def clear_answer(self, session: Session, tag_threshold: object) -> Updates:
@@ -196,33 +180,13 @@ class Handlers:
     def arrange_sliders(self, mode: object, num_views: object, session: Session) -> Updates:
         """Show one slider a view in manual mode, starting at the views that the last answer took."""
         asked: dict[str, object] = {} if mode == "manual" else {"mode": mode}
-        count = self._checked({"num_views": num_views, **asked}).num_views or 1
+        count = self.choices.checked({"num_views": num_views, **asked}).num_views or 1
         taken = session.album.current.result.taken if session.album.current else ()
         updates: Updates = {self.choices.sliders_row: gr.update(visible=mode == "manual")}
         for place, slider in enumerate(self.choices.sliders):
             start: dict[str, Any] = {"value": round(taken[place].t, 2)} if 0 < place < len(taken) else {}
             updates[slider] = gr.update(visible=place < count, **start)
         return updates
-
-    def question(self, values: Values) -> Question:
-        """What the page's choices ask for, checked; what was left as it stood is the checkpoint's own choice."""
-        choices = self.choices
-        options = {name: values[getattr(choices, name)] for name in self._usual}
-        options = {name: value for name, value in options.items() if value != self._usual[name]}
-        options |= {"classes": values[choices.classes], "controls": values[choices.controls]}
-        if options.get("mode") == "manual":
-            count = self._checked({"num_views": values[choices.num_views]}).num_views
-            steps = [values[slider] for slider in choices.sliders[:count]]
-            options |= {"mode": None, "num_views": None, "coefficients": [0.0, *steps[1:]]}
-        question = self._checked(options)
-        if question.classes:
-            return self._checked(question, top_classes=min(len(question.classes), MOST_OWN_CLASSES))
-        return question
-
-    def threshold(self, value: object) -> float:
-        """A tag threshold as a client sent it, checked; the model's own where there is none."""
-        chosen = self._checked({"tag_threshold": value}).tag_threshold
-        return self.predictor.tag_threshold if chosen is None else chosen
 
     def photo(self, values: Values) -> Photo:
         """The photograph on the page; InputError where there is none, or none any more."""
@@ -255,7 +219,7 @@ class Handlers:
 
     def shown(self, session: Session, photo: Photo | None, tag_threshold: object, **picker: Any) -> Updates:
         """The table's current entry on all panels."""
-        return self.display.show(self.predictor, photo, session, self.threshold(tag_threshold), **picker)
+        return self.display.show(self.predictor, photo, session, self.choices.threshold(tag_threshold), **picker)
 
     def _take_example(self, session: Session, example: Example, box: list[float] | None = None) -> Updates:
         path = EXAMPLES / example["file"]
@@ -266,7 +230,8 @@ class Handlers:
 
     def _begun(self, session: Session, photo: Photo | None, box: Box | None = None) -> Updates:
         width, height = photo.size if photo else (0, 0)
-        shown = session.key if photo else ""
+        shown, current = session.key if photo else "", session.album.current
+        box = box or (current.result.box if current else None)
         picker: dict[str, Any] = {  # nothing is {}, since `gr.update` passes on no None but the value's
             "value": list(box) if box else None,
             "image": display_url(photo) if photo else "",
@@ -282,9 +247,6 @@ class Handlers:
             self.stage.work: gr.update(visible=photo is not None),
             self.stage.keeper: gr.update(record={}, current=shown, folder=folder_of(session)),
         }
-
-    def _checked(self, options: object, **more: Any) -> Question:
-        return Question.checked(options, max_views=self.predictor.num_views, max_classes=MOST_NAMES, **more)
 
 
 def next_place(project: Project, place: int, name: object, step: object) -> int:
@@ -309,18 +271,19 @@ def place_to_review(project: Project, place: int, least_sure_first: bool) -> int
     return next(iter(open_ones), place)
 
 
-def opened(photo: Photo, regions: Sequence[Region], selected: int | None) -> Album:
-    """Regions of a project as the table holds them; boxes and masks are checked against the photograph as it is now."""
-    known = [region.answer for region in regions]
-    answers = [
-        replace(one, box=check_box(one.box, photo.size), mask=fitting_mask(one.mask, photo.size)) for one in known
-    ]
-    pictures = thumbnails(photo, [answer.box for answer in answers])
-    entries = [
-        Entry(region.question, answer, region.words, region.status, look)
-        for region, answer, look in zip(regions, answers, pictures, strict=True)
-    ]
-    return Album(tuple(entries), selected)
+def opened(photo: Photo, regions: Sequence[Region], least_sure_first: bool, selected: int | None = None) -> Album:
+    """Regions of a project as the table holds them, with one `selected` or else the one to review next.
+
+    Boxes and masks are checked against the photograph as it is now.
+    """
+    entries = []
+    for region in regions:
+        box, mask = check_box(region.answer.box, photo.size), fitting_mask(region.answer.mask, photo.size)
+        (look,) = thumbnails(photo, [box])
+        answer = replace(region.answer, box=box, mask=mask)
+        entries.append(Entry(region.question, answer, region.words, region.status, look))
+    album = Album(tuple(entries), selected)
+    return album if selected is not None else replace(album, selected=album.next_open(least_sure_first))
 
 
 def open_upload(upload: Upload) -> Photo:

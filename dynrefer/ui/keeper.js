@@ -122,6 +122,7 @@ async function showPlace() {
   element.querySelector(".project").hidden = !known;
   element.querySelector(".several").hidden = Boolean(props.folder || props.current);
   for (const own of element.querySelectorAll(".project :is([data-project], [data-several])")) own.hidden = Boolean(props.folder);
+  if (props.folder?.trouble) say(props.folder.trouble);
   if (!known) return;
   const place = element.querySelector(".place");
   place.textContent = `Photograph ${known.place + 1} of ${known.count}: ${known.name} · ${known.reviewed} of ${known.regions} reviewed`;

@@ -75,7 +75,7 @@ function endWhole() {
 /** Shows the button that begins and ends it, as long as there is something to describe, and how far it has come. */
 function showWhole(shown) {
   const button = element.querySelector("[data-whole]");
-  button.hidden = !whole && !countLeft(shown);
+  button.hidden = !props.finds || (!whole && !countLeft(shown));
   button.textContent = whole ? "Stop describing" : "Describe all photographs";
   const progress = element.querySelector(".project .dr-progress");
   progress.hidden = !whole;

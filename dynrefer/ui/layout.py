@@ -1,5 +1,6 @@
 """The main path's components and their places: photograph, choices, answer."""
 
+from collections.abc import Mapping
 from itertools import zip_longest
 from typing import Any
 
@@ -22,15 +23,17 @@ from .panels import MODE_NAMES, Panel
 
 Updates = dict[Any, Any]
 HOUR = 3600
+MOST_OWN_CLASSES = 12
 
 
 class Stage:
     """Where a photograph is chosen and a box is drawn: upload area or box picker, typed corners.
 
-    Visitors work on the photographs of `project`, where there is one. The examples are rendered later, below the views.
+    Visitors work on the photographs of `project`, where there is one, and have all of them described where the model
+    `finds` things. The examples are rendered later, below the views.
     """
 
-    def __init__(self, project: Project | None = None) -> None:
+    def __init__(self, project: Project | None = None, finds: bool = True) -> None:
         with gr.Column(elem_id="upload") as self.upload:
             self.photo = PhotoInput(
                 type="filepath",
@@ -42,7 +45,7 @@ class Stage:
                 elem_id="photo",
                 placeholder="Drop or paste a photograph, or click to choose one",
             )
-        self.keeper = Keeper(folder=folder_of(Session(project)), elem_id="keeper")
+        self.keeper = Keeper(folder=folder_of(Session(project)), finds=finds, elem_id="keeper")
         with gr.Column(visible=False, elem_id="work") as self.work:
             self.picker = BoxPicker(elem_id="picker")
             with gr.Row(elem_id="tools") as self.tools:
@@ -64,14 +67,21 @@ class Choices:
     """
 
     def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
         self._build_looks(predictor)
         with gr.Accordion("Words of your own", open=False, elem_id="own-words"):
             self._build_words(usual_search(predictor))
         self.tag_threshold = _slider(
             0, 1, predictor.tag_threshold, "Tag threshold", "threshold", step=0.01, visible=False, render=False
         )
-        words = {self.classes, self.controls, self.num_beams, self.max_new_tokens, self.tag_threshold}
-        self.inputs: set[Any] = {self.mode, self.num_views, *self.sliders, *words}
+        self._parts: dict[str, Any] = {  # by the options of a question
+            "mode": self.mode,
+            "num_views": self.num_views,
+            "num_beams": self.num_beams,
+            "max_new_tokens": self.max_new_tokens,
+            "tag_threshold": self.tag_threshold,
+        }
+        self.inputs: set[Any] = {*self._parts.values(), *self.sliders, self.classes, self.controls}
 
     def _build_looks(self, predictor: Predictor) -> None:
         most = predictor.num_views
@@ -106,18 +116,35 @@ class Choices:
             )
         self.again = gr.Button("Describe again", size="sm", elem_id="again")
 
+    def question(self, values: Mapping[Any, Any]) -> Question:
+        """What they ask for, checked; what was left as it stood is the checkpoint's own choice."""
+        options = {name: values[part] for name, part in self._parts.items() if values[part] != part.value}
+        options |= {"classes": values[self.classes], "controls": values[self.controls]}
+        if options.get("mode") == "manual":
+            count = self.checked({"num_views": values[self.num_views]}).num_views
+            steps = [values[slider] for slider in self.sliders[:count]]
+            options |= {"mode": None, "num_views": None, "coefficients": [0.0, *steps[1:]]}
+        question = self.checked(options)
+        if question.classes:
+            return self.checked(question, top_classes=min(len(question.classes), MOST_OWN_CLASSES))
+        return question
+
+    def threshold(self, value: object) -> float:
+        """A tag threshold as a client sent it, checked; the model's own where there is none."""
+        chosen = self.checked({"tag_threshold": value}).tag_threshold
+        return self._predictor.tag_threshold if chosen is None else chosen
+
+    def checked(self, options: object, **more: Any) -> Question:
+        """A question of options as a client sent them. Raises InputError."""
+        return Question.checked(options, max_views=self._predictor.num_views, max_classes=MOST_NAMES, **more)
+
     def choose(self, question: Question) -> Updates:
         """Updates that choose what `question` asks for, and for the rest what the page begins with."""
         steps = question.coefficients
-        chosen: Updates = {
-            self.mode: "manual" if steps else question.mode,
-            self.num_views: len(steps) if steps else question.num_views,
-            self.classes: ", ".join(question.classes or ()),
-            self.controls: ", ".join(question.controls),
-            self.num_beams: question.num_beams,
-            self.max_new_tokens: question.max_new_tokens,
-            self.tag_threshold: question.tag_threshold,
-        }
+        chosen: Updates = {part: getattr(question, option) for option, part in self._parts.items()}
+        if steps:
+            chosen |= {self.mode: "manual", self.num_views: len(steps)}
+        chosen |= {self.classes: ", ".join(question.classes or ()), self.controls: ", ".join(question.controls)}
         updates: Updates = {part: part.value if value is None else value for part, value in chosen.items()}
         updates[self.sliders_row] = gr.update(visible=steps is not None)
         for slider, t in zip_longest(self.sliders, steps or ()):

@@ -16,6 +16,7 @@ from dynrefer.server.programs import MOST_NAMES
 from .album import Session
 
 EXAMPLES = shipped("assets/examples")
+MOST_KEY = 100  # characters of the name by which a browser keeps a photograph: a project's, and the photograph's place
 LONGEST_QUERY = 2000  # characters that every browser, proxy and mail program leaves whole
 LONGEST = 1_000_000
 # The link's names for the fields of a question; coefficients stand for mode and number of views as well.
@@ -134,12 +135,18 @@ def record_of(session: Session) -> dict[str, Any] | None:
 
 
 def folder_of(session: Session) -> dict[str, Any] | None:
-    """Where in the folder the page is and how much of it was reviewed; None where it was started with none."""
+    """Where in the folder the page is, why nothing is shown there, how much was reviewed; None without a folder."""
     if session.project is None:
         return None
     names, (reviewed, regions) = session.project.names, session.project.progress()
     known = {"reviewed": reviewed, "regions": regions, "new": len(session.project.new)}
-    return {"place": session.place, "count": len(names), "name": names[session.place], **known}
+    return {
+        "place": session.place,
+        "count": len(names),
+        "name": names[session.place],
+        "trouble": session.trouble,
+        **known,
+    }
 
 
 def read_record(record: object, max_views: int) -> Kept:
@@ -151,7 +158,7 @@ def read_record(record: object, max_views: int) -> Kept:
         photo = PhotoRecord.from_dict({**record, "regions": record["regions"][:MAX_BOXES]}, **limits)
         example, selected = record.get("example"), record.get("selected")
         return Kept(
-            str(record["key"])[:40],
+            str(record["key"])[:MOST_KEY],
             replace(photo, image=photo.image[:255]),
             None if example is None else find_example(example),
             Question.checked(record.get("choices"), **limits),

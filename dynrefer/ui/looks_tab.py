@@ -12,7 +12,7 @@ from dynrefer.question import MODES, Question
 from dynrefer.results import Attribute, RegionResult
 
 from . import panels
-from .errors import in_words
+from .events import in_words
 from .handlers import Handlers, Values
 from .layout import Updates
 from .panels import MODE_NAMES, Line, Panel, Point, Progress
@@ -45,7 +45,7 @@ class Sweep:
     def run(self, values: Values) -> Iterator[Updates]:
         """Describe the box with a second view at every step of t, and show how the answer changes."""
         photo, box = subject(self.main, values)
-        question = self.main.question(values)
+        question = self.main.choices.question(values)
         steps: list[tuple[float, str, RegionResult]] = []
         for t in STEPS:
             yield self.progress.count(len(steps), len(STEPS), "steps of t")
@@ -99,7 +99,7 @@ class Comparison:
         views: dict[str, Any] = {"mode": mode, "num_views": num_views}
         if mode == "manual":
             views = {"coefficients": (0.0,)}
-        question = looking(self.main.question(values), **views)
+        question = looking(self.main.choices.question(values), **views)
         result = self.main.refer(photo, box, question=question)
         mode = panels.mode_of(question, self.main.predictor)
         return {

@@ -28,7 +28,6 @@ from .looks_tab import Comparison, Sweep
 from .panels import Panel, Progress
 from .regions_tab import SAVE_IN_BROWSER, RegionsTab
 from .teach_tab import TeachTab
-from .whole import WholeHandlers
 
 QUEUE_SIZE = 40
 
@@ -48,7 +47,7 @@ def build_page(predictor: Predictor, project: Project | None = None) -> gr.Block
         gr.HTML(read("header.html"), apply_default_css=False, elem_id="header")
         with gr.Row(elem_id="main"):
             with gr.Column(scale=11, min_width=320):
-                stage = Stage(project)
+                stage = Stage(project, predictor.can_find)
                 with stage.tools:
                     finding = Finding(predictor)
                 views = Panel(elem_id="views")
@@ -80,7 +79,7 @@ def build_page(predictor: Predictor, project: Project | None = None) -> gr.Block
         asking += [*bind_regions(regions), *bind_looks(sweep, comparison), *bind_finding(finder)]
         if predictor.can_point:
             bind_pressing(finder)
-        bind_whole(WholeHandlers(finder))
+        bind_whole(finder)
         bind_farewell(asking, regions, finder, sweep, comparison)
         add_endpoints(Programs(predictor))
     return page.queue(max_size=QUEUE_SIZE, default_concurrency_limit=8)
@@ -143,7 +142,8 @@ def serve(
     except OSError as error:
         if error.errno is not None:
             raise  # of a closed terminal, say: Gradio's own, that it found no free port, has no number
-        raise InputError(f"the port {port or PORT} cannot be used ({error}); choose another with --port") from error
+        which = f"the port {port} is" if port else f"the ports from {PORT} on are"
+        raise InputError(f"{which} taken by other programs; choose another with --port") from error
 
 
 def bind_photo(handlers: Handlers) -> list[Any]:
@@ -275,12 +275,12 @@ def bind_finding(handlers: FindHandlers) -> list[Any]:
     return [*running, found, taken.success(**describing(main))]
 
 
-def bind_whole(handlers: WholeHandlers) -> None:
+def bind_whole(handlers: FindHandlers) -> None:
     """Every photograph of a project, one an event; who opens another photograph meanwhile does not end that."""
-    keeper, outputs = handlers.main.stage.keeper, handlers.main.display.outputs
+    main, keeper = handlers.main, handlers.main.stage.keeper
     # The next one is wanted in the moment in which an answer comes, when Gradio still holds its event to be under way.
     several: dict[str, Any] = {"trigger_mode": "multiple", **LONG, **QUIET}
-    wanted = keeper.wanted(handlers.describe_next, handlers.inputs, outputs, **several)
+    wanted = keeper.wanted(handlers.describe_next, {*main.inputs, keeper}, main.display.outputs, **several)
     wanted.failure(handlers.stop, None, keeper, **QUIET)
 
 

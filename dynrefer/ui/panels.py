@@ -15,7 +15,7 @@ from dynrefer.predictor import Predictor
 from dynrefer.question import Question
 from dynrefer.results import Attribute, RegionResult
 
-from .album import Album, Entry, Session, thinned
+from .album import Album, Entry, Session
 from .components import read
 from .links import EXAMPLES, name_of, read_examples, write_link
 from .pictures import thumbnails, view_colour
@@ -148,7 +148,7 @@ def words(entry: Entry | None, tag_threshold: float) -> str:
         result=result,
         likely=by_type(result.attributes[:LIKELY_ATTRIBUTES]),
         every=by_type(result.attributes),
-        tags=thinned(result, tag_threshold).tags[:MOST_TAGS],
+        tags=result.thinned(tag_threshold).tags[:MOST_TAGS],
         threshold=tag_threshold,
     )
 

@@ -13,7 +13,6 @@ from dynrefer.errors import InputError
 from dynrefer.formats import FORMATS, Record, encode, lost
 from dynrefer.photo import DISPLAY_SIZE, Photo
 from dynrefer.pointing import read_mask
-from dynrefer.results import RegionResult
 from dynrefer.views import crop_views
 
 THUMBNAIL_SIZE = 96
@@ -62,29 +61,24 @@ def choices() -> list[tuple[str, str]]:
     return [*sorted((known.title, kind) for kind, known in FORMATS.items()), ("PNG with the regions drawn", PNG)]
 
 
-def download(kind: str, results: Sequence[RegionResult], image: str, photo: Photo) -> dict[str, str]:
+def download(kind: str, records: Sequence[Record], stem: str, photo: Photo | None = None) -> dict[str, str]:
     """A file of one kind, PNG or one of FORMATS: its `name`, its content in a data URL as `url`, and a `note` about it.
 
-    The note says what the format cannot hold. Raises InputError for another kind.
+    The note says what the format cannot hold. `photo` is theirs where all records are of one.
+    Raises InputError for another kind, and where there is nothing to save.
     """
-    stem = Path(image).stem or "photograph"
-    if kind == PNG:
-        return _file(f"{stem}.regions.png", annotated_png(results, photo), "")
-    return download_all(kind, [Record.of(result, image or "photograph", photo.size) for result in results], stem)
-
-
-def download_all(kind: str, records: Sequence[Record], stem: str) -> dict[str, str]:
-    """`download` of the regions of several photographs, called `stem`. Raises InputError where there is none."""
     if not records:
         raise InputError("there is nothing to save yet; draw a box first")
-    if kind == PNG:
+    if kind != PNG:
+        content, ending = encode(records, kind)
+        called = "regions" if ending == f".{kind}" else kind
+        return _file(f"{stem}.{called}{ending}", content, lost(records, kind))
+    if photo is None:
         raise InputError("a PNG shows one photograph; choose another format for all of them")
-    content, ending = encode(records, kind)
-    called = "regions" if ending == f".{kind}" else kind
-    return _file(f"{stem}.{called}{ending}", content, lost(records, kind))
+    return _file(f"{stem}.regions.png", annotated_png(records, photo), "")
 
 
-def annotated_png(results: Sequence[RegionResult], photo: Photo) -> bytes:
+def annotated_png(records: Sequence[Record], photo: Photo) -> bytes:
     """The photograph, at most PNG_SIZE pixels a side, with every region's box, mask, number and caption."""
     image = Image.fromarray(photo.pixels)
     image.thumbnail((PNG_SIZE, PNG_SIZE), reducing_gap=2)
@@ -92,14 +86,14 @@ def annotated_png(results: Sequence[RegionResult], photo: Photo) -> bytes:
     line = max(2, max(image.size) // 300)
     font = ImageFont.load_default(size=max(12, max(image.size) // 50))
     canvas = ImageDraw.Draw(image)
-    for place, result in enumerate(results):
+    for place, record in enumerate(records):
         colour = REGION_COLOURS[place % len(REGION_COLOURS)]
-        x1, y1, x2, y2 = (value * scale[axis % 2] for axis, value in enumerate(result.box))
-        if result.mask is not None:
-            mask = Image.fromarray(read_mask(result.mask, photo.size).astype(np.uint8) * MASK_OPACITY)
+        x1, y1, x2, y2 = (value * scale[axis % 2] for axis, value in enumerate(record.box))
+        if record.segmentation is not None:
+            mask = Image.fromarray(read_mask(record.segmentation, photo.size).astype(np.uint8) * MASK_OPACITY)
             image.paste(colour, mask=mask.resize(image.size))
         canvas.rectangle((x1, y1, x2, y2), outline=colour, width=line)
-        text = f"{place + 1} {'' if result.sure else 'perhaps '}{result.caption.text if result.caption else ''}".strip()
+        text = f"{place + 1} {'' if record.said['sure'] else 'perhaps '}{record.caption}".strip()
         _, _, right, bottom = canvas.textbbox((0, 0), text, font=font)
         place_x = max(0, min(x1, image.width - right - 2 * line))
         place_y = max(0, y1 - bottom - 2 * line)

@@ -1,25 +1,26 @@
-"""The tab of many regions: table, boxes from a file or proposed, downloads."""
+"""The tab of many regions: table and review, boxes from a file or pasted, downloads."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import gradio as gr
 
 from dynrefer.boxes import Box, check_boxes, has_only_numbers, parse_boxes
-from dynrefer.errors import InputError
+from dynrefer.errors import InputError, shown
 from dynrefer.formats.box_files import BoxFile, PhotoBoxes
 from dynrefer.formats.file import ENDINGS
-from dynrefer.project import export, parse_project, words_in
-from dynrefer.question import Question
-from dynrefer.results import Words
+from dynrefer.photo import Photo
+from dynrefer.project import PhotoRecord, export, parse_project, words_in
+from dynrefer.results import Words, clean_words
+from dynrefer.vocabulary import Vocabulary
 
-from .album import Session, Ticket, thinned
-from .errors import in_words
+from .album import Session
+from .events import in_words, told
 from .handlers import Handlers, Values
 from .layout import Updates
 from .panels import Progress
-from .pictures import choices, download, download_all
-from .review import act, told
+from .pictures import choices, download
 
 BATCH = 4  # regions until the table is shown again; who asks meanwhile is let in by the Predictor
 NO_WORDS: Mapping[Box, Words] = {}
@@ -97,26 +98,28 @@ class RegionsTab:
     @in_words
     def save(self, values: Values) -> dict[str, str]:
         """The regions as a file of the chosen kind, for SAVE_IN_BROWSER; says what that kind cannot hold."""
-        session: Session = values[self.display.session]
-        threshold = self.main.threshold(values[self.main.choices.tag_threshold])
-        kept = [entry.result for entry in session.album.entries if entry.status != "rejected"]
-        results = [thinned(result, threshold) for result in kept]
-        if not results:
-            raise InputError("there is nothing to save yet; draw a box first")
-        return _noted(download(str(values[self.save_as]), results, session.name, self.main.photo(values)))
+        session, photo = values[self.display.session], self.main.photo(values)
+        shown = PhotoRecord(session.name or "photograph", photo.size, session.album.entries)
+        return self._saved(values, [shown], Path(shown.image).stem, photo)
 
     @in_words
     def save_all(self, values: Values) -> dict[str, str]:
         """What `save` gives, of all photographs: of the folder, or those that the browser sent."""
         session: Session = values[self.display.session]
-        given = values[self.main.stage.keeper]
-        threshold = self.main.threshold(values[self.main.choices.tag_threshold])
         if session.project is not None:
-            photographs, name = list(session.project.records.values()), session.project.folder.name
-        else:
-            lines = given.get("lines") if isinstance(given, dict) else None
-            photographs, name = parse_project(str(lines or ""), "what this browser kept"), "photographs"
-        return _noted(download_all(str(values[self.save_as]), export(photographs, threshold), name))
+            return self._saved(values, list(session.project.records.values()), session.project.folder.name)
+        given = values[self.main.stage.keeper]
+        lines = given.get("lines") if isinstance(given, dict) else None
+        return self._saved(values, parse_project(str(lines or ""), "what this browser kept"), "photographs")
+
+    def _saved(
+        self, values: Values, photographs: Iterable[PhotoRecord], stem: str, photo: Photo | None = None
+    ) -> dict[str, str]:
+        threshold = self.main.choices.threshold(values[self.main.choices.tag_threshold])
+        file = download(str(values[self.save_as]), export(photographs, threshold), stem, photo)
+        if file["note"]:
+            gr.Info(file["note"])
+        return file
 
     @in_words
     def clear(self, values: Values) -> Updates:
@@ -139,52 +142,79 @@ class RegionsTab:
         yield from self.describe(values, list(words), words=words)
 
     def describe(
-        self,
-        values: Values,
-        boxes: Sequence[object],
-        at_once: int = BATCH,
-        words: Mapping[Box, Words] = NO_WORDS,
+        self, values: Values, boxes: Sequence[object], at_once: int = BATCH, words: Mapping[Box, Words] = NO_WORDS
     ) -> Iterator[Updates]:
-        """Describe `boxes` with the page's choices, `at_once` of them until the table is shown again.
+        """Describe `boxes` with the page's choices, `at_once` of them until the table is shown again, as it is by then.
 
-        `words` are what a person said of them already.
+        Ends where the table was cleared or its photograph has gone. `words` are what a person said of them already.
         """
         session: Session = values[self.display.session]
-        question, valid = self.main.question(values), check_boxes(list(boxes), self.main.photo(values).size)
+        photo, question = self.main.photo(values), self.main.choices.question(values)
+        valid = check_boxes(list(boxes), photo.size)
         session.check_room(valid)
-        session.choices = question
-        yield from self._ask(values, valid, words, question, session.ticket(), at_once)
+        session.choices, ticket = question, session.ticket()
+        yield self.progress.count(0, len(valid), "regions described")
+        for start in range(0, len(valid), at_once):
+            if session.ticket().table != ticket.table:
+                break
+            answers = self.main.ask(photo, valid[start : start + at_once], question)
+            if not session.extend(ticket, [replace(one, words=words.get(one.answer.box, Words())) for one in answers]):
+                break
+            done = self.progress.count(start + len(answers), len(valid), "regions described")
+            yield self.main.shown(session, photo, values[self.main.choices.tag_threshold]) | done
         yield self.progress.hide()
 
-    def _ask(
-        self,
-        values: Values,
-        boxes: Sequence[Box],
-        words: Mapping[Box, Words],
-        question: Question,
-        ticket: Ticket,
-        at_once: int,
-    ) -> Iterator[Updates]:
-        """Describe `boxes` a few at a time, each time with the table as it is by then.
 
-        Ends where the table of `ticket` was cleared or its photograph has gone.
-        """
-        photo, session = self.main.photo(values), values[self.display.session]
-        threshold = values[self.main.choices.tag_threshold]
-        yield self.progress.count(0, len(boxes), "regions described")
-        for start in range(0, len(boxes), at_once):
-            batch = list(boxes[start : start + at_once])
-            if session.ticket().table != ticket.table:
-                return
-            answers = self.main.ask(photo, batch, question)
-            if not session.extend(ticket, [replace(one, words=words.get(one.answer.box, Words())) for one in answers]):
-                return
-            done = self.progress.count(start + len(batch), len(boxes), "regions described")
-            yield self.main.shown(session, photo, threshold) | done
+def act(session: Session, event: gr.EventData, vocabulary: Vocabulary) -> None:
+    """Do what a pressed button of table or answer says, see their templates. Raises InputError.
+
+    `data-select` and `data-remove` name a region of the table, `data-review` the status that the one shown gets, and
+    `data-say` what a person says of it: caption or name as `data-value` (empty: the model's again), or tag or attribute
+    that is so (`data-so` true), is not (false), or is left to the model again (empty).
+    """
+    removed, selected = told(event, "remove"), told(event, "select")
+    status, what = told(event, "review"), told(event, "say")
+    if told(event, "undo") is not None:
+        session.undo()
+    elif told(event, "sort") is not None:
+        session.least_sure_first = not session.least_sure_first
+    elif status in ("accepted", "rejected"):
+        session.edit(lambda album: album.review(status, session.least_sure_first))
+    elif what is not None:
+        value, so = told(event, "value"), told(event, "so")
+        session.edit(lambda album: album.say(lambda words: corrected(words, what, value, so, vocabulary)))
+    elif removed is not None:
+        session.edit(lambda album: album.remove(removed))
+    else:
+        session.edit(lambda album: album.select(selected))
 
 
-def _noted(file: dict[str, str]) -> dict[str, str]:
-    """The file, after its note was shown."""
-    if file["note"]:
-        gr.Info(file["note"])
-    return file
+def corrected(words: Words, what: object, value: object, so: object, vocabulary: Vocabulary) -> Words:
+    """`words` with one more thing said, see `act`. Raises InputError where it cannot be."""
+    if what in ("caption", "name"):
+        text = clean_words(value, str(what)) if value else None
+        return replace(words, caption=text) if what == "caption" else replace(words, name=text)
+    if what == "tag":
+        return replace(words, tags=_say(words.tags, clean_words(value, "tag").lower(), so))
+    if what == "attribute":
+        return replace(words, attributes=_say(words.attributes, find_attribute(value, vocabulary), so))
+    raise InputError("a person can correct caption, name, tag and attribute of a region")
+
+
+def find_attribute(text: object, vocabulary: Vocabulary) -> str:
+    """ "color:red" for "color: red" or "red"; of an attribute that the model does not know, with its type.
+
+    Raises InputError where no type can be told.
+    """
+    kind, colon, name = clean_words(text, "attribute").partition(":")
+    if colon and kind.strip() and name.strip():
+        return f"{kind.strip()}:{name.strip()}"
+    known = next((word for word in vocabulary.attributes if word.name == kind.lower()), None)
+    if known is None:
+        raise InputError(f'"{shown(text)}" is no attribute of the list; write it with its type, as in "color: teal"')
+    return f"{known.type}:{known.name}"
+
+
+def _say(said: Mapping[str, bool], key: str, so: object) -> dict[str, bool]:
+    rest = {name: is_so for name, is_so in said.items() if name != key}
+    return {**rest, key: so == "true"} if so else rest

@@ -17,7 +17,7 @@ from dynrefer.predictor import Predictor
 from dynrefer.project import Project
 
 from . import panels
-from .errors import in_words
+from .events import in_words
 from .layout import Updates
 from .panels import Panel, Progress
 
@@ -50,7 +50,7 @@ class TeachTab:
         answering = OWN if self.predictor.checkpoint is self._own else TAUGHT
         return {
             self.report: _report(self.project),
-            self.model: gr.update(visible=_taught(self.project), value=answering),
+            self.model: gr.update(visible=(taught_folder(self.project) / CONFIG).is_file(), value=answering),
         }
 
     @in_words
@@ -88,17 +88,14 @@ class TeachTab:
     def switch(self, model: str) -> Updates:
         """Let the taught model answer, or the one that the page was started with."""
         taught = taught_folder(self.project)
-        self.predictor.use(self._own if model != TAUGHT else load_checkpoint(taught, self.predictor.device))
+        to = self.predictor.device, self.predictor.dtype
+        self.predictor.use(self._own if model != TAUGHT else load_checkpoint(taught, *to))
         return {self.status: panels.footer(self.predictor, None)}
 
 
 def taught_folder(project: Project) -> Path:
     """Where the page keeps a project's taught model: beside its file."""
     return project.folder.with_name(f"{project.folder.name}.taught")
-
-
-def _taught(project: Project) -> bool:
-    return (taught_folder(project) / CONFIG).is_file()
 
 
 def _models(project: Project) -> list[tuple[str, str]]:

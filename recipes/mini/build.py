@@ -15,14 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dynrefer.datasets import named_things
 from dynrefer.datasets.build import Summary, finish, write_json
 from dynrefer.datasets.flickr import read_packed
 from dynrefer.datasets.records import Problems
 from dynrefer.datasets.sample import DESCRIBED, Sample, iter_samples, write_samples
 from dynrefer.errors import InputError
 from dynrefer.files.atomic import claim
-from recipes.mini import coco
+from recipes.mini import coco, named_things
 from recipes.mini.attributes import unsaid_attributes
 from recipes.mini.corpus import read_texts, write_texts
 from recipes.mini.tags import build_tag_vocabulary, restrict_tags

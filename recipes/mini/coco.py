@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from dynrefer.boxes import area, share_inside
-from dynrefer.datasets.coco import CocoData, CocoImage, overlapping, read_images, sample_of, whole_sample
+from dynrefer.datasets.annotated import AnnotatedImage
+from dynrefer.datasets.coco import CocoData, overlapping, read_images, sample_of, whole_sample
 from dynrefer.datasets.records import Problems
 from dynrefer.datasets.sample import RegionText, Sample
 from recipes.mini.attributes import Labels, unsaid_attributes
@@ -35,7 +36,7 @@ def read(root: Path, problems: Problems, descriptions: Path | None = None) -> It
 
 
 def _image_samples(
-    data: CocoData, image: CocoImage, descriptions: list[Description], common: frozenset[str]
+    data: CocoData, image: AnnotatedImage, descriptions: list[Description], common: frozenset[str]
 ) -> Iterator[Sample]:
     photograph = image.photograph
     words = {word for caption in image.captions for word in content_words(caption)}
@@ -66,7 +67,7 @@ def _image_samples(
             )
 
 
-def _match(image: CocoImage, descriptions: list[Description]) -> tuple[list[list[str]], list[Description]]:
+def _match(image: AnnotatedImage, descriptions: list[Description]) -> tuple[list[list[str]], list[Description]]:
     """Descriptions of each box, and those that are of no box."""
     boxes = [region.box for region in image.regions]
     described: list[list[str]] = [[] for _ in boxes]
@@ -80,7 +81,7 @@ def _match(image: CocoImage, descriptions: list[Description]) -> tuple[list[list
     return described, others
 
 
-def _described_part(image: CocoImage, description: Description, number: int, words: set[str]) -> Sample:
+def _described_part(image: AnnotatedImage, description: Description, number: int, words: set[str]) -> Sample:
     """What was described but is no box of COCO's: other words of the image's captions may be true of it as well."""
     photograph = image.photograph
     box = description.pixels(photograph.size)

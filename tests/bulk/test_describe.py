@@ -17,7 +17,6 @@ from dynrefer import Predictor
 from dynrefer.__main__ import main
 from dynrefer.bulk import describe as describing
 from dynrefer.bulk.engine import Job, Numbered, Outcome, Tell
-from dynrefer.bulk.output import _Lines
 from dynrefer.photo import Photo
 from tests.bulk.conftest import BOX, OTHER, Describe, by_photo, rows, rows_of, save
 
@@ -214,15 +213,15 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_keeps_what_is_finished(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    add, asked = _Lines.add, (photographs, "--whole", "--out", tmp_path / "out", "--shard-size", 2)
+    write, asked = json.dumps, (photographs, "--whole", "--out", tmp_path / "out", "--shard-size", 2)
 
-    def full(self: _Lines, row: dict[str, Any]) -> None:
-        if row["photo"].endswith("/4.png"):
+    def full(row: Any, **options: Any) -> str:
+        if isinstance(row, dict) and str(row.get("photo")).endswith("/4.png"):
             raise OSError(errno.ENOSPC, "No space left on device")
-        add(self, row)
+        return write(row, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Lines, "add", full)
+        patch.setattr("dynrefer.bulk.output.json.dumps", full)
         assert describe(*asked) == 2
     told = capsys.readouterr().err
     assert "The disk is full" in told

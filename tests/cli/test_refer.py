@@ -327,3 +327,9 @@ def test_the_help_says_what_the_exit_codes_mean(capsys: pytest.CaptureFixture[st
         main(["refer", "--help"])
     words = " ".join(capsys.readouterr().out.split())
     assert "0 every box was answered; 3 some boxes or photographs were left out" in words
+
+
+def test_an_unknown_argument_is_answered_with_the_usage_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["export", "a.json", "--out", "b.json", "--images", "photos"])
+    assert "dynrefer export" in capsys.readouterr().err

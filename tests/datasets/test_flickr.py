@@ -1,10 +1,10 @@
-"""Flickr30k Entities in its own format and packed, and named things."""
+"""Flickr30k Entities in its own format and packed."""
 
 from pathlib import Path
 
 import pytest
 
-from dynrefer.datasets import flickr, named_things
+from dynrefer.datasets import flickr
 from dynrefer.datasets.records import Problems
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
@@ -99,17 +99,3 @@ def test_packed_regions_are_read_with_their_captions(tmp_path: Path) -> None:
 
     assert [(t.text, t.source) for t in dog.texts] == [("a dog runs", "human"), ("the dog", "phrase")]
     assert (dog.box, dog.split, texts(whole, "whole")) == ((10, 10, 30, 30), "train", ["a dog runs on grass"])
-
-
-def test_named_things_are_described_and_not_human(tmp_path: Path) -> None:
-    for name in ("a.png", "b.png"):
-        write_photograph(tmp_path / "images" / name)
-    things = [
-        {"file_name": "a.png", "name": "snail", "box": [10, 10, 20, 20], "description": "brown snail on a leaf"},
-        {"file_name": "b.png", "name": "reef", "box": None, "description": None},
-    ]
-    write_json(tmp_path / "annotations.json", things)
-    snail, reef = named_things.read(tmp_path, Problems())
-
-    assert [(t.text, t.source) for t in snail.texts] == [("brown snail on a leaf", "described"), ("a snail", "class")]
-    assert (snail.name, reef.name, reef.box) == ("snail", "reef", (0, 0, 100, 80))

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from dynrefer.errors import InputError
-from dynrefer.evaluation.asking import by_views, parse_views, views_in_words
 from dynrefer.evaluation.benchmark import Region
+from dynrefer.evaluation.predictions import by_views
+from dynrefer.evaluation.scoring import parse_views, views_in_words
 
 
 @pytest.mark.parametrize(

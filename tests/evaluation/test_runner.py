@@ -18,7 +18,7 @@ from dynrefer import InputError, Predictor
 from dynrefer.datasets.sample import RegionText, Sample, write_samples
 from dynrefer.evaluation import BenchmarkOptions, report, run_benchmark, runner
 from dynrefer.evaluation.meteor import Meteor
-from dynrefer.evaluation.store import PredictionStore
+from dynrefer.evaluation.predictions import PredictionStore
 
 CLASSES = ["dog", "cat", "car", "cup"]
 Run = Callable[..., dict[str, Any]]

@@ -204,6 +204,8 @@ def test_what_is_no_ordinary_file_is_named_and_not_waited_for(tmp_path: Path) ->
             PhotoHeader.read(tmp_path / name)
     with pytest.raises(InputError, match=r"There is no photograph gone\.jpg"):
         PhotoHeader.read(tmp_path / "gone.jpg")
+    with pytest.raises(InputError, match="There is no image"):
+        PhotoHeader.read(Path(""))
     with pytest.raises(InputError, match=r"gone\.jpg is at a web address"):
         PhotoHeader.read(Path("https://example.org/gone.jpg"))
 

@@ -24,9 +24,10 @@ BOX = [10, 10, 60, 50]
 
 @dataclass
 class FakePredictor:
-    """Names every region by its box, and remembers how many regions came in each pass."""
+    """Names every region by its box, and remembers how many regions came in each pass, and how many waited for it."""
 
     passes: list[int] = field(default_factory=list)
+    askers: list[int] = field(default_factory=list)
     go_on: threading.Event = field(default_factory=threading.Event)
     begun: threading.Event = field(default_factory=threading.Event)
     error: Exception | None = None
@@ -36,8 +37,9 @@ class FakePredictor:
     checkpoint: Any = field(default_factory=lambda: SimpleNamespace(fingerprint="0123456789abcdef"))
     model_name, num_views, default_mode, tag_threshold, device = "fake", 3, "dynamic", 0.5, "cpu"
 
-    def refer_many(self, requests: Any, **_: Any) -> Iterator[list[RegionResult] | InputError]:
+    def refer_many(self, requests: Any, askers: int = 1, **_: Any) -> Iterator[list[RegionResult] | InputError]:
         self.begun.set()
+        self.askers.append(askers)
         assert self.go_on.wait(300)
         self.passes.append(sum(len(boxes) for _, boxes in requests))
         if self.error is not None:

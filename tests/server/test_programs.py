@@ -14,7 +14,7 @@ import pytest
 
 from dynrefer.errors import InputError
 from dynrefer.server import programs
-from dynrefer.ui.errors import in_words
+from dynrefer.ui.events import in_words
 
 
 def forking(function: Callable[..., Any]) -> Callable[..., Any]:

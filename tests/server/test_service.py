@@ -245,5 +245,9 @@ def test_the_openapi_document_has_every_route_with_examples(client: TestClient) 
 
 
 def test_paths_and_methods_that_do_not_exist_are_answered_in_json(client: TestClient) -> None:
-    assert client.get("/v1/nothing").json() == {"error": "Not Found."}
+    assert client.get("/v1/nothing").json() == {
+        "error": "There is nothing at /v1/nothing; /v1/openapi.json lists what there is."
+    }
+    assert client.get("/v1/regions").json() == {"error": "/v1/regions is asked by POST, not by GET."}
+    assert client.head("/health").status_code == 200
     assert client.get("/v1/regions").status_code == 405

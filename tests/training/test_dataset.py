@@ -18,8 +18,8 @@ from dynrefer.training.collate import Collate, StepPart
 from dynrefer.training.config import AugmentConfig, TextConfig, TrainConfig, ViewsConfig
 from dynrefer.training.dataset import CachedViews, PhotographViews, RegionDataset, StepSampler
 from dynrefer.training.objective import Batch
+from dynrefer.training.regions import RegionTable, TextTable, draw_controls
 from dynrefer.training.setup import Setup, prepare
-from dynrefer.training.tables import RegionTable, TextTable, draw_controls
 from dynrefer.vocabulary import Vocabulary
 from tests.tiny import tiny_vocabulary, word_tokenizer
 

@@ -55,7 +55,7 @@ class Visitor:
 
     def asked(self, box: list[float] | None = None, **chosen: Any) -> Question:
         """The question that the choices make."""
-        return self.main.question(self.values(box, **chosen))
+        return self.main.choices.question(self.values(box, **chosen))
 
     def paste(self, *boxes: tuple[int, int, int, int]) -> Any:
         """The running event of boxes pasted."""

@@ -5,7 +5,7 @@ import pytest
 from dynrefer.errors import InputError
 from dynrefer.question import Question
 from dynrefer.results import Caption, RegionResult, Scored
-from dynrefer.ui.album import Album, Entry, thinned
+from dynrefer.ui.album import Album, Entry
 
 
 def entry(left: float, text: str = "a dog") -> Entry:
@@ -56,4 +56,4 @@ def test_a_place_that_is_not_in_the_table_is_refused(place: object) -> None:
 def test_thinning_keeps_tags_at_or_above_the_threshold() -> None:
     tags = (Scored("dog", 0.9), Scored("grass", 0.5), Scored("sky", 0.4))
     result = RegionResult((0, 0, 1, 1), None, (), tags, (), ())
-    assert [tag.name for tag in thinned(result, 0.5).tags] == ["dog", "grass"]
+    assert [tag.name for tag in result.thinned(0.5).tags] == ["dog", "grass"]

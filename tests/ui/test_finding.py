@@ -1,9 +1,10 @@
 """Everything on a photograph, and things by name."""
 
+import gradio as gr
 import pytest
 
 from dynrefer import Predictor
-from dynrefer.ui.finding import FindHandlers
+from dynrefer.ui.finding import FindHandlers, Finding, fresh
 from tests.pointing import Pointing
 from tests.ui.conftest import Said, Visitor
 
@@ -57,9 +58,18 @@ def test_all_that_was_found_is_described(visitor: Visitor, finding: FindHandlers
     assert visitor.boxes == pointing.boxes
 
 
-def test_a_checkpoint_that_cannot_point_still_describes_everything(
-    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_finds_nothing_itself_is_not_asked_to(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Predictor, "can_find", False)
-    list(visitor.finding().describe_all(visitor.values()))
-    assert visitor.boxes
+    with gr.Blocks():
+        finding = Finding(visitor.main.predictor)
+    assert not finding.everything.visible and not finding.words.visible
+
+
+def test_a_proposal_near_a_known_box_is_left_out_and_the_known_box_itself_stays() -> None:
+    known = [(10.0, 10.0, 50.0, 50.0)]
+    assert fresh([(12.0, 12.0, 50.0, 50.0), (60.0, 60.0, 90.0, 90.0), *known], known) == [
+        (60.0, 60.0, 90.0, 90.0),
+        *known,
+    ]
+    assert fresh(known, []) == known
+    assert fresh([], known) == []

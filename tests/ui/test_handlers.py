@@ -50,7 +50,7 @@ def test_the_search_sliders_start_at_the_checkpoints_own_search(
 def test_manual_views_are_those_of_the_sliders(visitor: Visitor) -> None:
     values = visitor.values(BOX, mode="manual", num_views=2)
     values[visitor.main.choices.sliders[1]] = 0.7
-    assert visitor.main.question(values).options() == {"coefficients": (0.0, 0.7)}
+    assert visitor.main.choices.question(values).options() == {"coefficients": (0.0, 0.7)}
 
 
 def test_own_class_names_are_all_shown_up_to_a_dozen(visitor: Visitor) -> None:
@@ -257,6 +257,14 @@ def test_what_the_browser_kept_comes_back_with_table_and_choices(visitor: Visito
     assert [entry.result.to_dict() for entry in after.entries] == [entry.result.to_dict() for entry in before.entries]
     assert after.selected == before.selected
     assert visitor.session.name == "photo.png"
+
+
+def test_a_photograph_keeps_its_key_in_a_project_of_thousands(visitor: Visitor) -> None:
+    visitor.main.describe(visitor.values(BOX))
+    sent = kept(visitor, visitor.photo)
+    sent["record"]["key"] = "01234567-89ab-cdef-0123-456789abcdef/12345"
+    visitor.main.open_kept(sent, visitor.session)
+    assert visitor.session.key == sent["record"]["key"]
 
 
 def test_choices_that_were_not_kept_go_back_to_where_the_page_begins(visitor: Visitor) -> None:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from dynrefer.errors import InputError
+from dynrefer.formats import Record
 from dynrefer.formats.box_files import BoxFile
 from dynrefer.photo import DISPLAY_SIZE, Photo
 from dynrefer.results import Caption, RegionResult, Scored
@@ -32,9 +33,10 @@ def photo() -> Photo:
 
 
 @pytest.fixture
-def results() -> list[RegionResult]:
+def records() -> list[Record]:
     boxes = [(10.0, 20.0, 300.0, 400.0), (1000.0, 100.0, 2000.0, 1200.0)]
-    return [RegionResult(box, Caption("a dog", 0.5), (Scored("dog", 0.9),), (), (), ()) for box in boxes]
+    results = [RegionResult(box, Caption("a dog", 0.5), (Scored("dog", 0.9),), (), (), ()) for box in boxes]
+    return [Record.of(result, "dog.jpg", (3000, 1500)) for result in results]
 
 
 def test_the_display_copy_is_small_and_keeps_its_shape(photo: Photo) -> None:
@@ -54,25 +56,25 @@ def test_views_of_different_reach_differ_in_colour() -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for _, kind in choices() if kind != PNG])
-def test_what_is_saved_reads_back_in(kind: str, photo: Photo, results: list[RegionResult], tmp_path: Path) -> None:
-    file = download(kind, results, "dog.jpg", photo)
+def test_what_is_saved_reads_back_in(kind: str, photo: Photo, records: list[Record], tmp_path: Path) -> None:
+    file = download(kind, records, "dog", photo)
     path = tmp_path / file["name"]
     path.write_bytes(decoded(file["url"]))
     found, left_out = BoxFile.read(path).of("dog.jpg").fit(photo)
-    for given, result in zip(found, results, strict=True):
-        assert given.box == pytest.approx(result.box, abs=1e-3)  # some formats keep shares of the photograph
+    for given, record in zip(found, records, strict=True):
+        assert given.box == pytest.approx(record.box, abs=1e-3)  # some formats keep shares of the photograph
     assert left_out == []
 
 
 def test_the_annotated_photograph_keeps_its_shape_and_changes_only_near_the_boxes(
-    photo: Photo, results: list[RegionResult]
+    photo: Photo, records: list[Record]
 ) -> None:
-    image = pixels(download(PNG, results, "dog.jpg", photo)["url"])
+    image = pixels(download(PNG, records, "dog", photo)["url"])
     assert image.shape == (1024, 2048, 3)
     assert image[1000, 100].tolist() == [255, 0, 0]
     assert image[round(400 * 2048 / 3000) - 1, 100].tolist() != [255, 0, 0]
 
 
-def test_an_unknown_format_is_refused(photo: Photo, results: list[RegionResult]) -> None:
+def test_an_unknown_format_is_refused(photo: Photo, records: list[Record]) -> None:
     with pytest.raises(InputError, match="the formats are coco, csv, cvat"):
-        download("EXE", results, "dog.jpg", photo)
+        download("EXE", records, "dog", photo)

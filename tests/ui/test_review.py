@@ -19,8 +19,7 @@ from dynrefer.ui import panels
 from dynrefer.ui.album import Album, Session
 from dynrefer.ui.layout import Updates
 from dynrefer.ui.links import folder_of, record_of
-from dynrefer.ui.review import corrected, find_attribute
-from dynrefer.ui.whole import WholeHandlers
+from dynrefer.ui.regions_tab import corrected, find_attribute
 from tests.pointing import Pointing
 from tests.tiny import tiny_vocabulary
 from tests.ui.conftest import BOX, Visitor
@@ -203,6 +202,8 @@ def test_a_folder_opens_at_the_first_photograph_that_is_not_reviewed(worker: Vis
     press(worker, review="accepted")
     move(worker)
     folder = folder_of(worker.session)
+    assert folder is not None
+    assert "not an image" in folder.pop("trouble")
     assert folder == {"place": 1, "count": 3, "name": "b.png", "reviewed": 1, "regions": 1, "new": 2}
 
 
@@ -238,22 +239,18 @@ def test_a_photograph_opened_again_shows_its_next_open_region(worker: Visitor) -
     assert shown[worker.main.stage.picker]["value"] == list(map(float, THREE[1]))
 
 
-def test_a_file_that_is_no_photograph_is_passed_by_the_next_step(
-    worker: Visitor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(gr, "Warning", lambda text, **_: told.append(text))
+def test_a_file_that_is_no_photograph_is_told_about_where_it_is_and_passed_by_the_next_step(worker: Visitor) -> None:
+    keeper = worker.main.stage.keeper
     move(worker, to="a.png")
-    move(worker, step=1)
-    move(worker, step=1)
-    assert len(told) == 1
+    assert "b.png is not an image" in move(worker, step=1)[keeper]["folder"]["trouble"]
+    assert not move(worker, step=1)[keeper]["folder"]["trouble"]
     assert worker.session.name == "c.png"
 
 
 def describe_next(worker: Visitor, **given: Any) -> Any:
     """The whole project's next photograph; what the browser is told of it."""
-    whole, keeper = WholeHandlers(worker.finding()), worker.main.stage.keeper
-    return whole.describe_next({**worker.values(), keeper: given})[keeper]["answered"]
+    finding, keeper = worker.finding(), worker.main.stage.keeper
+    return finding.describe_next({**worker.values(), keeper: given})[keeper]["answered"]
 
 
 def test_all_photographs_of_a_folder_are_described_but_those_that_hold_regions(

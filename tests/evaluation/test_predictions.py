@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dynrefer.errors import InputError
-from dynrefer.evaluation.store import PredictionStore, read_predictions
+from dynrefer.evaluation.predictions import PredictionStore, read_predictions
 
 IDENTITY = {"model_hash": "a1", "views": "dynamic"}
 
@@ -31,7 +31,7 @@ def test_a_line_cut_off_by_a_kill_is_dropped_and_the_rest_kept(tmp_path: Path) -
     assert store.sizes.keys() == {"a"}
     store.add({"b": {"caption": "again"}}, {"b": 9}, 0.5)
     store.finish()
-    _, records = read_predictions(tmp_path / "predictions.json")
+    records = read_predictions(tmp_path / "predictions.json").records
     assert [record["prediction"]["caption"] for record in records] == ["a", "again"]
 
 
@@ -51,9 +51,9 @@ def test_another_model_starts_anew_and_keeps_the_old_predictions_beside(tmp_path
     store = PredictionStore(tmp_path, IDENTITY | {"model_hash": "b2"})
     assert (store.sizes, store.changed) == ({}, ["model_hash"])
     (old,) = [file for file in tmp_path.iterdir() if "-" in file.name]
-    identity, records = read_predictions(old)
-    assert identity == IDENTITY
-    assert [record["key"] for record in records] == ["a"]
+    found = read_predictions(old)
+    assert found.identity == IDENTITY
+    assert [record["key"] for record in found.records] == ["a"]
 
 
 @pytest.mark.parametrize("content", ["", "[]", "not json", '{"images": []}'])
@@ -76,7 +76,7 @@ def test_a_region_asked_again_has_its_latest_prediction(tmp_path: Path) -> None:
     store = PredictionStore(tmp_path, IDENTITY)
     store.add({"a": {"caption": "of another photograph"}}, {"a": 7}, 1.0)
     store.finish()
-    _, records = read_predictions(tmp_path / "predictions.json")
+    records = read_predictions(tmp_path / "predictions.json").records
     assert [record["prediction"]["caption"] for record in records] == ["of another photograph"]
 
 

@@ -1,13 +1,14 @@
-"""One run of a benchmark: every region asked about, the answers scored, `metrics.json` written."""
+"""One run of a benchmark: every region asked about through the views that are named, the answers scored."""
 
 import contextlib
 import importlib.metadata
 import json
 import logging
 import platform
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +16,61 @@ import torch
 
 from dynrefer.devices import freed_memory_returned
 from dynrefer.errors import InputError
-from dynrefer.evaluation.asking import Asking, ask, views_in_words
-from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Scores, data_hash
+from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Prediction, Scores, data_hash
+from dynrefer.evaluation.predictions import PredictionStore, ask, read_predictions
 from dynrefer.evaluation.report import NAMED_LEFT_OUT
-from dynrefer.evaluation.store import (
-    Prediction,
-    PredictionStore,
-    read_left_out,
-    read_predictions,
-)
 from dynrefer.files.atomic import write_whole
 from dynrefer.predictor import Predictor
+from dynrefer.question import MODES, Question
 
 logger = logging.getLogger(__name__)
 
 PACKAGES = ("dynrefer", "torch", "transformers", "timm", "numpy", "pillow", "pycocoevalcap", "pycocotools")
+_VIEW_WORDS = re.compile(rf"(?P<mode>{'|'.join(map(re.escape, MODES))})?[ ,]*(?:(?P<num_views>\d+)(?: views?)?)?")
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How a benchmark is asked, beside what it asks: `views` are options of `Question`, see `parse_views`."""
+
+    views: Mapping[str, Any] = field(default_factory=dict)
+    batch_size: int = 32
+    seed: int = 0
+
+
+def parse_views(text: str | None) -> dict[str, Any]:
+    """The words after `--views` as options of `Question`; what they leave open is the predictor's choice.
+
+    Read are `dynamic`, `random`, `prior:caption`, `prior:attributes`, `3 views`, `random 2 views` and `t=0.3,0.5`: `t`
+    names the views besides t = 0, which is always taken; `t=0` is that one view alone.
+
+    Raises InputError: the words are none of these.
+    """
+    words = (text or "").strip()
+    try:
+        if words.startswith("t="):
+            steps = sorted({float(word) for word in words[2:].split(",")} - {0.0})
+            return Question.checked(coefficients=(0.0, *steps)).options()
+        parts = _VIEW_WORDS.fullmatch(words)
+        if parts is None:
+            raise ValueError
+        number = parts["num_views"]
+        return Question.checked(mode=parts["mode"], num_views=None if number is None else int(number)).options()
+    except ValueError as error:
+        reason = f" ({error})" if isinstance(error, InputError) else ""
+        raise InputError(
+            f"--views {text!r} is not understood{reason}: give {', '.join(mode for mode in MODES if mode != 'manual')}"
+            ", '2 views', 'random 2 views' or 't=0.3,0.5'."
+        ) from error
+
+
+def views_in_words(views: Mapping[str, Any]) -> str:
+    """View options as `parse_views` reads them."""
+    if steps := views.get("coefficients"):
+        return "t=" + ",".join(f"{t:g}" for t in steps if t or len(steps) == 1)
+    number = views.get("num_views")
+    counted = "" if number is None else f"{number} view{'s' * (number > 1)}"
+    return " ".join(word for word in (views.get("mode"), counted) if word)
 
 
 def run(benchmark: Benchmark, predictor: Predictor, asking: Asking, out: Path, plots: bool = True) -> dict[str, Any]:
@@ -54,7 +95,8 @@ def run(benchmark: Benchmark, predictor: Predictor, asking: Asking, out: Path, p
         logger.info("Going on after %d stored predictions.", len(store.sizes))
     try:
         with freed_memory_returned():
-            left_out = [*benchmark.data.left_out, *ask(benchmark, predictor, views, asking, store)]
+            away = ask(benchmark, predictor, views, store, asking.batch_size, asking.seed)
+            left_out = [*benchmark.data.left_out, *away]
     finally:
         store.close()
     for record in left_out[:NAMED_LEFT_OUT]:
@@ -73,7 +115,7 @@ def rescore(benchmark: Benchmark, out: Path, model_hash: str | None = None) -> d
     file = out / "predictions.json"
     if not file.exists():
         raise InputError(f"{out} has no finished predictions: run without --rescore first.")
-    identity, _ = read_predictions(file)
+    identity = read_predictions(file).identity
     expected = {"benchmark": benchmark.name, "dataset": benchmark.data.title, "model_hash": model_hash}
     for name, value in expected.items():
         if value is not None and identity.get(name) != value:
@@ -132,9 +174,7 @@ def write_metrics(
 
 
 def _scored(benchmark: Benchmark, out: Path, inference: Mapping[str, Any], plots: bool = True) -> dict[str, Any]:
-    file = out / "predictions.json"
-    identity, records = read_predictions(file)
-    left_out = read_left_out(file)
+    identity, records, left_out = read_predictions(out / "predictions.json")
     predictions: dict[str, Prediction] = {record["key"]: record["prediction"] for record in records}
     keys = frozenset(predictions)
     known = {(record["photograph"], record["annotation"]) for record in left_out}

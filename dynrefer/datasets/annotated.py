@@ -25,27 +25,43 @@ from dynrefer.files.coco import (
 )
 from dynrefer.files.text import read_json
 
+MIN_SIDE = 4.0
 SplitOf = Callable[[Mapping[str, Any], str], str]
 
 
-@dataclass(frozen=True)
-class Annotation:
-    """A box of a photograph; `class_name` is None where its category is missing, unknown or has no name."""
+@dataclass
+class AnnotatedRegion:
+    """A box of a photograph; `class_name` is "" where its category is missing, unknown or has no name.
+
+    `attributes` are OVAD's values, 1 has, 0 has not, -1 unknown.
+    """
 
     id: str
     box: Box
-    class_name: str | None
+    class_name: str = ""
     captions: tuple[str, ...] = ()
     crowd: bool = False
+    attributes: tuple[int, ...] | None = None
+
+    @property
+    def is_large(self) -> bool:
+        """Whether each side is long enough to see anything."""
+        return min(self.box[2] - self.box[0], self.box[3] - self.box[1]) >= MIN_SIDE
 
 
 @dataclass
 class AnnotatedImage:
-    """A photograph, its record in the file and its boxes."""
+    """A photograph, its record in the file, its boxes, and captions of the whole of it."""
 
     photograph: Photograph
     record: Mapping[str, Any]
-    annotations: list[Annotation] = field(default_factory=list)
+    regions: list[AnnotatedRegion] = field(default_factory=list)
+    captions: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all classes of the data set were boxed in it."""
+        return bool(self.record.get("boxes_complete_80", True))
 
 
 @dataclass
@@ -92,9 +108,9 @@ def read_coco_file(
         if image is None:
             problems.skip("annotations of photographs that cannot be used", what, str(meant.name))
             continue
-        annotation = _annotation(record, image.photograph, names, _unique_id(record, place, seen), problems, what)
-        if annotation:
-            image.annotations.append(annotation)
+        region = _region(record, image.photograph, names, _unique_id(record, place, seen), problems, what)
+        if region:
+            image.regions.append(region)
     return CocoFile(found, len(images) + len(annotations))
 
 
@@ -122,14 +138,14 @@ def _opened(images: CocoImages, file: Path, photographs: Photographs, split_of: 
     return found
 
 
-def _annotation(
+def _region(
     record: Mapping[str, Any],
     photograph: Photograph,
     names: Mapping[str, str],
     name: str,
     problems: Problems,
     what: str,
-) -> Annotation | None:
+) -> AnnotatedRegion | None:
     box = fitted(lambda: annotation_box(record), photograph, problems, what)
     if box is None:
         return None
@@ -142,7 +158,8 @@ def _annotation(
         return None
     if class_name is None and entry(record, "category_id", "category", "category_name") is not None:
         problems.note("categories without a name, so that only the caption is used", what, photograph.name)
-    return Annotation(name, box, class_name, captions or (), str(record.get("iscrowd")).lower() in ("1", "1.0", "true"))
+    crowd = str(record.get("iscrowd")).lower() in ("1", "1.0", "true")
+    return AnnotatedRegion(name, box, class_name or "", captions or (), crowd)
 
 
 def _unique_id(record: Mapping[str, Any], place: int, seen: set[str]) -> str:

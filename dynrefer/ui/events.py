@@ -1,4 +1,4 @@
-"""What went wrong in a handler, told on the page in words."""
+"""What an event of the page says to its handler, and what is said on the page where the handler fails."""
 
 import functools
 import inspect
@@ -39,3 +39,11 @@ def _told_in_words(name: str) -> Iterator[None]:
     except Exception as error:
         title = "Please check" if isinstance(error, InputError) else "Error"
         raise gr.Error(sentence(error, name), title=title, print_exception=False) from None
+
+
+def told(event: gr.EventData, name: str) -> Any:
+    """What a component's event says under `name`, None where it says nothing."""
+    try:
+        return getattr(event, name, None)
+    except TypeError:  # it says nothing at all
+        return None

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from dynrefer.datasets.sample import RegionText, Sample
-from dynrefer.training.tables import RegionTable
+from dynrefer.training.regions import RegionTable
 from tests.tiny import tiny_vocabulary
 
 EVERY = {"class": 1.0, "grounded": 1.0, "human": 1.0}
