@@ -56,7 +56,7 @@ def test_a_box_drawn_by_finger_reaches_the_model_within_one_css_pixel(
     visit: Visit, app: App, marked_photo: MakePhoto
 ) -> None:
     size, mark = (640, 480), (160, 120, 420, 330)
-    page = visit(390, 844, has_touch=True, is_mobile=True)
+    page = visit(390, 844, fingers=True)
     upload(page, marked_photo(size, mark))
     drag_by_finger(page, see_mark(page))
     assert_near(asked_box(page, app, size), mark, css_pixel(page, size[0]))
