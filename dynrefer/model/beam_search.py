@@ -125,7 +125,7 @@ def greedy_search(
         unfinished &= token != t5.config.eos_token_id
         if not unfinished.any():
             break
-    return sentences, score / count.clamp(min=1) ** options.length_penalty
+    return sentences, score / count.clamp(min=1).float() ** options.length_penalty
 
 
 class BeamSearch:

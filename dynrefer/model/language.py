@@ -171,7 +171,7 @@ class LanguageDecoder(nn.Module):
         copied = self.copied(control_ids) if self.copy_gate is not None and control_ids is not None else None
         sequences, log_scores = self._search(prompt, mask, options, told, copied)
         pieces = (sequences[:, 1:] != 0).sum(1).clamp(min=1)
-        each = log_scores.float() * pieces ** (options.length_penalty - 1)
+        each = log_scores.float() * pieces.float() ** (options.length_penalty - 1)
         return [self._text(row) for row in sequences.tolist()], each.exp().clamp(max=1).tolist()
 
     def _told(self, begin: Sequence[str], length: int, device: torch.device) -> Tensor:

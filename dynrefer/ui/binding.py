@@ -87,7 +87,9 @@ def bind_box(handlers: Handlers) -> list[Any]:
         event(None, stage.picker, stage.corners, js="(box) => box || [null, null, null, null]", **LATEST)
     typed = stage.use_corners.click(None, stage.corners, stage.picker, js="(...corners) => [corners]", **LATEST)
     stage.picker.box_recalled(**describing(handlers) | {"fn": handlers.recall})
-    drawn = stage.picker.box_drawn(**describing(handlers) | {"fn": handlers.describe_drawn})
+    # Whoever draws the next box before the last was answered wants both.
+    every: dict[str, Any] = {"fn": handlers.describe_drawn, "trigger_mode": "multiple"}
+    drawn = stage.picker.box_drawn(**describing(handlers) | every)
     return [drawn, typed.then(**describing(handlers))]
 
 

@@ -121,11 +121,11 @@ class Handlers:
         session: Session = values[self.display.session]
         if not values[self.stage.photo] or not values[self.stage.picker]:
             return {self.display.session: gr.skip()}
+        ticket = session.wish()  # first, so that of two boxes drawn in a row the last is shown
         photo, question = self.photo(values), self.choices.question(values)
         box = check_box(values[self.stage.picker], photo.size)
         prompt = read_prompt(photo.size, points=points, mask=outline)
         session.check_room([box])
-        ticket = session.wish()
         session.choices = question
         (entry,) = self.ask(photo, [box], question)
         if prompt:

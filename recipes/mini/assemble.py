@@ -37,7 +37,7 @@ FITS: dict[Calibrated, str] = {  # what calibration calls them
     "tags": "tags",
     "attributes": "attributes",
 }
-GENERATION = {"num_beams": 3, "length_penalty": 0.5, "repetition_penalty": 1.3}
+GENERATION = {"num_beams": 3, "length_penalty": 0.25, "repetition_penalty": 1.3}
 
 
 def main() -> None:

@@ -59,12 +59,17 @@ def pieces(numbers: Tensor) -> list[str]:
 
 
 def ask(
-    decoder: LanguageDecoder, controls: list[str], begin: list[str] | None = None, *, beams: int = 1
+    decoder: LanguageDecoder,
+    controls: list[str],
+    begin: list[str] | None = None,
+    *,
+    beams: int = 1,
+    options: Generation = OPTIONS,
 ) -> tuple[list[str], list[float]]:
     ids, mask = decoder.tokenize(controls)
     queries = torch.randn(len(controls), 4, 16, generator=torch.Generator().manual_seed(6))
     prompt, prompt_mask = decoder.prompt(queries, ids, mask)
-    return decoder.generate(prompt, prompt_mask, replace(OPTIONS, num_beams=beams), ids, begin)
+    return decoder.generate(prompt, prompt_mask, replace(options, num_beams=beams), ids, begin)
 
 
 def test_pieces_of_control_words_can_be_copied_and_the_marks_between_them_cannot() -> None:
@@ -116,6 +121,14 @@ def test_the_word_behind_a_told_beginning_is_a_word_of_its_own(beams: int) -> No
     decoder = language(gate=30.0)  # would go on with "dogs", the one word it is told to copy
     (text,), _ = ask(decoder, ["dogs|"], ["dog"], beams=beams)
     assert text.split()[0] == "dog"
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("penalty", [0, -1])
+def test_a_penalty_of_length_may_be_a_whole_number(beams: int, penalty: int) -> None:
+    texts, scores = ask(language(), [""], beams=beams, options=replace(OPTIONS, length_penalty=penalty))
+    assert texts == ask(language(), [""], beams=beams, options=replace(OPTIONS, length_penalty=float(penalty)))[0]
+    assert 0 < scores[0] <= 1
 
 
 def test_a_beginning_leaves_room_for_an_end() -> None:
