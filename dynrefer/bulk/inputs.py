@@ -64,22 +64,13 @@ def read_input(path: str, shard_size: int, boxes: BoxFile | None, needs_boxes: b
     Raises InputError: nothing there, nothing to describe, no access, a name that is there twice, no column for it.
     """
     closed: list[LeftOut] = []
+    return replace(_planned(path, shard_size, boxes, needs_boxes, closed), left_out=closed)
+
+
+def _planned(path: str, shard_size: int, boxes: BoxFile | None, needs_boxes: bool, closed: list[LeftOut]) -> Plan:
     root, names = _listed(path, closed)
     if not names:
         raise InputError(NOTHING.format(shown(path, 200)) + (f"; {closed[0]}" if closed else ""))
-    plan = _planned(path, root, names, shard_size, boxes, needs_boxes, closed)
-    return replace(plan, left_out=closed)
-
-
-def _planned(
-    path: str,
-    root: str,
-    names: Sequence[str],
-    shard_size: int,
-    boxes: BoxFile | None,
-    needs_boxes: bool,
-    closed: list[LeftOut],
-) -> Plan:
     ending = posixpath.splitext(names[0])[1].lower()
     if ending in LISTS and len(names) == 1:
         return _of_list(root, names[0], shard_size, boxes, needs_boxes)
