@@ -35,6 +35,11 @@ def reason(error: InputError) -> str:
     return str(error.args[0]).removesuffix(".")
 
 
+def counted(number: int, thing: str) -> str:
+    """So many of a thing: "1 region", "2 regions"."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def shown(text: object, length: int = 60) -> str:
     """Any value as it may stand in an error sentence: one line, cut short, with codes for what is no letter."""
     line = " ".join(str(text).encode(errors="backslashreplace").decode().split())

@@ -28,6 +28,7 @@ from dynrefer.views import crop_views, pixel_boxes
 STORE_BYTES = 2**29  # room for the largest that is taken
 DISPLAY_SIZE = 1280
 UNNAMED = "the image"
+UNNAMED_FILE = "the file"
 BYTES_A_PIXEL = 3 + 4 + 1  # RGB, grey, and RGB halved again and again
 HALVED_TO = 256  # pixels a side
 SHARP = 2  # a crop is resized from a halved copy where that has so many pixels for each of the result's, or more
@@ -112,7 +113,7 @@ class Photo:
         if isinstance(source, Image.Image):
             return _photo(decode_image(source, UNNAMED), "")
         if isinstance(source, (bytes, bytearray)):
-            return _photo(decode_file(io.BytesIO(source), UNNAMED), "")
+            return _photo(decode_file(io.BytesIO(source), UNNAMED_FILE), "")
         if isinstance(source, (str, os.PathLike)):
             return _from_path(Path(source), kept=False)
         if source is None:
@@ -199,7 +200,7 @@ def _photo(upright: Upright, name: str, digest: bytes | None = None) -> Photo:
 
 
 def _kept_file(file: IO[bytes], digest: bytes, name: str) -> Photo:
-    called = shown(name) or UNNAMED
+    called = shown(name) or UNNAMED_FILE
 
     def load() -> Photo:
         photo = _photo(decode_file(file, called), name, digest)

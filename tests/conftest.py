@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+import dynrefer.ui  # noqa: F401  before gradio, whose import it makes shorter
+
 if TYPE_CHECKING:
     from dynrefer import Predictor
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 os.environ.setdefault("GRADIO_SERVER_PORT", str(7960 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw-1")[2:])))
 
 os.environ.setdefault("DYNREFER_ENGINE", "torch")  # OpenVINO has tests of its own; starting it takes half a second
+
+gc.disable()  # until everything is imported, see `pytest_collection`
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
@@ -30,7 +34,6 @@ def pytest_collection() -> Iterator[None]:
 
     This file itself imports little, since the process that deals tests out to others imports it too.
     """
-    gc.disable()
     yield
     gc.freeze()
     gc.enable()
@@ -64,6 +67,21 @@ def predictor(tiny_predictor: Predictor) -> Predictor:
     from dynrefer import Predictor
 
     return Predictor(tiny_predictor.checkpoint)
+
+
+@pytest.fixture
+def loaded(tiny_checkpoint: Path, tiny_predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that load the tiny model get the one that is loaded, each in a predictor of its own."""
+    from dynrefer import Predictor
+
+    load = Predictor.from_pretrained
+
+    def from_pretrained(source: str | Path | None = None, *given: str | None) -> Predictor:
+        if source is None or Path(source) != tiny_checkpoint or set(given) - {None, "cpu"}:
+            return load(source, *given)
+        return Predictor(tiny_predictor.checkpoint, tiny_predictor.device_reason)
+
+    monkeypatch.setattr(Predictor, "from_pretrained", from_pretrained)
 
 
 @pytest.fixture

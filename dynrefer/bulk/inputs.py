@@ -12,7 +12,7 @@ from pathlib import Path
 from dynrefer.bulk.parquet import Columns, doubled, parquet
 from dynrefer.bulk.shards import FileShard, ParquetShard, Shard, TarShard
 from dynrefer.bulk.storage import files_below, in_words, is_folder, is_remote, joined, opened, size_of
-from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.errors import InputError, LeftOut, counted, reason, shown
 from dynrefer.files.photo_files import PHOTO_ENDINGS, PhotoFinder
 from dynrefer.files.text import decode_text
 from dynrefer.formats.box_files import BoxFile, PhotoBoxes
@@ -164,7 +164,7 @@ def _of_files(
     shards = [FileShard(root, tuple(part), {name: found[name] for name in part}) for part in _parts(kept, shard_size)]
     shards[-1] = FileShard(root, shards[-1].names, shards[-1].boxes, tuple(left_out))  # type: ignore[union-attr]
     without = len(names) - len(kept)
-    remarks = [f"{without} photographs have no box in {boxes.name} and are left alone."] if without else []
+    remarks = [f"Without a box in {boxes.name}, and left alone: {counted(without, 'photograph')}."] if without else []
     listing = ((name, repr([record.box for group in found[name] for record in group.boxes])) for name in kept)
     return Plan(shards, _digest(listing), len(kept), remarks)
 

@@ -67,11 +67,20 @@ class Manifest:
         """Raise InputError, naming the difference, where a run in `folder` was asked something else."""
         for name, value in asked.items():
             if self.asked.get(name) != value:
-                was, now = (shown(json.dumps(v, ensure_ascii=False), 100) for v in (self.asked.get(name), value))
+                was, now = (shown(text, 100) for text in _difference(self.asked.get(name), value))
                 raise InputError(
                     f"{shown(folder, 200)} holds a run with another value for {CALLED.get(name, name)} "
                     f"({was}, now {now}); choose another --out, or ask the same"
                 )
+
+
+def _difference(was: object, now: object) -> tuple[str, str]:
+    """Two JSON values as a person reads them, of objects what differs."""
+    if not isinstance(was, dict) or not isinstance(now, dict):
+        return json.dumps(was, ensure_ascii=False), json.dumps(now, ensure_ascii=False)
+    keys = [key for key in {**was, **now} if was.get(key) != now.get(key)]
+    told = (", ".join(f"{key} {json.dumps(one.get(key), ensure_ascii=False)}" for key in keys) for one in (was, now))
+    return next(told), next(told)
 
 
 class Output:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from dynrefer.bulk.engine import Numbered, Outcome
 from dynrefer.bulk.rows import Tally
-from dynrefer.errors import InputError, LeftOut, shown
+from dynrefer.errors import InputError, LeftOut, counted, shown
 
 SECONDS_BETWEEN = {True: 2.0, False: 30.0}  # on a screen, and in a file
 SHOWN_FAILURES = 10
@@ -40,7 +40,7 @@ class Report:
         for remark in remarks:
             self._say(remark)
         if before:
-            self._say(f"{before:,} parts are there from before; {len(shards):,} are to be described.")
+            self._say(f"Parts described before: {before:,}; to be described now: {len(shards):,}.")
 
     def tell(self, number: int, tally: Tally) -> None:
         """Note how far a part is."""
@@ -83,22 +83,23 @@ class Report:
         rate = f"{total.regions / seconds:.1f} regions/s" if seconds > 0 else ""
         failed = total.failed.total() + len(self._unreadable) + len(self._left_out)
         before = self._failed_before
-        self._say(
-            f"Described {total.regions:,} regions of {total.photographs:,} photographs in {seconds:,.0f} s ({rate}); "
-            f"{failed:,} failed."
-        )
+        if self._parts or failed:
+            self._say(
+                f"Described {counted(total.regions, 'region')} of {counted(total.photographs, 'photograph')} in "
+                f"{seconds:,.0f} s ({rate}); {failed:,} failed."
+            )
         for left in self._left_out:
             self._say(f"Left out: {left}.")
         for number, sentence in self._unreadable.items():
             self._say(f"Not described, and tried again next time: {self._files[number]}: {sentence}")
         for sentence, count in total.failed.most_common(SHOWN_FAILURES):
-            self._say(f"{count:,} x, for example {shown(total.examples[sentence])}: {sentence}")
+            self._say(f"Failed: {count:,}, for example {shown(total.examples[sentence])}: {sentence}")
         if len(total.failed) > SHOWN_FAILURES:
             self._say(f"{len(total.failed) - SHOWN_FAILURES:,} other reasons are in the rows.")
         if before:
             self._say(
-                f"{len(before):,} rows of parts from before have an error, for example {shown(before[0][0])}: "
-                f"{before[0][1]} Remove a part, and it is described again."
+                f"Rows with an error in parts from before: {len(before):,}, for example {shown(before[0][0])}: "
+                f"{before[0][1]} Remove a part's file, and it is described again."
             )
         return failed + len(before)
 

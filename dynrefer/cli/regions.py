@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dynrefer import formats
 from dynrefer.cli.output import check_apart
-from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.errors import InputError, LeftOut, counted, reason, shown
 from dynrefer.files.photo_files import PhotoFinder, PhotoHeader
 from dynrefer.formats.box_files import BoxFile, places
 from dynrefer.formats.record import Record
@@ -46,7 +46,7 @@ def export(source: Path, out: Path, format: str | None = None, photos: Path | No
         raise InputError("No region could be used.")
     if note := formats.write(records, out, format):
         print(note, file=sys.stderr)
-    print(f"{len(records)} regions written to {out}")
+    print(f"{counted(len(records), 'region')} written to {out}")
     return 3 if left_out else 0
 
 
@@ -88,14 +88,14 @@ def project(folder: Path, take: Path | None = None, give: Path | None = None, fo
         format = formats.format_of(give, format)
     left_out = take_regions(folder, take) if take is not None else []
     for left in left_out:
-        logger.warning("left out: %s", left)
+        logger.warning("Left out: %s.", left)
     if give is not None and format is not None:
         check_apart([give], take)
         records = records_of(read_project(folder), 0.5)
         if not records:
             raise InputError(f"the project of {folder.name} has no region to write")
         note = formats.write(records, give, format)
-        logger.warning("%d regions written to %s%s", len(records), give, f"; {note}" if note else "")
+        logger.warning("%s written to %s%s", counted(len(records), "region"), give, f"; {note}" if note else "")
     return 3 if left_out else 0
 
 
@@ -112,6 +112,8 @@ def take_regions(folder: Path, path: Path) -> list[LeftOut]:
             raise InputError(f"{shown(path.name)} has no region on a photograph of {folder.name}: {left_out[0]}")
         for name, header, boxes in fitted:
             work.keeping(name, header.size)(_joined(work.regions(name), boxes))
+        taken = sum(len(boxes) for _, _, boxes in fitted)
+        logger.warning("%s taken from %s into the project of %s", counted(taken, "region"), path.name, folder.name)
         return left_out
     finally:
         work.close()

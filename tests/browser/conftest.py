@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from PIL import Image, ImageDraw
@@ -12,6 +12,7 @@ from playwright.sync_api import (
     BrowserContext,
     ConsoleMessage,
     Page,
+    Playwright,
     Request,
     ViewportSize,
     WebError,
@@ -23,7 +24,7 @@ from dynrefer import Predictor
 from dynrefer.photo import Photo
 from dynrefer.question import Question
 from dynrefer.ui.page import build_page, launch_options
-from tests.browser.chromium import find_chromium, launch_chromium
+from tests.browser.chromium import find_chromium, launch_chromium, open_profile
 from tests.browser.visitor import MARK, PATIENCE_S, App, Asked, settle
 from tests.pointing import Pointing
 
@@ -61,24 +62,37 @@ def app(tiny_checkpoint: Path) -> Iterator[App]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium; without it tests are skipped, but never with CI=true."""
+def chromium() -> str:
+    """Chromium's path; without it tests are skipped, but never with CI=true."""
     path = find_chromium()
     if path is None:
         if os.environ.get("CI") == "true":
             pytest.fail("Chromium is missing; install the package chromium, or name it by CHROMIUM=/path/to/it")
         pytest.skip("Chromium is missing (package chromium, or CHROMIUM=/path/to/it)")
-    expect.set_options(timeout=1000 * PATIENCE_S)
-    with sync_playwright() as playwright:
-        browser = launch_chromium(playwright, path, PATIENCE_S)
-        yield browser
-        browser.close()
+    return path
 
 
 @pytest.fixture(scope="session")
-def used_before(browser: Browser) -> Iterator[BrowserContext]:
+def driver() -> Iterator[Playwright]:
+    expect.set_options(timeout=1000 * PATIENCE_S)
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def browser(driver: Playwright, chromium: str) -> Iterator[Browser]:
+    """For visitors with a screen for fingers, and those who come while another one is there."""
+    browser = launch_chromium(driver, chromium, PATIENCE_S)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="session")
+def used_before(
+    driver: Playwright, chromium: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BrowserContext]:
     """Where most visitors come from, one after the other: the page's files, loaded once, are there already."""
-    context = browser.new_context()
+    context = open_profile(driver, chromium, tmp_path_factory.mktemp("profile"), PATIENCE_S)
     yield context
     context.close()
 
@@ -92,7 +106,13 @@ def forget_visitor(page: Page, url: str) -> None:
 
 
 @pytest.fixture
-def visit(browser: Browser, used_before: BrowserContext, app: App) -> Iterator[Callable[..., Page]]:
+def anew(request: pytest.FixtureRequest) -> Callable[..., BrowserContext]:
+    """Where a visitor comes from who has never been here; that browser starts when it is needed."""
+    return lambda **kind: request.getfixturevalue("browser").new_context(**kind)
+
+
+@pytest.fixture
+def visit(anew: Callable[..., BrowserContext], used_before: BrowserContext, app: App) -> Iterator[Callable[..., Page]]:
     """Opens the page as a new visitor; afterwards nothing may have failed or been asked of another host."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
@@ -106,25 +126,34 @@ def visit(browser: Browser, used_before: BrowserContext, app: App) -> Iterator[C
         if message.type == "error" and not (upload or cancelled):
             complaints.append(f"console: {message.text}")
 
-    def watch_request(request: Request) -> None:
-        if not request.url.startswith((app.url, "data:", "blob:")):
-            complaints.append(f"request to another host: {request.url}")
+    def watch_request(sent: Request) -> None:
+        if not sent.url.startswith((app.url, "data:", "blob:")):
+            complaints.append(f"request to another host: {sent.url}")
 
     def watch_errors(error: WebError) -> None:
         complaints.append(f"page error: {error.error}")
 
     watching: dict[Any, Any] = {"console": watch_console, "weberror": watch_errors, "request": watch_request}
 
-    def open_page(width: int = 1280, height: int = 800, query: str = "", **options: Any) -> Page:
-        apart = options or contexts  # another kind of browser, or one visitor more
+    def open_page(
+        width: int = 1280,
+        height: int = 800,
+        query: str = "",
+        permissions: tuple[str, ...] = (),
+        color_scheme: Literal["light", "dark"] = "light",
+        fingers: bool = False,
+    ) -> Page:
         size: ViewportSize = {"width": width, "height": height}
-        context = browser.new_context(viewport=size, **options) if apart else used_before
+        apart = fingers or contexts  # another kind of screen, or one visitor more
+        context = used_before if not apart else anew(viewport=size, has_touch=fingers, is_mobile=fingers)
         contexts.append(context)
+        context.grant_permissions(list(permissions))
         context.set_default_timeout(1000 * PATIENCE_S)
         for event, watch in watching.items():
             context.on(event, watch)
         page = context.new_page()
         page.set_viewport_size(size)
+        page.emulate_media(color_scheme=color_scheme)
         forget_visitor(page, app.url)
         page.goto(app.url + query)
         page.wait_for_selector("#examples button")
@@ -135,10 +164,11 @@ def visit(browser: Browser, used_before: BrowserContext, app: App) -> Iterator[C
     app.before_answer = lambda: None
     yield open_page
     for context in contexts:
-        for page in context.pages:
+        for page in context.pages[context is used_before :]:  # but for the window that it started with
             page.close()
         for event, watch in watching.items():
             context.remove_listener(event, watch)
+        context.clear_permissions()
         if context is not used_before:
             context.close()
     assert complaints == []

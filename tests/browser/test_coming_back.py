@@ -21,7 +21,7 @@ from tests.browser.visitor import (
 
 pytestmark = pytest.mark.browser
 
-CLIPBOARD = ["clipboard-read", "clipboard-write"]
+CLIPBOARD = ("clipboard-read", "clipboard-write")
 
 
 def in_a_new_tab(page: Page) -> Page:

@@ -56,7 +56,7 @@ def test_a_box_drawn_by_finger_reaches_the_model_within_one_css_pixel(
     visit: Visit, app: App, marked_photo: MakePhoto
 ) -> None:
     size, mark = (640, 480), (160, 120, 420, 330)
-    page = visit(390, 844, has_touch=True, is_mobile=True)
+    page = visit(390, 844, fingers=True)
     upload(page, marked_photo(size, mark))
     drag_by_finger(page, see_mark(page))
     assert_near(asked_box(page, app, size), mark, css_pixel(page, size[0]))
@@ -105,6 +105,27 @@ def test_a_key_pressed_just_before_an_answer_comes_is_not_lost(visit: Visit, app
     answered.set()
     assert asked_box(page, app, (400, 400)) == [104, 100, 304, 300]
     expect(page.locator("#picker .status")).to_contain_text("Box 104, 100, 304, 300")
+
+
+def test_boxes_drawn_faster_than_they_are_answered_are_all_described(
+    visit: Visit, app: App, marked_photo: MakePhoto
+) -> None:
+    page = visit()
+    upload(page, marked_photo((400, 400), (100, 100, 300, 300)))
+    left, top, _, _ = see_mark(page)
+    app.asked.clear()
+    asked, answered = threading.Event(), threading.Event()
+    app.before_answer = lambda: asked.set() or answered.wait(PATIENCE_S)
+    for place in range(3):
+        drag(page, (left + 40 * place, top, left + 40 * place + 25, top + 30))
+    assert asked.wait(PATIENCE_S)
+    answered.set()
+    settle(page)
+    assert len(app.asked) == 3
+    shown = page.locator("#picker .status").inner_text()
+    assert shown.startswith(f"Box {', '.join(f'{corner:.0f}' for corner in app.asked[-1].box)}")
+    page.get_by_role("tab", name="Regions").click()
+    expect(page.locator("#table tbody tr")).to_have_count(3)
 
 
 def test_pointing_at_a_view_lights_it_up_on_the_photograph(visit: Visit) -> None:

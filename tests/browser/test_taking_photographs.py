@@ -7,7 +7,7 @@ from tests.browser.visitor import App, Visit, caption, choose_example, settle
 
 pytestmark = pytest.mark.browser
 
-CLIPBOARD = ["clipboard-read", "clipboard-write"]
+CLIPBOARD = ("clipboard-read", "clipboard-write")
 # A photograph of 320 x 240 pixels, made in the browser.
 MAKE_BLOB = """async () => {
   const canvas = Object.assign(document.createElement("canvas"), { width: 320, height: 240 });
@@ -59,7 +59,7 @@ def photograph(page: Page) -> None:
 
 
 def test_a_photograph_can_be_described_however_it_came_in(visit: Visit, app: App) -> None:
-    page = visit(permissions=[*CLIPBOARD, "camera"])
+    page = visit(permissions=(*CLIPBOARD, "camera"))
     for count, take in enumerate((paste, paste_by_keyboard, drop, drop_unknown, photograph)):
         take(page)
         expect(page.locator("#picker .status")).to_contain_text("Drag a box")

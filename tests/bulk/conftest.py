@@ -76,7 +76,7 @@ class FakePredictor:
 
 
 @pytest.fixture
-def describe_really(tiny_checkpoint: Path) -> Describe:
+def describe_really(tiny_checkpoint: Path, loaded: None) -> Describe:
     """The command in this process, with the tiny model."""
 
     def run(*arguments: object) -> int:

@@ -52,7 +52,7 @@ def test_what_fails_is_a_row_with_a_sentence_and_costs_nothing_else(
     assert "not an image that can be read" in (found[("bad.jpg", None)] or "")
     assert 'the photograph "gone.jpg" is not in the folder' in (found[("gone.jpg", None)] or "")
     told = capsys.readouterr().err
-    assert "Described 1 regions of 3 photographs" in told
+    assert "Described 1 region of 3 photographs" in told
     assert "3 failed" in told
     assert "bad.jpg" in told
 
@@ -115,7 +115,7 @@ def test_a_run_that_is_done_still_says_what_of_it_failed(
     capsys.readouterr()
     assert describe(*asked) == 3
     told = capsys.readouterr().err
-    assert "1 rows of parts from before have an error" in told
+    assert "Rows with an error in parts from before: 1, for example" in told
     assert "bad.jpg" in told
     save(photographs / "bad.jpg")
     next(part for part in (tmp_path / "out").glob("part-*") if any(row["error"] for row in rows_of(part))).unlink()
@@ -176,6 +176,14 @@ def test_another_model_to_the_same_folder_is_refused(
     (tmp_path / "out" / "manifest.json").write_text(json.dumps(manifest))
     assert describe(photographs, "--whole", "--out", tmp_path / "out") == 2
     assert "another value for --model" in capsys.readouterr().err
+
+
+def test_of_options_that_are_others_than_before_those_that_differ_are_named(
+    describe: Describe, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    describe(photographs, "--whole", "--out", tmp_path / "out")
+    assert describe(photographs, "--whole", "--views", 1, "--out", tmp_path / "out") == 2
+    assert "another value for the options (num_views null, now num_views 1);" in capsys.readouterr().err
 
 
 def test_parts_without_a_manifest_are_somebody_elses(

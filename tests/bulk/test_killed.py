@@ -51,6 +51,8 @@ def writers_of(out: Path, run: psutil.Popen) -> Iterator[psutil.Process]:
     while run.poll() is None:
         for draft in out.glob(".part-00001*"):
             yield from (process for process in (run, *run.children(recursive=True)) if has_open(process, draft))
+        with suppress(psutil.TimeoutExpired):
+            run.wait(0.02)  # looking without a break takes a core of the two
     pytest.fail(f"the run ended before it was killed (exit code {run.returncode})")
 
 

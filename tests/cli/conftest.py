@@ -11,7 +11,7 @@ Refer = Callable[..., int]
 
 
 @pytest.fixture
-def refer(tiny_checkpoint: Path) -> Refer:
+def refer(tiny_checkpoint: Path, loaded: None) -> Refer:
     def run(*arguments: object) -> int:
         return main(["refer", *map(str, arguments), "--model", str(tiny_checkpoint), "--device", "cpu"])
 

@@ -18,6 +18,7 @@ from tests.cli.test_refer import save
 
 ROOT = Path(__file__).resolve().parents[2]
 PHOTOGRAPHS, BOXES = 10, 5  # more than the 32 regions that are answered together
+QUICKLY = ("--views", "1", "--beams", "1")
 Counted = list[int]
 
 
@@ -67,7 +68,7 @@ def test_a_run_that_was_killed_keeps_its_answers_and_the_next_one_goes_on(
     out, journal = tmp_path / "out.json", tmp_path / "out.json.unfinished.jsonl"
     command = [sys.executable, "-m", "dynrefer", "refer", str(photographs), "--boxes", str(boxes), "--out", str(out)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    options = ["--model", str(tiny_checkpoint), "--device", "cpu"]
+    options = ["--model", str(tiny_checkpoint), "--device", "cpu", *QUICKLY]
     with subprocess.Popen([*command, *options], cwd=ROOT, stdout=subprocess.PIPE, env=environment) as run:
         assert run.stdout is not None
         shown = next(line for line in run.stdout if line.startswith(b"01.png"))  # printed just before it is noted
@@ -76,10 +77,10 @@ def test_a_run_that_was_killed_keeps_its_answers_and_the_next_one_goes_on(
     kept = journal.read_text().splitlines()
     assert BOXES <= len(kept) < PHOTOGRAPHS * BOXES
     journal.write_text(journal.read_text() + kept[-1][:50])  # as if killed in the middle of a line
-    assert refer(photographs, "--boxes", boxes, "--out", out) == 0
+    assert refer(photographs, "--boxes", boxes, *QUICKLY, "--out", out) == 0
     assert sum(asked) == PHOTOGRAPHS * BOXES - len(kept)
     assert not journal.exists()
-    assert refer(photographs, "--boxes", boxes, "--out", tmp_path / "undisturbed.json") == 0
+    assert refer(photographs, "--boxes", boxes, *QUICKLY, "--out", tmp_path / "undisturbed.json") == 0
     assert answers(out) == answers(tmp_path / "undisturbed.json")
 
 
@@ -108,7 +109,7 @@ def test_what_was_asked_otherwise_or_of_another_photograph_is_asked_again(
 def test_a_run_that_was_interrupted_is_gone_on_with(
     refer: Refer, photographs: Path, boxes: Path, tmp_path: Path, asked: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = (photographs, "--boxes", boxes, "--out", tmp_path / "out.json")
+    run = (photographs, "--boxes", boxes, *QUICKLY, "--out", tmp_path / "out.json")
     take_down = json.dumps
 
     def interrupt(answer: Any, **options: Any) -> str:

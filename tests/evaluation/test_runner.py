@@ -25,7 +25,7 @@ Run = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def run(coco_folder: Path, tiny_checkpoint: Path, tmp_path: Path) -> Run:
+def run(coco_folder: Path, tiny_checkpoint: Path, loaded: None, tmp_path: Path) -> Run:
     """Run a benchmark into a folder of the same name; keyword arguments are options."""
 
     def run_it(name: str, out: str = "", data: Path = coco_folder, **options: Any) -> dict[str, Any]:

@@ -79,7 +79,7 @@ Command = Callable[..., Ran]
 
 
 @pytest.fixture
-def command(tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+def command(tiny_checkpoint: Path, loaded: None, capsys: pytest.CaptureFixture[str]) -> Command:
     """Any command of the command line; those that need a model have the tiny one."""
 
     def run(*words: object) -> Ran:

@@ -1,14 +1,9 @@
-"""Runs of a subprocess: killed at a given step, or one step whose gradients are written down.
-
-python run_worker.py kill STEP CONFIG DATA OUT CACHE
-python run_worker.py gradients - CONFIG DATA OUT CACHE
-"""
+"""Runs in processes of their own: killed at a given step, or one step whose gradients are written down."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 from pathlib import Path
 
 import torch
@@ -20,8 +15,8 @@ from dynrefer.training.config import TrainConfig
 from dynrefer.training.setup import prepare
 
 
-def kill_at(number: int) -> None:
-    """Kill this process as the run begins its step `number`, counted from 0."""
+def train_until_killed(number: int, config: Path, data: Path, out: Path, cache: Path) -> None:
+    """Train, and kill this process as the run begins its step `number`, counted from 0."""
     step = trainer.Trainer._step
 
     def stepping(self: trainer.Trainer, at: int, *given: object) -> object:
@@ -30,13 +25,14 @@ def kill_at(number: int) -> None:
         return step(self, at, *given)  # type: ignore[arg-type]
 
     trainer.Trainer._step = stepping  # type: ignore[method-assign, assignment]
+    trainer.train(config, data, out, cache=cache)
 
 
-def write_gradients(config: str, data: str, out: str, cache: str) -> None:
+def write_gradients(config: Path, data: Path, out: Path, cache: Path) -> None:
     """One step on however many processes there are: global loss and gradients into `out`."""
     accelerator = Accelerator(cpu=True)
     settings = TrainConfig.from_json(config)
-    setup = prepare(settings, Path(data), None, Path(cache), accelerator.device, accelerator.num_processes)
+    setup = prepare(settings, data, None, cache, accelerator.device, accelerator.num_processes)
 
     class Recorder(trainer.Trainer):
         def _update(self, step: int, total: Tensor) -> None:
@@ -48,13 +44,3 @@ def write_gradients(config: str, data: str, out: str, cache: str) -> None:
     folder = Path(f"{out}-{accelerator.process_index}")
     folder.mkdir()
     Recorder(settings, setup, folder, accelerator).run(1)
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    action, where, *paths = sys.argv[1:]
-    if action == "gradients":
-        write_gradients(*paths)
-    else:
-        kill_at(int(where))
-        trainer.train(*paths[:3], cache=paths[3])

@@ -7,12 +7,11 @@ import os
 import resource
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from itertools import count
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +28,11 @@ from dynrefer.training import state
 from dynrefer.training.trainer import Trainer, train
 from tests.tiny import tiny_model, tiny_vocabulary
 from tests.training.conftest import write_data
-from tests.training.run_worker import write_gradients
+from tests.training.forked import started
+from tests.training.run_worker import train_until_killed, write_gradients
 
 pytestmark = pytest.mark.slow
 
-WORKER = Path(__file__).with_name("run_worker.py")
 Write = Callable[..., Path]
 PATIENCE = 900  # seconds for a process that only has to start: others may keep the machine busy
 
@@ -59,18 +58,12 @@ def one_thread() -> Any:
     torch.set_num_threads(threads)
 
 
-def started(*given: object, **environment: str) -> subprocess.Popen[str]:
-    """`run_worker.py` as a process of its own."""
-    named = os.environ | {"PYTHONPATH": str(WORKER.parents[2]), "OMP_NUM_THREADS": "1"} | environment
-    command = [sys.executable, str(WORKER), *map(str, given)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=named)
-
-
-def ended(*processes: subprocess.Popen[str]) -> list[tuple[int, str]]:
-    """Exit code and errors of each; none outlives this call."""
+def ended(*processes: ForkServerProcess) -> list[int | None]:
+    """The exit code of each; none outlives this call."""
     try:
-        errors = [process.communicate(timeout=PATIENCE)[1] for process in processes]
-        return [(process.returncode, said) for process, said in zip(processes, errors, strict=True)]
+        for process in processes:
+            process.join(PATIENCE)
+        return [process.exitcode for process in processes]
     finally:
         for process in processes:
             process.kill()
@@ -108,8 +101,10 @@ def assert_ends_as(undisturbed: Path, run: Path) -> None:
 def test_a_killed_run_ends_with_the_same_weights(
     undisturbed: Path, config: Path, data: Path, features: Path, tmp_path: Path
 ) -> None:
-    ((code, errors),) = ended(started("kill", 3, config, data, tmp_path / "run", features))
-    assert code == -signal.SIGKILL, errors[-2000:]
+    said = tmp_path / "said"
+    assert ended(started(said, train_until_killed, 3, config, data, tmp_path / "run", features)) == [-signal.SIGKILL], (
+        said.read_text()
+    )
     train(config, data, tmp_path / "run", cache=features)
     assert_ends_as(undisturbed, tmp_path / "run")
 
@@ -225,14 +220,12 @@ def gradients(
         config = folder / f"{out.name}.json"
         config.write_text(json.dumps(settings | {"model": quiet, "weights": {}, "texts": {}, "accumulate": accumulate}))
         if processes == 1:
-            write_gradients(str(config), str(data), str(out), str(features))
+            write_gradients(config, data, out, features)
         else:
             group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes)}
-            given = ("gradients", "-", config, data, out, features)
-            for code, errors in ended(
-                *(started(*given, **group, RANK=str(n), LOCAL_RANK=str(n)) for n in range(processes))
-            ):
-                assert code == 0, errors[-2000:]
+            given = (folder / "said", write_gradients, config, data, out, features)
+            ranks = [started(*given, **group, RANK=str(n), LOCAL_RANK=str(n)) for n in range(processes)]
+            assert ended(*ranks) == [0] * processes, given[0].read_text()
         return torch.load(out, weights_only=True)
 
     return gradients
@@ -320,9 +313,7 @@ def break_photographs(data: Path, rows: tuple[int, ...]) -> None:
 def test_an_unreadable_photograph_is_left_out_and_named(
     workers: int, write: Write, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    break_photographs(data, (3, 13))
-    records = (data / "samples.jsonl").read_text().splitlines()
-    (data / "samples.jsonl").write_text("\n".join(records * 6))  # one of 12, and one of 4 to validate with
+    break_photographs(data, (3, 13))  # one of 12, and one of 4 to validate with
     config = write(cache={}, steps=3, batch_size=4, validate_every=3, workers=workers)
     assert train(config, data, tmp_path / "run") == tmp_path / "run" / "best"
     said = "".join(capfd.readouterr())

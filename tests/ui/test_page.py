@@ -3,6 +3,8 @@
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,6 +49,13 @@ def test_a_server_that_starts_slowly_is_waited_for(monkeypatch: pytest.MonkeyPat
     server.run_in_thread()
     assert server.started
     server.close()
+
+
+def test_no_stub_for_editors_is_written_beside_a_component(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_component.py").write_text("import gradio\n\nclass Own(gradio.HTML):\n    EVENTS = ['drawn']\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert import_module("own_component").Own.drawn
+    assert list(tmp_path.glob("*.pyi")) == []
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # of a thread that is over
