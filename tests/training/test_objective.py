@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from dynrefer.training.config import LossWeights
 from dynrefer.training.objective import (
     Batch,
-    GlobalTexts,
     Objective,
     asymmetric_loss,
     attribute_loss,
@@ -32,8 +31,9 @@ def batch_of(setup: Setup) -> Batch:
 
 
 def losses_of(setup: Setup, batch: Batch, weights: LossWeights) -> dict[str, torch.Tensor]:
-    own = GlobalTexts(batch.text, batch.text_id, batch.category, batch.names_class)
-    return Objective(setup.model)(batch, setup.bank, weights, own)
+    own = {name: getattr(batch, name) for name in ("text", "text_id", "category", "names_class")}
+    batch = batch._replace(**{f"all_{name}": value for name, value in own.items()})
+    return Objective(setup.model)(batch, setup.bank, weights)
 
 
 def contrast(setup: Setup, category: int, names_class: bool) -> float:
