@@ -143,7 +143,7 @@ def test_each_decoded_text_is_scored_on_its_own(model: DynRefer) -> None:
     order = torch.tensor([4, 1])
     for decoder, prepare in ((model.tagging, model.tag_texts), (model.contrast, model.contrast_texts)):
         all_texts, two = (
-            decoder(queries, prepare(some), summary, belief, decode_all=True) for some in (texts, texts[order])
+            decoder(queries, replace(prepare(some), whole=True), summary, belief) for some in (texts, texts[order])
         )
         torch.testing.assert_close(all_texts[:, order], two)
 
