@@ -98,7 +98,8 @@ def pointing(data: EvaluationData, predictor: Predictor, limit: int | None, seed
 def proposals(data: EvaluationData, predictor: Predictor, limit: int | None, seed: int) -> Measured:
     """The share of the true boxes that the first few proposals of a photograph find."""
     found: dict[int, list[bool]] = {most: [] for most in LIMITS}
-    counts, milliseconds, sizes = [], [], []
+    counts, milliseconds = [], []
+    sizes: list[float] = []
     for scene in scenes(data, limit):
         start = time.perf_counter()
         proposed = [proposal.box for proposal in predictor.propose(scene.photo, limit=max(LIMITS))]
