@@ -144,6 +144,11 @@ def in_pixels(box: Box, image_size: tuple[int, int]) -> Box:
     return x1 * width, y1 * height, x2 * width, y2 * height
 
 
+def whole(image_size: tuple[int, int]) -> Box:
+    """The box of a whole photograph."""
+    return 0.0, 0.0, float(image_size[0]), float(image_size[1])
+
+
 def xyxy_to_xywh(box: Box) -> Box:
     """x, y, width, height, as COCO writes boxes."""
     x1, y1, x2, y2 = box

@@ -1,21 +1,28 @@
-"""What the levels of the pointing head say at a press, and what speaks for each of their boxes.
+"""What the pointing head says about a photograph, its levels at a press, and what speaks for each of their boxes.
 
 K clicks, C candidates of a click (a box of each level of each look), P places of a look, N boxes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+import torch
 
 from dynrefer.boxes import overlaps, shares_inside
-from dynrefer.model.pointing import EVIDENCE, STRIDES
+from dynrefer.model import DynRefer
+from dynrefer.model.encoder import EfficientNetEncoder
+from dynrefer.model.pointing import EVIDENCE, STRIDES, centres
+from dynrefer.photo import Photo
 
 CORNERS = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
 INNER = np.stack(np.meshgrid([0.25, 0.5, 0.75], [0.25, 0.5, 0.75]), -1).reshape(-1, 2)  # places asked inside a box
 THING_COUNTS = 0.25  # power of the probability of a thing where it is known that something is meant
+GREY = 127  # of the canvas where there is no photograph
 ALIKE = 0.6  # overlap from which boxes mean the same thing
 LEAST = 1e-4  # probabilities below it are alike
 
@@ -90,6 +97,37 @@ class Level:
     def _numbers(self, places: np.ndarray) -> np.ndarray:
         """Of places as row and column [.., 2]."""
         return self.first + (places.clip(0, [self.rows - 1, self.columns - 1]) @ [self.columns, 1]).astype(int)
+
+
+def take_look(model: DynRefer, photo: Photo, longest: int, *, mirrored: bool) -> Look:
+    """What the head says about a photograph shown `longest` pixels long; of a mirrored one, turned back."""
+    head, encoder = model.pointing, model.encoder
+    assert head is not None and isinstance(encoder, EfficientNetEncoder)
+    shown, scale = _canvas(photo, longest)
+    canvas = shown.shape[:2]
+    pixels = model.normalize(torch.from_numpy(shown[None]))
+    if mirrored:
+        pixels = pixels.flip(3)
+    places = head([level.permute(0, 2, 3, 1) for level in encoder.levels(pixels)])
+    if mirrored:
+        places = places.mirrored(canvas)
+    boxes = places.boxes[0].float().cpu().numpy() * scale
+    boxes = boxes.clip(0, np.tile(np.array(photo.size, dtype=np.float32), 2))
+    there = (centres(canvas).numpy()[:, :2] * scale < photo.size).all(1)
+    things, quality = (logits[0].float().sigmoid().cpu().numpy() * there for logits in (places.things, places.quality))
+    return Look(boxes, things, quality, canvas, scale)
+
+
+def _canvas(photo: Photo, longest: int) -> tuple[np.ndarray, float]:
+    """The photograph on a canvas uint8 [H, W, 3] of sides divisible by 32, and its pixels for one of the canvas."""
+    scale = max(photo.size) / longest
+    size = tuple(max(1, round(side / scale)) for side in photo.size)
+    how = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
+    source = next((level for level in reversed(photo.prepared.halves) if max(level.shape) >= 2 * longest), photo.pixels)
+    rows, columns = (math.ceil(side / STRIDES[-1]) * STRIDES[-1] for side in (size[1], size[0]))
+    canvas = np.full((rows, columns, 3), GREY, np.uint8)
+    canvas[: size[1], : size[0]] = cv2.resize(source, size, interpolation=how)
+    return canvas, scale
 
 
 def candidates(looks: Sequence[Look], clicks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

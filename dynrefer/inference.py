@@ -68,7 +68,8 @@ class Inference:
         with torch.inference_mode():
             self._tags = self._compact(self.model.tag_texts(bank.tags))
             self._classes = self._prepared(bank.classes, self._plain(self.vocabulary.classes))
-            self._templates = self.model.contrast_texts(bank.attributes)
+            # Attributes are apart from names, so what the classifier believes does not count for them.
+            self._templates = replace(self.model.contrast_texts(bank.attributes), votes=None, whole=True)
         self._template_of, self._num_attributes = bank.attribute_of, bank.num_attributes
         self._names = frozenset(self.vocabulary.classes)
         self._priors = torch.tensor(self.vocabulary.class_priors or 0.0, device=self.device)
@@ -87,16 +88,7 @@ class Inference:
         geometry = torch.from_numpy(np.stack([region.geometry for region in regions])).to(self.device)
         region = self._represent(tokens, torch.from_numpy(places).to(self.device), geometry)
         clock.lap("fuse")
-        tags = self._scores(self.model.tagging, region, self._tags, give_way)
-        tags = self._calibrated("tags", tags.float() + self._tag_priors)
-        clock.lap("tags")
-        logits = self._class_logits(region, self._classes, give_way).float()
-        own = classes = self._own_classes(logits)
-        if question.classes is not None:
-            asked = self._class_logits(region, self._class_queries(question.classes, give_way), give_way)
-            classes = self._calibrated("classes", asked - self._reference(logits))
-        attributes = self._attribute_logits(region)
-        own, classes, tags, attributes = (x.cpu() for x in (own, classes, tags, attributes))  # waits once, not often
+        own, classes, tags, attributes = self._words(region, question, clock, give_way)
         clock.lap("classes and attributes")
         captions: list[Caption] | list[None] = [None] * len(regions)
         if question.captions:
@@ -116,6 +108,33 @@ class Inference:
     def _represented(self, tokens: Tensor, places: Tensor, geometry: Tensor) -> Representation:
         """Of tokens [S * V, T, C] of views, the regions' places inside them [S * V, 4], and `geometry` [S, 6]."""
         return self.model.represent(self.model.align.cut(tokens, places), geometry)
+
+    def _words(
+        self, region: Representation, question: Question, clock: Clock, give_way: GiveWay
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Calibrated logits of the checkpoint's names, the asked ones, tags and attributes, each [S, ..] on the CPU.
+
+        A decoder reads the region for all lists at once, and both decoders are asked about names where the
+        configuration says so.
+        """
+        lists = [self._classes]
+        if question.classes is not None:
+            lists.append(self._class_queries(question.classes, give_way))
+        tags, *by_tags = self._scores(
+            self.model.tagging, region, [self._tags, *(names.tags for names in lists if names.tags)], give_way
+        )
+        clock.lap("tags")
+        templates, *logits = self._scores(
+            self.model.contrast, region, [self._templates, *(names.contrast for names in lists)], give_way
+        )
+        if by_tags:
+            logits = [x + self.config.class_tag_weight * y for x, y in zip(logits, by_tags, strict=True)]
+        tags = self._calibrated("tags", tags.float() + self._tag_priors)
+        own = classes = self._own_classes(logits[0].float())
+        if question.classes is not None:
+            classes = self._calibrated("classes", logits[1] - self._reference(logits[0].float()))
+        attributes = self._calibrated("attributes", best_of_groups(templates, self._template_of, self._num_attributes))
+        return own.cpu(), classes.cpu(), tags.cpu(), attributes.cpu()  # waits once, not often
 
     def _class_queries(self, names: tuple[str, ...], give_way: GiveWay) -> ClassQueries:
         """Names as the decoders take them, kept for the next question with the same list."""
@@ -142,13 +161,6 @@ class Inference:
     def _compact(self, texts: TextQueries) -> TextQueries:
         """In less memory, where the decoders take a list whole; a GPU has the memory, and is faster without."""
         return texts.sparse() if self.config.decoder.shortlist and self.device.type == "cpu" else texts
-
-    def _class_logits(self, region: Representation, names: ClassQueries, give_way: GiveWay) -> Tensor:
-        """[S, K], by the contrast decoder and, where the configuration says so, by the tag decoder as well."""
-        logits = self._scores(self.model.contrast, region, names.contrast, give_way)
-        if names.tags is None:
-            return logits
-        return logits + self.config.class_tag_weight * self._scores(self.model.tagging, region, names.tags, give_way)
 
     def _own_classes(self, logits: Tensor) -> Tensor:
         """Calibrated logits [S, K] of the checkpoint's own names, which know how often people say each."""
@@ -189,23 +201,23 @@ class Inference:
         self._views.update(found)
         return torch.stack([found[key] for key in keys])
 
-    def _scores(self, decoder: QueryDecoder, region: Representation, texts: TextQueries, give_way: GiveWay) -> Tensor:
-        """Logits [S, T]; a list that is decoded whole goes through in parts."""
+    def _scores(
+        self, decoder: QueryDecoder, region: Representation, lists: Sequence[TextQueries], give_way: GiveWay
+    ) -> list[Tensor]:
+        """Logits [S, T] of each list; lists that are decoded whole go through in parts."""
         queries, summary, belief = region
         if decoder.shortlist:
-            return decoder(queries, texts, summary, belief)
-        parts: list[Tensor] = []
-        for part in texts.split(max(1, PAIRS_TOGETHER // len(queries))):
-            if parts:
-                give_way()
-            parts.append(decoder(queries, part, summary, belief))
-        return torch.cat(parts, 1)
-
-    def _attribute_logits(self, region: Representation) -> Tensor:
-        """Calibrated logits of the attributes [S, A], whose best template counts."""
-        queries, summary, _ = region
-        templates = self.model.contrast(queries, self._templates, summary, decode_all=True)
-        return self._calibrated("attributes", best_of_groups(templates, self._template_of, self._num_attributes))
+            return decoder.score_lists(lists, queries, summary, belief)
+        size = max(1, PAIRS_TOGETHER // len(queries))
+        logits: list[Tensor] = []
+        for texts in lists:
+            parts: list[Tensor] = []
+            for part in texts.split(size):
+                if parts:
+                    give_way()
+                parts.append(decoder(queries, part, summary, belief))
+            logits.append(torch.cat(parts, 1))
+        return logits
 
     def _calibrated(self, kind: Calibrated, logits: Tensor) -> Tensor:
         """Logits of the network as logits of probabilities, by the checkpoint's calibration of `kind`."""
@@ -229,9 +241,14 @@ class Inference:
         sentence = language.sentence(summary) if summary is not None and language.config.sentence_slot else None
         prompt, prompt_mask = language.prompt(queries, ids, mask, sentence)
         texts, scores = language.generate(prompt, prompt_mask, search, ids)
-        begin = [self._unsaid(text, question.controls, row) for text, row in zip(texts, classes, strict=True)]
-        again = [k for k, words in enumerate(begin) if words]
-        if again:
+        begin = [""] * len(texts)
+        for _ in range(max(1, len(question.controls))):  # what is said first can push out what was said before
+            missing = [self._unsaid(text, question.controls, row) for text, row in zip(texts, classes, strict=True)]
+            again = [k for k, words in enumerate(missing) if words]
+            if not again:
+                break
+            for k in again:
+                begin[k] = f"{begin[k]} {missing[k]}".strip()
             more = language.generate(prompt[again], prompt_mask[again], search, ids[again], [begin[k] for k in again])
             for k, text, score in zip(again, *more, strict=True):
                 texts[k], scores[k] = text, score
@@ -257,7 +274,8 @@ class Inference:
                 return ""
             names = [best.name, *(other.name for other in others if 2 * other.score >= best.score)]
             return "" if any(_says(caption, name) for name in names) else best.name
-        missing = [word.lower() for word in controls if not _says(caption, word.lower())]
+        words = filter(None, (self.model.language.writable(word.lower()) for word in controls))
+        missing = [word for word in words if not _says(caption, word)]
         things = [word for word in missing if word in self._names]
         return " ".join([*(word for word in missing if word not in things), " and ".join(things)]).strip()
 

@@ -11,15 +11,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
 from dynrefer.boxes import Box, apart, overlaps, share_inside
-from dynrefer.candidates import THING_COUNTS, Look, agreed, averaged, candidates, evidence
+from dynrefer.candidates import THING_COUNTS, Look, agreed, averaged, candidates, evidence, take_look
 from dynrefer.errors import InputError, shown
 from dynrefer.model import DynRefer
-from dynrefer.model.encoder import EfficientNetEncoder
 from dynrefer.model.pointing import STRIDES, Refiner, centres
 from dynrefer.photo import Photo
 from dynrefer.pointing import PROMPT_SCHEMAS, encode_mask
@@ -53,7 +51,6 @@ PROPOSE_SCHEMA: dict[str, Any] = {
         "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": 20},
     },
 }
-GREY = 127  # of the canvas where there is no photograph
 CANNOT_POINT = "The model {!r} cannot point: it has no pointing head; draw a box, or use dynrefer-mini."
 
 
@@ -233,38 +230,8 @@ def look_around(model: DynRefer, photo: Photo) -> Surroundings:
     if model.pointing is None or model.config.pointing is None:
         raise InputError(CANNOT_POINT.format(model.config.name))
     longest = model.config.pointing.longest
-    looks = [_look(model, photo, side, mirrored=number % 2 == 1) for number, side in enumerate(longest)]
+    looks = [take_look(model, photo, side, mirrored=number % 2 == 1) for number, side in enumerate(longest)]
     return Surroundings(looks, photo.size, model.pointing.refiner)
-
-
-def _look(model: DynRefer, photo: Photo, longest: int, *, mirrored: bool) -> Look:
-    head, encoder = model.pointing, model.encoder
-    assert head is not None and isinstance(encoder, EfficientNetEncoder)
-    shown, scale = _canvas(photo, longest)
-    canvas = shown.shape[:2]
-    pixels = model.normalize(torch.from_numpy(shown[None]))
-    if mirrored:
-        pixels = pixels.flip(3)
-    places = head([level.permute(0, 2, 3, 1) for level in encoder.levels(pixels)])
-    if mirrored:
-        places = places.mirrored(canvas)
-    boxes = places.boxes[0].float().cpu().numpy() * scale
-    boxes = boxes.clip(0, np.tile(np.array(photo.size, dtype=np.float32), 2))
-    there = (centres(canvas).numpy()[:, :2] * scale < photo.size).all(1)
-    things, quality = (logits[0].float().sigmoid().cpu().numpy() * there for logits in (places.things, places.quality))
-    return Look(boxes, things, quality, canvas, scale)
-
-
-def _canvas(photo: Photo, longest: int) -> tuple[np.ndarray, float]:
-    """The photograph on a canvas uint8 [H, W, 3] of sides divisible by 32, and its pixels for one of the canvas."""
-    scale = max(photo.size) / longest
-    size = tuple(max(1, round(side / scale)) for side in photo.size)
-    how = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
-    source = next((level for level in reversed(photo.prepared.halves) if max(level.shape) >= 2 * longest), photo.pixels)
-    rows, columns = (math.ceil(side / STRIDES[-1]) * STRIDES[-1] for side in (size[1], size[0]))
-    canvas = np.full((rows, columns, 3), GREY, np.uint8)
-    canvas[: size[1], : size[0]] = cv2.resize(source, size, interpolation=how)
-    return canvas, scale
 
 
 def _holds(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:

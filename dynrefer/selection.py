@@ -15,7 +15,7 @@ import torch
 from cachetools import LRUCache, cached
 from PIL import Image
 
-from dynrefer.boxes import Box, check_boxes, geometry
+from dynrefer.boxes import Box, check_boxes, geometry, whole
 from dynrefer.errors import InputError, shown
 from dynrefer.photo import ImageSource, Photo
 from dynrefer.question import Question
@@ -71,8 +71,7 @@ class Region:
         The view at t = 1 is the image to the last pixel, so that all regions share it: interpolated in float32 it may
         end a rounding below the edge.
         """
-        whole = (0.0, 0.0, *self.photo.size)
-        boxes = [whole if view.t == 1 else view.box for view in taken(self.views)]
+        boxes = [whole(self.photo.size) if view.t == 1 else view.box for view in taken(self.views)]
         return np.array(boxes + boxes[:1] * (num_views - len(boxes)), dtype=np.float32)
 
     def inside(self, num_views: int, view_size: int) -> np.ndarray:

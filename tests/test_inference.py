@@ -142,7 +142,8 @@ def test_a_name_that_is_not_sure_is_not_forced_on_the_caption(writer: Writer, ph
 def test_the_embedded_model_says_a_word_that_it_would_never_choose() -> None:
     shipped = Predictor.from_pretrained(device="cpu")
     photo = np.random.default_rng(1).integers(90, 110, (120, 160, 3), dtype=np.uint8)
-    for controls in (["snail"], ["purple", "snail"], ["wide ÄÖÜ 犬", "snail"]):  # some letters cannot be written
+    several, unwritable = ["snail", "typewriter", "surfboard"], ["wide ÄÖÜ 犬", "snail"]
+    for controls in (["snail"], ["purple", "snail"], several, unwritable):
         caption = captioned(shipped.refer(photo, (30, 20, 130, 100), controls=controls)).text
         assert {word for control in controls for word in control.split() if word.isascii()} <= set(caption.split())
         assert caption == " ".join(caption.split())

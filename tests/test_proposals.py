@@ -8,12 +8,12 @@ import torch
 
 from dynrefer import InputError, Predictor, Proposal
 from dynrefer.boxes import check_box
-from dynrefer.candidates import Look, candidates, evidence
+from dynrefer.candidates import Look, candidates, evidence, take_look
 from dynrefer.checkpoint import Checkpoint
 from dynrefer.model import DynRefer
 from dynrefer.model.pointing import EVIDENCE, STRIDES, Refiner, centres
 from dynrefer.photo import Photo
-from dynrefer.proposals import Surroundings, _look, distinct, named
+from dynrefer.proposals import Surroundings, distinct, named
 from dynrefer.results import RegionResult, Scored
 from tests.tiny import TINY
 
@@ -96,8 +96,8 @@ def test_evidence_is_finite_even_of_boxes_without_sides(looks: int) -> None:
 
 def test_a_mirrored_look_finds_the_same_things_at_the_same_places(tiny_predictor: Predictor) -> None:
     picture = np.random.default_rng(3).integers(0, 255, (96, 96, 3), dtype=np.uint8)
-    plain = _look(tiny_predictor.model, Photo.open(picture), 96, mirrored=False)
-    other = _look(tiny_predictor.model, Photo.open(picture[:, ::-1].copy()), 96, mirrored=True)
+    plain = take_look(tiny_predictor.model, Photo.open(picture), 96, mirrored=False)
+    other = take_look(tiny_predictor.model, Photo.open(picture[:, ::-1].copy()), 96, mirrored=True)
     finest = (96 // 8, 96 // 8)
     here, there = (look.scores[: 12 * 12].reshape(finest) for look in (plain, other))
     np.testing.assert_allclose(there[:, ::-1], here, atol=1e-5)

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dynrefer.boxes import MAX_BOXES, Box
+from dynrefer.boxes import MAX_BOXES, Box, whole
 from dynrefer.bulk.output import ROW
 from dynrefer.bulk.shards import Entry
 from dynrefer.errors import InputError, LeftOut
@@ -141,7 +141,7 @@ def _looked_at(predictor: Predictor, entry: Entry, task: Task) -> Iterator[tuple
 def _places(predictor: Predictor, photo: Photo, entry: Entry, task: Task) -> tuple[list[Place], list[LeftOut]]:
     """Where to look, and boxes that cannot be used."""
     if task.what == "whole":
-        return [Place(0, (0.0, 0.0, float(photo.width), float(photo.height)), None, {"kind": "whole"})], []
+        return [Place(0, whole(photo.size), None, {"kind": "whole"})], []
     if task.what != "boxes":
         found = [thing for thing in _found(predictor, photo, task) if thing.score >= task.least]
         return [Place(n, thing.box, None, _prompt(task, thing)) for n, thing in enumerate(found)], []

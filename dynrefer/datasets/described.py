@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from dynrefer.boxes import Box, share_inside
-from dynrefer.datasets.records import Photograph, whole
+from dynrefer.boxes import Box, share_inside, whole
+from dynrefer.datasets.records import Photograph
 from dynrefer.datasets.sample import RegionText, Sample, Source
 from dynrefer.datasets.words import class_text, clean_caption, has_letters, said_tags
 

@@ -1,7 +1,7 @@
 """The records of annotation files: the photographs they name, boxes fitted to them, and what cannot be used."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -206,8 +206,3 @@ def fitted(read: Callable[[], Box], photograph: Photograph, problems: Problems, 
     if out := reach_out(photograph.placed(box), photograph.size):
         problems.note("boxes that reach out of their photograph, cut to it", what, photograph.name, f"{out:.0f} pixels")
     return inside
-
-
-def whole(size: Sequence[int]) -> Box:
-    """The box of a whole photograph of (width, height)."""
-    return 0.0, 0.0, float(size[0]), float(size[1])

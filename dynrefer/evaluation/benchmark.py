@@ -111,7 +111,8 @@ class Benchmark(ABC):
     data: EvaluationData
     samples: Sequence[Sample]
     name: ClassVar[str]
-    needs_java: ClassVar[bool] = False
+    of_captions: ClassVar[bool] = False
+    """Whether captions are asked for, which METEOR and so Java scores."""
 
     @property
     def regions(self) -> Sequence[Region]:
@@ -121,7 +122,7 @@ class Benchmark(ABC):
     @property
     def question(self) -> dict[str, Any]:
         """Options of the question."""
-        return {"captions": False}
+        return {"captions": self.of_captions}
 
     @property
     @abstractmethod

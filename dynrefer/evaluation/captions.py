@@ -43,7 +43,7 @@ class Captions(Benchmark):
     meteor: Meteor
     min_area: float = 0.0
     name = "captions"
-    needs_java = True
+    of_captions = True
 
     @classmethod
     def load(cls, data: EvaluationData, meteor: Meteor, limit: int | None = None, min_area: float = 0.0) -> "Captions":
@@ -85,11 +85,6 @@ class Captions(Benchmark):
     def regions(self) -> list[Region]:
         """What to ask about."""
         return list(self.references)
-
-    @property
-    def question(self) -> dict[str, Any]:
-        """A caption."""
-        return {"captions": True}
 
     @property
     def truth(self) -> Any:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import torch
 
 from dynrefer.boxes import clip, overlaps
 from dynrefer.datasets.sample import Sample
@@ -61,7 +60,7 @@ class DenseCaptions(Benchmark):
     detections: Mapping[str, Mapping[Region, float]] | None = None
     boxes: str = "true boxes"
     name = "dense-captions"
-    needs_java = True
+    of_captions = True
 
     @classmethod
     def load(
@@ -104,11 +103,6 @@ class DenseCaptions(Benchmark):
     def regions(self) -> list[Region]:
         """What to ask about."""
         return [region for regions in self.asked.values() for region in regions]
-
-    @property
-    def question(self) -> dict[str, Any]:
-        """A caption."""
-        return {"captions": True}
 
     @property
     def truth(self) -> Any:
@@ -195,30 +189,30 @@ def dense_caption_ap(
     }
 
 
-def merge_truth(truth: Sequence[CaptionedBox]) -> tuple[torch.Tensor, list[tuple[str, ...]]]:
+def merge_truth(truth: Sequence[CaptionedBox]) -> tuple[np.ndarray, list[tuple[str, ...]]]:
     """True boxes that mean the same object made one: their mean box [M, 4], and the captions of each.
 
     The box with most others around it (IoU of 0.7 or more) takes them all, then the next among what is left.
     """
-    boxes = torch.tensor([item.box for item in truth], dtype=torch.float64).reshape(-1, 4)
-    near = torch.from_numpy(overlaps(boxes.numpy(), boxes.numpy())) >= MERGE_IOU
+    boxes = np.array([item.box for item in truth], dtype=np.float64).reshape(-1, 4)
+    near = overlaps(boxes, boxes) >= MERGE_IOU
     merged, references = [], []
     while near.any():
-        group = near[near.sum(dim=1).argmax()].nonzero().flatten()
-        merged.append(boxes[group].mean(dim=0))
+        group = np.flatnonzero(near[near.sum(axis=1).argmax()])
+        merged.append(boxes[group].mean(axis=0))
         references.append(tuple(truth[i].caption for i in group.tolist()))
         near[group] = False
         near[:, group] = False
-    return torch.stack(merged) if merged else boxes, references
+    return np.stack(merged) if merged else boxes, references
 
 
 def _match(
-    predictions: Sequence[CaptionedBox], boxes: torch.Tensor, references: Sequence[tuple[str, ...]]
+    predictions: Sequence[CaptionedBox], boxes: np.ndarray, references: Sequence[tuple[str, ...]]
 ) -> list[_Match]:
     if not len(boxes):
         return [_Match(item.score, 0.0, item.caption, (), False) for item in predictions]
-    found = torch.tensor([item.box for item in predictions], dtype=torch.float64).reshape(-1, 4)
-    best = [(float(row.max()), int(row.argmax())) for row in overlaps(found.numpy(), boxes.numpy())]
+    found = np.array([item.box for item in predictions], dtype=np.float64).reshape(-1, 4)
+    best = [(float(row.max()), int(row.argmax())) for row in overlaps(found, boxes)]
     ranked = sorted(
         zip(predictions, best, strict=True), key=lambda pair: (-pair[0].score, -pair[1][0], pair[0].caption)
     )

@@ -96,7 +96,7 @@ def run_benchmark(
         options = replace(options, boxes=folder / OWN_PROPOSALS)
     with Meteor() as meteor:
         chosen = _load(name, loaded, options, meteor)
-        if any(benchmark.needs_java for benchmark in chosen):
+        if any(benchmark.of_captions for benchmark in chosen):
             require_java()
         if options.rescore:
             metrics = rescore(chosen[0], folder, _fingerprint(options.model))

@@ -78,6 +78,11 @@ class LanguageDecoder(nn.Module):
             return [*ids[: limit - 1], self.config.options["eos_token_id"]]
         return self.tokenizer.encode(text, add_special_tokens=False).ids[:limit] if text else []
 
+    def writable(self, text: str) -> str:
+        """The text without the letters that the writer has no pieces for."""
+        assert self.tokenizer is not None
+        return " ".join(self._text(self.tokenizer.encode(text, add_special_tokens=False).ids).split())
+
     def sentence(self, summary: Tensor) -> Tensor:
         """Region summary [S, D] -> predicted sentence embedding [S, E] of unit norm."""
         return F.normalize(self.sentence_head(summary).float(), dim=-1)

@@ -5,6 +5,7 @@ S regions, Q queries, D their width, T texts, E text width, W the decoder's widt
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,11 +26,13 @@ class TextQueries:
     Attributes:
         queries: [T, W]. bilinear: [T, W], or None without the bilinear term.
         votes: [K, T], see `ClassifierNames`, or sparse [T, K]; None without a classifier.
+        whole: decode all of them, also where a decoder has a short list.
     """
 
     queries: Tensor
     bilinear: Tensor | None
     votes: Tensor | None = None
+    whole: bool = False
 
     def sparse(self) -> TextQueries:
         """The same without votes of 0, which almost all are, and 80 MB for 20,000 texts; it can no longer be split."""
@@ -42,7 +45,9 @@ class TextQueries:
 
     def _part(self, rows: slice) -> TextQueries:
         bilinear = None if self.bilinear is None else self.bilinear[rows]
-        return TextQueries(self.queries[rows], bilinear, None if self.votes is None else self.votes[:, rows])
+        return TextQueries(
+            self.queries[rows], bilinear, None if self.votes is None else self.votes[:, rows], self.whole
+        )
 
 
 class ClassifierNames(nn.Module):
@@ -114,32 +119,43 @@ class QueryDecoder(nn.Module):
         return TextQueries(self.text_norm(self.text_proj(scaled)), bilinear, votes)
 
     def forward(
+        self, queries: Tensor, texts: TextQueries, summary: Tensor | None = None, belief: Tensor | None = None
+    ) -> Tensor:
+        """queries [S, Q, D], summary [S, D] or None, the classifier's belief [S, K] or None -> logits [S, T]."""
+        return self.score_lists([texts], queries, summary, belief)[0]
+
+    def score_lists(
         self,
+        lists: Sequence[TextQueries],
         queries: Tensor,
-        texts: TextQueries,
         summary: Tensor | None = None,
         belief: Tensor | None = None,
-        *,
-        decode_all: bool = False,
-    ) -> Tensor:
-        """queries [S, Q, D], summary [S, D] or None, the classifier's belief [S, K] or None -> logits [S, T].
+    ) -> list[Tensor]:
+        """Logits [S, T] of each list, as of `forward`; what is decoded goes through the layers together.
 
         With a short list, only the texts that come first by the cheap terms (bilinear and belief) are decoded; the
-        others keep their cheap score, on top of the least that decoding gave. `decode_all` leaves the short list out.
+        others keep their cheap score, on top of the least that decoding gave.
         """
-        if summary is None or texts.bilinear is None:
-            return self.decode(queries, texts.queries[None].expand(len(queries), -1, -1))
-        cheap = self.cheap_logits(texts, summary, belief)
-        if decode_all or self.training or not 0 < self.shortlist < len(texts.queries):
-            return cheap + self.decode(queries, texts.queries[None].expand(len(queries), -1, -1))
-        best = cheap.topk(self.shortlist, 1).indices
-        decoded = self.decode(queries, texts.queries[best])
-        rest = cheap + decoded.amin(1, keepdim=True)
-        return rest.scatter(1, best, cheap.gather(1, best) + decoded)
+        cheap = [None if summary is None else self.cheap_logits(texts, summary, belief) for texts in lists]
+        best = [self._shortlisted(*each) for each in zip(cheap, lists, strict=True)]
+        rows = [
+            texts.queries[None].expand(len(queries), -1, -1) if first is None else texts.queries[first]
+            for texts, first in zip(lists, best, strict=True)
+        ]
+        together = self.decode(queries, torch.cat(rows, 1) if len(rows) > 1 else rows[0])
+        each = together.split([x.shape[1] for x in rows], 1)
+        return [_joined(*parts) for parts in zip(cheap, best, each, strict=True)]
 
-    def cheap_logits(self, texts: TextQueries, summary: Tensor, belief: Tensor | None) -> Tensor:
+    def _shortlisted(self, cheap: Tensor | None, texts: TextQueries) -> Tensor | None:
+        """Places [S, shortlist] of the texts to decode; None for all."""
+        if cheap is None or texts.whole or self.training or not 0 < self.shortlist < len(texts.queries):
+            return None
+        return cheap.topk(self.shortlist, 1).indices
+
+    def cheap_logits(self, texts: TextQueries, summary: Tensor, belief: Tensor | None) -> Tensor | None:
         """What matrix products alone say of every text: summary [S, D], belief [S, K] or None -> [S, T]."""
-        assert texts.bilinear is not None
+        if texts.bilinear is None:
+            return None
         logits = self.summary_proj(summary) @ texts.bilinear.T / self.summary_proj.out_features**0.5
         if self.belief_weights is not None and texts.votes is not None and belief is not None:
             believed = belief.to(texts.votes.dtype)
@@ -155,3 +171,13 @@ class QueryDecoder(nn.Module):
             x = layer(x, region)
         x = self.output_norm(x)
         return self.score(F.normalize(x, dim=-1) if self.normalize else x).squeeze(-1)
+
+
+def _joined(cheap: Tensor | None, best: Tensor | None, decoded: Tensor) -> Tensor:
+    """Logits [S, T] of cheap ones [S, T] and of what decoding adds to all of them or to the places `best`."""
+    if cheap is None:
+        return decoded
+    if best is None:
+        return cheap + decoded
+    rest = cheap + decoded.amin(1, keepdim=True)
+    return rest.scatter(1, best, cheap.gather(1, best) + decoded)

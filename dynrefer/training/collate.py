@@ -16,8 +16,8 @@ from torch import Tensor
 from dynrefer.errors import InputError
 from dynrefer.model.language import control_text
 from dynrefer.training.config import TrainConfig
-from dynrefer.training.dataset import Draw, Item, RegionDataset, Views
-from dynrefer.training.objective import Batch, GlobalTexts
+from dynrefer.training.dataset import Item, RegionDataset, Views
+from dynrefer.training.objective import Batch
 from dynrefer.training.regions import STYLE_OF
 
 MAX_WORKERS = 8
@@ -25,18 +25,9 @@ Tokenize = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
 
 
 class StepPart(NamedTuple):
-    """A process's part of a step.
-
-    Attributes:
-        batch: None where no photograph could be read.
-        texts: of the global batch; as everyone can draw it, nothing has to be gathered for the contrast.
-        tags: the vocabulary's tags that `batch.tags` is about, None for all.
-        unreadable: photographs that were passed over, with the reason.
-    """
+    """A process's part of a step, None where no photograph could be read; and those passed over, with the reason."""
 
     batch: Batch | None
-    texts: GlobalTexts
-    tags: Tensor | None
     unreadable: dict[str, str]
 
 
@@ -53,13 +44,12 @@ class Collate:
 
     def __call__(self, items: Sequence[Item]) -> StepPart:
         """The part of a step that the items are: every n-th place of its batch."""
-        draw = self.dataset.draw(items[0].step)
         unreadable = {image: why for item in items for image, why in item.unreadable.items()}
         readable = all(item.views is not None for item in items)
-        return StepPart(self._batch(items, draw) if readable else None, self._texts(draw), draw.tags, unreadable)
+        return StepPart(self._batch(items) if readable else None, unreadable)
 
-    def _batch(self, items: Sequence[Item], draw: Draw) -> Batch:
-        regions, table = self.dataset.regions, self.dataset.texts
+    def _batch(self, items: Sequence[Item]) -> Batch:
+        regions, table, draw = self.dataset.regions, self.dataset.texts, self.dataset.draw(items[0].step)
         samples, texts = (torch.tensor([getattr(item, name) for item in items]) for name in ("sample", "text"))
         controls, mask = self.tokenize([control_text(item.controls) for item in items])
         tags, styles = regions.tags(samples), [STYLE_OF.get(item.source, "region") for item in items]
@@ -75,14 +65,11 @@ class Collate:
             attributes=regions.attributes(samples),
             category=regions.category(samples),
             names_class=torch.tensor([item.source == "class" for item in items]),
-        )
-
-    def _texts(self, draw: Draw) -> GlobalTexts:
-        return GlobalTexts(
-            self.dataset.texts.embeddings(draw.texts),
-            draw.texts,
-            self.dataset.regions.category(draw.samples),
-            torch.tensor([source == "class" for source in draw.sources]),
+            all_text=table.embeddings(draw.texts),
+            all_text_id=draw.texts,
+            all_category=regions.category(draw.samples),
+            all_names_class=torch.tensor([source == "class" for source in draw.sources]),
+            tag_rows=draw.tags,
         )
 
 

@@ -1,12 +1,12 @@
 """From a training batch to the losses, and these as functions of logits and labels.
 
-S regions, V views, Q queries, N tags, A attributes, M attribute templates, K classes, E text width.
+S regions, T texts, V views, Q queries, N tags, A attributes, M attribute templates, K classes, E text width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,7 @@ from dynrefer.vocabulary import TextBank, best_of_groups
 
 
 class Batch(NamedTuple):
-    """One training batch.
+    """One training batch, and the T texts of the global batch over all processes, against which the contrast is taken.
 
     Attributes:
         views: what `represent` takes.
@@ -27,6 +27,9 @@ class Batch(NamedTuple):
         text: [S, E] embedding of the region's text; text_id: [S], equal where two texts are the same.
         tags: [S, N] and attributes: [S, A], 1 / 0 / -1 (unknown). category: [S], -1 = unknown.
         names_class: [S] bool, the text only names the class.
+        all_text: [T, E]; all_text_id, all_category, all_names_class: [T]. Everyone can draw them, so that nothing has
+            to be gathered.
+        tag_rows: [N], the vocabulary's tags that `tags` are about; None for all.
     """
 
     views: dict[str, Tensor]
@@ -40,24 +43,17 @@ class Batch(NamedTuple):
     attributes: Tensor
     category: Tensor
     names_class: Tensor
+    all_text: Tensor
+    all_text_id: Tensor
+    all_category: Tensor
+    all_names_class: Tensor
+    tag_rows: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """A copy on another device."""
         views, *others = self
-        return Batch(on_device(views, device), *(value.to(device, non_blocking=True) for value in others))
-
-
-class GlobalTexts(NamedTuple):
-    """Texts of the global batch, over all processes, for the contrast: embeddings [T, E], ids and categories [T]."""
-
-    text: Tensor
-    text_id: Tensor
-    category: Tensor
-    names_class: Tensor
-
-    def to(self, device: torch.device) -> GlobalTexts:
-        """A copy on another device."""
-        return GlobalTexts._make(value.to(device) for value in self)
+        moved: list[Any] = [None if value is None else value.to(device, non_blocking=True) for value in others]
+        return Batch(on_device(views, device), *moved)
 
 
 def on_device(tensors: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
@@ -72,7 +68,7 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, batch: Batch, bank: TextBank, weights: LossWeights, texts: GlobalTexts) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, bank: TextBank, weights: LossWeights) -> dict[str, Tensor]:
         """Weighted losses of a part of the global batch by name, and their sum as `total`."""
         model = self.model
         region = queries, summary, belief = represent(model, batch.views)
@@ -80,9 +76,10 @@ class Objective(nn.Module):
         if weights.caption:
             losses["caption"] = weights.caption * caption_loss(model, batch, queries, summary, weights)
         if weights.tag:
-            logits = model.tag_logits(queries, bank.tags, summary, belief)
+            tags = bank.tags if batch.tag_rows is None else bank.tags[batch.tag_rows]
+            logits = model.tag_logits(queries, tags, summary, belief)
             losses["tag"] = weights.tag * asymmetric_loss(logits, batch.tags)
-        losses |= _contrast_losses(model, batch, bank, weights, texts, region)
+        losses |= _contrast_losses(model, batch, bank, weights, region)
         if weights.sentence and summary is not None:
             cosine = (model.language.sentence(summary) * batch.text).sum(-1)
             losses["sentence"] = weights.sentence * (1 - cosine).mean()
@@ -120,7 +117,6 @@ def _contrast_losses(
     batch: Batch,
     bank: TextBank,
     weights: LossWeights,
-    texts: GlobalTexts,
     region: tuple[Tensor, Tensor | None, Tensor | None],
 ) -> dict[str, Tensor]:
     """What goes through the contrast head: captions, and where weighted, classes and attributes."""
@@ -128,7 +124,7 @@ def _contrast_losses(
     losses: dict[str, Tensor] = {}
     parts: dict[str, Tensor] = {}
     if weights.contrast:
-        parts["text"] = texts.text
+        parts["text"] = batch.all_text
     if weights.category:
         parts["classes"] = bank.classes
     split: dict[str, Tensor] = {}
@@ -138,7 +134,7 @@ def _contrast_losses(
 
     if "text" in split:
         losses["contrast"] = weights.contrast * pairwise_sigmoid_loss(
-            split["text"], _same_text(batch, texts), model.log_temperature, model.contrast_bias, len(queries)
+            split["text"], _same_text(batch), model.log_temperature, model.contrast_bias, len(queries)
         )
     if weights.category and (known := batch.category >= 0).any():
         losses["category"] = weights.category * F.cross_entropy(
@@ -152,11 +148,11 @@ def _contrast_losses(
     return losses
 
 
-def _same_text(batch: Batch, texts: GlobalTexts) -> Tensor:
+def _same_text(batch: Batch) -> Tensor:
     """Which of the global texts are true of which region [S, T]: the same text, or a text that only names its class."""
-    named = texts.names_class & (texts.category >= 0)
-    same = batch.text_id[:, None] == texts.text_id[None]
-    return same | (named[None] & (batch.category[:, None] == texts.category[None]))
+    named = batch.all_names_class & (batch.all_category >= 0)
+    same = batch.text_id[:, None] == batch.all_text_id[None]
+    return same | (named[None] & (batch.category[:, None] == batch.all_category[None]))
 
 
 def asymmetric_loss(

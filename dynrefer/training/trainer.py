@@ -27,11 +27,10 @@ from dynrefer.model import DynRefer
 from dynrefer.training.collate import StepPart
 from dynrefer.training.config import TrainConfig
 from dynrefer.training.dataset import StepSampler
-from dynrefer.training.objective import Objective
+from dynrefer.training.objective import Batch, Objective
 from dynrefer.training.run_log import RunLog
 from dynrefer.training.setup import Setup, prepare
 from dynrefer.training.state import AveragedWeights, build_optimiser, load_state, rate_factor, save_state
-from dynrefer.vocabulary import TextBank
 
 
 def train(
@@ -104,11 +103,11 @@ class Trainer:
         end = steps if max_steps is None else min(steps, max_steps)
         quiet = not self.accelerator.is_main_process
         with self._signals(), RunLog(self.folder, start, steps, self.config.batch_size, quiet) as log:
-            for step, parts in self._parts(start, end):
+            for step, batches in self._batches(start, end):
                 if self._helps_no_more():
                     log.say(f"ended after step {step}: no better score in {self.config.patience} validations")
                     break
-                losses, rate = self._step(step, parts)
+                losses, rate = self._step(step, batches)
                 done = step + 1
                 self.progress = replace(self.progress, step=done)
                 log.losses(done, losses, rate, show=done % self.config.log_every == 0 or done == end)
@@ -131,7 +130,7 @@ class Trainer:
             return False
         return self.progress.step - best >= patience * self.config.validate_every
 
-    def _parts(self, start: int, end: int) -> Iterator[tuple[int, list[StepPart]]]:
+    def _batches(self, start: int, end: int) -> Iterator[tuple[int, list[Batch]]]:
         """Steps with this process's parts of their batches, which the loader prepares ahead."""
         if start >= end:
             return
@@ -142,49 +141,38 @@ class Trainer:
         )
         coming = iter(loader)
         for step in range(start, end):
-            parts = [next(coming) for _ in own]
-            for part in parts:
-                self._note_unreadable(part)
-            yield step, parts
+            yield step, [self._usable(next(coming)) for _ in own]
 
-    def _step(self, step: int, parts: Sequence[StepPart]) -> tuple[dict[str, Tensor], float]:
+    def _step(self, step: int, batches: Sequence[Batch]) -> tuple[dict[str, Tensor], float]:
         """One optimiser step: mean losses and the learning rate."""
         device = self.accelerator.device
         factor = rate_factor(step, self.setup.steps, self.config.optimiser.warmup_steps)
         for group in self.optimiser.param_groups:
             group["lr"] = group["base_rate"] * factor
-        everything = parts[0].texts.to(device)
         sums: dict[str, Tensor] = {}
         with self._chance(step), self._attention():
-            for number, part in enumerate(parts):
-                last = number == len(parts) - 1
-                with nullcontext() if last else self.accelerator.no_sync(self.network):
+            for number, batch in enumerate(batches, start=1):
+                with nullcontext() if number == len(batches) else self.accelerator.no_sync(self.network):
                     with self.autocast():
-                        assert part.batch is not None
-                        own = part.batch.to(device)
-                        losses = self.network(own, self._bank(part), self.config.weights, everything)
-                    self.accelerator.backward(losses["total"] / len(parts))
+                        losses = self.network(batch.to(device), self.bank, self.config.weights)
+                    self.accelerator.backward(losses["total"] / len(batches))
                 for name, value in losses.items():
-                    sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach() / len(parts)
+                    sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach() / len(batches)
         sums["total"] = self.accelerator.reduce(sums["total"], "mean")
         self._update(step, sums["total"])
         return sums, self.config.optimiser.learning_rate * factor
-
-    def _bank(self, part: StepPart) -> TextBank:
-        """The vocabularies with only the tags of this part."""
-        if part.tags is None:
-            return self.bank
-        return replace(self.bank, tags=self.bank.tags[part.tags.to(self.bank.tags.device)])
 
     def _left_out(self) -> list[tuple[str, str]]:
         """Photographs that could not be read so far, to train or to validate with, and why."""
         held_out = self.setup.validation.unreadable if self.setup.validation is not None else {}
         return list((self.unreadable | held_out).items())
 
-    def _note_unreadable(self, part: StepPart) -> None:
-        """Remember photographs that were passed over. Raises InputError where they are more than 1 % of all."""
+    def _usable(self, part: StepPart) -> Batch:
+        """A part's batch. Raises InputError where the photographs passed over so far are more than 1 % of all."""
         self.unreadable |= part.unreadable
         check_readable(self.unreadable, len(self.setup.dataset.regions.photographs), none=part.batch is None)
+        assert part.batch is not None
+        return part.batch
 
     def _update(self, step: int, total: Tensor) -> None:
         norm = torch.nn.utils.clip_grad_norm_(

@@ -1,20 +1,18 @@
-"""The regions that were asked about on one photograph, and what one visitor has on the page."""
+"""The regions that were asked about on one photograph, and which of them is shown."""
 
-import secrets
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, NamedTuple
 
-from dynrefer.boxes import MAX_BOXES, Box
+from dynrefer.boxes import check_box
 from dynrefer.errors import InputError
-from dynrefer.project import Project, Region, Status
-from dynrefer.question import Question
+from dynrefer.photo import Photo
+from dynrefer.pointing import fitting_mask
+from dynrefer.project import Region, Status
 from dynrefer.results import RegionResult, Words
 
+from .pictures import thumbnails
+
 KEPT_TAGS = 100
-MOST_UNDONE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,160 +126,16 @@ class Album:
         return int(text)
 
 
-class Ticket(NamedTuple):
-    """What an event is about: the number of the table, and of the wish of its visitor."""
+def opened(photo: Photo, regions: Sequence[Region], least_sure_first: bool, selected: int | None = None) -> Album:
+    """Regions of a project as the table holds them, with one `selected` or else the one to review next.
 
-    table: int
-    wish: int
-
-
-class Session:
-    """One visitor's photograph and album, shared by all of their events, which run at the same time.
-
-    An answer comes seconds after its question. It goes into the table as that is by then, never into a copy from
-    before: what the visitor cleared, deleted or selected meanwhile stays so.
+    Boxes and masks are checked against the photograph as it is now.
     """
-
-    album: Album
-    least_sure_first: bool
-    """Whether the table shows what the model doubts most first."""
-    project: Project | None
-    """The folder of photographs that the page was started with; `place` is the one opened last."""
-    place: int
-
-    def __init__(self, project: Project | None = None) -> None:
-        self._lock = threading.Lock()
-        self._ticket = Ticket(0, 0)
-        self.least_sure_first = False
-        self.project, self.place = project, 0
-        self.begin()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Session":
-        return Session(self.project)  # by which Gradio gives every visitor their own
-
-    def begin(
-        self,
-        name: str = "",
-        example: str | None = None,
-        source: str | None = None,
-        key: str = "",
-        size: tuple[int, int] = (0, 0),
-        album: Album | None = None,
-        keep: Callable[[Iterable[Region]], object] | None = None,
-        file: Path | None = None,
-        trouble: str = "",
-    ) -> None:
-        """Another photograph called `name` of (width, height) `size`, with an empty table or the regions of `album`.
-
-        `example` is its name where it is one, `source` its URL where it is not, `key` what a browser keeps it under;
-        `keep` is called with every change of the table, where the server keeps it, `file` is the photograph there, and
-        `trouble` is why it cannot be shown.
-        """
-        with self._lock:
-            self.name, self.example, self.source, self.key = name, example, source, key or secrets.token_hex(8)
-            self.size, self._keep, self.file, self.trouble = size, keep, file, trouble
-            self.choices: Question | None = None
-            """What was asked last."""
-            self.album = album or Album()
-            self._ticket = Ticket(self._ticket.table + 1, self._ticket.wish + 1)
-            self._history: list[Album] = []
-
-    def ticket(self) -> Ticket:
-        """What an event that starts now is about."""
-        return self._ticket
-
-    def wish(self) -> Ticket:
-        """Something else is to be shown: what was asked before still fills the table, but is not shown any more."""
-        with self._lock:
-            self._ticket = self._ticket._replace(wish=self._ticket.wish + 1)
-            return self._ticket
-
-    def edit(self, change: Callable[[Album], Album], anew: bool = False) -> None:
-        """Let the visitor select, delete or review a region, or correct what is said of it; `undo` takes it back.
-
-        `anew` keeps out what is being asked for the table.
-        """
-        with self._lock:
-            before, changed = self.album, change(self.album)
-            if changed.entries != before.entries:
-                self._remember(before)
-            self._change(changed)
-            self._ticket = Ticket(self._ticket.table + anew, self._ticket.wish + 1)
-
-    def clear(self) -> None:
-        """Empty the table; what is being asked for it stays out, and it can be brought back."""
-        self.edit(lambda _: Album(), anew=True)
-
-    def undo(self) -> None:
-        """Take back what the visitor did last: deleted regions come back, words and reviews are as before.
-
-        What the model answered since stays.
-        """
-        with self._lock:
-            if not self._history:
-                raise InputError("there is nothing to take back any more")
-            before = self._history[-1]
-            now = {entry.answer.box: entry for entry in self.album.entries}
-            known = [said(now[box], entry) if (box := entry.answer.box) in now else entry for entry in before.entries]
-            boxes = {entry.answer.box for entry in before.entries}
-            since = [entry for box, entry in now.items() if box not in boxes]
-            self._check_room(len(known) + len(since))
-            self._history.pop()
-            self._change(Album(tuple(known), before.selected).extend(since))
-            self._ticket = self._ticket._replace(wish=self._ticket.wish + 1)
-
-    @property
-    def kept_here(self) -> bool:
-        """Whether the server keeps the table."""
-        return self._keep is not None
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is something to take back."""
-        return bool(self._history)
-
-    @property
-    def removed(self) -> int:
-        """How many regions `undo` would bring back."""
-        if not self._history:
-            return 0
-        known = {result.box for result in self.album.results}
-        return sum(result.box not in known for result in self._history[-1].results)
-
-    def answer(self, ticket: Ticket, entry: Entry) -> bool:
-        """Put an answer into the table, and show it where it is still what the visitor wants.
-
-        Returns whether the table is still the one that was asked for.
-        """
-        return self._fill(
-            ticket, lambda: self.album.add(entry) if ticket == self._ticket else self.album.extend([entry])
-        )
-
-    def extend(self, ticket: Ticket, entries: Sequence[Entry]) -> bool:
-        """`answer` of several, with what was shown before shown again."""
-        return self._fill(ticket, lambda: self.album.extend(entries))
-
-    def _fill(self, ticket: Ticket, filled: Callable[[], Album]) -> bool:
-        with self._lock:
-            if ticket.table != self._ticket.table:
-                return False
-            self._change(filled())
-            return True
-
-    def check_room(self, boxes: Iterable[Box]) -> None:
-        """Raise InputError where the table cannot hold `boxes` as well."""
-        known = {result.box for result in self.album.results}
-        self._check_room(len(known) + len(set(boxes) - known))
-
-    def _check_room(self, count: int) -> None:
-        if count > MAX_BOXES:
-            raise InputError(f"the table holds at most {MAX_BOXES} regions; save them and clear it to go on")
-
-    def _remember(self, before: Album) -> None:
-        self._history = [*self._history, before][-MOST_UNDONE:]
-
-    def _change(self, album: Album) -> None:
-        """Take over a table, which is kept before anybody sees it."""
-        if self._keep is not None and album.entries != self.album.entries:
-            self._keep(album.entries)
-        self.album = album
+    entries = []
+    for region in regions:
+        box, mask = check_box(region.answer.box, photo.size), fitting_mask(region.answer.mask, photo.size)
+        (look,) = thumbnails(photo, [box])
+        answer = replace(region.answer, box=box, mask=mask)
+        entries.append(Entry(region.question, answer, region.words, region.status, look))
+    album = Album(tuple(entries), selected)
+    return album if selected is not None else replace(album, selected=album.next_open(least_sure_first))

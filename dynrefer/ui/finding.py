@@ -18,7 +18,7 @@ from dynrefer.proposals import EVERYTHING, FOUND, check_words, things
 from dynrefer.server.programs import on_gpu, sentence
 
 from . import panels
-from .album import Album, Entry, Session
+from .album import Album, Entry
 from .components import Upload
 from .events import in_words, told
 from .handlers import Values, open_upload
@@ -27,6 +27,7 @@ from .links import folder_of
 from .panels import Panel
 from .pictures import thumbnails
 from .regions_tab import RegionsTab
+from .session import Session
 
 MOST_CHOICES, MOST_FOUND = 8, 20  # at a press, and of a name
 SAME, EQUAL = 0.5, 0.999  # overlap from which two boxes mean one thing, and are one but for rounding

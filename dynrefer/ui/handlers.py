@@ -11,20 +11,20 @@ import numpy as np
 from dynrefer.boxes import Box, check_box, overlaps
 from dynrefer.errors import InputError
 from dynrefer.photo import Photo
-from dynrefer.pointing import encode_mask, fitting_mask, read_prompt
+from dynrefer.pointing import encode_mask, read_prompt
 from dynrefer.predictor import Predictor
-from dynrefer.project import Project, Region
 from dynrefer.question import Question
 from dynrefer.server.fetching import within_limit
 from dynrefer.server.programs import on_gpu
 
 from . import panels
-from .album import Album, Entry, Session, few_tags
+from .album import Album, Entry, few_tags, opened
 from .components import Upload
 from .events import in_words, told
 from .layout import Choices, Display, Stage, Updates
 from .links import EXAMPLES, Example, file_url, find_example, folder_of, name_of, read_link, read_record
 from .pictures import display_url, thumbnails
+from .session import Session
 
 Values = dict[Any, Any]
 SAME_BOX = 0.9  # overlap from which the bounds of a mask are the box that a press took
@@ -88,11 +88,7 @@ class Handlers:
         project = session.project
         if project is None:
             raise InputError("this page has no folder; start it with: python app.py --folder FOLDER")
-        if told(event, "review"):
-            session.place = place_to_review(project, session.place, session.least_sure_first)
-        else:
-            session.place = next_place(project, session.place, told(event, "to"), told(event, "step"))
-        name = project.names[session.place]
+        name = session.go(project, told(event, "to"), told(event, "step"), bool(told(event, "review")))
         path = project.photographs[name]
         try:
             photo = Photo.open(path)
@@ -247,43 +243,6 @@ class Handlers:
             self.stage.work: gr.update(visible=photo is not None),
             self.stage.keeper: gr.update(record={}, current=shown, folder=folder_of(session)),
         }
-
-
-def next_place(project: Project, place: int, name: object, step: object) -> int:
-    """Where in the project a step from `place` leads, or a name; without both the first one that is not reviewed."""
-    names = project.names
-    if name in names:
-        return names.index(str(name))
-    if isinstance(step, int):
-        return min(max(place + max(-1, min(step, 1)), 0), len(names) - 1)
-    regions = map(project.regions, names)
-    return next((k for k, known in enumerate(regions) if not known or not all(r.reviewed for r in known)), 0)
-
-
-def place_to_review(project: Project, place: int, least_sure_first: bool) -> int:
-    """Where there is something to review: next after `place`, or what the model doubts most; else `place` itself."""
-    count = len(project.names)
-    onwards = [k % count for k in range(place + 1, place + 1 + count)]
-    doubts = {k: [one.doubt for one in project.regions(project.names[k]) if not one.reviewed] for k in onwards}
-    open_ones = [k for k in onwards if doubts[k]]
-    if least_sure_first:
-        open_ones.sort(key=lambda k: -max(doubts[k]))
-    return next(iter(open_ones), place)
-
-
-def opened(photo: Photo, regions: Sequence[Region], least_sure_first: bool, selected: int | None = None) -> Album:
-    """Regions of a project as the table holds them, with one `selected` or else the one to review next.
-
-    Boxes and masks are checked against the photograph as it is now.
-    """
-    entries = []
-    for region in regions:
-        box, mask = check_box(region.answer.box, photo.size), fitting_mask(region.answer.mask, photo.size)
-        (look,) = thumbnails(photo, [box])
-        answer = replace(region.answer, box=box, mask=mask)
-        entries.append(Entry(region.question, answer, region.words, region.status, look))
-    album = Album(tuple(entries), selected)
-    return album if selected is not None else replace(album, selected=album.next_open(least_sure_first))
 
 
 def open_upload(upload: Upload) -> Photo:

@@ -16,10 +16,10 @@ from dynrefer.results import RegionResult
 from dynrefer.server.programs import MOST_NAMES
 
 from . import panels
-from .album import Session
 from .components import BoxPicker, Keeper, PhotoInput
 from .links import folder_of, record_of
 from .panels import MODE_NAMES, Panel
+from .session import Session
 
 Updates = dict[Any, Any]
 HOUR = 3600

@@ -13,7 +13,7 @@ from dynrefer.project import PhotoRecord
 from dynrefer.question import Question
 from dynrefer.server.programs import MOST_NAMES
 
-from .album import Session
+from .session import Session
 
 EXAMPLES = shipped("assets/examples")
 MOST_KEY = 100  # characters of the name by which a browser keeps a photograph: a project's, and the photograph's place

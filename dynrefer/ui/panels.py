@@ -15,10 +15,11 @@ from dynrefer.predictor import Predictor
 from dynrefer.question import Question
 from dynrefer.results import Attribute, RegionResult
 
-from .album import Album, Entry, Session
+from .album import Album, Entry
 from .components import read
 from .links import EXAMPLES, name_of, read_examples, write_link
 from .pictures import thumbnails, view_colour
+from .session import Session
 
 LIKELY_ATTRIBUTES = 12
 MOST_TAGS = 24

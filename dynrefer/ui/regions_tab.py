@@ -15,12 +15,12 @@ from dynrefer.project import PhotoRecord, export, parse_project, words_in
 from dynrefer.results import Words, clean_words
 from dynrefer.vocabulary import Vocabulary
 
-from .album import Session
 from .events import in_words, told
 from .handlers import Handlers, Values
 from .layout import Updates
 from .panels import Progress
 from .pictures import choices, download
+from .session import Session
 
 BATCH = 4  # regions until the table is shown again; who asks meanwhile is let in by the Predictor
 NO_WORDS: Mapping[Box, Words] = {}

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dynrefer.boxes import whole
 from dynrefer.datasets.described import DescribedRegion, described_samples
 from dynrefer.datasets.records import (
     Photograph,
@@ -15,7 +16,6 @@ from dynrefer.datasets.records import (
     Problems,
     fitted,
     records,
-    whole,
 )
 from dynrefer.datasets.sample import Sample
 from dynrefer.datasets.words import one_line

@@ -11,7 +11,7 @@ from torch import Tensor
 from dynrefer.model import DynRefer, ModelConfig
 from dynrefer.model.config import Generation
 from dynrefer.training.config import LossWeights
-from dynrefer.training.objective import Batch, GlobalTexts, Objective
+from dynrefer.training.objective import Batch, Objective
 from dynrefer.vocabulary import TextBank
 from tests.official import tiny_official
 from tests.tiny import TINY
@@ -143,7 +143,7 @@ def test_each_decoded_text_is_scored_on_its_own(model: DynRefer) -> None:
     order = torch.tensor([4, 1])
     for decoder, prepare in ((model.tagging, model.tag_texts), (model.contrast, model.contrast_texts)):
         all_texts, two = (
-            decoder(queries, prepare(some), summary, belief, decode_all=True) for some in (texts, texts[order])
+            decoder(queries, replace(prepare(some), whole=True), summary, belief) for some in (texts, texts[order])
         )
         torch.testing.assert_close(all_texts[:, order], two)
 
@@ -196,23 +196,26 @@ def losses_of(model: DynRefer, weights: LossWeights, *, cached: bool = False) ->
         looks = {"geometry": looks["geometry"], "cuts": cuts}
     captions = torch.tensor([[4, 5, 1], [6, 1, 0], [7, 8, 1]])
     controls = torch.tensor([[5, 1], [6, 0], [0, 0]])
+    own = {
+        "text": torch.randn(3, width),
+        "text_id": torch.tensor([0, 1, 0]),
+        "category": torch.tensor([0, -1, 1]),
+        "names_class": torch.tensor([False, False, True]),
+    }
     filled = Batch(
         views=looks,
         captions=captions,
         controls=controls,
         controls_mask=(controls > 0).long(),
         style=torch.zeros(3, dtype=torch.long),
-        text=torch.randn(3, width),
-        text_id=torch.tensor([0, 1, 0]),
         tags=torch.tensor([[1, 0, -1], [0, 1, 0], [0, 0, 1]]),
         attributes=torch.tensor([[1, 0], [-1, -1], [0, -1]]),
-        category=torch.tensor([0, -1, 1]),
-        names_class=torch.tensor([False, False, True]),
+        **own,
+        **{f"all_{name}": value for name, value in own.items()},
     )
     texts = [torch.randn(count, width) for count in (3, 4, 2)]
     bank = TextBank(texts[0], texts[1], torch.tensor([0, 0, 1, 1]), texts[2])
-    own = GlobalTexts(filled.text, filled.text_id, filled.category, filled.names_class)
-    return Objective(model)(filled, bank, weights, own)
+    return Objective(model)(filled, bank, weights)
 
 
 @pytest.mark.parametrize("name", list(CONFIGS))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -41,16 +43,18 @@ def texts(of: QueryDecoder) -> TextQueries:
 
 
 @torch.no_grad()
-def scores(of: QueryDecoder, region: tuple[Tensor, Tensor, Tensor], **options: bool) -> Tensor:
+def scores(of: QueryDecoder, region: tuple[Tensor, Tensor, Tensor], *, whole: bool = False) -> Tensor:
     queries, summary, belief = region
-    return of(queries, texts(of), summary, belief, **options)
+    return of(queries, replace(texts(of), whole=whole), summary, belief)
 
 
 def listed(of: QueryDecoder, region: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     """[S, T] bool: which texts are on the short list."""
     _, summary, belief = region
     with torch.no_grad():
-        best = of.cheap_logits(texts(of), summary, belief).topk(of.shortlist, 1).indices
+        cheap = of.cheap_logits(texts(of), summary, belief)
+    assert cheap is not None
+    best = cheap.topk(of.shortlist, 1).indices
     return torch.zeros(REGIONS, TEXTS, dtype=torch.bool).scatter(1, best, True)
 
 
@@ -65,7 +69,7 @@ def test_texts_on_the_short_list_score_as_if_all_were_decoded(
 ) -> None:
     short = decoder(shortlist)
     on_it = listed(short, region)
-    torch.testing.assert_close(scores(short, region)[on_it], scores(short, region, decode_all=True)[on_it])
+    torch.testing.assert_close(scores(short, region)[on_it], scores(short, region, whole=True)[on_it])
 
 
 @pytest.mark.parametrize("shortlist", [1, 4, TEXTS - 1])
@@ -86,6 +90,7 @@ def test_texts_that_are_not_decoded_stand_in_the_order_of_the_cheap_terms(
     _, summary, belief = region
     with torch.no_grad():
         cheap = short.cheap_logits(texts(short), summary, belief)
+    assert cheap is not None
     found, on_it = scores(short, region), listed(short, region)
     for row in range(REGIONS):
         others = ~on_it[row]
@@ -108,6 +113,19 @@ def test_parts_of_a_prepared_list_score_as_the_list(region: tuple[Tensor, Tensor
     with torch.no_grad():
         found = torch.cat([whole(queries, part, summary, belief) for part in parts], 1)
     torch.testing.assert_close(found, scores(whole, region))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("shortlist", [0, 4])
+def test_lists_that_are_scored_together_score_as_each_alone(
+    shortlist: int, region: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    asked = decoder(shortlist)
+    queries, summary, belief = region
+    lists = [texts(asked), replace(texts(asked), votes=None, whole=True), *texts(asked).split(7)]
+    together = asked.score_lists(lists, queries, summary, belief)
+    for some, found in zip(lists, together, strict=True):
+        torch.testing.assert_close(found, asked(queries, some, summary, belief))
 
 
 @pytest.mark.parametrize("sparse", [False, True])

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynrefer.training.config import LossWeights, TrainConfig
+from dynrefer.training.config import LossWeights
 from dynrefer.training.objective import (
     Batch,
-    GlobalTexts,
     Objective,
     asymmetric_loss,
     attribute_loss,
     pairwise_sigmoid_loss,
 )
-from dynrefer.training.setup import Setup, prepare
+from dynrefer.training.setup import Setup
 
 SEEDS = st.integers(0, 2**20)
 
 
 def random(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.fixture
-def setup(config: Path, data: Path, features: Path) -> Setup:
-    prepared = prepare(TrainConfig.from_json(config), data, None, features, torch.device("cpu"))
-    prepared.model.eval()
-    return prepared
 
 
 def batch_of(setup: Setup) -> Batch:
@@ -42,8 +31,9 @@ def batch_of(setup: Setup) -> Batch:
 
 
 def losses_of(setup: Setup, batch: Batch, weights: LossWeights) -> dict[str, torch.Tensor]:
-    own = GlobalTexts(batch.text, batch.text_id, batch.category, batch.names_class)
-    return Objective(setup.model)(batch, setup.bank, weights, own)
+    own = {name: getattr(batch, name) for name in ("text", "text_id", "category", "names_class")}
+    batch = batch._replace(**{f"all_{name}": value for name, value in own.items()})
+    return Objective(setup.model)(batch, setup.bank, weights)
 
 
 def contrast(setup: Setup, category: int, names_class: bool) -> float:

@@ -11,7 +11,6 @@ from PIL import Image
 
 from dynrefer import Predictor
 from dynrefer.question import Question
-from dynrefer.ui.album import Session
 from dynrefer.ui.components import Upload
 from dynrefer.ui.finding import FindHandlers, Finding
 from dynrefer.ui.handlers import Handlers
@@ -19,6 +18,7 @@ from dynrefer.ui.layout import Choices, Display, Stage
 from dynrefer.ui.looks_tab import Comparison, Sweep
 from dynrefer.ui.panels import Panel
 from dynrefer.ui.regions_tab import RegionsTab
+from dynrefer.ui.session import Session
 from tests.pointing import Pointing
 
 BOX = [20.0, 15.0, 80.0, 60.0]

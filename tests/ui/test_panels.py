@@ -12,8 +12,9 @@ from dynrefer.question import Question
 from dynrefer.results import Attribute, Caption, RegionResult, Scored
 from dynrefer.selection import ViewChoice
 from dynrefer.ui import panels
-from dynrefer.ui.album import Album, Entry, Session
+from dynrefer.ui.album import Album, Entry
 from dynrefer.ui.components import read
+from dynrefer.ui.session import Session
 
 EVIL = "<script>alert(1)</script>${alert(1)}{{alert}}`"
 

@@ -16,10 +16,11 @@ from dynrefer import Predictor
 from dynrefer.project import PhotoRecord, Project, read_project
 from dynrefer.results import Scored, Words
 from dynrefer.ui import panels
-from dynrefer.ui.album import Album, Session
+from dynrefer.ui.album import Album
 from dynrefer.ui.layout import Updates
 from dynrefer.ui.links import folder_of, record_of
 from dynrefer.ui.regions_tab import corrected, find_attribute
+from dynrefer.ui.session import Session
 from tests.pointing import Pointing
 from tests.tiny import tiny_vocabulary
 from tests.ui.conftest import BOX, Visitor
