@@ -122,7 +122,12 @@ class Question(BaseModel):
     Make one with `Question.checked`, whose errors are sentences for people.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", title="Options")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        title="Options",
+        json_schema_extra={"description": "What is asked of every region; null leaves the choice to the model."},
+    )
 
     classes: Annotated[tuple[str, ...] | None, BeforeValidator(_classes)] = Field(
         None, description=f"names to choose the class from, at most {MAX_CLASSES}; the model's own list when null"
