@@ -7,7 +7,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Test files are dealt out to two processes of one thread each. Browser tests run beside them, one after the other.
 WORKERS ?= 2
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+DEALT = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-page test-rest test-fast lint clean
 
@@ -18,13 +19,13 @@ test: $(VENV)/dev.installed
 	$(MAKE) --keep-going --jobs=2 test-page test-rest
 
 test-page:
-	$(BIN)/python -m pytest tests/browser
+	$(PYTEST) tests/browser
 
 test-rest:
-	$(PYTEST) --ignore tests/browser
+	$(PYTEST) $(DEALT) --ignore tests/browser
 
 test-fast: $(VENV)/dev.installed
-	$(PYTEST) -m "not browser and not slow"
+	$(PYTEST) $(DEALT) -m "not browser and not slow" --ignore tests/browser
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .

@@ -20,7 +20,8 @@ def test_what_is_saved_loads_again(tiny_checkpoint: Path, tmp_path: Path) -> Non
     folder = save_checkpoint(tmp_path / "copy", first.model, first.vocabulary, torch.float32)
     again = load_checkpoint(folder)
     assert again.model.config == first.model.config and again.vocabulary == first.vocabulary
-    assert all(torch.equal(value, unshared(again.model)[name]) for name, value in unshared(first.model).items())
+    loaded = unshared(again.model)
+    assert all(torch.equal(value, loaded[name]) for name, value in unshared(first.model).items())
     assert not again.model.training
 
 

@@ -15,6 +15,11 @@ def parts() -> dict[str, PartCost]:
     return {part.name: part for part in count(ModelConfig.preset("dynrefer-flant5xl"))}
 
 
+@pytest.fixture(scope="module")
+def tiny_parts() -> list[PartCost]:
+    return count(TINY)
+
+
 # The paper's align module is counted once for each of the two views that are aligned; the released one shares it.
 @pytest.mark.parametrize(
     ("name", "share", "modules"),
@@ -63,21 +68,19 @@ def test_only_what_the_authors_trained_counts_as_trained(parts: dict[str, PartCo
     assert sum(part.trained for part in parts.values()) == 122_902_260
 
 
-def test_the_parts_add_up_to_the_whole_network() -> None:
-    config = TINY
-    own = sum(parameter.numel() for parameter in DynRefer(config).parameters())
-    assert sum(part.parameters for part in count(config)) == own
+def test_the_parts_add_up_to_the_whole_network(tiny_parts: list[PartCost]) -> None:
+    own = sum(parameter.numel() for parameter in DynRefer(TINY).parameters())
+    assert sum(part.parameters for part in tiny_parts) == own
 
 
-def test_the_visual_cost_for_fewer_views_is_what_is_counted_for_them() -> None:
-    config = TINY
-    by_part = {part.name: part.multiply_adds for part in count(config, 1)}
-    assert visual(count(config, 3), 3)[0] == by_part["image encoder"] + by_part["resampler"]
+def test_the_visual_cost_for_fewer_views_is_what_is_counted_for_them(tiny_parts: list[PartCost]) -> None:
+    by_part = {part.name: part.multiply_adds for part in count(TINY, 1)}
+    assert visual(tiny_parts, 3)[0] == by_part["image encoder"] + by_part["resampler"]
 
 
-def test_the_table_names_every_part_and_refuses_no_views() -> None:
+def test_the_table_names_every_part_and_refuses_no_views(tiny_parts: list[PartCost]) -> None:
     table = cost(TINY, 2)
-    assert all(part.name in table for part in count(TINY, 2))
+    assert all(part.name in table for part in tiny_parts)
     assert "views 2:" in table and "views 3:" not in table
     with pytest.raises(InputError, match="at least one view"):
         cost(TINY, 0)

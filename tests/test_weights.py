@@ -36,8 +36,9 @@ def test_loading_gives_every_number_back_in_the_type_asked_for() -> None:
     model = DynRefer(TINY)
     copy = on_meta()
     load_weights(copy, unshared(model), dtype=torch.bfloat16)
+    copied = copy.state_dict()
     for name, value in model.state_dict().items():
-        loaded = copy.state_dict()[name]
+        loaded = copied[name]
         assert torch.equal(loaded, value.to(loaded.dtype)), name
         assert loaded.dtype == (torch.bfloat16 if value.is_floating_point() else value.dtype)
     trained = {name for name, _ in model.trainable_parameters()}
@@ -72,8 +73,9 @@ def test_a_checkpoint_in_shards_loads_like_one_in_a_single_file(
     folder = save_checkpoint(tmp_path / "sharded", whole.model, whole.vocabulary, torch.float32)
     assert len(list(folder.glob("model-*.safetensors"))) > 2
     again = load_checkpoint(folder)
+    loaded = again.model.state_dict()
     for name, value in whole.model.state_dict().items():
-        assert torch.equal(again.model.state_dict()[name], value), name
+        assert torch.equal(loaded[name], value), name
     assert again.vocabulary == whole.vocabulary
 
 

@@ -7,15 +7,16 @@ import json
 import posixpath
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from dynrefer.bulk.parquet import Columns, doubled, parquet
 from dynrefer.bulk.shards import FileShard, ParquetShard, Shard, TarShard
 from dynrefer.bulk.storage import files_below, in_words, is_folder, is_remote, joined, opened, size_of
-from dynrefer.errors import InputError, LeftOut, counted, reason, shown
+from dynrefer.errors import InputError, LeftOut, counted, shown
 from dynrefer.files.photo_files import PHOTO_ENDINGS, PhotoFinder
 from dynrefer.files.text import decode_text
-from dynrefer.formats.box_files import BoxFile, PhotoBoxes
+from dynrefer.formats.box_files import BoxFile
 
 PARQUET, TAR, LISTS = frozenset({".parquet"}), frozenset({".tar"}), frozenset({".txt", ".lst", ".list"})
 NOTHING = "there is nothing to describe in {}: no photograph, no .parquet and no .tar"
@@ -64,22 +65,13 @@ def read_input(path: str, shard_size: int, boxes: BoxFile | None, needs_boxes: b
     Raises InputError: nothing there, nothing to describe, no access, a name that is there twice, no column for it.
     """
     closed: list[LeftOut] = []
+    return replace(_planned(path, shard_size, boxes, needs_boxes, closed), left_out=closed)
+
+
+def _planned(path: str, shard_size: int, boxes: BoxFile | None, needs_boxes: bool, closed: list[LeftOut]) -> Plan:
     root, names = _listed(path, closed)
     if not names:
         raise InputError(NOTHING.format(shown(path, 200)) + (f"; {closed[0]}" if closed else ""))
-    plan = _planned(path, root, names, shard_size, boxes, needs_boxes, closed)
-    return replace(plan, left_out=closed)
-
-
-def _planned(
-    path: str,
-    root: str,
-    names: Sequence[str],
-    shard_size: int,
-    boxes: BoxFile | None,
-    needs_boxes: bool,
-    closed: list[LeftOut],
-) -> Plan:
     ending = posixpath.splitext(names[0])[1].lower()
     if ending in LISTS and len(names) == 1:
         return _of_list(root, names[0], shard_size, boxes, needs_boxes)
@@ -156,7 +148,10 @@ def _of_files(
             raise InputError("say where to look: --boxes FILE, --everything, --find WORDS or --whole")
         shards: list[Shard] = [FileShard(root, tuple(part)) for part in _parts(names, shard_size)]
         return Plan(shards, _digest((name, 0) for name in names), len(names))
-    found, left_out = _boxes_by_name(root, names, boxes, is_folder and not is_remote(root))
+    is_here = is_folder and not is_remote(root)
+    found, left_out = boxes.by_photograph(
+        partial(_in_folder, root, names) if is_here else partial(_by_their_ends, names)
+    )
     kept = [name for name in names if name in found]
     if not kept:
         why = f": {left_out[0]}" if left_out else ""
@@ -167,23 +162,6 @@ def _of_files(
     remarks = [f"Without a box in {boxes.name}, and left alone: {counted(without, 'photograph')}."] if without else []
     listing = ((name, repr([record.box for group in found[name] for record in group.boxes])) for name in kept)
     return Plan(shards, _digest(listing), len(kept), remarks)
-
-
-def _boxes_by_name(
-    root: str, names: Sequence[str], file: BoxFile, is_folder: bool
-) -> tuple[dict[str, list[PhotoBoxes]], list[LeftOut]]:
-    """The file's boxes by the photograph's name, and what it has for photographs that are not there."""
-    asked = dict.fromkeys(group.name for group in file.photographs if group.name != "")
-    find = _in_folder(root, names, asked) if is_folder else _by_their_ends(names, asked)
-    found: dict[str, list[PhotoBoxes]] = {}
-    left_out = list(file.left_out)
-    for group in file.photographs:
-        name = find.get(group.name, InputError(f"{file.name} does not say whose they are"))
-        if isinstance(name, InputError):
-            left_out += [LeftOut(str(group.name), box.where, reason(name)) for box in group.boxes]
-        else:
-            found.setdefault(name, []).append(group)
-    return found, left_out
 
 
 Meant = dict[str | int, str | InputError]

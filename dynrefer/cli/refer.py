@@ -171,7 +171,7 @@ class _Work:
     @classmethod
     def _of_folder(cls, folder: Path, file: BoxFile) -> _Work:
         finder = PhotoFinder(folder)
-        found, left_out = file.in_folder(finder)
+        found, left_out = file.by_photograph(finder.find_all)
         if not found:
             raise InputError(f"{file.name} has no box for a photograph in {shown(folder.name)}: {left_out[0]}")
         return cls({finder.identity(path): (path, groups) for path, groups in found.items()}, left_out=left_out)

@@ -59,7 +59,7 @@ def _fitted(file: BoxFile, folder: Path) -> tuple[Fitted, list[LeftOut]]:
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
     finder = PhotoFinder(folder)
-    found, left_out = file.in_folder(finder)
+    found, left_out = file.by_photograph(finder.find_all)
     fitted: Fitted = []
     for path, groups in found.items():
         try:

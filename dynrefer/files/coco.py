@@ -190,6 +190,13 @@ def box_numbers(value: object, names: tuple[str, str, str, str]) -> Box:
     return x, y, z, w
 
 
+def point_pairs(points: object) -> list[tuple[float, float]]:
+    """Places x, y of a list. Raises InputError for anything else."""
+    if not isinstance(points, list) or not all(isinstance(p, list | tuple) and len(p) == 2 for p in points):
+        raise InputError(f'its points are no list of x, y but "{shown(points)}"')
+    return [(_finite(x), _finite(y)) for x, y in points]
+
+
 def _finite(value: object) -> float:
     try:
         number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan

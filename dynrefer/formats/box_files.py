@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dynrefer.boxes import Box, are_shares, check_box, in_pixels, reach_out
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.files.coco import box_numbers
-from dynrefer.files.photo_files import PhotoFinder, PhotoHeader, best_names
+from dynrefer.files.photo_files import PhotoHeader, best_names
 from dynrefer.formats import parse, read
 from dynrefer.formats.own import CORNERS
 from dynrefer.formats.record import Record
@@ -22,6 +22,7 @@ SLACK = 1.0  # pixels by which a resized side may be rounded
 Measured = Photo | PhotoHeader  # what is needed of a photograph is its name, sizes and orientation
 
 logger = logging.getLogger(__name__)
+P = TypeVar("P", bound=Hashable)
 
 
 @dataclass
@@ -126,17 +127,22 @@ class BoxFile:
         kept_texts = {str(name) for name in kept} | {""}  # a record of which one cannot tell may be about this one
         return BoxFile(self.name, groups, [left for left in self.left_out if left.photograph in kept_texts])
 
-    def in_folder(self, finder: PhotoFinder) -> tuple[dict[Path, list[PhotoBoxes]], list[LeftOut]]:
-        """The boxes by the photograph of a folder that they are of; what has none there, or could not be read."""
-        found = finder.find_all(dict.fromkeys(group.name for group in self.photographs if group.name != ""))
-        photographs: dict[Path, list[PhotoBoxes]] = {}
+    def by_photograph(
+        self, find: Callable[[Iterable[str | int]], Mapping[str | int, P | InputError]]
+    ) -> tuple[dict[P, list[PhotoBoxes]], list[LeftOut]]:
+        """The boxes by the photograph that they are of; what has none, or could not be read.
+
+        `find` tells which photographs the file's names mean, or why none: that of a `PhotoFinder` is `find_all`.
+        """
+        found = find(dict.fromkeys(group.name for group in self.photographs if group.name != ""))
+        photographs: dict[P, list[PhotoBoxes]] = {}
         left_out = list(self.left_out)
         for group in self.photographs:
-            path = found.get(group.name, InputError(f"{self.name} does not say whose they are"))
-            if isinstance(path, InputError):
-                left_out.append(LeftOut(str(group.name), places(group.boxes), reason(path)))
+            photo = found.get(group.name, InputError(f"{self.name} does not say whose they are"))
+            if isinstance(photo, InputError):
+                left_out.append(LeftOut(str(group.name), places(group.boxes), reason(photo)))
             else:
-                photographs.setdefault(path, []).append(group)
+                photographs.setdefault(photo, []).append(group)
         return photographs, left_out
 
     def fit(self, photo: Measured, say: Callable[[str], None] = logger.warning) -> tuple[list[Record], list[LeftOut]]:

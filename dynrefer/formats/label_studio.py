@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from dynrefer.boxes import Box
 from dynrefer.errors import InputError, LeftOut, reason, shown
-from dynrefer.files.coco import SIDES, box_numbers, corners, shape_box
+from dynrefer.files.coco import SIDES, box_numbers, corners, point_pairs, shape_box
 from dynrefer.files.photo_files import PHOTO_ENDINGS
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import pages
@@ -125,7 +125,7 @@ def _box(item: Mapping[str, Any]) -> tuple[Box, tuple[float, float] | None, list
     if "rle" in value:
         raise InputError("it is painted with a brush; draw a rectangle round it")
     if "points" in value:
-        polygon = [n * s for x, y in _pairs(value["points"]) for n, s in ((x, across), (y, down))]
+        polygon = [n * s for x, y in point_pairs(value["points"]) for n, s in ((x, across), (y, down))]
         return shape_box(polygon), size, [polygon] if size else None
     if "radiusX" in value:
         x, y, rx, ry = box_numbers([value.get(key) for key in ("x", "y", "radiusX", "radiusY")], SIDES)
@@ -138,12 +138,6 @@ def _box(item: Mapping[str, Any]) -> tuple[Box, tuple[float, float] | None, list
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))  # about its first corner
     turned = [(x1 + u * cos - v * sin, y1 + u * sin + v * cos) for u in (0, x2 - x1) for v in (0, y2 - y1)]
     return shape_box(turned), size, None
-
-
-def _pairs(points: object) -> list[tuple[float, float]]:
-    if not isinstance(points, list) or not all(isinstance(p, list) and len(p) == 2 for p in points):
-        raise InputError(f'its points are no list of x, y but "{shown(points)}"')
-    return [box_numbers([*point, 0, 0], SIDES)[:2] for point in points]
 
 
 def _said(items: Sequence[Mapping[str, Any]], by: str) -> dict[str, Any]:

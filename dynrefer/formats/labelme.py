@@ -8,7 +8,7 @@ from typing import Any
 
 from dynrefer.boxes import Box
 from dynrefer.errors import InputError, LeftOut, reason, shown
-from dynrefer.files.coco import box_numbers, shape_box
+from dynrefer.files.coco import point_pairs, shape_box
 from dynrefer.formats.file import File
 from dynrefer.formats.grouping import Page, beside, pages, side_names
 from dynrefer.formats.record import UNNAMED, Record, said, typed
@@ -41,20 +41,18 @@ def read(file: File) -> Iterator[Record | LeftOut]:
 
 def _box(shape: Mapping[str, Any]) -> tuple[Box, list[list[float]] | None]:
     """The box round a shape, and its outline where it is a polygon."""
-    points, kind = shape.get("points"), shape.get("shape_type") or "polygon"
-    if not isinstance(points, list) or not all(isinstance(point, list | tuple) and len(point) == 2 for point in points):
-        raise InputError(f'its points are no list of x, y but "{shown(points)}"')
+    points, kind = point_pairs(shape.get("points")), shape.get("shape_type") or "polygon"
     if kind == "point" or len(points) < 2:
         raise InputError(f"a {kind} of {len(points)} has no box")
     if kind == "circle":
-        x, y, u, v = box_numbers([*points[0], *points[1]], ("x", "y", "u", "v"))
+        (x, y), (u, v) = points[:2]
         radius = ((x - u) ** 2 + (y - v) ** 2) ** 0.5
         return (x - radius, y - radius, x + radius, y + radius), None
     x1, y1, x2, y2 = shape_box(points)
     if kind == "mask":  # its corners are pixels of it
         x2, y2 = x2 + 1, y2 + 1
     is_outline = kind == "polygon" and len(points) > 2
-    return (x1, y1, x2, y2), [[float(n) for point in points for n in point]] if is_outline else None
+    return (x1, y1, x2, y2), [[n for point in points for n in point]] if is_outline else None
 
 
 def _said(shape: Mapping[str, Any]) -> dict[str, Any]:

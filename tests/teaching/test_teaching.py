@@ -175,7 +175,7 @@ def few_steps(monkeypatch: pytest.MonkeyPatch, with_priors: Path) -> None:
     """Teach the tiny model in a few steps, with nothing in the gallery and nothing that it is sure of."""
     monkeypatch.setenv("DYNREFER_MODEL", str(with_priors))
     faster = replace(CONFIG.optimiser, learning_rate=3e-3)
-    config = replace(CONFIG, steps=12, validate_every=4, batch_size=4, optimiser=faster)
+    config = replace(CONFIG, steps=4, validate_every=4, batch_size=4, optimiser=faster)
     monkeypatch.setitem(teach.__globals__, "CONFIG", config)
     monkeypatch.setitem(teach.__globals__, "gallery", lambda vocabulary: [])
     monkeypatch.setitem(teach.__globals__, "own_answers", lambda *given: [])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from dynrefer.checkpoint import load_checkpoint
 from dynrefer.datasets.sample import RegionText, Sample, write_samples
 from dynrefer.training.cache import build_cache
 from dynrefer.training.config import AugmentConfig, CacheConfig, TrainConfig
+from dynrefer.training.setup import Setup, prepare
 from dynrefer.training.trainer import train
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
@@ -99,6 +102,27 @@ def config(tmp_path: Path, settings: dict[str, Any]) -> Path:
     path = tmp_path / "tiny.json"
     path.write_text(json.dumps(settings))
     return path
+
+
+@pytest.fixture(scope="session")
+def prepared(
+    tmp_path_factory: pytest.TempPathFactory, samples: list[Sample], settings: dict[str, Any], features: Path
+) -> Setup:
+    """What a run begins with."""
+    folder = tmp_path_factory.mktemp("prepared")
+    (folder / "tiny.json").write_text(json.dumps(settings))
+    data = write_data(folder / "data", samples)
+    setup = prepare(TrainConfig.from_json(folder / "tiny.json"), data, None, features, torch.device("cpu"))
+    setup.model.eval()
+    return setup
+
+
+@pytest.fixture
+def setup(prepared: Setup) -> Setup:
+    """The same, of which no step was drawn yet."""
+    dataset, collate = copy(prepared.dataset), copy(prepared.collate)
+    collate.dataset = dataset
+    return replace(prepared, dataset=dataset, collate=collate)
 
 
 @pytest.fixture(scope="session")

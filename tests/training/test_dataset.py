@@ -26,11 +26,6 @@ from tests.tiny import tiny_vocabulary, word_tokenizer
 EVERY = {"class": 1.0, "grounded": 1.0}
 
 
-@pytest.fixture
-def setup(config: Path, data: Path, features: Path) -> Setup:
-    return prepare(TrainConfig.from_json(config), data, None, features, torch.device("cpu"))
-
-
 def table_of(texts: dict[str, int]) -> TextTable:
     return TextTable(list(texts), word_tokenizer(), lambda rows: torch.eye(len(rows), 4))
 

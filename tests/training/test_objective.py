@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynrefer.training.config import LossWeights, TrainConfig
+from dynrefer.training.config import LossWeights
 from dynrefer.training.objective import (
     Batch,
     Objective,
@@ -18,20 +15,13 @@ from dynrefer.training.objective import (
     attribute_loss,
     pairwise_sigmoid_loss,
 )
-from dynrefer.training.setup import Setup, prepare
+from dynrefer.training.setup import Setup
 
 SEEDS = st.integers(0, 2**20)
 
 
 def random(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.fixture
-def setup(config: Path, data: Path, features: Path) -> Setup:
-    prepared = prepare(TrainConfig.from_json(config), data, None, features, torch.device("cpu"))
-    prepared.model.eval()
-    return prepared
 
 
 def batch_of(setup: Setup) -> Batch:
