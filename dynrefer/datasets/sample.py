@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
+from dynrefer.boxes import area
 from dynrefer.datasets.words import one_line
 from dynrefer.errors import InputError
 from dynrefer.files.atomic import written_whole
@@ -67,8 +68,7 @@ class Sample:
         """The share of the photograph that the box covers, None where the photograph's size is not known."""
         if self.image_size is None:
             return None
-        x1, y1, x2, y2 = self.box
-        return (x2 - x1) * (y2 - y1) / (self.image_size[0] * self.image_size[1])
+        return area(self.box) / (self.image_size[0] * self.image_size[1])
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary; `from_dict` reads it back."""

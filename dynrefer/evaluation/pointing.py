@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dynrefer.boxes import Box, check_box, iou, xyxy_to_xywh
+from dynrefer.boxes import Box, area, check_box, iou, xyxy_to_xywh
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError, LeftOut
 from dynrefer.evaluation.benchmark import EvaluationData, Figure, Scores
@@ -75,7 +75,7 @@ def pointing(data: EvaluationData, predictor: Predictor, limit: int | None, seed
         for number, box in enumerate(scene.boxes):
             taken = predictor.propose(scene.photo, point=click(box, f"{seed} {scene.image_id} {number}"), limit=1)
             overlaps.append(iou(taken[0].box, box) if taken else 0.0)
-            sizes.append((box[2] - box[0]) * (box[3] - box[1]) / (scene.photo.width * scene.photo.height))
+            sizes.append(area(box) / (scene.photo.width * scene.photo.height))
     ious, areas = np.array(overlaps), np.array(sizes)
     protocol = f"{data.title}, one click in the middle half of boxes above {LEAST_AREA:.0%} of the photograph"
     figures = [
@@ -98,13 +98,14 @@ def pointing(data: EvaluationData, predictor: Predictor, limit: int | None, seed
 def proposals(data: EvaluationData, predictor: Predictor, limit: int | None, seed: int) -> Measured:
     """The share of the true boxes that the first few proposals of a photograph find."""
     found: dict[int, list[bool]] = {most: [] for most in LIMITS}
-    counts, milliseconds, sizes = [], [], []
+    counts, milliseconds = [], []
+    sizes: list[float] = []
     for scene in scenes(data, limit):
         start = time.perf_counter()
         proposed = [proposal.box for proposal in predictor.propose(scene.photo, limit=max(LIMITS))]
         milliseconds.append(1000 * (time.perf_counter() - start))
         counts.append(len(proposed))
-        sizes += [(box[2] - box[0]) * (box[3] - box[1]) for box in scene.boxes]
+        sizes += map(area, scene.boxes)
         for most, hits in found.items():
             hits += [any(iou(box, other) >= RIGHT for other in proposed[:most]) for box in scene.boxes]
     protocol = f"{data.title}, boxes above {LEAST_AREA:.0%} of the photograph, IoU >= {RIGHT}"

@@ -59,12 +59,12 @@ def _path(name: str) -> PurePosixPath:
     return PurePosixPath(*(part.replace(":", "") or "_" for part in parts))
 
 
-def side_names(photographs: Sequence[Page], ending: str) -> list[str]:
-    """For each photograph the name of the file beside it, `cat.xml`, or `cat.png.xml` where another has its stem."""
-    stems = [photograph.path.with_suffix("").as_posix().casefold() for photograph in photographs]
-    alike = Counter(stems)
+def side_files(photographs: Sequence[Page], ending: str) -> list[tuple[str, Page]]:
+    """Each with the name of the file beside it, `cat.xml`, or `cat.png.xml` where another photograph has its stem."""
+    stems = [photograph.path.with_suffix("").as_posix() for photograph in photographs]
+    alike = Counter(map(str.casefold, stems))
     return [
-        f"{photograph.path.as_posix() if alike[stem] > 1 else photograph.path.with_suffix('').as_posix()}{ending}"
+        (f"{photograph.path.as_posix() if alike[stem.casefold()] > 1 else stem}{ending}", photograph)
         for photograph, stem in zip(photographs, stems, strict=True)
     ]
 

@@ -10,7 +10,7 @@ from dynrefer.boxes import Box
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.files.coco import point_pairs, shape_box
 from dynrefer.formats.file import File
-from dynrefer.formats.grouping import Page, beside, pages, side_names
+from dynrefer.formats.grouping import Page, beside, pages, side_files
 from dynrefer.formats.record import UNNAMED, Record, said, typed
 
 VERSION = "5.5.0"  # of the form that is written; later ones read it
@@ -66,10 +66,9 @@ def _said(shape: Mapping[str, Any]) -> dict[str, Any]:
 
 def write(records: Sequence[Record]) -> dict[str, str]:
     """A file a photograph, to lie beside it."""
-    photographs = pages(records)
     return {
         name: json.dumps(_content(photograph), indent=2, ensure_ascii=False, allow_nan=False)
-        for photograph, name in zip(photographs, side_names(photographs, ".json"), strict=True)
+        for name, photograph in side_files(pages(records), ".json")
     }
 
 

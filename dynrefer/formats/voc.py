@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats.file import File, add_element, numbers_of, xml_text
-from dynrefer.formats.grouping import Page, beside, pages, side_names
+from dynrefer.formats.grouping import Page, beside, pages, side_files
 from dynrefer.formats.record import Record, as_pairs, from_pairs
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -55,11 +55,7 @@ def _said(element: Element) -> dict[str, object]:
 
 def write(records: Sequence[Record]) -> dict[str, str]:
     """A file a photograph. Caption, tags and attributes stand where CVAT puts attributes, which others pass over."""
-    photographs = pages(records)
-    return {
-        name: xml_text(_annotation(photograph))
-        for photograph, name in zip(photographs, side_names(photographs, ".xml"), strict=True)
-    }
+    return {name: xml_text(_annotation(photograph)) for name, photograph in side_files(pages(records), ".xml")}
 
 
 def _annotation(photograph: Page) -> Element:

@@ -13,7 +13,7 @@ from dynrefer.boxes import Box
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.files.coco import SIDES, box_numbers, corners, shape_box
 from dynrefer.formats.file import File
-from dynrefer.formats.grouping import beside, pages, side_names
+from dynrefer.formats.grouping import beside, pages, side_files
 from dynrefer.formats.record import UNNAMED, Record, said
 
 ROOM = 0.01  # by which rounding may lead outside the photograph
@@ -107,7 +107,7 @@ def write(records: Sequence[Record]) -> dict[str, str]:
     stems = Counter(photograph.path.with_suffix("").as_posix().casefold() for photograph in photographs)
     if twice := next((stem for stem, count in stems.items() if count > 1), None):
         raise InputError(f"YOLO has one file a name, and several photographs are called {shown(twice)}; rename one")
-    for photograph, name in zip(photographs, side_names(photographs, ".txt"), strict=True):
+    for name, photograph in side_files(photographs, ".txt"):
         width, height = photograph.sized("YOLO")
         lines = []
         for record in photograph.records:

@@ -12,7 +12,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -42,7 +41,7 @@ if not os.environ.get("GRADIO_TEMP_DIR"):
     os.environ["GRADIO_TEMP_DIR"] = str(own_folder())
 
 
-class _WithoutStubs(MetaPathFinder, SourceFileLoader):
+class _WithoutStubs(SourceFileLoader):
     """Loads the module of gradio that writes the stubs, and nothing else."""
 
     def __init__(self) -> None:

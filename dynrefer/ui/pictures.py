@@ -11,9 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dynrefer.errors import InputError
 from dynrefer.formats import FORMATS, Record, encode, lost
-from dynrefer.photo import DISPLAY_SIZE, Photo
+from dynrefer.photo import Photo
 from dynrefer.pointing import read_mask
-from dynrefer.views import crop_views
 
 THUMBNAIL_SIZE = 96
 PNG = "png"
@@ -31,16 +30,7 @@ def display_url(photo: Photo) -> str:
 
 def thumbnails(photo: Photo, boxes: Sequence[Sequence[float]], size: int = THUMBNAIL_SIZE) -> list[str]:
     """Data URLs of the boxes (pixels of the photograph), squeezed to squares just as the model sees its views."""
-    return [data_url(_crop(photo, box, size), quality=80) for box in boxes]
-
-
-def _crop(photo: Photo, box: Sequence[float], size: int) -> np.ndarray:
-    """Large crops come from the display copy, which is plenty for a thumbnail and many times faster."""
-    corners = np.asarray([box], dtype=np.float32)
-    if max(box[2] - box[0], box[3] - box[1]) > DISPLAY_SIZE:
-        scale = np.array(photo.display.shape[1::-1]) / np.array(photo.size)
-        return crop_views(photo.display, corners * np.tile(scale, 2), size)[0]
-    return crop_views(photo.pixels, corners, size)[0]
+    return [data_url(photo.crop(box, size), quality=80) for box in boxes]
 
 
 def data_url(pixels: np.ndarray, quality: int = 88) -> str:
