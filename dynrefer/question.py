@@ -87,7 +87,7 @@ def words_of(value: object, called: str, most: int, longest: int) -> tuple[str, 
     if value is None:
         return None
     if not isinstance(value, (list, tuple)):
-        raise InputError(f'{called} must be a list of words, or words parted by commas, not "{shown(value)}"')
+        raise InputError(f'{called} must be a list of words, or words separated by commas, not "{shown(value)}"')
     for word in value:
         if not isinstance(word, str) or any("\ud800" <= letter <= "\udfff" for letter in word):  # halves of letters
             raise InputError(f'{called} must be a list of texts, and "{shown(word)}" is none')
