@@ -87,7 +87,7 @@ def words_of(value: object, called: str, most: int, longest: int) -> tuple[str, 
     if value is None:
         return None
     if not isinstance(value, (list, tuple)):
-        raise InputError(f'{called} must be a list of words, or words parted by commas, not "{shown(value)}"')
+        raise InputError(f'{called} must be a list of words, or words separated by commas, not "{shown(value)}"')
     for word in value:
         if not isinstance(word, str) or any("\ud800" <= letter <= "\udfff" for letter in word):  # halves of letters
             raise InputError(f'{called} must be a list of texts, and "{shown(word)}" is none')
@@ -122,7 +122,12 @@ class Question(BaseModel):
     Make one with `Question.checked`, whose errors are sentences for people.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", title="Options")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        title="Options",
+        json_schema_extra={"description": "What is asked of every region; null leaves the choice to the model."},
+    )
 
     classes: Annotated[tuple[str, ...] | None, BeforeValidator(_classes)] = Field(
         None, description=f"names to choose the class from, at most {MAX_CLASSES}; the model's own list when null"

@@ -76,14 +76,15 @@ def _add_segmenter(parser: argparse.ArgumentParser) -> None:
 
 def _add_question(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group(
-        "what is asked of a region", "Where nothing is said, the model's own setting holds; dynrefer-mini's is named."
+        "what is asked of a region",
+        "Without an option the model's own setting holds; that of dynrefer-mini is in brackets.",
     ).add_argument
-    add("--classes", help="names to choose the class from, between commas, or a text file of them (everyday ones)")
-    add("--controls", metavar="WORDS", help="words that the caption has to mention, between commas")
+    add("--classes", help="names to choose the class from, separated by commas, or a text file of them (everyday ones)")
+    add("--controls", metavar="WORDS", help="words that the caption has to mention, separated by commas")
     add(
         "--coefficients",
         metavar="T",
-        help="views by hand: 0 is the region, 1 the photograph, between commas; the first is always 0. Say 0,0.2,0.5",
+        help="views by hand: 0 is the region, 1 the photograph; the first is always 0, for example 0,0.2,0.5",
     )
     add("--views", type=int, dest="num_views", metavar="N", help="how many views to look at, 1 to 3 (3)")
     add("--mode", help="how they are chosen: dynamic, prior:caption, prior:attributes, manual or random (dynamic)")
@@ -138,9 +139,15 @@ def _add_describe(commands: Commands) -> None:
     where.add_argument("--boxes", metavar="FILE", help="box file: COCO, JSON or CSV")
     where.add_argument("--whole", action="store_true", help="each photograph as one region")
     where.add_argument("--everything", action="store_true", help="the things that the model finds")
-    where.add_argument("--find", metavar="WORDS", help="those that words name, between commas, or a text file of them")
+    where.add_argument(
+        "--find", metavar="WORDS", help="those that words name, separated by commas, or a text file of them"
+    )
     parser.add_argument(
-        "--most", type=int, default=20, metavar="N", help="things a photograph, of --everything or --find (default: 20)"
+        "--most",
+        type=int,
+        default=20,
+        metavar="N",
+        help="things per photograph, for --everything or --find (default: 20)",
     )
     parser.add_argument(
         "--min-score",
@@ -152,9 +159,11 @@ def _add_describe(commands: Commands) -> None:
     parser.add_argument(
         "--format", dest="form", choices=("jsonl", "parquet"), default="jsonl", help="of the parts (default: jsonl)"
     )
-    parser.add_argument("--shard-size", type=int, metavar="N", help="photographs a part (default: 100 at most)")
+    parser.add_argument("--shard-size", type=int, metavar="N", help="photographs per part (default: 100 at most)")
     parser.add_argument("--only-missing", action="store_true", help="go on though the input has grown")
-    parser.add_argument("--workers", type=int, help="processes here (default: one a core, or one where a GPU is)")
+    parser.add_argument(
+        "--workers", type=int, help="processes here (default: one per core, or a single one with a GPU)"
+    )
     parser.add_argument("--ray", metavar="ADDRESS", help="Ray cluster to run on; local starts one here")
     parser.add_argument(
         "--actors", default="1", metavar="N[-M]", help="models on the cluster, fewest and most (default: 1)"
@@ -179,7 +188,7 @@ def _add_export(commands: Commands) -> None:
 def _add_serve(commands: Commands) -> None:
     parser = commands.add_parser("serve", help="serve the page and /v1, see docs/service.md")
     parser.add_argument("--host", help="address to listen on (default: this machine alone)")
-    parser.add_argument("--port", type=int, help="(default: 7860)")
+    parser.add_argument("--port", type=int, help="to listen on (default: 7860)")
     parser.add_argument("--folder", type=Path, help="work through the photographs of a folder, see docs/project.md")
     parser.add_argument("--no-page", action="store_false", dest="page", help="only /v1, /health, /ready and /metrics")
     _add_model(parser)
@@ -215,9 +224,11 @@ def _serve(
 
 
 def _add_label_studio(commands: Commands) -> None:
-    parser = commands.add_parser("label-studio", help="be a model backend of Label Studio, see docs/label-studio.md")
+    parser = commands.add_parser(
+        "label-studio", help="run as a model backend for Label Studio, see docs/label-studio.md"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
-    parser.add_argument("--port", type=int, default=9090, help="(default: 9090)")
+    parser.add_argument("--port", type=int, default=9090, help="to listen on (default: 9090)")
     parser.add_argument("--server", help="address of Label Studio (default: LABEL_STUDIO_URL or http://localhost:8080)")
     parser.add_argument("--photos", type=Path, help="folder of the photographs, where they lie on this machine")
     _add_model(parser)
@@ -255,7 +266,9 @@ def _add_teach(commands: Commands) -> None:
         "--check", type=Path, help="folder that `data build` wrote, of which nothing may be lost either"
     )
     parser.add_argument("--model", help="checkpoint to start from (default: DYNREFER_MODEL or dynrefer-mini)")
-    parser.add_argument("--names-only", action="store_true", help="train nothing: learn names by two or more examples")
+    parser.add_argument(
+        "--names-only", action="store_true", help="train nothing: learn names from two or more examples"
+    )
     parser.set_defaults(run=_teach, verbose=True)
 
 
@@ -318,7 +331,7 @@ def _add_evaluate(commands: Commands) -> None:
     parser.add_argument("--views", help="dynamic, random, prior:caption, prior:attributes, t=0.3,0.5 or a number")
     parser.add_argument("--split", help="part of the data set (default: the paper's)")
     parser.add_argument("--limit", type=int, help="only so many regions")
-    parser.add_argument("--classes", help="class list for recognition: between commas, or a text file of them")
+    parser.add_argument("--classes", help="class list for recognition: separated by commas, or a text file of them")
     parser.add_argument("--boxes", type=Path, help="dense-captions: a detector's COCO result file, or own")
     parser.add_argument(
         "--min-area", type=float, default=0.0, help="captions: only of boxes above this share of the photograph, 0 to 1"
@@ -355,7 +368,7 @@ def _add_convert(commands: Commands) -> None:
     parser.add_argument("out", type=Path, help="checkpoint folder to write; must not exist yet")
     parser.add_argument("--base", help="BLIP-2 FLAN-T5-XL: folder or Hub id (default: Salesforce/blip2-flan-t5-xl)")
     parser.add_argument("--text-encoder", help="EVA-CLIP: folder or Hub id (default: timm's EVA01-g-14)")
-    parser.add_argument("--tags", type=Path, help="ram_tag_list.txt, one tag a line (default: from the Hub)")
+    parser.add_argument("--tags", type=Path, help="ram_tag_list.txt, one tag per line (default: from the Hub)")
     parser.add_argument("--tag-threshold", type=float, help="show tags from this score on; 0.76 for refcocog_ft.pth")
     parser.set_defaults(run=_convert)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from dynrefer.errors import InputError, shown
-from dynrefer.files.atomic import written_whole
+from dynrefer.files.atomic import FULL, written_whole
 from dynrefer.files.text import parse_jsonl
 
 if TYPE_CHECKING:  # torch comes with it, and `--help` needs none
@@ -154,15 +154,20 @@ def journal(target: Path | None) -> Iterator[Journal | None]:
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
     kept = Journal(path.name, _known(former), stream)
-    with stream:
-        if former and not former.endswith("\n"):
-            print(file=stream)  # the program was killed while it wrote a line
-        try:
-            yield kept
-        except BaseException:
-            if not path.stat().st_size:
-                path.unlink()
+    try:
+        with stream:
+            if former and not former.endswith("\n"):
+                print(file=stream)  # the program was killed while it wrote a line
+            try:
+                yield kept
+            except BaseException:
+                if not path.stat().st_size:
+                    path.unlink()
+                raise
+    except OSError as error:
+        if error.errno not in FULL or error.filename is not None:
             raise
+        raise InputError(f"the disk is full: {path} could not be written; free some space") from error
     if kept.is_done:
         path.unlink()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -276,11 +276,12 @@ def as_text(name: str, result: RegionResult) -> str:
     if result.caption is not None:
         doubt = "" if result.sure else "Perhaps: "
         lines.append(f"  caption     {doubt}{result.caption.text}  ({result.caption.score:.2f})")
-    named = (
-        ("class", result.classes),
-        ("tags", result.tags[:SHOWN_TAGS]),
-        ("attributes", result.attributes[:SHOWN_ATTRIBUTES]),
-    )
+    types = Counter(entry.name for entry in result.attributes)  # "brown" is a color, a clothes color and a hair color
+    attributes = [
+        replace(entry, name=f"{entry.name} ({entry.type})") if types[entry.name] > 1 else entry
+        for entry in result.attributes[:SHOWN_ATTRIBUTES]
+    ]
+    named = (("class", result.classes), ("tags", result.tags[:SHOWN_TAGS]), ("attributes", attributes))
     for title, items in named:
         lines.append(f"  {title:<11} " + ", ".join(f"{item.name} {item.score:.2f}" for item in items))
     lines.append(f"  time        {result.timing_ms.get('total', 0):.0f} ms, {result.model}")

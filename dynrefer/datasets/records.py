@@ -58,10 +58,13 @@ class Problems:
         """Raises InputError when more than 1 % of `total` records (and more than one) were left out."""
         bad = self.counts.total()
         if too_many(bad, total):
-            worst, count = self.counts.most_common(1)[0]
+            worst = [
+                f"{kind} ({count}, for example {self.examples[kind][0]})" for kind, count in self.counts.most_common()
+            ]
+            others = f" and {len(worst) - _EXAMPLES} more" if len(worst) > _EXAMPLES else ""
+            told = "; ".join(worst[:_EXAMPLES]) + others
             raise InputError(
-                f"{bad} of {total} records cannot be used, more than 1 %: mostly {worst} ({count}, "
-                f"for example {'; '.join(self.examples[worst])}). Mend the files and try again."
+                f"{bad} of {total} records cannot be used, more than 1 %: {told}. Mend the files and try again."
             )
 
     def lines(self) -> list[str]:

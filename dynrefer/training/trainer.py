@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -189,6 +190,8 @@ class Trainer:
 
     def autocast(self) -> torch.autocast:
         """Mixed precision, where the configuration asks for it."""
+        # torch's RMSNorm says so of every run, and nobody who trains can change it
+        warnings.filterwarnings("ignore", "Mismatch dtype between input and weight")
         return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
     def _attention(self) -> AbstractContextManager[None]:

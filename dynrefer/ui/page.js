@@ -34,11 +34,15 @@
       true,
     );
 
-  // One key for what a button with data-key does, as long as nobody is writing.
+  // One key for what a button with data-key does, as long as nobody is writing; Ctrl+Z is U, but on the photograph,
+  // whose boxes have an undo of their own.
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !/^[a-z]$/i.test(event.key)) return;
+    if (event.altKey || event.repeat || event.defaultPrevented || !/^[a-z]$/i.test(event.key)) return;
     if (event.target.closest("input, textarea, select, [contenteditable]")) return;
-    const button = document.querySelector(`[data-key="${event.key.toLowerCase()}"]`);
+    const letter = event.key.toLowerCase();
+    const undoes = (event.ctrlKey || event.metaKey) && !event.shiftKey && letter === "z" && !event.target.closest("#picker");
+    if ((event.ctrlKey || event.metaKey) && !undoes) return;
+    const button = document.querySelector(`[data-key="${undoes ? "u" : letter}"]`);
     if (!button || button.disabled) return;
     if (button.getAttribute("aria-pressed") === "true") return; // whoever holds on to A accepts, and takes nothing back
     event.preventDefault();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 from dynrefer import Predictor
+from dynrefer.cli.output import journal
+from dynrefer.errors import InputError
 from tests.cli.conftest import Refer
 from tests.cli.test_refer import save
 
@@ -82,6 +85,14 @@ def test_a_run_that_was_killed_keeps_its_answers_and_the_next_one_goes_on(
     assert not journal.exists()
     assert refer(photographs, "--boxes", boxes, *QUICKLY, "--out", tmp_path / "undisturbed.json") == 0
     assert answers(out) == answers(tmp_path / "undisturbed.json")
+
+
+def test_a_journal_for_which_the_disk_is_full_says_so(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match=r"disk is full: .*out\.json\.unfinished\.jsonl could not be written"),
+        journal(tmp_path / "out.json"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_what_was_asked_otherwise_or_of_another_photograph_is_asked_again(

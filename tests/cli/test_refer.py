@@ -15,7 +15,7 @@ from PIL import Image
 from dynrefer import Predictor, formats
 from dynrefer.__main__ import main
 from dynrefer.cli.refer import as_text
-from dynrefer.results import Caption, RegionResult
+from dynrefer.results import Attribute, Caption, RegionResult
 from tests.cli.conftest import Refer
 
 
@@ -320,6 +320,12 @@ def test_words_that_the_model_may_not_know_are_said(
 def test_an_uncertain_answer_says_so() -> None:
     result = RegionResult((1, 2, 3, 4), Caption("a dog", 0.2), (), (), (), (), sure=False)
     assert "caption     Perhaps: a dog  (0.20)" in as_text("cat.jpg", result)
+
+
+def test_an_attribute_whose_name_others_have_is_told_with_its_type() -> None:
+    attributes = tuple(Attribute(*of, 0.5) for of in (("brown", "color"), ("big", "size"), ("brown", "hair color")))
+    result = RegionResult((1, 2, 3, 4), None, (), (), attributes, ())
+    assert "brown (color) 0.50, big 0.50, brown (hair color) 0.50" in as_text("cat.jpg", result)
 
 
 def test_the_help_says_what_the_exit_codes_mean(capsys: pytest.CaptureFixture[str]) -> None:

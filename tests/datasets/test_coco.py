@@ -80,11 +80,16 @@ def test_one_bad_annotation_in_many_is_skipped_and_named(coco_root: Path, change
     assert left.annotation == "annotation 999 of instances.json"
 
 
-def test_more_than_one_percent_bad_stops_with_the_worst_named(coco_root: Path) -> None:
+def test_more_than_one_percent_bad_stops_with_every_reason_named(coco_root: Path) -> None:
     (coco_root / "images" / "2.png").unlink()
+    problems = Problems()
+    problems.skip("boxes without area", "annotation 9 of instances.json")
 
-    with pytest.raises(InputError, match=r"more than 1 %.*annotation 4 of instances\.json"):
-        read(coco_root, Problems())
+    with pytest.raises(
+        InputError, match=r"more than 1 %.*boxes without area \(1.*annotation 9 of instances\.json"
+    ) as told:
+        read(coco_root, problems)
+    assert "annotation 4 of instances.json" in str(told.value)
 
 
 @pytest.mark.parametrize(

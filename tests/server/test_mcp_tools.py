@@ -65,7 +65,9 @@ def test_all_tools_are_listed_with_every_option(url: str) -> None:
     listed = ask(url, lambda session: session.list_tools())
     tools: dict[str, Tool] = {tool.name: tool for tool in listed.tools}
     assert set(tools) == {"refer", "refer_many", "propose"}
-    options = tools["refer"].inputSchema["properties"]["options"]["anyOf"][0]["properties"]
+    given = tools["refer"].inputSchema["properties"]["options"]["anyOf"][0]
+    assert given["description"] == "What is asked of every region; null leaves the choice to the model."
+    options = given["properties"]
     assert {"classes", "coefficients", "mode", "point", "mask"} <= set(options)
 
 
