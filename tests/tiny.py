@@ -19,7 +19,7 @@ from dynrefer.vocabulary import AttributeWord, Vocabulary
 
 TINY = ModelConfig(
     name="tiny",
-    encoder=EncoderConfig(kind="efficientnet", name="tf_efficientnet_lite0", width=16),
+    encoder=EncoderConfig(kind="efficientnet", name="tf_efficientnet_lite0", width=16, grids=(2, 4), image_size=64),
     text_encoder=TextEncoderConfig(
         width=16,
         options={

@@ -11,7 +11,6 @@ from tests.browser.visitor import (
     Corners,
     MakePhoto,
     Visit,
-    choose_example,
     css_pixel,
     drag,
     drag_by_finger,
@@ -126,14 +125,6 @@ def test_boxes_drawn_faster_than_they_are_answered_are_all_described(
     assert shown.startswith(f"Box {', '.join(f'{corner:.0f}' for corner in app.asked[-1].box)}")
     page.get_by_role("tab", name="Regions").click()
     expect(page.locator("#table tbody tr")).to_have_count(3)
-
-
-def test_pointing_at_a_view_lights_it_up_on_the_photograph(visit: Visit) -> None:
-    page = visit()
-    choose_example(page, "Puppy")
-    for view in page.locator("#views li").all()[1:]:
-        view.hover()
-        expect(page.locator("#picker .view.pointed")).to_have_count(1)
 
 
 def test_a_box_can_be_typed(visit: Visit, app: App, marked_photo: MakePhoto) -> None:

@@ -27,11 +27,6 @@ def regions(visit: Visit, marked_photo: MakePhoto, tmp_path: Path) -> Page:
     return page
 
 
-def test_boxes_of_a_file_are_described_and_outlined(regions: Page, app: App) -> None:
-    expect(regions.locator("#picker .region")).to_have_count(3)
-    assert app.asked[-1].boxes == BOXES
-
-
 def test_selecting_a_region_brings_its_box_and_answer_back(regions: Page, app: App) -> None:
     asked = len(app.asked)
     row = regions.locator("#table tbody tr").nth(1)
@@ -70,7 +65,11 @@ def test_a_table_cleared_while_boxes_are_described_stays_clear(regions: Page, ap
     expect(regions.locator("#progress progress")).to_have_count(0)
 
 
-def test_what_is_downloaded_reads_back_in(regions: Page, app: App, tmp_path: Path) -> None:
+def test_boxes_of_a_file_are_outlined_and_what_is_downloaded_reads_back_in(
+    regions: Page, app: App, tmp_path: Path
+) -> None:
+    expect(regions.locator("#picker .region")).to_have_count(3)
+    assert app.asked[-1].boxes == BOXES
     with regions.expect_download() as waiting:
         regions.click("#save")
     assert waiting.value.suggested_filename == "marked.regions.json"
@@ -82,21 +81,20 @@ def test_what_is_downloaded_reads_back_in(regions: Page, app: App, tmp_path: Pat
     assert app.asked[-1].boxes == BOXES
 
 
-def test_pasted_boxes_are_described(regions: Page, app: App) -> None:
+def test_a_bad_box_file_gets_a_sentence_and_pasted_boxes_are_described_after_it(
+    regions: Page, app: App, tmp_path: Path
+) -> None:
+    file = tmp_path / "bad.json"
+    file.write_text("{")
+    regions.set_input_files("input[type=file][accept*=json]", file)
+    expect(regions.get_by_text("bad.json")).to_be_visible()
+    assert rows(regions) == 3
     regions.click("#paste button")
     settle(regions)
     regions.fill("#pasted textarea", "1 2 100 120\n5, 6, 300, 310")
     regions.click("#use-pasted")
     assert rows(regions) == 5
     assert app.asked[-1].boxes == [[1, 2, 100, 120], [5, 6, 300, 310]]
-
-
-def test_a_bad_box_file_gets_a_sentence(regions: Page, tmp_path: Path) -> None:
-    file = tmp_path / "bad.json"
-    file.write_text("{")
-    regions.set_input_files("input[type=file][accept*=json]", file)
-    expect(regions.get_by_text("bad.json")).to_be_visible()
-    assert rows(regions) == 3
 
 
 def test_describing_everything_fills_the_table(visit: Visit) -> None:

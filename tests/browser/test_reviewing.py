@@ -76,10 +76,15 @@ def press(page: Page, key: str) -> None:
     settle(page)
 
 
-def test_a_caption_is_written_in_its_place_and_taken_back(visit: Visit) -> None:
+def test_a_caption_is_written_in_its_place_and_taken_back_and_left_by_escape_it_stays(visit: Visit) -> None:
     page = visit()
     choose_example(page, "Puppy")
     said = caption(page)
+    press(page, "e")
+    page.keyboard.type("half a thought")
+    page.keyboard.press("Escape")
+    assert caption(page) == said
+    expect(page.get_by_text("corrected by you")).to_have_count(0)
     press(page, "e")
     page.keyboard.type("my own words")
     page.keyboard.press("Enter")
@@ -89,20 +94,12 @@ def test_a_caption_is_written_in_its_place_and_taken_back(visit: Visit) -> None:
     assert caption(page) == said
 
 
-def test_leaving_a_caption_by_escape_changes_nothing(visit: Visit) -> None:
+def test_a_name_typed_which_presses_no_button_and_a_tag_taken_away_are_a_persons(visit: Visit) -> None:
     page = visit()
     choose_example(page, "Puppy")
-    said = caption(page)
-    press(page, "e")
-    page.keyboard.type("half a thought")
-    page.keyboard.press("Escape")
-    assert caption(page) == said
-    expect(page.get_by_text("corrected by you")).to_have_count(0)
-
-
-def test_a_name_typed_and_a_tag_taken_away_are_a_persons(visit: Visit) -> None:
-    page = visit()
-    choose_example(page, "Puppy")
+    page.locator("#answer input[data-say=name]").press_sequentially("rare")
+    settle(page)
+    expect(page.locator("[aria-pressed=true][data-review]")).to_have_count(0)
     page.fill("#answer input[data-say=name]", "beagle pup")
     page.press("#answer input[data-say=name]", "Enter")
     settle(page)
@@ -114,14 +111,6 @@ def test_a_name_typed_and_a_tag_taken_away_are_a_persons(visit: Visit) -> None:
     page.get_by_role("button", name="harness strap is wrong").click()
     settle(page)
     expect(page.locator("#words .yours")).to_have_count(0)
-
-
-def test_letters_typed_into_a_field_press_no_button(visit: Visit) -> None:
-    page = visit()
-    choose_example(page, "Puppy")
-    page.locator("#answer input[data-say=name]").press_sequentially("rare")
-    settle(page)
-    expect(page.locator("[aria-pressed=true][data-review]")).to_have_count(0)
 
 
 def test_what_was_reviewed_is_there_after_a_reload(visit: Visit, app: App) -> None:

@@ -8,9 +8,14 @@ from tests.browser.visitor import App, Visit, choose_example, open_tab, settle
 pytestmark = pytest.mark.browser
 
 
-def test_the_gain_of_every_candidate_is_plotted_and_the_chosen_marked(visit: Visit) -> None:
+def test_a_view_pointed_at_lights_up_and_the_gain_of_every_candidate_is_plotted_and_the_chosen_marked(
+    visit: Visit,
+) -> None:
     page = visit()
     choose_example(page, "Puppy")
+    for view in page.locator("#views li").all()[1:]:
+        view.hover()
+        expect(page.locator("#picker .view.pointed")).to_have_count(1)
     chosen = page.locator("#views li.chosen").count()
     open_tab(page, "Views")
     expect(page.locator("#gains circle")).to_have_count(10)

@@ -114,7 +114,7 @@ def test_the_first_view_is_the_reference_and_stays_as_it_is() -> None:
 
 def test_a_box_of_the_whole_view_cuts_out_the_whole_map() -> None:
     config = replace(TINY, align=replace(TINY.align, output_size=7, roi_aligned=False))
-    encoder = replace(config.encoder, grids=(7,), global_tokens=1)
+    encoder = replace(config.encoder, grids=(7,), global_tokens=1, image_size=224)
     align = RegionAlign(config.align, encoder, 1)
     ramp = torch.arange(7.0).view(1, 7, 1).expand(7, 7, 16).reshape(1, 49, 16)  # value = column
     cut = align.cut(torch.cat([torch.zeros(1, 1, 16), ramp], 1), torch.tensor([[0.0, 0.0, 224.0, 224.0]]))
@@ -124,7 +124,7 @@ def test_a_box_of_the_whole_view_cuts_out_the_whole_map() -> None:
 
 
 def test_cutting_many_views_in_half_precision_takes_each_from_its_own_view() -> None:
-    align = RegionAlign(TINY.align, replace(TINY.encoder, grids=(7,), global_tokens=1), 1)
+    align = RegionAlign(TINY.align, replace(TINY.encoder, grids=(7,), global_tokens=1, image_size=224), 1)
     views = 2060  # float16 and bfloat16 cannot tell 2,049 from 2,048
     tokens = torch.arange(views).remainder(64).float()[:, None, None].expand(views, 50, 16).to(torch.bfloat16)
     cut = align.cut(tokens, torch.tensor([[32.0, 32.0, 160.0, 160.0]]).expand(views, 4))

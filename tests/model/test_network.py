@@ -58,8 +58,9 @@ def regions(model: DynRefer, count: int) -> tuple[Tensor, Tensor, Tensor]:
         tokens[:, first : first + believed] = (
             tokens[:, first : first + believed].flatten(1).softmax(1).unflatten(1, (believed, -1))
         )
-    corners = 100 * torch.rand(views, 2, generator=generator)
-    sizes = 10 + 110 * torch.rand(views, 2, generator=generator)
+    side = config.encoder.image_size
+    corners = 0.45 * side * torch.rand(views, 2, generator=generator)
+    sizes = side * (0.05 + 0.5 * torch.rand(views, 2, generator=generator))
     return tokens, torch.cat([corners, corners + sizes], 1), torch.rand(count, 6, generator=generator)
 
 
@@ -111,7 +112,7 @@ def test_every_view_and_its_box_reach_the_answer(model: DynRefer) -> None:
         other[view] = 0
         assert not torch.allclose(answers(model, other, boxes, geometry)["queries"], plain, atol=1e-6)
         moved = boxes.clone()
-        moved[view] += 40
+        moved[view] += 0.2 * model.config.encoder.image_size
         assert not torch.allclose(answers(model, tokens, moved, geometry)["queries"], plain, atol=1e-6)
 
 
@@ -127,7 +128,7 @@ def test_shapes_of_every_stage(model: DynRefer) -> None:
 @torch.no_grad()
 def test_the_encoder_gives_global_tokens_and_one_token_a_cell(model: DynRefer) -> None:
     config = model.config.encoder
-    pixels = torch.randint(0, 256, (2, 224, 224, 3), dtype=torch.uint8)
+    pixels = torch.randint(0, 256, (2, config.image_size, config.image_size, 3), dtype=torch.uint8)
     tokens = model.encode(model.normalize(pixels))
     length = config.global_tokens + config.belief_tokens + sum(side * side for side in config.grids)
     assert tokens.shape == (2, length, config.width)

@@ -46,10 +46,10 @@ def test_features_are_those_of_the_products_own_views(samples: list[Sample], mod
     sample = samples[0]
     cache = build([sample], model, tmp_path)
     image = Photo.read(sample.image).pixels
-    size = (image.shape[1], image.shape[0])
+    size, side = (image.shape[1], image.shape[0]), model.config.encoder.image_size
     views = view_boxes(sample.box, size, cache.coefficients[0, 0])
-    tokens = model.encode(model.normalize(torch.from_numpy(crop_views(image, views))))
-    cuts = model.align.cut(tokens, torch.from_numpy(boxes_in_views(sample.box, views, size)))
+    tokens = model.encode(model.normalize(torch.from_numpy(crop_views(image, views, side))))
+    cuts = model.align.cut(tokens, torch.from_numpy(boxes_in_views(sample.box, views, size, side)))
     assert np.allclose(cache.features[0, 0], cuts.detach().numpy(), atol=2e-2)
 
 
