@@ -140,7 +140,7 @@ class Choices:
 
     def choose(self, question: Question) -> Updates:
         """Updates that choose what `question` asks for, and for the rest what the page begins with."""
-        steps = question.coefficients
+        steps = (0.0, *question.coefficients[1:]) if question.coefficients else None  # the first view is the region
         chosen: Updates = {part: getattr(question, option) for option, part in self._parts.items()}
         if steps:
             chosen |= {self.mode: "manual", self.num_views: len(steps)}

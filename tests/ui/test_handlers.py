@@ -273,6 +273,12 @@ def test_choices_that_were_not_kept_go_back_to_where_the_page_begins(visitor: Vi
     assert (updates[choices.num_beams], updates[choices.classes], updates[choices.mode]) == (1, "", choices.mode.value)
 
 
+def test_the_first_slider_says_where_the_model_looks_first(visitor: Visitor) -> None:
+    choices = visitor.main.choices
+    updates = choices.choose(Question.checked(coefficients=[0.2, 0.3]))
+    assert [updates[slider]["value"] for slider in choices.sliders[:2]] == [0.0, 0.3]
+
+
 @pytest.mark.parametrize(
     "damage", [{}, {"regions": "x"}, {"regions": [[1, 2]]}, {"choices": {"mode": "best"}}, {"example": 3}]
 )
