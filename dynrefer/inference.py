@@ -244,7 +244,7 @@ class Inference:
         begin = [""] * len(texts)
         for _ in range(max(1, len(question.controls))):  # what is said first can push out what was said before
             missing = [self._unsaid(text, question.controls, row) for text, row in zip(texts, classes, strict=True)]
-            again = [k for k, words in enumerate(missing) if words]
+            again = [k for k, words in enumerate(missing) if words not in begin[k]]  # else there was no room for them
             if not again:
                 break
             for k in again:
@@ -316,7 +316,7 @@ class Inference:
             model=self.name,
             none_of_these=1 - float(classes.max().sigmoid()),
             sure=surest >= self.config.sure_threshold,
-            notes=(*region.photo.notes, *notes),
+            notes=(*region.photo.notes, *notes, *_left_out(question.controls, caption)),
         )
 
 
@@ -330,6 +330,12 @@ def _order(logits: Tensor, count: int | None, least: float = 0.0) -> list[tuple[
     scores = values[:count].sigmoid().double()
     kept = int((scores >= least).sum())
     return list(zip(places[:kept].tolist(), scores[:kept].tolist(), strict=True))
+
+
+def _left_out(controls: Sequence[str], caption: Caption | None) -> tuple[str, ...]:
+    """A note where the asker's words stand in no caption, though it was to say them."""
+    words = [word for word in controls if caption is not None and not _says(caption.text, word.lower())]
+    return (f"The caption has no room, or the model no letters, for: {', '.join(words)}.",) if words else ()
 
 
 def _says(caption: str, word: str) -> bool:

@@ -144,6 +144,8 @@ def test_the_embedded_model_says_a_word_that_it_would_never_choose() -> None:
     photo = np.random.default_rng(1).integers(90, 110, (120, 160, 3), dtype=np.uint8)
     several, unwritable = ["snail", "typewriter", "surfboard"], ["wide ÄÖÜ 犬", "snail"]
     for controls in (["snail"], ["purple", "snail"], several, unwritable):
-        caption = captioned(shipped.refer(photo, (30, 20, 130, 100), controls=controls)).text
+        result = shipped.refer(photo, (30, 20, 130, 100), controls=controls)
+        caption = captioned(result).text
+        assert any("wide ÄÖÜ 犬" in note for note in result.notes) == (controls is unwritable)
         assert {word for control in controls for word in control.split() if word.isascii()} <= set(caption.split())
         assert caption == " ".join(caption.split())
