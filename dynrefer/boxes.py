@@ -218,6 +218,8 @@ def finite_number(value: object, subject: str) -> float:
     """Return any real number, numpy scalar or one-number tensor as a float; InputError, about `subject`, otherwise."""
     if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
         value = value.item()
+    if value is None:
+        raise InputError(f"{subject} must be a number, and one is missing")
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise InputError(f'{subject} must be a number, and "{shown(value)}" is not')
     try:

@@ -59,7 +59,7 @@ def test_a_box_partly_outside_is_clipped() -> None:
         ([[1, 2, 3, 4]], "is not"),
         (np.ones((2, 2)), "is not"),
         (["1", 2, 3, 4], '"1" is not'),
-        ([None, 2, 3, 4], '"None" is not'),
+        ([None, 2, 3, 4], "one is missing"),
         ([True, 2, 3, 4], '"True" is not'),
         ([np.True_, 2, 3, 4], '"True" is not'),
         ([1j, 2, 3, 4], "is not"),

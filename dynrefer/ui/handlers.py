@@ -133,7 +133,13 @@ class Handlers:
             entry = replace(entry, answer=replace(entry.answer, prompt=prompt.to_dict(), mask=mask))
         if not session.answer(ticket, entry):
             return {self.display.session: gr.skip()}
-        return self.shown(session, photo, question.tag_threshold)
+        current = session.album.current
+        is_shown = current is not None and current.answer.box == box
+        typed_otherwise = is_shown and list(values[self.stage.picker]) != list(
+            box
+        )  # corners swapped, or beyond the edge
+        picker = {"value": list(box)} if typed_otherwise else {}
+        return self.shown(session, photo, question.tag_threshold, **picker)
 
     def _mask(self, photo: Photo, points: Any, box: Box) -> dict[str, Any] | None:
         """The segmenter's mask that a press took: of those at its points the one whose bounds are the box.

@@ -273,6 +273,12 @@ def test_choices_that_were_not_kept_go_back_to_where_the_page_begins(visitor: Vi
     assert (updates[choices.num_beams], updates[choices.classes], updates[choices.mode]) == (1, "", choices.mode.value)
 
 
+def test_a_box_typed_beyond_the_edge_with_its_corners_swapped_is_shown_as_it_was_taken(visitor: Visitor) -> None:
+    shown = visitor.main.describe(visitor.values([-50, 120, 90, 20]))
+    assert shown[visitor.main.stage.picker]["value"] == [0, 20, 90, 120]
+    assert "value" not in visitor.main.describe(visitor.values(BOX))[visitor.main.stage.picker]
+
+
 def test_the_first_slider_says_where_the_model_looks_first(visitor: Visitor) -> None:
     choices = visitor.main.choices
     updates = choices.choose(Question.checked(coefficients=[0.2, 0.3]))
