@@ -74,7 +74,8 @@ class Handlers:
         photo = open_upload(Upload(path, name))
         album = opened(photo, record.photo.regions, session.least_sure_first, record.selected)
         called, source = (name_of(example), None) if example else (None, file_url(path))
-        session.begin(name, called, source, record.key, photo.size, album)
+        file = Path(path) if example else None
+        session.begin(name, called, source, record.key, photo.size, album, file=file)
         session.choices = record.choices
         return {**self._begun(session, photo), **self.choices.choose(record.choices), self.stage.photo: path}
 
@@ -227,7 +228,7 @@ class Handlers:
         path = EXAMPLES / example["file"]
         photo = Photo.open(path)
         checked = check_box(box or example["box"], photo.size)
-        session.begin(path.name, name_of(example), size=photo.size)
+        session.begin(path.name, name_of(example), size=photo.size, file=path)  # no upload, which would be forgotten
         return {**self._begun(session, photo, checked), self.stage.photo: str(path)}
 
     def _begun(self, session: Session, photo: Photo | None, box: Box | None = None) -> Updates:

@@ -235,6 +235,12 @@ def test_an_upload_without_a_photograph_in_it_leaves_the_page_empty(visitor: Vis
     assert updates[visitor.main.stage.photo] is None
 
 
+def test_an_example_is_never_forgotten(visitor: Visitor) -> None:
+    visitor.main.take_example(visitor.session, Said(example="puppy"))
+    visitor.photo.unlink()  # what Gradio had kept of it
+    assert visitor.main.photo(visitor.values(BOX)).size == (1024, 683)
+
+
 def test_a_photograph_that_the_server_has_forgotten_is_said_to_be_so(visitor: Visitor) -> None:
     visitor.photo.unlink()
     with pytest.raises(gr.Error, match="has left the server"):
