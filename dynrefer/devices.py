@@ -47,8 +47,7 @@ def choose_device(device: str | torch.device | None = None, dtype: str | torch.d
     """What was asked for, else a GPU if there is one (bfloat16 where it computes in it), else the CPU in float32.
 
     A CPU that is asked for bfloat16 and has instructions for it multiplies in that format; weights stay float32, and so
-    does all that is added up. There, OpenVINO takes the small model's image encoder where it is installed, unless
-    DYNREFER_ENGINE is torch.
+    does all that is added up. There, OpenVINO takes the small model's image encoder where DYNREFER_ENGINE is openvino.
 
     Raises InputError when the device or format, or the engine that DYNREFER_ENGINE names, does not exist here.
     """
@@ -78,18 +77,15 @@ def choose_device(device: str | torch.device | None = None, dtype: str | torch.d
 
 
 def _with_engine(choice: DeviceChoice) -> DeviceChoice:
-    """The choice with OpenVINO where that can be had: in float32 it says the same as PyTorch in less time."""
+    """The choice with OpenVINO where it was asked for: in float32 it says what PyTorch says, in a little less time."""
     asked = os.environ.get(ENGINE, "")
     if asked not in ("", OPENVINO, TORCH):
         raise InputError(f"There is no engine {asked!r}; let {ENGINE} be {OPENVINO} or {TORCH}, or leave it out.")
-    if asked == TORCH or choice.device.type != "cpu" or choice.dtype != torch.float32:
+    if asked != OPENVINO or choice.device.type != "cpu" or choice.dtype != torch.float32:
         return choice
     if importlib.util.find_spec(OPENVINO) is None:
-        if asked:
-            raise InputError(f"{ENGINE} is {OPENVINO}, which is not installed: pip install openvino, or leave it out.")
-        return choice
-    why = "it was asked for" if asked else "it is installed"
-    return replace(choice, openvino=True, reason=f"{choice.reason}, the image encoder in OpenVINO because {why}")
+        raise InputError(f"{ENGINE} is {OPENVINO}, which is not installed: pip install openvino, or leave it out.")
+    return replace(choice, openvino=True, reason=f"{choice.reason}, the image encoder in OpenVINO")
 
 
 def too_little_memory(device: torch.device) -> InputError:

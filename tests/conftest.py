@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 # Gradio looks for a free port from here on: every process of `pytest -n`, and one beside them, in a range of its own.
 os.environ.setdefault("GRADIO_SERVER_PORT", str(7960 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw-1")[2:])))
 
-os.environ.setdefault("DYNREFER_ENGINE", "torch")  # OpenVINO has tests of its own; starting it takes half a second
-
 gc.disable()  # until everything is imported, see `pytest_collection`
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure

@@ -136,10 +136,8 @@ class Handlers:
             return {self.display.session: gr.skip()}
         current = session.album.current
         is_shown = current is not None and current.answer.box == box
-        typed_otherwise = is_shown and list(values[self.stage.picker]) != list(
-            box
-        )  # corners swapped, or beyond the edge
-        picker = {"value": list(box)} if typed_otherwise else {}
+        # Typed corners may have been swapped, or beyond the edge.
+        picker = {"value": list(box)} if is_shown and list(values[self.stage.picker]) != list(box) else {}
         return self.shown(session, photo, question.tag_threshold, **picker)
 
     def _mask(self, photo: Photo, points: Any, box: Box) -> dict[str, Any] | None:
