@@ -12,8 +12,9 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, cycle, islice
 from multiprocessing.synchronize import Event
+from typing import Any
 
 import torch
 from gradio_client import Client, handle_file
@@ -22,6 +23,12 @@ from benchmarks.page import Box, gibibytes, photographs, processor, serving, tim
 from dynrefer import Predictor
 
 CONTEXT = (0.3, 0.7, 1.0, 0.5, 0.9, 0.2)  # coefficients of the third view and on, where sliders are moved
+MIXED: tuple[dict[str, Any] | None, ...] = (
+    None,
+    {"classes": ["dog", "red car", "tower", "old man"]},
+    {"controls": ["small"], "num_views": 2},
+    {"mode": "random", "num_views": 1, "num_beams": 1},
+)
 Row = tuple[str, str]
 
 
@@ -52,18 +59,28 @@ def measure_answers(predictor: Predictor, views: int) -> list[Row]:
     return [*rows, ("slider against another box", f"{100 * medians[2][1] / medians[1][1]:.0f} %")]
 
 
-def measure_page() -> list[Row]:
-    """Seconds from `python app.py` to a page that answers, and the process's memory after a question a photograph."""
+def measure_page(questions: int) -> list[Row]:
+    """Seconds from `python app.py` to a page that answers, and the process's memory after a question a photograph.
+
+    And after so many `questions` more: other boxes, own names and words, fewer views.
+    """
     start = time.perf_counter()
     with serving() as (address, process):
         client = Client(address, verbose=False)
         ready = time.perf_counter() - start
         for photograph, box in photographs():
             client.predict(handle_file(photograph), [box], None, api_name="/refer")
-        return [
+        rows = [
             ("page ready after `python app.py`", f"{ready:.1f} s"),
             ("resident memory", f"{gibibytes(process):.2f} GiB"),
         ]
+        asked = cycle((file, box, options) for options in MIXED for file, box in photographs())
+        for number, (photograph, (x1, y1, x2, y2), options) in enumerate(islice(asked, questions)):
+            box = x1, y1, x2 - number % 97 / 10, y2 - number % 89 / 10
+            client.predict(handle_file(photograph), [box], options, api_name="/refer")
+        if questions:
+            rows.append((f"... after {questions:,} more questions", f"{gibibytes(process):.2f} GiB"))
+        return rows
 
 
 @contextmanager
@@ -99,6 +116,7 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=3, help="views a region")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="processor threads for the model")
     parser.add_argument("--beside", type=int, default=0, help="other processes that ask meanwhile; without the page")
+    parser.add_argument("--questions", type=int, default=0, help="further ones, mixed, before memory is measured again")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     predictor = Predictor.from_pretrained()
@@ -106,7 +124,7 @@ def main() -> None:
     print(f"{processor()}, {os.cpu_count()} cores, torch {torch.__version__}, Python {platform.python_version()}\n")
     with asking_beside(arguments.beside, arguments.threads):
         rows = measure_answers(predictor, arguments.views)
-    for name, value in rows if arguments.beside else [*rows, *measure_page()]:
+    for name, value in rows if arguments.beside else [*rows, *measure_page(arguments.questions)]:
         print(f"| {name:<34} | {value:>9} |")
 
 
