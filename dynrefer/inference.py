@@ -244,7 +244,7 @@ class Inference:
         begin = [""] * len(texts)
         for _ in range(max(1, len(question.controls))):  # what is said first can push out what was said before
             missing = [self._unsaid(text, question.controls, row) for text, row in zip(texts, classes, strict=True)]
-            again = [k for k, words in enumerate(missing) if words not in begin[k]]  # else there was no room for them
+            again = [k for k, said in enumerate(missing) if said not in begin[k]]  # else there was no room for it
             if not again:
                 break
             for k in again:
@@ -252,7 +252,7 @@ class Inference:
             more = language.generate(prompt[again], prompt_mask[again], search, ids[again], [begin[k] for k in again])
             for k, text, score in zip(again, *more, strict=True):
                 texts[k], scores[k] = text, score
-        # Words to be said that the writer has no letters for leave blanks.
+        # A name of the checkpoint's own that the writer has no letters for leaves blanks.
         return [Caption(" ".join(text.split()), score) for text, score in zip(texts, scores, strict=True)]
 
     def _known(self, classes: Tensor, tags: Tensor) -> list[str]:
