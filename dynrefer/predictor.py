@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -24,7 +24,7 @@ from dynrefer.pointing import Prompt, encode_mask, read_prompt
 from dynrefer.proposals import BoxGrid, Proposal, Surroundings, check_limit, check_words, look_around, named
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
-from dynrefer.scheduling import BoxLike, Ready, Request, Turns, batches, made_ahead
+from dynrefer.scheduling import BoxLike, Ready, Request, T, Turns, batches, computing, made_ahead
 from dynrefer.segmenter import Embedding, Segmenter
 from dynrefer.selection import Region, choose_regions
 
@@ -51,7 +51,7 @@ class Predictor:
         parameter = next(self.model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
         self.arithmetic = self.model.arithmetic or self.dtype
-        self.inference = Inference(checkpoint)
+        self.inference = computing.run(partial(Inference, checkpoint))
         self._turns = Turns()
         self._surroundings: LRUCache[bytes, Surroundings] = LRUCache(KEPT_SURROUNDINGS)
         self._embeddings: LRUCache[bytes, Embedding] = LRUCache(KEPT_EMBEDDINGS)
@@ -79,18 +79,19 @@ class Predictor:
         torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
         masks = Segmenter.find(segmenter, choice.device)
         try:
-            checkpoint = load_checkpoint(source, choice.device, choice.dtype)
+            checkpoint = computing.run(partial(load_checkpoint, source, choice.device, choice.dtype))
         except torch.OutOfMemoryError as error:
             raise too_little_memory(choice.device) from error
-        checkpoint.model.prepare_inference(choice.arithmetic, choice.openvino)
+        computing.run(partial(checkpoint.model.prepare_inference, choice.arithmetic, choice.openvino))
         predictor = cls(checkpoint, choice.reason, masks)
         return_freed_memory()
         return predictor
 
     def use(self, checkpoint: Checkpoint) -> None:
         """Answer with another checkpoint on the same device from now on; what is being answered is finished before."""
-        checkpoint.model.prepare_inference(self.model.arithmetic, self.model.openvino is not None)
-        inference = Inference(checkpoint)
+        openvino = self.model.openvino is not None
+        computing.run(partial(checkpoint.model.prepare_inference, self.model.arithmetic, openvino))
+        inference = computing.run(partial(Inference, checkpoint))
         with self._turns:
             self.checkpoint, self.model, self.vocabulary = checkpoint, checkpoint.model, checkpoint.vocabulary
             self.inference = inference
@@ -261,22 +262,27 @@ class Predictor:
         found: list[Proposal] = []
         if self.segmenter is not None:
             try:
-                with self._turns, torch.inference_mode():
-                    if photo.digest not in self._embeddings:
-                        self._embeddings[photo.digest] = self.segmenter.look_around(photo)
-                    found = asked(self._embeddings[photo.digest])
+                found = self._in_turn(lambda: asked(self._embedding(photo)))
             except torch.OutOfMemoryError as error:
                 raise too_little_memory(self.device) from error
         if found or (self.segmenter is not None and not self.can_find):
             return found
         return asked(self._look_around(photo))
 
+    def _embedding(self, photo: Photo) -> Embedding:
+        assert self.segmenter is not None
+        if photo.digest not in self._embeddings:
+            self._embeddings[photo.digest] = self.segmenter.look_around(photo)
+        return self._embeddings[photo.digest]
+
     def _look_around(self, photo: Photo) -> Surroundings:
-        with self._turns, torch.inference_mode():
+        def seen() -> Surroundings:
             if photo.digest not in self._surroundings:
                 self._surroundings[photo.digest] = look_around(self.model, photo)
                 return_freed_memory()  # once a photograph: a look at the whole of one frees some 80 MB
             return self._surroundings[photo.digest]
+
+        return self._in_turn(seen)
 
     def _named(self, photo: Photo, found: Sequence[Proposal], names: Sequence[str]) -> list[Proposal]:
         """The proposals with a score for each name, see `named`."""
@@ -377,20 +383,26 @@ class Predictor:
         """Results of the regions, `together` in one turn; `views_ms` is what it took to choose the views of all."""
         results: list[RegionResult] = []
         opportunities = count(1)
+
+        def answered(part: Sequence[Region]) -> list[RegionResult]:
+            clock = Clock(self.device)
+            give_way = partial(self._give_way, clock, opportunities, askers)
+            answers = self.inference.answer(part, question, clock, give_way)
+            times = {"views": views_ms / len(regions)} | clock.times(len(part))
+            times["total"] = sum(times.values())
+            return [replace(answer, timing_ms=times) for answer in answers]
+
         for start in range(0, len(regions), together):
-            part = regions[start : start + together]
             try:
-                with self._turns, torch.inference_mode():
-                    clock = Clock(self.device)
-                    answers = self.inference.answer(
-                        part, question, clock, partial(self._give_way, clock, opportunities, askers)
-                    )
-                    times = {"views": views_ms / len(regions)} | clock.times(len(part))
+                results += self._in_turn(partial(answered, regions[start : start + together]))
             except torch.OutOfMemoryError as error:
                 raise too_little_memory(self.device) from error
-            times["total"] = sum(times.values())
-            results += [replace(answer, timing_ms=times) for answer in answers]
         return results
+
+    def _in_turn(self, job: Callable[[], T]) -> T:
+        """What `job` gives, when it is this asker's turn at the network."""
+        with self._turns:
+            return computing.run(torch.inference_mode()(job))
 
     def _give_way(self, clock: Clock, opportunities: Iterator[int], askers: int) -> None:
         """Let those who wait come first; what several wait for, one turn at a time, does so the more seldom."""

@@ -1,12 +1,13 @@
-"""Who is answered when: turns at the one network, and requests about many photographs gathered into batches."""
+"""Who is answered when, and in which thread: turns at the one network, and requests gathered into batches."""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -61,6 +62,52 @@ class Turns:
         with self.changed:
             del self._line[0]
             self.changed.notify_all()
+
+
+class ComputingThread:
+    """A thread in which PyTorch computes for all others, so that no other does.
+
+    OpenMP's threads wait for the next product busily only as long as it knows of no more of them than there are cores,
+    and every thread that ever computed counts with its own until it ends. On two cores, a region answered in the
+    asker's own thread takes 111 in place of 91 ms.
+    """
+
+    def __init__(self) -> None:
+        self._begin()
+        if hasattr(os, "register_at_fork"):  # a forked process has no threads but the one that forked
+            os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "computing")
+        self._is_free = threading.Lock()
+
+    def run(self, job: Callable[[], T]) -> T:
+        """What `job` gives or raises, computed on as many cores as PyTorch takes in the caller's thread.
+
+        While another job is in the thread, this one gets a thread that ends with it. An interrupt comes to the caller
+        when the job is over.
+        """
+        cores = torch.get_num_threads()
+
+        def run() -> T:
+            if torch.get_num_threads() != cores:
+                torch.set_num_threads(cores)
+            return job()
+
+        if not self._is_free.acquire(blocking=False):
+            with ThreadPoolExecutor(1, "computing-too") as another:
+                return another.submit(run).result()
+        try:
+            running = self._thread.submit(run)
+            try:
+                return running.result()
+            finally:
+                wait([running])
+        finally:
+            self._is_free.release()
+
+
+computing = ComputingThread()
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,20 @@
-"""Turns go to those who wait in the order in which they came; items are made before they are asked for."""
+"""Turns go to those who wait in the order in which they came, one thread computes for all, and items are made ahead."""
 
+import multiprocessing
+import os
+import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from traceback import walk_stack
 
 import numpy as np
 import pytest
+import torch
 
 from dynrefer.photo import Photo
-from dynrefer.scheduling import Turns, batches, made_ahead
+from dynrefer.scheduling import ComputingThread, Turns, batches, made_ahead
 from dynrefer.selection import Region
 
 PATIENCE = 30
@@ -76,6 +83,78 @@ def test_an_error_ends_the_turn(queue: Queue) -> None:
     with pytest.raises(ZeroDivisionError):
         fail()
     assert queue.finish() == ["next"]
+
+
+@pytest.fixture
+def computing() -> ComputingThread:
+    return ComputingThread()
+
+
+def test_one_thread_computes_for_all(computing: ComputingThread) -> None:
+    here = computing.run(threading.get_ident)
+    with ThreadPoolExecutor(1) as another:
+        assert another.submit(computing.run, threading.get_ident).result() == here
+    assert here != threading.get_ident()
+
+
+def test_what_comes_while_another_job_is_under_way_does_not_wait_for_it(computing: ComputingThread) -> None:
+    def under_way() -> tuple[int, int]:
+        with ThreadPoolExecutor(1) as another:
+            return threading.get_ident(), another.submit(computing.run, threading.get_ident).result(PATIENCE)
+
+    first, second = computing.run(under_way)
+    assert first != second
+    assert computing.run(threading.get_ident) == first
+
+
+def test_an_error_comes_to_who_asked_and_the_thread_goes_on(computing: ComputingThread) -> None:
+    with pytest.raises(ZeroDivisionError):
+        computing.run(lambda: 1 / 0)
+    assert computing.run(lambda: 5) == 5
+
+
+def test_as_many_cores_compute_as_the_asker_set(computing: ComputingThread) -> None:
+    before = torch.get_num_threads()
+    try:
+        for cores in (1, 2):
+            torch.set_num_threads(cores)
+            assert computing.run(torch.get_num_threads) == cores
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_an_interrupt_comes_when_the_job_is_over(computing: ComputingThread) -> None:
+    interrupted, ended, asker = threading.Event(), threading.Event(), threading.get_ident()
+
+    def interrupt(*_signal: object) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    def job() -> None:
+        while "result" not in {frame.f_code.co_name for frame, _ in walk_stack(sys._current_frames()[asker])}:
+            os.sched_yield()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupted.wait(PATIENCE)
+        torch.rand(500, 500) @ torch.rand(500, 500)
+        ended.set()
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            computing.run(job)
+        assert ended.is_set()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
+def test_a_forked_process_has_a_thread_of_its_own(computing: ComputingThread) -> None:
+    assert computing.run(os.getpid) == os.getpid()
+    answers, answer = multiprocessing.Pipe(duplex=False)
+    forked = multiprocessing.get_context("fork").Process(target=lambda: answer.send(computing.run(os.getpid)))
+    forked.start()
+    assert answers.poll(PATIENCE) and answers.recv() == forked.pid
+    forked.join(PATIENCE)
 
 
 def test_items_made_ahead_come_in_order_and_their_error_where_it_was() -> None:
