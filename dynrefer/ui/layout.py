@@ -110,9 +110,9 @@ class Choices:
         )
         with gr.Row():
             info = "How many sentences compete to be the caption."
-            self.num_beams = _slider(1, MAX_BEAMS, search.num_beams, "Beams", "beams", info=info)
+            self.num_beams = _slider(1, MAX_BEAMS, search.num_beams, "Beams", "beams", info=info, min_width=220)
             self.max_new_tokens = _slider(
-                4, MAX_NEW_TOKENS, search.max_new_tokens, "Longest caption, in tokens", "length"
+                4, MAX_NEW_TOKENS, search.max_new_tokens, "Longest caption, in tokens", "length", min_width=220
             )
         self.again = gr.Button("Describe again", size="sm", elem_id="again")
 

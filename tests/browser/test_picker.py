@@ -342,6 +342,15 @@ def test_the_views_of_the_box_before_go_as_soon_as_another_is_drawn(picker: Pick
     assert picker.drawn(".view") == [LARGE]
 
 
+def test_the_line_below_the_photograph_is_not_read_out_again_when_the_answer_comes(picker: Picker) -> None:
+    picker.drag(LEFT)
+    picker.page.evaluate("window.seen = new MutationObserver(() => 0)")
+    picker.page.evaluate("seen.observe(document.querySelector('.status'), { childList: true })")
+    picker.change(views=[], regions=[{"box": LEFT, "label": "1"}])
+    assert picker.drawn(".region") == [LEFT]
+    assert picker.page.evaluate("seen.takeRecords().length") == 0
+
+
 def draw_line(picker: Picker, *places: tuple[float, float]) -> None:
     """Draw freehand from place to place of the photograph."""
     picker.page.get_by_role("button", name="Freehand").click()
