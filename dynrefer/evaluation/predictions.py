@@ -15,8 +15,9 @@ from tqdm import tqdm
 
 from dynrefer.boxes import MAX_BOXES, Box, check_box
 from dynrefer.datasets.records import OTHER_SIZES
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError, LeftOut, reason
-from dynrefer.evaluation.benchmark import Benchmark, Prediction, Region
+from dynrefer.evaluation.benchmark import Benchmark, Prediction, once_each
 from dynrefer.files.atomic import claim, unwritable, write_whole
 from dynrefer.formats.box_files import fit_boxes
 from dynrefer.photo import Photo
@@ -139,7 +140,7 @@ def ask(
     seed: int,
 ) -> list[LeftOut]:
     """Ask about all regions without a prediction, looking through `views`; returns what could not be asked."""
-    regions = list(dict.fromkeys(benchmark.regions))
+    regions = once_each(benchmark.regions)
     pending = [region for region in regions if _is_open(region, store)]
     options = dict(benchmark.question)
     if tuple(options.get("classes") or ()) == predictor.vocabulary.classes:
@@ -149,7 +150,7 @@ def ask(
     before = time.perf_counter()
     with tqdm(total=len(regions), initial=len(regions) - len(pending), unit="region", desc=benchmark.name) as bar:
         for chosen, alike in by_views(pending, views, seed):
-            asked: deque[list[Region]] = deque()
+            asked: deque[list[Sample]] = deque()
             requests = _requests(alike, batch_size, asked, left_out, fitted.add)
             answers = predictor.refer_many(requests, batch_size=batch_size, errors="return", **options | chosen)
             for results in answers:
@@ -173,8 +174,8 @@ def ask(
 
 
 def by_views(
-    regions: Sequence[Region], views: Mapping[str, Any], seed: int
-) -> Iterator[tuple[dict[str, Any], list[Region]]]:
+    regions: Sequence[Sample], views: Mapping[str, Any], seed: int
+) -> Iterator[tuple[dict[str, Any], list[Sample]]]:
     """View options and the regions asked with them.
 
     Random views are drawn here, for each region from the seed and its key, so that they depend neither on the order
@@ -183,7 +184,7 @@ def by_views(
     if views.get("mode") != "random":
         yield dict(views), list(regions)
         return
-    drawn: dict[tuple[float, ...], list[Region]] = {}
+    drawn: dict[tuple[float, ...], list[Sample]] = {}
     for region in regions:
         digest = hashlib.sha256(f"{seed} {region.key}".encode()).digest()
         chance = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
@@ -194,9 +195,9 @@ def by_views(
 
 
 def _requests(
-    regions: Sequence[Region],
+    regions: Sequence[Sample],
     most: int,
-    asked: deque[list[Region]],
+    asked: deque[list[Sample]],
     left_out: list[LeftOut],
     say: Callable[[str], None],
 ) -> Iterator[tuple[Photo, list[Box]]]:
@@ -208,11 +209,11 @@ def _requests(
         here = list(group)
         try:
             photo = Photo.read(here[0].image)
-            boxes = fit_boxes([region.box for region in here], here[0].stated_size, photo, say)
+            boxes = fit_boxes([region.box for region in here], here[0].image_size, photo, say)
         except InputError as error:
             left_out += [_left_out(region, error) for region in here]
             continue
-        usable: list[tuple[Region, Box]] = []
+        usable: list[tuple[Sample, Box]] = []
         for region, box in zip(here, boxes, strict=True):
             try:
                 usable.append((region, check_box(box, photo.size)))
@@ -224,11 +225,11 @@ def _requests(
             yield photo, [box for _, box in part]
 
 
-def _left_out(region: Region, error: InputError) -> LeftOut:
-    return LeftOut(region.name, region.annotation, reason(error))
+def _left_out(region: Sample, error: InputError) -> LeftOut:
+    return LeftOut(region.photo_id, region.sample_id, reason(error))
 
 
-def _is_open(region: Region, store: PredictionStore) -> bool:
+def _is_open(region: Sample, store: PredictionStore) -> bool:
     """Whether a region has no prediction, or one of another photograph that lay in its place."""
     return region.key not in store.sizes or _bytes(region.image) not in (None, store.sizes[region.key])
 
