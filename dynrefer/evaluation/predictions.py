@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -13,13 +12,14 @@ from typing import Any, NamedTuple
 import torch
 from tqdm import tqdm
 
-from dynrefer.boxes import MAX_BOXES, Box, check_box
+from dynrefer.boxes import Box, check_box
 from dynrefer.datasets.records import OTHER_SIZES
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError, LeftOut, reason
 from dynrefer.evaluation.benchmark import Benchmark, Prediction, once_each
 from dynrefer.files.atomic import claim, unwritable, write_whole
 from dynrefer.formats.box_files import fit_boxes
+from dynrefer.many import Asks, answers, parts
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
 from dynrefer.views import CANDIDATES
@@ -150,11 +150,8 @@ def ask(
     before = time.perf_counter()
     with tqdm(total=len(regions), initial=len(regions) - len(pending), unit="region", desc=benchmark.name) as bar:
         for chosen, alike in by_views(pending, views, seed):
-            asked: deque[list[Sample]] = deque()
-            requests = _requests(alike, batch_size, asked, left_out, fitted.add)
-            answers = predictor.refer_many(requests, batch_size=batch_size, errors="return", **options | chosen)
-            for results in answers:
-                part = asked.popleft()
+            asking = _asking(alike, batch_size, left_out, fitted.add)
+            for part, results in answers(predictor, asking, batch_size=batch_size, **options | chosen):
                 bar.update(len(part))
                 if isinstance(results, InputError):
                     left_out += [_left_out(region, results) for region in part]
@@ -194,14 +191,10 @@ def by_views(
         yield {"coefficients": coefficients}, alike
 
 
-def _requests(
-    regions: Sequence[Sample],
-    most: int,
-    asked: deque[list[Sample]],
-    left_out: list[LeftOut],
-    say: Callable[[str], None],
-) -> Iterator[tuple[Photo, list[Box]]]:
-    """Photographs, opened as they are needed, with the boxes of at most `most` regions, which `asked` then holds.
+def _asking(
+    regions: Sequence[Sample], most: int, left_out: list[LeftOut], say: Callable[[str], None]
+) -> Iterator[Asks[list[Sample]]]:
+    """At most `most` regions of a photograph at a time, with the photograph, opened as it is needed, and their boxes.
 
     What cannot be asked goes to `left_out`; `say` hears of boxes that were made to fit.
     """
@@ -219,10 +212,8 @@ def _requests(
                 usable.append((region, check_box(box, photo.size)))
             except InputError as error:
                 left_out.append(_left_out(region, error))
-        for start in range(0, len(usable), min(most, MAX_BOXES)):
-            part = usable[start : start + min(most, MAX_BOXES)]
-            asked.append([region for region, _ in part])
-            yield photo, [box for _, box in part]
+        for part in parts(usable, most):
+            yield [region for region, _ in part], photo, [box for _, box in part]
 
 
 def _left_out(region: Sample, error: InputError) -> LeftOut:
