@@ -17,6 +17,7 @@ from PIL import Image
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from dynrefer import InputError, Predictor, RegionResult, inference
+from dynrefer.model.pointing import Refiner
 from dynrefer.question import Question
 from dynrefer.scheduling import computing
 
@@ -431,9 +432,10 @@ def test_a_single_question_is_answered_while_a_batch_is_under_way(
     ids=["box", "point", "words", "grid", "many", "use"],
 )
 def test_nothing_is_computed_in_the_threads_of_those_who_ask(
-    predictor: Predictor, photo: np.ndarray, question: Any
+    predictor: Predictor, photo: np.ndarray, question: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: set[int] = set()
+    monkeypatch.setattr(predictor.model.pointing, "refiner", Refiner(8).eval())
     hook = register_module_forward_pre_hook(lambda *_: threads.add(threading.get_ident()))
     with hook, ThreadPoolExecutor(1) as asker:
         asker.submit(question, predictor, photo).result()
