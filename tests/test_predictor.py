@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import threading
@@ -432,10 +433,11 @@ def test_a_single_question_is_answered_while_a_batch_is_under_way(
     ids=["box", "point", "words", "grid", "many", "use"],
 )
 def test_nothing_is_computed_in_the_threads_of_those_who_ask(
-    predictor: Predictor, photo: np.ndarray, question: Any, monkeypatch: pytest.MonkeyPatch
+    predictor: Predictor, photo: np.ndarray, question: Any
 ) -> None:
     threads: set[int] = set()
-    monkeypatch.setattr(predictor.model.pointing, "refiner", Refiner(8).eval())
+    predictor = Predictor(copy.deepcopy(predictor.checkpoint))
+    predictor.model.pointing.refiner = Refiner(8).eval()  # type: ignore[union-attr]
     hook = register_module_forward_pre_hook(lambda *_: threads.add(threading.get_ident()))
     with hook, ThreadPoolExecutor(1) as asker:
         asker.submit(question, predictor, photo).result()
