@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 import threading
@@ -433,10 +432,10 @@ def test_a_single_question_is_answered_while_a_batch_is_under_way(
     ids=["box", "point", "words", "grid", "many", "use"],
 )
 def test_nothing_is_computed_in_the_threads_of_those_who_ask(
-    predictor: Predictor, photo: np.ndarray, question: Any
+    tiny_checkpoint: Path, photo: np.ndarray, question: Any
 ) -> None:
     threads: set[int] = set()
-    predictor = Predictor(copy.deepcopy(predictor.checkpoint))
+    predictor = Predictor.from_pretrained(tiny_checkpoint, "cpu")
     predictor.model.pointing.refiner = Refiner(8).eval()  # type: ignore[union-attr]
     hook = register_module_forward_pre_hook(lambda *_: threads.add(threading.get_ident()))
     with hook, ThreadPoolExecutor(1) as asker:
