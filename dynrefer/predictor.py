@@ -231,7 +231,7 @@ class Predictor:
             raise InputError(f"give either a box or {prompt.kind}, not both")
         where = prompt if box is None else check_box(box, photo.size)
         most = limit if names is None else max(limit, NAMED_AMONG)
-        found = self._look_around(photo).everything(most) if where is None else self._at(photo, where, most)
+        found = self._around(photo, lambda of: of.everything(most)) if where is None else self._at(photo, where, most)
         return found[:limit] if names is None else self._named(photo, found, names)[:limit]
 
     def box_grid(self, image: ImageSource) -> BoxGrid:
@@ -239,7 +239,7 @@ class Predictor:
 
         Raises InputError where the model has no pointing head.
         """
-        return self._look_around(Photo.open(image)).grid
+        return self._around(Photo.open(image), lambda of: of.grid)
 
     def pointed_at(self, photo: Photo, prompt: Prompt) -> Proposal:
         """What was pointed at: a mask with its bounds, or what the segmenter, else the pointing head finds.
@@ -267,7 +267,7 @@ class Predictor:
                 raise too_little_memory(self.device) from error
         if found or (self.segmenter is not None and not self.can_find):
             return found
-        return asked(self._look_around(photo))
+        return self._around(photo, asked)
 
     def _embedding(self, photo: Photo) -> Embedding:
         assert self.segmenter is not None
@@ -275,14 +275,16 @@ class Predictor:
             self._embeddings[photo.digest] = self.segmenter.look_around(photo)
         return self._embeddings[photo.digest]
 
-    def _look_around(self, photo: Photo) -> Surroundings:
-        def seen() -> Surroundings:
+    def _around(self, photo: Photo, asked: Callable[[Surroundings], T]) -> T:
+        """What `asked` of the photograph's surroundings gives."""
+
+        def answer() -> T:
             if photo.digest not in self._surroundings:
                 self._surroundings[photo.digest] = look_around(self.model, photo)
                 return_freed_memory()  # once a photograph: a look at the whole of one frees some 80 MB
-            return self._surroundings[photo.digest]
+            return asked(self._surroundings[photo.digest])
 
-        return self._in_turn(seen)
+        return self._in_turn(answer)
 
     def _named(self, photo: Photo, found: Sequence[Proposal], names: Sequence[str]) -> list[Proposal]:
         """The proposals with a score for each name, see `named`."""

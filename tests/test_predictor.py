@@ -6,6 +6,7 @@ import dataclasses
 import math
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from dynrefer import InputError, Predictor, RegionResult, inference
+from dynrefer.model.pointing import Refiner
 from dynrefer.question import Question
+from dynrefer.scheduling import computing
 
 BOX = (20, 15, 80, 60)
 OTHER = (5, 40, 50, 88)
@@ -413,6 +417,30 @@ def test_a_single_question_is_answered_while_a_batch_is_under_way(
     for thread in (single, batch):
         thread.join(PATIENCE)
     assert order[: askers + 2] == [*askers * ["batch"], "single", "batch"]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        lambda predictor, photo: predictor.refer(photo, BOX, classes=["heron"]),
+        lambda predictor, photo: predictor.refer(photo, point=(30, 30)),
+        lambda predictor, photo: predictor.propose(photo, words=["dog"]),
+        lambda predictor, photo: predictor.box_grid(photo),
+        lambda predictor, photo: list(predictor.refer_many([(photo, [BOX, OTHER])], ahead=1)),
+        lambda predictor, photo: predictor.use(predictor.checkpoint),
+    ],
+    ids=["box", "point", "words", "grid", "many", "use"],
+)
+def test_nothing_is_computed_in_the_threads_of_those_who_ask(
+    tiny_checkpoint: Path, photo: np.ndarray, question: Any
+) -> None:
+    threads: set[int] = set()
+    predictor = Predictor.from_pretrained(tiny_checkpoint, "cpu")
+    predictor.model.pointing.refiner = Refiner(8).eval()  # type: ignore[union-attr]
+    hook = register_module_forward_pre_hook(lambda *_: threads.add(threading.get_ident()))
+    with hook, ThreadPoolExecutor(1) as asker:
+        asker.submit(question, predictor, photo).result()
+    assert threads == {computing.run(threading.get_ident)}
 
 
 def test_a_single_pixel_can_be_asked_about(predictor: Predictor) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dynrefer.boxes import MAX_BOXES, Box, whole
+from dynrefer.boxes import Box, whole
 from dynrefer.bulk.output import ROW
 from dynrefer.bulk.shards import Entry
 from dynrefer.errors import InputError, LeftOut
+from dynrefer.many import Asks, answers, parts
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
 from dynrefer.proposals import Proposal, things
@@ -83,12 +84,12 @@ class Tally:
 
 
 @dataclass
-class _Waiting:
-    """What waits for its turn to become rows: a photograph's first rows, or some of its places."""
+class _Part:
+    """What becomes rows together: those of a photograph that nobody has to ask for, or some of its places."""
 
     about: Row
-    rows: list[Row] | None = None
-    places: list[Place] = field(default_factory=list)
+    rows: Sequence[Row] = ()
+    places: Sequence[Place] = ()
 
 
 def rows(predictor: Predictor, entries: Iterable[Entry], task: Task, tally: Tally) -> Generator[Row, None, None]:
@@ -96,30 +97,15 @@ def rows(predictor: Predictor, entries: Iterable[Entry], task: Task, tally: Tall
 
     Photographs are read, decoded and their views chosen by another thread while the network answers those before.
     """
-    waiting: deque[_Waiting] = deque()
-
-    def requests() -> Iterator[tuple[Photo, list[Box]]]:
-        for entry in entries:
-            for part, photo in _looked_at(predictor, entry, task):
-                waiting.append(part)
-                if photo is not None:
-                    yield photo, [place.box for place in part.places]
-
-    def known() -> Iterator[Row]:
-        while waiting and (first := waiting[0].rows) is not None:
-            waiting.popleft()
-            tally.photographs += 1
-            yield from first
-
     question = Question.checked(task.question)
-    for results in predictor.refer_many(requests(), batch_size=BATCH, errors="return", ahead=AHEAD, question=question):
-        yield from map(tally.count, known())
-        yield from map(tally.count, _answered(waiting.popleft(), results))
-    yield from map(tally.count, known())
+    asking = (part for entry in entries for part in _looked_at(predictor, entry, task))
+    for part, results in answers(predictor, asking, batch_size=BATCH, ahead=AHEAD, question=question):
+        tally.photographs += not part.places
+        yield from map(tally.count, (*part.rows, *_answered(part, results)))
 
 
-def _looked_at(predictor: Predictor, entry: Entry, task: Task) -> Iterator[tuple[_Waiting, Photo | None]]:
-    """A photograph's first rows, then its places, MAX_BOXES at a time, with the photograph to look at."""
+def _looked_at(predictor: Predictor, entry: Entry, task: Task) -> Iterator[Asks[_Part]]:
+    """A photograph's rows without an answer, then its places to ask about."""
     known = {"digest": _digest(entry.content), "fingerprint": predictor.checkpoint.fingerprint}
     about = ROW | {"photo": entry.photo} | known
     try:
@@ -128,14 +114,14 @@ def _looked_at(predictor: Predictor, entry: Entry, task: Task) -> Iterator[tuple
         photo = Photo.read(entry.content)
         places, left_out = _places(predictor, photo, entry, task)
     except InputError as error:
-        yield _Waiting(about, [about | {"error": str(error)}]), None
+        yield _Part(about, [about | {"error": str(error)}]), None, []
         return
     first = [about | {"error": str(InputError(f"{left.annotation}: {left.reason}"))} for left in left_out]
     if not places and not first:
         first = [about | {"notes": [NOTHING_FOUND]}]
-    yield _Waiting(about, first), None
-    for start in range(0, len(places), MAX_BOXES):
-        yield _Waiting(about, None, places[start : start + MAX_BOXES]), photo
+    yield _Part(about, first), None, []
+    for some in parts(places):
+        yield _Part(about, places=some), photo, [place.box for place in some]
 
 
 def _places(predictor: Predictor, photo: Photo, entry: Entry, task: Task) -> tuple[list[Place], list[LeftOut]]:
@@ -163,7 +149,7 @@ def _prompt(task: Task, thing: Proposal) -> dict[str, Any]:
     return {"kind": task.what, "words": word, "score": float(f"{thing.score:.4g}")}
 
 
-def _answered(part: _Waiting, results: list[RegionResult] | InputError) -> Iterator[Row]:
+def _answered(part: _Part, results: list[RegionResult] | InputError) -> Iterator[Row]:
     told: Sequence[RegionResult | str]
     told = [str(results)] * len(part.places) if isinstance(results, InputError) else results
     for place, result in zip(part.places, told, strict=True):

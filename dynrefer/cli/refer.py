@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dynrefer.boxes import MAX_BOXES, Box, parse_box
+from dynrefer.boxes import parse_box
 from dynrefer.cli.output import Journal, check_apart, journal, json_list, show
 from dynrefer.cli.pointing import PROMPTS, Pointing
 from dynrefer.errors import InputError, LeftOut, reason, shown
@@ -19,6 +19,7 @@ from dynrefer.files.photo_files import PhotoFinder, absent
 from dynrefer.formats import format_of, own, write
 from dynrefer.formats.box_files import BoxFile, PhotoBoxes, places
 from dynrefer.formats.record import Record
+from dynrefer.many import Asks, answers, parts
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
 from dynrefer.question import Question
@@ -181,7 +182,7 @@ class _Work:
     ) -> Iterator[tuple[Record, RegionResult, str]]:
         """Each box's answer, as a record under its photograph's name too, and what names all that was asked.
 
-        Those that the `notes` have come first; what has none goes to `left_out`.
+        Of each photograph those that the `notes` have come first; what has none goes to `left_out`.
         """
         if self.pointing is not None:
             ((name, (path, _)),) = self.photographs.items()
@@ -191,39 +192,25 @@ class _Work:
                 self.answers += 1
                 yield Record.of(result, name, photo.size), result, ""
             return
-        known: deque[tuple[Asked, RegionResult]] = deque()
-        asked: deque[list[Asked]] = deque()
+        known = {} if notes is None else notes.known
         key = None if notes is None else _namer(predictor, question)
-        requests = self._requests(asked, known, notes, key)
         try:
-            for results in predictor.refer_many(requests, errors="return", question=question):
-                yield from self._noted(known)
-                boxes = asked.popleft()
+            for boxes, results in answers(predictor, self._asking(notes, key), question=question):
                 if isinstance(results, InputError):
                     where = places([one.given for one in boxes])
                     self.left_out.append(LeftOut(boxes[0].photo, where, reason(results)))
                     continue
-                self.answers += len(results)
-                yield from map(Asked.answered, boxes, results)
-            yield from self._noted(known)
+                self.answers += len(boxes)
+                yield from map(Asked.answered, boxes, results or (known[one.key] for one in boxes))
         except InputError as error:  # about the whole run, such as too little memory
             if not self.answers:
                 raise
             self.left_out.append(LeftOut("", "all after these", reason(error)))
 
-    def _noted(self, known: deque[tuple[Asked, RegionResult]]) -> Iterator[tuple[Record, RegionResult, str]]:
-        while known:
-            self.answers += 1
-            asked, result = known.popleft()
-            yield asked.answered(result)
-
-    def _requests(
-        self,
-        asked: deque[list[Asked]],
-        known: deque[tuple[Asked, RegionResult]],
-        notes: Journal | None,
-        key: Callable[[Photo, Record], str] | None,
-    ) -> Iterator[tuple[Photo, list[Box]]]:
+    def _asking(
+        self, notes: Journal | None, key: Callable[[Photo, Record], str] | None
+    ) -> Iterator[Asks[Sequence[Asked]]]:
+        """Boxes to ask about, photograph by photograph; before them those whose answers are known already."""
         for name, (path, groups) in self.photographs.items():
             try:
                 photo = replace(Photo.read(path), name=name)
@@ -237,12 +224,11 @@ class _Work:
                 boxes += (Asked(name, given, "" if key is None else key(photo, given)) for given in fitted)
                 self.left_out += left_out
             if notes is not None and (former := [one for one in boxes if one.key in notes.known]):
-                known += ((one, notes.known[one.key]) for one in former)
+                yield former, None, []
                 boxes = [one for one in boxes if one.key not in notes.known]
                 self.remarks.append(f"{shown(name)}: {len(former)} answers are there already; taken from {notes.name}")
-            for start in range(0, len(boxes), MAX_BOXES):
-                asked.append(boxes[start : start + MAX_BOXES])
-                yield photo, [one.given.box for one in asked[-1]]
+            for some in parts(boxes):
+                yield some, photo, [one.given.box for one in some]
 
     def sum_up(self) -> None:
         """Say on stderr what was made to fit, and what was left out and why."""

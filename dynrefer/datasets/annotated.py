@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.boxes import Box, are_shares
-from dynrefer.datasets.records import Photograph, Photographs, Problems, fitted, records
+from dynrefer.datasets.records import AnnotatedRegion, Photograph, Photographs, Problems, fitted, records
 from dynrefer.errors import InputError, reason, shown
 from dynrefer.files.coco import (
     CocoImages,
@@ -25,28 +25,7 @@ from dynrefer.files.coco import (
 )
 from dynrefer.files.text import read_json
 
-MIN_SIDE = 4.0
 SplitOf = Callable[[Mapping[str, Any], str], str]
-
-
-@dataclass
-class AnnotatedRegion:
-    """A box of a photograph; `class_name` is "" where its category is missing, unknown or has no name.
-
-    `attributes` are OVAD's values, 1 has, 0 has not, -1 unknown.
-    """
-
-    id: str
-    box: Box
-    class_name: str = ""
-    captions: tuple[str, ...] = ()
-    crowd: bool = False
-    attributes: tuple[int, ...] | None = None
-
-    @property
-    def is_large(self) -> bool:
-        """Whether each side is long enough to see anything."""
-        return min(self.box[2] - self.box[0], self.box[3] - self.box[1]) >= MIN_SIDE
 
 
 @dataclass
@@ -159,7 +138,7 @@ def _region(
     if class_name is None and entry(record, "category_id", "category", "category_name") is not None:
         problems.note("categories without a name, so that only the caption is used", what, photograph.name)
     crowd = str(record.get("iscrowd")).lower() in ("1", "1.0", "true")
-    return AnnotatedRegion(name, box, class_name or "", captions or (), crowd)
+    return AnnotatedRegion(name, box, captions or (), class_name or "", crowd=crowd)
 
 
 def _unique_id(record: Mapping[str, Any], place: int, seen: set[str]) -> str:

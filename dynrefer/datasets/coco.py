@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dynrefer.boxes import Box, share_inside
-from dynrefer.datasets.annotated import AnnotatedImage, AnnotatedRegion, read_coco_file
+from dynrefer.datasets.annotated import AnnotatedImage, read_coco_file
 from dynrefer.datasets.described import whole_image
-from dynrefer.datasets.records import Photographs, Problems, read_splits, records
+from dynrefer.datasets.records import AnnotatedRegion, Photographs, Problems, read_splits, records
 from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.datasets.words import class_text, said_tags
 from dynrefer.errors import InputError, reason
@@ -191,6 +191,6 @@ def _region_for(image: AnnotatedImage, record: Mapping[str, Any], class_name: st
     near = [r for r in same if max(abs(a - b) for a, b in zip(r.box, box, strict=True)) < _NEAR]
     region = next(iter(by_id or near), None)
     if region is None:
-        region = AnnotatedRegion(f"ovad-{record.get('id', len(image.regions))}", box, class_name)
+        region = AnnotatedRegion(f"ovad-{record.get('id', len(image.regions))}", box, class_name=class_name)
         image.regions.append(region)
     return region

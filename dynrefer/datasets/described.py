@@ -1,33 +1,16 @@
 """Samples of regions that people described: what most of the data sets come to."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
-from dynrefer.boxes import Box, share_inside, whole
-from dynrefer.datasets.records import Photograph
+from dynrefer.boxes import share_inside, whole
+from dynrefer.datasets.records import AnnotatedRegion, Photograph
 from dynrefer.datasets.sample import RegionText, Sample, Source
 from dynrefer.datasets.words import class_text, clean_caption, has_letters, said_tags
 
 _OVERLAP = 0.3
 
 
-@dataclass(frozen=True)
-class DescribedRegion:
-    """A box with what people wrote about it, and its class and everyday name where the data set tells them.
-
-    `descriptions` are of this region alone, `phrases` what it is called within longer sentences.
-    """
-
-    region_id: str
-    box: Box
-    descriptions: tuple[str, ...] = ()
-    class_name: str | None = None
-    phrases: tuple[str, ...] = ()
-    name: str | None = None
-    source: Source = "human"
-
-
-def described_samples(photograph: Photograph, regions: Sequence[DescribedRegion]) -> Iterator[Sample]:
+def described_samples(photograph: Photograph, regions: Sequence[AnnotatedRegion]) -> Iterator[Sample]:
     """One sample a region that has a text or a class.
 
     Tags are the words of its texts and its class. What the texts of overlapping regions say may be true of it as well
@@ -45,13 +28,13 @@ def described_samples(photograph: Photograph, regions: Sequence[DescribedRegion]
         )
         ignored: set[str] = set().union(*around) - said
         yield photograph.sample(
-            region.region_id,
+            region.id,
             region.box,
             found,
             tags=tuple(sorted(said)),
             ignored_tags=tuple(sorted(ignored)),
-            class_name=region.class_name,
-            name=region.name or region.class_name,
+            class_name=region.class_name or None,
+            name=region.name or region.class_name or None,
         )
 
 
@@ -63,11 +46,11 @@ def whole_image(photograph: Photograph, captions: Iterable[str], sample_id: str)
     return [photograph.sample(sample_id, whole(photograph.size), kept, tags=tuple(sorted(tags)))] if kept else []
 
 
-def _texts(region: DescribedRegion) -> list[RegionText]:
+def _texts(region: AnnotatedRegion) -> list[RegionText]:
     named = class_text(region.class_name) if region.class_name else ""
     found: dict[str, Source] = {}
     for text, source in (
-        *((clean_caption(text), region.source) for text in region.descriptions),
+        *((clean_caption(text), region.source) for text in region.captions),
         *((clean_caption(text), "phrase") for text in region.phrases),
         (named, "class"),
     ):

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from dynrefer.datasets.described import DescribedRegion, described_samples, whole_image
-from dynrefer.datasets.records import Photograph, Photographs, Problems, fitted, read_splits, records
+from dynrefer.datasets.described import described_samples, whole_image
+from dynrefer.datasets.records import AnnotatedRegion, Photograph, Photographs, Problems, fitted, read_splits, records
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError, reason
 from dynrefer.files.coco import annotation_box, box_numbers, id_key, stated_size, texts_of
@@ -48,7 +48,7 @@ def read_entities(root: Path, problems: Problems) -> Iterator[Sample]:
     splits = _splits(root)
     photographs = Photographs(root, problems)
     files = sorted((root / "Annotations").glob("*.xml"))
-    found: list[tuple[Photograph, list[DescribedRegion], list[str]]] = []
+    found: list[tuple[Photograph, list[AnnotatedRegion], list[str]]] = []
     things = 0
     for file in files:
         try:
@@ -71,7 +71,7 @@ def plain(sentence: str) -> str:
 
 
 def _samples(
-    name: str, photograph: Photograph, regions: list[DescribedRegion], captions: Iterable[str]
+    name: str, photograph: Photograph, regions: list[AnnotatedRegion], captions: Iterable[str]
 ) -> Iterator[Sample]:
     yield from described_samples(photograph, regions)
     yield from whole_image(photograph, captions, f"{name}-image-{photograph.image_id}")
@@ -100,7 +100,7 @@ def _boxes(file: Path) -> _Boxes:
     return found
 
 
-def _regions(photograph: Photograph, boxes: _Boxes, sentences: list[str], problems: Problems) -> list[DescribedRegion]:
+def _regions(photograph: Photograph, boxes: _Boxes, sentences: list[str], problems: Problems) -> list[AnnotatedRegion]:
     phrases: dict[str, Counter[str]] = defaultdict(Counter)
     whole: dict[str, dict[str, None]] = defaultdict(dict)
     for sentence in sentences:
@@ -119,7 +119,7 @@ def _regions(photograph: Photograph, boxes: _Boxes, sentences: list[str], proble
             continue
         called = tuple(phrase for phrase, _ in phrases[thing].most_common())
         name = f"flickr30k-{photograph.image_id}-{thing}"
-        regions.append(DescribedRegion(name, box, tuple(whole[thing]), phrases=called))
+        regions.append(AnnotatedRegion(name, box, tuple(whole[thing]), phrases=called))
     return regions
 
 
@@ -140,7 +140,7 @@ def read_packed(root: Path, problems: Problems) -> Iterator[Sample]:
         photograph = photographs.open(record.get("file_name"), key, splits.get(key, "none"), stated_size(record))
         if photograph is not None:
             opened[key] = photograph
-    regions: dict[str, list[DescribedRegion]] = defaultdict(list)
+    regions: dict[str, list[AnnotatedRegion]] = defaultdict(list)
     for place, record in enumerate(listed, start=1):
         region = _packed_region(
             record, opened, f"region {record.get('id', f'number {place}')} of {file.name}", problems
@@ -156,7 +156,7 @@ def read_packed(root: Path, problems: Problems) -> Iterator[Sample]:
 
 def _packed_region(
     record: Mapping[str, Any], opened: Mapping[str, Photograph], what: str, problems: Problems
-) -> DescribedRegion | None:
+) -> AnnotatedRegion | None:
     photograph = opened.get(id_key(record.get("image_id")))
     phrases, sentences = texts_of(record.get("phrases")), texts_of(record.get("sentences"))
     if photograph is None:
@@ -166,5 +166,5 @@ def _packed_region(
     else:
         box = fitted(lambda: annotation_box(record), photograph, problems, what)
         if box is not None:
-            return DescribedRegion(f"flickr-{record.get('id', what)}", box, sentences or (), phrases=phrases or ())
+            return AnnotatedRegion(f"flickr-{record.get('id', what)}", box, sentences or (), phrases=phrases or ())
     return None

@@ -7,12 +7,13 @@ as "val". Conversions of RefCOCOg and VG-COCO in this format are read too.
 
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dynrefer.datasets.annotated import AnnotatedImage, read_coco_file
-from dynrefer.datasets.described import DescribedRegion, described_samples
+from dynrefer.datasets.described import described_samples
 from dynrefer.datasets.records import Photographs, Problems
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
@@ -35,11 +36,7 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
 
 
 def _samples(stem: str, image: AnnotatedImage) -> Iterator[Sample]:
-    regions = [
-        DescribedRegion(f"{stem}-{region.id}", region.box, region.captions, region.class_name or None)
-        for region in image.regions
-    ]
-    return described_samples(image.photograph, regions)
+    return described_samples(image.photograph, [replace(region, id=f"{stem}-{region.id}") for region in image.regions])
 
 
 def _split(record: Mapping[str, Any], key: str, split: str | None) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dynrefer.datasets.annotated import AnnotatedImage, read_coco_file
-from dynrefer.datasets.described import DescribedRegion, described_samples
-from dynrefer.datasets.records import Photograph, Photographs, Problems, records
+from dynrefer.datasets.described import described_samples
+from dynrefer.datasets.records import AnnotatedRegion, Photograph, Photographs, Problems, records
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.files.coco import id_key
@@ -46,7 +46,7 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
     refs = _references(root)
     wanted = {id_key(ref["image_id"]) for ref in refs}
     content = read_coco_file(root / "instances.json", Photographs(root, problems), lambda *_: "none", wanted)
-    grouped: dict[str, tuple[Photograph, list[DescribedRegion]]] = {}
+    grouped: dict[str, tuple[Photograph, list[AnnotatedRegion]]] = {}
     for place, ref in enumerate(refs, start=1):
         what = f"reference {ref.get('ref_id', f'number {place}')}"
         image = content.images.get(id_key(ref["image_id"]))
@@ -62,14 +62,14 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
     return (sample for photograph, regions in grouped.values() for sample in described_samples(photograph, regions))
 
 
-def _region(ref: Mapping[str, Any], image: AnnotatedImage, place: int) -> DescribedRegion | None:
+def _region(ref: Mapping[str, Any], image: AnnotatedImage, place: int) -> AnnotatedRegion | None:
     region = next((found for found in image.regions if found.id == str(ref["ann_id"])), None)
     sentences = ref["sentences"] if isinstance(ref["sentences"], list) else []
     said = [sentence.get("sent") or sentence.get("raw") for sentence in sentences if isinstance(sentence, Mapping)]
     texts = tuple(dict.fromkeys(text for text in said if isinstance(text, str)))
     if region is None or not texts:
         return None
-    return DescribedRegion(f"refcocog-{ref.get('ref_id', place)}", region.box, texts, region.class_name or None)
+    return replace(region, id=f"refcocog-{ref.get('ref_id', place)}", captions=texts)
 
 
 def _references(root: Path) -> list[Mapping[str, Any]]:

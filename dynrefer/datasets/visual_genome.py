@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dynrefer.datasets.described import DescribedRegion, described_samples
-from dynrefer.datasets.records import Photograph, Photographs, Problems, fitted, read_splits, records
+from dynrefer.datasets.described import described_samples
+from dynrefer.datasets.records import AnnotatedRegion, Photograph, Photographs, Problems, fitted, read_splits, records
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.files.coco import entry, id_key, sized_box, stated_size
@@ -25,7 +25,7 @@ def read(root: Path, problems: Problems, coco_only: bool = False) -> Iterator[Sa
     images = {_id(record, "image_id"): record for record in _read_list(root / "image_data.json", problems)}
     splits = _splits(root, coco_only)
     photographs = Photographs(root, problems)
-    pairs: list[tuple[Photograph, list[DescribedRegion]]] = []
+    pairs: list[tuple[Photograph, list[AnnotatedRegion]]] = []
     total = len(images)
     for listed in _read_list(root / "region_descriptions.json", problems):
         total += 1
@@ -64,8 +64,8 @@ def _splits(root: Path, coco_only: bool) -> dict[str, str]:
     return read_splits(root / [*names, "densecap_splits.json"][0])
 
 
-def _regions(listed: list[Mapping[str, Any]], photograph: Photograph, problems: Problems) -> list[DescribedRegion]:
-    regions: list[DescribedRegion] = []
+def _regions(listed: list[Mapping[str, Any]], photograph: Photograph, problems: Problems) -> list[AnnotatedRegion]:
+    regions: list[AnnotatedRegion] = []
     for record in listed:
         region_id, phrase = _id(record, "region_id"), record.get("phrase")
         what = f"region {region_id} of image {photograph.image_id}"
@@ -76,5 +76,5 @@ def _regions(listed: list[Mapping[str, Any]], photograph: Photograph, problems: 
             problems.skip("empty descriptions", what, photograph.name)
         else:
             name = region_id or f"{photograph.image_id}-{len(regions)}"
-            regions.append(DescribedRegion(f"vg-{name}", box, (phrase,)))
+            regions.append(AnnotatedRegion(f"vg-{name}", box, (phrase,)))
     return regions

@@ -34,27 +34,6 @@ _OFFICIAL = {"refcocog": "RefCOCOg", "vg-coco": "VG-COCO", "flickr-entities": "F
 
 
 @dataclass(frozen=True)
-class Region:
-    """A box x1, y1, x2, y2 on a photograph, in the pixels that the annotations speak of.
-
-    `name` is the photograph's path relative to its data set, so that `key` is the same on every machine and for no
-    other photograph, whatever its file is called. `stated_size` is the (width, height) that the annotations give, and
-    `annotation` names the record for messages.
-    """
-
-    image: Path
-    box: tuple[float, float, float, float]
-    name: str
-    stated_size: tuple[int, int] | None = field(default=None, compare=False)
-    annotation: str = field(default="", compare=False)
-
-    @property
-    def key(self) -> str:
-        """The photograph within its data set and the box to a hundredth of a pixel."""
-        return f"{self.name} {' '.join(f'{value:.2f}' for value in self.box)}"
-
-
-@dataclass(frozen=True)
 class Figure:
     """One number as papers give it (per cent; CIDEr times 100) and what it was measured on.
 
@@ -103,7 +82,7 @@ class EvaluationData:
 
 @dataclass(frozen=True)
 class Benchmark(ABC):
-    """What every benchmark on the regions of `samples` has, and what each defines.
+    """What every benchmark on `samples` has, and what each defines.
 
     `question` goes to `Predictor.refer_many` beside the views; `truth` is all that scoring compares with, JSON-ready.
     """
@@ -115,9 +94,9 @@ class Benchmark(ABC):
     """Whether captions are asked for, which METEOR and so Java scores."""
 
     @property
-    def regions(self) -> Sequence[Region]:
+    def regions(self) -> Sequence[Sample]:
         """What to ask about."""
-        return [region_of(sample) for sample in self.samples]
+        return self.samples
 
     @property
     def question(self) -> dict[str, Any]:
@@ -131,7 +110,7 @@ class Benchmark(ABC):
 
     def only(self, keys: frozenset[str]) -> Self:
         """The same benchmark over the regions of these keys alone, as if the data set had no others."""
-        return replace(self, samples=[sample for sample in self.samples if region_of(sample).key in keys])
+        return replace(self, samples=[sample for sample in self.samples if sample.key in keys])
 
     @abstractmethod
     def keep(self, result: RegionResult) -> Prediction:
@@ -142,9 +121,12 @@ class Benchmark(ABC):
         """Figures from the stored answers by region key."""
 
 
-def region_of(sample: Sample) -> Region:
-    """Where a sample lies."""
-    return Region(sample.image, sample.box, sample.photo_id, sample.image_size, sample.sample_id)
+def once_each(samples: Iterable[Sample]) -> list[Sample]:
+    """The samples without those of a box that was there before."""
+    found: dict[str, Sample] = {}
+    for sample in samples:
+        found.setdefault(sample.key, sample)
+    return list(found.values())
 
 
 def first(samples: Sequence[Sample], limit: int | None, what: str) -> list[Sample]:

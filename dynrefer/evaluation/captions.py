@@ -8,16 +8,7 @@ from typing import Any
 
 from dynrefer.datasets.sample import Sample
 from dynrefer.evaluation import wording
-from dynrefer.evaluation.benchmark import (
-    Benchmark,
-    EvaluationData,
-    Figure,
-    Prediction,
-    Region,
-    Scores,
-    first,
-    region_of,
-)
+from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Figure, Prediction, Scores, first, once_each
 from dynrefer.evaluation.meteor import Meteor, score_captions
 from dynrefer.results import RegionResult
 
@@ -59,11 +50,11 @@ class Captions(Benchmark):
         return cls(data, first(by_sources[sources], limit, "regions with captions"), sources, meteor, min_area)
 
     @cached_property
-    def references(self) -> dict[Region, list[str]]:
-        """The texts of each box; boxes that are given twice have the texts of both."""
-        found: dict[Region, list[str]] = {}
+    def references(self) -> dict[str, list[str]]:
+        """The texts of each box by its key; boxes that are given twice have the texts of both."""
+        found: dict[str, list[str]] = {}
         for sample in self.samples:
-            found.setdefault(region_of(sample), []).extend(_texts(sample, self.sources))
+            found.setdefault(sample.key, []).extend(_texts(sample, self.sources))
         return found
 
     @property
@@ -71,20 +62,19 @@ class Captions(Benchmark):
         return any(text.source == "phrase" for sample in self.samples for text in sample.texts)
 
     @cached_property
-    def nouns(self) -> dict[Region, frozenset[str]]:
-        """What each region may be called: the data set's own name of it, or else its texts' head nouns."""
-        found: dict[Region, frozenset[str]] = {}
+    def nouns(self) -> dict[str, frozenset[str]]:
+        """What each region may be called, by its key: the data set's own name of it, or else its texts' head nouns."""
+        found: dict[str, frozenset[str]] = {}
         for sample in self.samples:
             own = sample.name or sample.class_name
             named = {own} if own else {wording.head_noun(text) for text in _texts(sample, self.sources)}
-            region = region_of(sample)
-            found[region] = found.get(region, frozenset()) | {noun for noun in named if noun}
+            found[sample.key] = found.get(sample.key, frozenset()) | {noun for noun in named if noun}
         return found
 
-    @property
-    def regions(self) -> list[Region]:
+    @cached_property
+    def regions(self) -> list[Sample]:
         """What to ask about."""
-        return list(self.references)
+        return once_each(self.samples)
 
     @property
     def truth(self) -> Any:
@@ -104,7 +94,7 @@ class Captions(Benchmark):
         figures = []
         for protocol, regions in protocols.items():
             captions = [predictions[region.key]["caption"] for region in regions]
-            scores = score_captions(captions, [self.references[region] for region in regions], self.meteor)
+            scores = score_captions(captions, [self.references[region.key] for region in regions], self.meteor)
             figures += [
                 Figure(f"{measured}, {protocol}", "METEOR", 100 * scores.meteor, len(regions)),
                 Figure(f"{measured}, {protocol}", "CIDEr", 100 * scores.cider, len(regions)),
@@ -113,10 +103,10 @@ class Captions(Benchmark):
         return Scores(figures + worded, details)
 
     def _wording(self, protocol: str, predictions: Mapping[str, Prediction]) -> tuple[list[Figure], dict[str, Any]]:
-        captions = {region: predictions[region.key]["caption"] for region in self.regions}
+        captions = {region.key: predictions[region.key]["caption"] for region in self.regions}
         at_fault = {caption: found for caption in captions.values() if (found := wording.slips(caption))}
-        named = {region: nouns for region, nouns in self.nouns.items() if nouns}
-        right = sum(wording.names_one_of(captions[region], nouns) for region, nouns in named.items())
+        named = {key: nouns for key, nouns in self.nouns.items() if nouns}
+        right = sum(wording.names_one_of(captions[key], nouns) for key, nouns in named.items())
         slipped = sum(caption in at_fault for caption in captions.values())
         figures = [
             Figure(protocol, "captions with a slip of grammar", 100 * slipped / len(captions), len(captions)),

@@ -16,16 +16,7 @@ from dynrefer.boxes import clip, overlaps
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError, LeftOut, reason
 from dynrefer.evaluation import metrics
-from dynrefer.evaluation.benchmark import (
-    Benchmark,
-    EvaluationData,
-    Figure,
-    Prediction,
-    Region,
-    Scores,
-    first,
-    region_of,
-)
+from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Figure, Prediction, Scores, first
 from dynrefer.evaluation.captions import keep_caption
 from dynrefer.evaluation.meteor import Meteor, plain_scores
 from dynrefer.files.coco import annotation_box
@@ -37,6 +28,8 @@ METEOR_THRESHOLDS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)
 MERGE_IOU = 0.7
 OWN_PROPOSALS = "proposals.json"  # file that the runner writes, of the model itself
 
+Asked = tuple[Sample, float | None]
+"""A box to describe, and the detector's score, None where the caption's own counts."""
 PairScorer = Callable[[Sequence[str], Sequence[Sequence[str]]], list[float]]
 
 
@@ -57,7 +50,7 @@ class DenseCaptions(Benchmark):
     """
 
     meteor: Meteor
-    detections: Mapping[str, Mapping[Region, float]] | None = None
+    detections: Mapping[str, list[Asked]] | None = None
     boxes: str = "true boxes"
     name = "dense-captions"
     of_captions = True
@@ -84,37 +77,38 @@ class DenseCaptions(Benchmark):
         return cls(data, chosen, meteor, detections, named.get(boxes.name if boxes else None, "detected boxes"))
 
     @cached_property
-    def truths(self) -> dict[str, dict[Region, tuple[str, ...]]]:
-        """The captions of the true boxes on each photograph; boxes that are given twice have those of both."""
-        found: dict[str, dict[Region, tuple[str, ...]]] = defaultdict(dict)
+    def truths(self) -> dict[str, list[Sample]]:
+        """The true boxes of each photograph; boxes that are given twice are one, with the texts of both."""
+        found: dict[str, dict[str, Sample]] = defaultdict(dict)
         for sample in self.samples:
-            region = region_of(sample)
-            found[sample.photo_id][region] = found[sample.photo_id].get(region, ()) + _by_people(sample)
-        return found
+            known = found[sample.photo_id].get(sample.key)
+            both = sample if known is None else replace(known, texts=known.texts + sample.texts)
+            found[sample.photo_id][sample.key] = both
+        return {photo: list(boxes.values()) for photo, boxes in found.items()}
 
     @cached_property
-    def asked(self) -> dict[str, dict[Region, float | None]]:
-        """The boxes to describe on each photograph with the detector's score, or None where the caption's counts."""
+    def asked(self) -> dict[str, list[Asked]]:
+        """The boxes to describe on each photograph."""
         if self.detections is not None:
-            return {photo: dict(self.detections.get(photo, {})) for photo in self.truths}
-        return {photo: dict.fromkeys(truth) for photo, truth in self.truths.items()}
+            return {photo: self.detections.get(photo, []) for photo in self.truths}
+        return {photo: [(sample, None) for sample in truth] for photo, truth in self.truths.items()}
 
     @property
-    def regions(self) -> list[Region]:
+    def regions(self) -> list[Sample]:
         """What to ask about."""
-        return [region for regions in self.asked.values() for region in regions]
+        return [region for asked in self.asked.values() for region, _ in asked]
 
     @property
     def truth(self) -> Any:
         """Boxes and captions of each photograph, and the detector's scores."""
-        people = [[(region.box, texts) for region, texts in truth.items()] for truth in self.truths.values()]
-        return [people, [list(regions.values()) for regions in self.asked.values()]]
+        people = [[(sample.box, _by_people(sample)) for sample in truth] for truth in self.truths.values()]
+        return [people, [[score for _, score in asked] for asked in self.asked.values()]]
 
     def only(self, keys: frozenset[str]) -> Self:
         """Without true boxes of other keys; with a detector, without the photographs whose boxes all have others."""
         if self.detections is None:
             return super().only(keys)
-        left = {p: {r: s for r, s in found.items() if r.key in keys} for p, found in self.detections.items()}
+        left = {photo: [one for one in found if one[0].key in keys] for photo, found in self.detections.items()}
         lost = {photo for photo, found in self.detections.items() if found and not left[photo]}
         return replace(self, samples=[s for s in self.samples if s.photo_id not in lost], detections=left)
 
@@ -126,12 +120,12 @@ class DenseCaptions(Benchmark):
         """The mean over all thresholds, and each average precision behind it."""
         images = []
         for photo, truth in self.truths.items():
-            answers = [(region, score, predictions[region.key]) for region, score in self.asked[photo].items()]
+            answers = [(region, score, predictions[region.key]) for region, score in self.asked[photo]]
             described = [
                 CaptionedBox(region.box, answer["caption"], answer["score"] if score is None else score)
                 for region, score, answer in answers
             ]
-            images.append((described, [CaptionedBox(r.box, text) for r, texts in truth.items() for text in texts]))
+            images.append((described, [CaptionedBox(s.box, text) for s in truth for text in _by_people(s)]))
         precisions = dense_caption_ap(images, lambda found, texts: plain_scores(found, texts, self.meteor))
         detector = self.detections is not None
         protocol = f"{self.data.title}, {self.boxes}"
@@ -225,7 +219,7 @@ def _match(
     return matches
 
 
-def _read_detections(file: Path, data: EvaluationData, wanted: set[str]) -> dict[str, dict[Region, float]]:
+def _read_detections(file: Path, data: EvaluationData, wanted: set[str]) -> dict[str, list[Asked]]:
     """The detector's boxes and scores on the photographs wanted; what cannot be used is left out by name."""
     entries = read_json(file)
     if not isinstance(entries, list) or not all(
@@ -233,7 +227,7 @@ def _read_detections(file: Path, data: EvaluationData, wanted: set[str]) -> dict
     ):
         raise InputError(f'{file} is not a COCO result file: it must be a list of {{"image_id", "bbox", "score"}}.')
     photographs = {sample.image_id: sample for sample in data.samples}
-    found: dict[str, dict[Region, float]] = defaultdict(dict)
+    found: dict[str, dict[str, tuple[Sample, float]]] = defaultdict(dict)
     for number, entry in enumerate(entries, start=1):
         what = f"box {number} of {file.name}"
         sample = photographs.get(str(entry["image_id"]))
@@ -245,14 +239,16 @@ def _read_detections(file: Path, data: EvaluationData, wanted: set[str]) -> dict
             data.left_out.append(LeftOut(sample.photo_id if sample else "", what, reason(error)))
             continue
         if sample.photo_id in wanted:
-            found[sample.photo_id][region] = max(score, found[sample.photo_id].get(region, score))
+            known = found[sample.photo_id].setdefault(region.key, (region, score))
+            found[sample.photo_id][region.key] = known[0], max(known[1], score)
     if not found:
         why = f"; the first reason: {data.left_out[-1]}" if data.left_out else ""
         raise InputError(f"No box of {file} can be used{why}.")
-    return dict(found)
+    return {photo: list(boxes.values()) for photo, boxes in found.items()}
 
 
-def _detection(entry: Mapping[str, Any], sample: Sample, what: str) -> tuple[Region, float]:
+def _detection(entry: Mapping[str, Any], sample: Sample, what: str) -> tuple[Sample, float]:
+    """A detector's box on the photograph of `sample`, and its score."""
     score = entry["score"]
     if isinstance(score, bool) or not isinstance(score, int | float) or not np.isfinite(score):
         raise InputError(f"the score of a detector must be a finite number, not {score!r}")
@@ -262,4 +258,4 @@ def _detection(entry: Mapping[str, Any], sample: Sample, what: str) -> tuple[Reg
     box = clip(annotation_box(entry), size)
     if box is None:
         raise InputError("its bbox has no area inside the photograph")
-    return Region(sample.image, box, sample.photo_id, size, what), float(score)
+    return replace(sample, box=box, texts=(), sample_id=what), float(score)

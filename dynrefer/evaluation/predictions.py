@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -13,12 +12,14 @@ from typing import Any, NamedTuple
 import torch
 from tqdm import tqdm
 
-from dynrefer.boxes import MAX_BOXES, Box, check_box
+from dynrefer.boxes import Box, check_box
 from dynrefer.datasets.records import OTHER_SIZES
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError, LeftOut, reason
-from dynrefer.evaluation.benchmark import Benchmark, Prediction, Region
+from dynrefer.evaluation.benchmark import Benchmark, Prediction, once_each
 from dynrefer.files.atomic import claim, unwritable, write_whole
 from dynrefer.formats.box_files import fit_boxes
+from dynrefer.many import Asks, answers, parts
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
 from dynrefer.views import CANDIDATES
@@ -139,7 +140,7 @@ def ask(
     seed: int,
 ) -> list[LeftOut]:
     """Ask about all regions without a prediction, looking through `views`; returns what could not be asked."""
-    regions = list(dict.fromkeys(benchmark.regions))
+    regions = once_each(benchmark.regions)
     pending = [region for region in regions if _is_open(region, store)]
     options = dict(benchmark.question)
     if tuple(options.get("classes") or ()) == predictor.vocabulary.classes:
@@ -149,11 +150,8 @@ def ask(
     before = time.perf_counter()
     with tqdm(total=len(regions), initial=len(regions) - len(pending), unit="region", desc=benchmark.name) as bar:
         for chosen, alike in by_views(pending, views, seed):
-            asked: deque[list[Region]] = deque()
-            requests = _requests(alike, batch_size, asked, left_out, fitted.add)
-            answers = predictor.refer_many(requests, batch_size=batch_size, errors="return", **options | chosen)
-            for results in answers:
-                part = asked.popleft()
+            asking = _asking(alike, batch_size, left_out, fitted.add)
+            for part, results in answers(predictor, asking, batch_size=batch_size, **options | chosen):
                 bar.update(len(part))
                 if isinstance(results, InputError):
                     left_out += [_left_out(region, results) for region in part]
@@ -173,8 +171,8 @@ def ask(
 
 
 def by_views(
-    regions: Sequence[Region], views: Mapping[str, Any], seed: int
-) -> Iterator[tuple[dict[str, Any], list[Region]]]:
+    regions: Sequence[Sample], views: Mapping[str, Any], seed: int
+) -> Iterator[tuple[dict[str, Any], list[Sample]]]:
     """View options and the regions asked with them.
 
     Random views are drawn here, for each region from the seed and its key, so that they depend neither on the order
@@ -183,7 +181,7 @@ def by_views(
     if views.get("mode") != "random":
         yield dict(views), list(regions)
         return
-    drawn: dict[tuple[float, ...], list[Region]] = {}
+    drawn: dict[tuple[float, ...], list[Sample]] = {}
     for region in regions:
         digest = hashlib.sha256(f"{seed} {region.key}".encode()).digest()
         chance = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
@@ -193,14 +191,10 @@ def by_views(
         yield {"coefficients": coefficients}, alike
 
 
-def _requests(
-    regions: Sequence[Region],
-    most: int,
-    asked: deque[list[Region]],
-    left_out: list[LeftOut],
-    say: Callable[[str], None],
-) -> Iterator[tuple[Photo, list[Box]]]:
-    """Photographs, opened as they are needed, with the boxes of at most `most` regions, which `asked` then holds.
+def _asking(
+    regions: Sequence[Sample], most: int, left_out: list[LeftOut], say: Callable[[str], None]
+) -> Iterator[Asks[list[Sample]]]:
+    """At most `most` regions of a photograph at a time, with the photograph, opened as it is needed, and their boxes.
 
     What cannot be asked goes to `left_out`; `say` hears of boxes that were made to fit.
     """
@@ -208,27 +202,25 @@ def _requests(
         here = list(group)
         try:
             photo = Photo.read(here[0].image)
-            boxes = fit_boxes([region.box for region in here], here[0].stated_size, photo, say)
+            boxes = fit_boxes([region.box for region in here], here[0].image_size, photo, say)
         except InputError as error:
             left_out += [_left_out(region, error) for region in here]
             continue
-        usable: list[tuple[Region, Box]] = []
+        usable: list[tuple[Sample, Box]] = []
         for region, box in zip(here, boxes, strict=True):
             try:
                 usable.append((region, check_box(box, photo.size)))
             except InputError as error:
                 left_out.append(_left_out(region, error))
-        for start in range(0, len(usable), min(most, MAX_BOXES)):
-            part = usable[start : start + min(most, MAX_BOXES)]
-            asked.append([region for region, _ in part])
-            yield photo, [box for _, box in part]
+        for part in parts(usable, most):
+            yield [region for region, _ in part], photo, [box for _, box in part]
 
 
-def _left_out(region: Region, error: InputError) -> LeftOut:
-    return LeftOut(region.name, region.annotation, reason(error))
+def _left_out(region: Sample, error: InputError) -> LeftOut:
+    return LeftOut(region.photo_id, region.sample_id, reason(error))
 
 
-def _is_open(region: Region, store: PredictionStore) -> bool:
+def _is_open(region: Sample, store: PredictionStore) -> bool:
     """Whether a region has no prediction, or one of another photograph that lay in its place."""
     return region.key not in store.sizes or _bytes(region.image) not in (None, store.sizes[region.key])
 

@@ -16,7 +16,7 @@ import torch
 
 from dynrefer.devices import freed_memory_returned
 from dynrefer.errors import InputError
-from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Prediction, Scores, data_hash
+from dynrefer.evaluation.benchmark import Benchmark, EvaluationData, Prediction, Scores, data_hash, once_each
 from dynrefer.evaluation.predictions import PredictionStore, ask, read_predictions
 from dynrefer.evaluation.report import NAMED_LEFT_OUT
 from dynrefer.files.atomic import write_whole
@@ -178,8 +178,8 @@ def _scored(benchmark: Benchmark, out: Path, inference: Mapping[str, Any], plots
     predictions: dict[str, Prediction] = {record["key"]: record["prediction"] for record in records}
     keys = frozenset(predictions)
     known = {(record["photograph"], record["annotation"]) for record in left_out}
-    missing = [region for region in dict.fromkeys(benchmark.regions) if region.key not in keys]
-    if new := [region for region in missing if (region.name, region.annotation) not in known]:
+    missing = [region for region in once_each(benchmark.regions) if region.key not in keys]
+    if new := [region for region in missing if (region.photo_id, region.sample_id) not in known]:
         raise InputError(f"{len(new)} regions have no prediction in {out}: run without --rescore to ask about them.")
     if missing:
         benchmark = benchmark.only(keys)

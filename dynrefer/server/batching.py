@@ -65,9 +65,9 @@ class Group:
 class Batcher:
     """Gathers what is asked with the same options for GATHER_SECONDS or up to TOGETHER regions.
 
-    While the network is busy a group goes on growing. Groups are answered in the order in which they became due, but
-    one that is not full waits for no full one. A request with many boxes joins them part by part, so that nobody waits
-    for the whole of it.
+    What finds the network idle begins at once, and while it is busy a group goes on growing. Groups are answered in the
+    order in which they became due, but one that is not full waits for no full one. A request with many boxes joins them
+    part by part, so that nobody waits for the whole of it.
     Belongs to one event loop.
     """
 
@@ -126,7 +126,7 @@ class Batcher:
             if group is not None:
                 self._call(group)
             group = self._open[question] = Group(question, time.monotonic())
-            loop.call_later(GATHER_SECONDS, self._call, group)
+            loop.call_later(GATHER_SECONDS if self._passes else 0, self._call, group)
         group.parts.append(part)
         if group.is_full:
             self._call(group)

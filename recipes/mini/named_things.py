@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.boxes import whole
-from dynrefer.datasets.described import DescribedRegion, described_samples
+from dynrefer.datasets.described import described_samples
 from dynrefer.datasets.records import (
+    AnnotatedRegion,
     Photograph,
     Photographs,
     Problems,
@@ -29,7 +30,7 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
     listed = records(read_json(file), file)
     photographs = Photographs(root, problems)
     photographs.expect(record.get("file_name") for record in listed if isinstance(record, Mapping))
-    found: list[tuple[Photograph, DescribedRegion]] = []
+    found: list[tuple[Photograph, AnnotatedRegion]] = []
     for place, record in enumerate(listed, start=1):
         if not isinstance(record, Mapping) or not isinstance(record.get("name"), str) or not record["name"].strip():
             problems.skip("things without a name", f"number {place} of {file.name}")
@@ -43,11 +44,11 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
     return (sample for photograph, region in found for sample in described_samples(photograph, [region]))
 
 
-def _region(record: Mapping[str, Any], photograph: Photograph, problems: Problems) -> DescribedRegion | None:
+def _region(record: Mapping[str, Any], photograph: Photograph, problems: Problems) -> AnnotatedRegion | None:
     name, description = one_line(record["name"]), record.get("description")
     texts = (description,) if isinstance(description, str) else ()
     given = record.get("box")
     box = fitted(lambda: sized_box(given), photograph, problems, photograph.name) if given else whole(photograph.size)
     if box is None:
         return None
-    return DescribedRegion(f"named-{photograph.image_id}", box, texts, name, name=name, source="described")
+    return AnnotatedRegion(f"named-{photograph.image_id}", box, texts, name, name=name, source="described")

@@ -295,7 +295,7 @@ def test_more_boxes_than_are_asked_at_a_time_are_all_answered(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("dynrefer.cli.refer.MAX_BOXES", 2)
+    monkeypatch.setattr("dynrefer.many.MAX_BOXES", 2)
     rows = "".join(f"cat.jpg,{x},0,{x + 9},9\n" for x in range(5))
     (tmp_path / "boxes.csv").write_text("photo,xmin,ymin,xmax,ymax\n" + rows)
     assert refer(photographs / "cat.jpg", "--boxes", tmp_path / "boxes.csv", "--json", "-") == 0

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
-from dynrefer.evaluation.benchmark import Region
 from dynrefer.evaluation.predictions import by_views
 from dynrefer.evaluation.scoring import parse_views, views_in_words
 
@@ -43,7 +43,11 @@ def test_the_name_of_views_reads_back_as_the_same_views(words: str) -> None:
     assert views_in_words(parse_views(words)) == words
 
 
-def drawn(regions: list[Region], seed: int = 0) -> dict[str, tuple[float, ...]]:
+def some(count: int) -> list[Sample]:
+    return [Sample(Path(f"{n}.jpg"), str(n), None, (0, 0, 9, 9), (), str(n), "val") for n in range(count)]
+
+
+def drawn(regions: list[Sample], seed: int = 0) -> dict[str, tuple[float, ...]]:
     views = {"mode": "random", "num_views": 3}
     return {
         region.key: options["coefficients"] for options, alike in by_views(regions, views, seed) for region in alike
@@ -51,7 +55,7 @@ def drawn(regions: list[Region], seed: int = 0) -> dict[str, tuple[float, ...]]:
 
 
 def test_random_views_of_a_region_depend_on_seed_and_region_alone() -> None:
-    regions = [Region(Path(f"{number}.jpg"), (0, 0, 9, 9), f"{number}.jpg") for number in range(20)]
+    regions = some(20)
     views = drawn(regions)
     assert drawn(regions[7:]).items() <= views.items()
     assert drawn(regions[::-1]) == views
@@ -60,6 +64,6 @@ def test_random_views_of_a_region_depend_on_seed_and_region_alone() -> None:
 
 
 def test_random_views_are_the_region_and_different_candidates() -> None:
-    for steps in drawn([Region(Path(f"{n}.jpg"), (0, 0, 9, 9), f"{n}.jpg") for n in range(50)]).values():
+    for steps in drawn(some(50)).values():
         assert steps[0] == 0 and len(set(steps)) == 3
         assert all(0 < t <= 1 for t in steps[1:])

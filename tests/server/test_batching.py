@@ -64,6 +64,16 @@ def test_single_questions_of_many_clients_share_passes_of_eight(held: FakePredic
     assert len(held.passes) <= 7
 
 
+def test_a_question_to_an_idle_network_waits_for_no_other(fake: FakePredictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dynrefer.server.batching.GATHER_SECONDS", 3600)
+
+    async def clients(client: httpx.AsyncClient) -> int:
+        async with asyncio.timeout(60):
+            return (await client.post("/v1/regions", **form([BOX]))).status_code
+
+    assert together(fake, clients) == 200
+
+
 def test_a_long_question_is_that_of_one_asker(fake: FakePredictor) -> None:
     async def clients(client: httpx.AsyncClient) -> None:
         await client.post("/v1/regions", **form([box(place) for place in range(40)]))
