@@ -33,20 +33,21 @@ T = TypeVar("T")
 class _OfOneProcess:
     """What threads share: begun anew in a forked process, where the threads that held it are not."""
 
-    all: WeakSet[_OfOneProcess] = WeakSet()
-
     def __init__(self) -> None:
-        self.begin()
-        self.all.add(self)
+        self._begin()
+        _of_this_process.add(self)
 
-    def begin(self) -> None:
+    def _begin(self) -> None:
         raise NotImplementedError
+
+
+_of_this_process: WeakSet[_OfOneProcess] = WeakSet()
 
 
 class Turns(_OfOneProcess):
     """A lock that goes to those who wait for it in the order in which they came; not to be taken twice."""
 
-    def begin(self) -> None:
+    def _begin(self) -> None:
         self.changed = threading.Condition()
         self._numbers = count()
         self._line: list[int] = []
@@ -95,7 +96,7 @@ class Worker(_OfOneProcess):
         self._name = name
         super().__init__()
 
-    def begin(self) -> None:
+    def _begin(self) -> None:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -136,8 +137,8 @@ def _work(jobs: SimpleQueue[Callable[[], None] | None]) -> None:
 
 def _begin_in_fork() -> None:
     Worker.under_way.clear()
-    for one in _OfOneProcess.all:
-        one.begin()
+    for one in _of_this_process:
+        one._begin()
 
 
 @atexit.register
@@ -162,7 +163,7 @@ class ComputingThread(_OfOneProcess):
         self._worker = Worker("computing")
         super().__init__()
 
-    def begin(self) -> None:
+    def _begin(self) -> None:
         self._is_free = threading.Lock()
 
     def run(self, job: Callable[[], T]) -> T:
