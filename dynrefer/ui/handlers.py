@@ -1,5 +1,6 @@
 """The main path: photograph, box, answer. Each public method answers one event with updates of components."""
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -78,7 +79,8 @@ class Handlers:
         file = Path(path) if example else None
         session.begin(name, called, source, record.key, photo.size, album, file=file)
         session.choices = record.choices
-        return {**self._begun(session, photo), **self.choices.choose(record.choices), self.stage.photo: path}
+        chosen = self.choices.choose(record.choices, answered=album.current is not None)
+        return {**self._begun(session, photo), **chosen, self.stage.photo: path}
 
     @in_words
     def move(self, session: Session, event: gr.EventData) -> Updates:
@@ -231,6 +233,7 @@ class Handlers:
         picker: dict[str, Any] = {  # nothing is {}, since `gr.update` passes on no None but the value's
             "value": list(box) if box else None,
             "image": display_url(photo) if photo else "",
+            "opened": secrets.token_hex(4),  # for the next photograph may look the same
             "width": width,
             "height": height,
             "grid": {},

@@ -110,9 +110,9 @@ class Choices:
         )
         with gr.Row():
             info = "How many sentences compete to be the caption."
-            self.num_beams = _slider(1, MAX_BEAMS, search.num_beams, "Beams", "beams", info=info)
+            self.num_beams = _slider(1, MAX_BEAMS, search.num_beams, "Beams", "beams", info=info, min_width=220)
             self.max_new_tokens = _slider(
-                4, MAX_NEW_TOKENS, search.max_new_tokens, "Longest caption, in tokens", "length"
+                4, MAX_NEW_TOKENS, search.max_new_tokens, "Longest caption, in tokens", "length", min_width=220
             )
         self.again = gr.Button("Describe again", size="sm", elem_id="again")
 
@@ -138,14 +138,18 @@ class Choices:
         """A question of options as a client sent them. Raises InputError."""
         return Question.checked(options, max_views=self._predictor.num_views, max_classes=MOST_NAMES, **more)
 
-    def choose(self, question: Question) -> Updates:
-        """Updates that choose what `question` asks for, and for the rest what the page begins with."""
+    def choose(self, question: Question, answered: bool = False) -> Updates:
+        """Updates that choose what `question` asks for, and for the rest what the page begins with.
+
+        The tag threshold is seen where the question is `answered` already.
+        """
         steps = (0.0, *question.coefficients[1:]) if question.coefficients else None  # the first view is the region
         chosen: Updates = {part: getattr(question, option) for option, part in self._parts.items()}
         if steps:
             chosen |= {self.mode: "manual", self.num_views: len(steps)}
         chosen |= {self.classes: ", ".join(question.classes or ()), self.controls: ", ".join(question.controls)}
         updates: Updates = {part: part.value if value is None else value for part, value in chosen.items()}
+        updates[self.tag_threshold] = gr.update(value=updates[self.tag_threshold], visible=answered)
         updates[self.sliders_row] = gr.update(visible=steps is not None)
         for slider, t in zip_longest(self.sliders, steps or ()):
             updates[slider] = gr.update(visible=t is not None, value=slider.value if t is None else t)

@@ -19,6 +19,7 @@ function write(text) {
     if (event.key === "Enter" || event.key === "Escape") {
       event.preventDefault();
       text.blur();
+      element.querySelector(`[data-write="${text.dataset.edit}"]`)?.focus({ preventScroll: true });
     }
   };
   text.onblur = () => {
@@ -28,6 +29,15 @@ function write(text) {
     else text.textContent = before;
   };
 }
+
+// Where the control that had the focus goes with what it stood beside, whoever works by the keyboard goes on in this panel.
+let held = null;
+element.addEventListener("focusin", ({ target }) => (held = target));
+new MutationObserver(() => {
+  if (!held || held.isConnected || document.activeElement !== document.body) return;
+  held = null;
+  element.querySelector("button")?.focus({ preventScroll: true });
+}).observe(element, { childList: true, subtree: true });
 
 element.addEventListener("dblclick", (event) => {
   const text = event.target.closest("[data-edit]");

@@ -59,6 +59,11 @@ def test_a_box_drawn_by_finger_reaches_the_model_within_one_css_pixel(
     upload(page, marked_photo(size, mark))
     drag_by_finger(page, see_mark(page))
     assert_near(asked_box(page, app, size), mark, css_pixel(page, size[0]))
+    buttons = page.locator(":is(#answer, #words, #picker) button:visible").all()
+    sides = [
+        side for button in buttons if (place := button.bounding_box()) for side in (place["width"], place["height"])
+    ]
+    assert min(sides) >= 24  # CSS pixels, which a finger hits
 
 
 def test_a_drawn_box_can_be_moved_and_resized(visit: Visit, app: App, marked_photo: MakePhoto) -> None:

@@ -133,12 +133,15 @@ def test_a_narrow_or_zoomed_window_shows_everything_without_scrolling_sideways_a
 ) -> None:
     page = visit(320, 700)
     choose_example(page, "Puppy")
+    page.keyboard.press("e")
+    page.keyboard.type("seamlessly" * 20)
+    page.keyboard.press("Enter")
     said = caption(page)
     for width in (320, 390, 640, 1280):
         page.set_viewport_size({"width": width, "height": 700})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         edges = page.evaluate(
-            "[...document.querySelectorAll('.dr-chips li')].map(e => e.getBoundingClientRect().right)"
+            "[...document.querySelectorAll('.dr-chips li, #answer p')].map(e => e.getBoundingClientRect().right)"
         )
         assert max(edges) <= width
         photo, box = (page.locator(f"#picker .{name}").bounding_box() for name in ("photo", "box"))

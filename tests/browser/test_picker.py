@@ -303,11 +303,11 @@ def test_a_box_taken_can_be_given_back_by_escape(pointing: Picker) -> None:
     assert len(pointing.told) == 2
 
 
-def test_another_photograph_begins_whole_and_without_a_past(pointing: Picker) -> None:
+def test_another_photograph_begins_whole_and_without_a_past_even_if_it_looks_the_same(pointing: Picker) -> None:
     pointing.press(100, 100)
     pointing.page.keyboard.press("+")
-    other = pointing.page.evaluate("props.image + '#other'")
-    pointing.change(image=other, value=None, grid=None, pointed=None)
+    pointing.change(opened="anew", value=None, grid=None, pointed=None)
+    assert pointing.page.evaluate("told.at(-1)[0]") == "photo_changed"
     assert pointing.drawn(".box") == []
     assert pointing.status == "640 × 480 px. Drag a box around something."
     for name in ("Undo", "Zoom out"):
@@ -340,6 +340,15 @@ def test_the_views_of_the_box_before_go_as_soon_as_another_is_drawn(picker: Pick
     assert picker.drawn(".view") == []
     picker.change(views=[view])
     assert picker.drawn(".view") == [LARGE]
+
+
+def test_the_line_below_the_photograph_is_not_read_out_again_when_the_answer_comes(picker: Picker) -> None:
+    picker.drag(LEFT)
+    picker.page.evaluate("window.seen = new MutationObserver(() => 0)")
+    picker.page.evaluate("seen.observe(document.querySelector('.status'), { childList: true })")
+    picker.change(views=[], regions=[{"box": LEFT, "label": "1"}])
+    assert picker.drawn(".region") == [LEFT]
+    assert picker.page.evaluate("seen.takeRecords().length") == 0
 
 
 def draw_line(picker: Picker, *places: tuple[float, float]) -> None:

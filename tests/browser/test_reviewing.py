@@ -89,6 +89,7 @@ def test_a_caption_is_written_in_its_place_and_taken_back_and_left_by_escape_it_
     page.keyboard.type("my own words")
     page.keyboard.press("Enter")
     assert caption(page) == "My own words"
+    expect(page.get_by_role("button", name="Edit the caption")).to_be_focused()
     expect(page.get_by_text("corrected by you")).to_be_visible()
     press(page, "Control+z")  # or U
     assert caption(page) == said

@@ -257,7 +257,8 @@ def test_what_the_browser_kept_comes_back_with_table_and_choices(visitor: Visito
     list(visitor.paste(*EIGHT[:2]))
     before, sent = visitor.session.album, kept(visitor, visitor.photo)
     visitor.session.begin()
-    visitor.main.open_kept(sent, visitor.session)
+    shown = visitor.main.open_kept(sent, visitor.session)
+    assert shown[visitor.main.choices.tag_threshold]["visible"]
     after = visitor.session.album
     assert [entry.question for entry in after.entries] == [entry.question for entry in before.entries]
     assert [entry.result.to_dict() for entry in after.entries] == [entry.result.to_dict() for entry in before.entries]

@@ -86,12 +86,15 @@ function draw() {
 
 function drawControls() {
   const button = (name) => find(`[data-do="${name}"]`);
-  find(".status").textContent = hasPhoto() ? statusText() : "";
+  const [status, text] = [find(".status"), hasPhoto() ? statusText() : ""];
+  if (status.textContent !== text) status.textContent = text; // or a screen reader reads it out once more
   button("undo").disabled = !states[current - 1];
   button("redo").disabled = !states[current + 1];
   button("out").disabled = view.zoom <= 1;
   button("in").disabled = view.zoom >= MOST_ZOOM;
-  button("fit").textContent = `${Math.round(100 * view.zoom)}%`;
+  const zoom = `${Math.round(100 * view.zoom)}%`;
+  button("fit").textContent = zoom;
+  button("fit").setAttribute("aria-label", `${zoom}: show the whole photograph`);
   find("[data-points]").hidden = !grid;
   for (const name of ["inside", "outside"]) {
     button(name).disabled = !taken;
