@@ -136,7 +136,7 @@ def _add_describe(commands: Commands) -> None:
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write, also behind an address")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--boxes", metavar="FILE", help="box file: COCO, JSON or CSV")
+    where.add_argument("--boxes", metavar="FILE", help="file, folder or .zip of boxes, see docs/files.md")
     where.add_argument("--whole", action="store_true", help="each photograph as one region")
     where.add_argument("--everything", action="store_true", help="the things that the model finds")
     where.add_argument(
