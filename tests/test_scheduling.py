@@ -7,8 +7,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from traceback import walk_stack
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -131,12 +132,19 @@ def test_interrupts_come_when_the_job_is_over(computing: ComputingThread) -> Non
         interrupted.release()
         raise KeyboardInterrupt
 
+    def waiting() -> set[FrameType]:
+        """The asker's calls of `wait`."""
+        return {frame for frame, _ in walk_stack(sys._current_frames()[asker]) if frame.f_code is wait.__code__}
+
     def job() -> None:
+        seen: set[FrameType] = set()
         for _ in range(2):
-            while "wait" not in {frame.f_code.co_name for frame, _ in walk_stack(sys._current_frames()[asker])}:
+            while not (now := waiting() - seen):
                 os.sched_yield()
-            os.kill(os.getpid(), signal.SIGINT)
-            assert interrupted.acquire(timeout=PATIENCE)
+            seen |= now
+            signal.pthread_kill(asker, signal.SIGINT)
+            while not interrupted.acquire(timeout=0.1):  # it came just before the asker began to wait
+                signal.pthread_kill(asker, signal.SIGINT)
         torch.rand(500, 500) @ torch.rand(500, 500)
         ended.set()
 
