@@ -274,7 +274,7 @@ def _add_teach(commands: Commands) -> None:
 
 def _teach(out: Path, **given: Any) -> None:
     try:
-        from dynrefer.teaching import teach
+        from dynrefer.teaching.teach import teach
     except ModuleNotFoundError as error:
         raise InputError(f"Teaching needs the package {error.name}: pip install -r requirements-dev.txt.") from error
     taught = teach(out=out, **given)
@@ -347,7 +347,8 @@ def _add_evaluate(commands: Commands) -> None:
 
 
 def _evaluate(benchmark: str, runs: list[Path], data: Path | None, out: Path | None, **given: Any) -> int:
-    from dynrefer.evaluation import BenchmarkOptions, report, run_benchmark
+    from dynrefer.evaluation.report import report
+    from dynrefer.evaluation.runner import BenchmarkOptions, run_benchmark
     from dynrefer.files.tables import read_words
 
     if benchmark == "report":
