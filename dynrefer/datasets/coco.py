@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dynrefer.boxes import Box, share_inside
-from dynrefer.datasets.annotated import AnnotatedImage, read_coco_file
-from dynrefer.datasets.described import whole_image
-from dynrefer.datasets.records import AnnotatedRegion, Photographs, Problems, read_splits, records
+from dynrefer.datasets.annotated import AnnotatedImage, AnnotatedRegion, whole_image
+from dynrefer.datasets.coco_file import read_coco_file
+from dynrefer.datasets.records import Photographs, Problems, read_splits, records
 from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.datasets.words import class_text, said_tags
 from dynrefer.errors import InputError, reason
@@ -97,7 +97,7 @@ def sample_of(image: AnnotatedImage, region: AnnotatedRegion, texts: Sequence[Re
 
 def whole_sample(image: AnnotatedImage) -> list[Sample]:
     """The sample of the whole photograph, where it has captions."""
-    return whole_image(image.photograph, image.captions, f"coco-image-{image.photograph.image_id}")
+    return whole_image(image, f"coco-image-{image.photograph.image_id}")
 
 
 def overlapping(region: AnnotatedRegion, others: Sequence[AnnotatedRegion]) -> set[str]:
