@@ -60,8 +60,15 @@ def _id(record: Mapping[str, Any], name: str) -> str:
 
 
 def _splits(root: Path, coco_only: bool) -> dict[str, str]:
-    names = ["vgcoco_splits.json"] if coco_only and (root / "vgcoco_splits.json").exists() else []
-    return read_splits(root / [*names, "densecap_splits.json"][0])
+    of_coco, file = root / "vgcoco_splits.json", root / "densecap_splits.json"
+    if coco_only and of_coco.exists():
+        return read_splits(of_coco)
+    if not file.exists():
+        raise InputError(
+            f"{file} is missing: it tells which photographs are for 'train', 'val' and 'test'; it is no part of Visual "
+            "Genome, take it from the folder info of DenseCap (github.com/jcjohnson/densecap)."
+        )
+    return read_splits(file)
 
 
 def _regions(listed: list[Mapping[str, Any]], photograph: Photograph, problems: Problems) -> list[AnnotatedRegion]:
