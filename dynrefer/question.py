@@ -218,6 +218,10 @@ class Question(BaseModel):
             raise InputError('the mode "manual" needs coefficients, numbers from 0 to 1, one a view')
         return question
 
+    def mode_else(self, default: str) -> str:
+        """How views are chosen; by `default` where the question leaves that to the model."""
+        return self.mode or ("manual" if self.coefficients else default)
+
     def options(self) -> dict[str, Any]:
         """The options that differ from the defaults, as `Predictor.refer` takes them; ready for JSON."""
         return self.model_dump(exclude_defaults=True)

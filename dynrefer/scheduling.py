@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from queue import SimpleQueue
+from typing import Any, ClassVar, TypeVar
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -26,10 +30,24 @@ Request = tuple[ImageSource, Sequence[BoxLike]]
 T = TypeVar("T")
 
 
-class Turns:
-    """A lock that goes to those who wait for it in the order in which they came; not to be taken twice."""
+class _OfOneProcess:
+    """What threads share: begun anew in a forked process, where the threads that held it are not."""
 
     def __init__(self) -> None:
+        self._begin()
+        _of_this_process.add(self)
+
+    def _begin(self) -> None:
+        raise NotImplementedError
+
+
+_of_this_process: WeakSet[_OfOneProcess] = WeakSet()
+
+
+class Turns(_OfOneProcess):
+    """A lock that goes to those who wait for it in the order in which they came; not to be taken twice."""
+
+    def _begin(self) -> None:
         self.changed = threading.Condition()
         self._numbers = count()
         self._line: list[int] = []
@@ -64,7 +82,76 @@ class Turns:
             self.changed.notify_all()
 
 
-class ComputingThread:
+class Worker(_OfOneProcess):
+    """A thread that does one job after the other.
+
+    No executor's: those take nothing once the main thread has come to its end, when other threads may still ask.
+    """
+
+    under_way: ClassVar[set[Future[Any]]] = set()
+    """The jobs of all workers. One that computes while Python itself ends would abort the process: its end waits."""
+    is_ending = False
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        super().__init__()
+
+    def _begin(self) -> None:
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def submit(self, job: Callable[[], T]) -> Future[T]:
+        """The result to come. While Python ends, threads that it does not wait for (daemons) end here."""
+        done: Future[T] = Future()
+
+        def do() -> None:
+            if done.set_running_or_notify_cancel():
+                try:
+                    done.set_result(job())
+                except BaseException as error:  # whatever it is, it comes to who asked
+                    done.set_exception(error)
+
+        self.under_way.add(done)
+        done.add_done_callback(self.under_way.discard)
+        if self.is_ending and threading.current_thread().daemon:
+            done.cancel()
+            raise SystemExit
+        if self._thread is None:
+            self._thread = threading.Thread(target=_work, args=(self._jobs,), name=self._name, daemon=True)
+            self._thread.start()
+        self._jobs.put(do)
+        return done
+
+    def end(self) -> None:
+        """Let the thread end after the jobs it has, and wait for that."""
+        self._jobs.put(None)
+        if self._thread is not None:
+            self._thread.join()
+
+
+def _work(jobs: SimpleQueue[Callable[[], None] | None]) -> None:
+    while (job := jobs.get()) is not None:
+        job()
+        del job  # what it gave is not kept until the next
+
+
+def _begin_in_fork() -> None:
+    Worker.under_way.clear()
+    for one in _of_this_process:
+        one._begin()
+
+
+@atexit.register
+def _end() -> None:
+    Worker.is_ending = True
+    wait(list(Worker.under_way))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_fork)
+
+
+class ComputingThread(_OfOneProcess):
     """A thread in which PyTorch computes for all others, so that no other does.
 
     OpenMP's threads wait for the next product busily only as long as it knows of no more of them than there are cores,
@@ -73,12 +160,10 @@ class ComputingThread:
     """
 
     def __init__(self) -> None:
-        self._begin()
-        if hasattr(os, "register_at_fork"):  # a forked process has no threads but the one that forked
-            os.register_at_fork(after_in_child=self._begin)
+        self._worker = Worker("computing")
+        super().__init__()
 
     def _begin(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "computing")
         self._is_free = threading.Lock()
 
     def run(self, job: Callable[[], T]) -> T:
@@ -95,16 +180,28 @@ class ComputingThread:
             return job()
 
         if not self._is_free.acquire(blocking=False):
-            with ThreadPoolExecutor(1, "computing-too") as another:
-                return another.submit(run).result()
-        try:
-            running = self._thread.submit(run)
+            another = Worker("computing-too")
             try:
-                return running.result()
+                return _outcome(another.submit(run))
             finally:
-                wait([running])
+                another.end()
+        try:
+            return _outcome(self._worker.submit(run))
         finally:
             self._is_free.release()
+
+
+def _outcome(done: Future[T]) -> T:
+    """What a job gave or raised. Interrupts, however many, wait for its end; the last of them then comes instead."""
+    interrupt: BaseException | None = None
+    while not done.done():
+        try:
+            wait([done])
+        except BaseException as error:
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt
+    return done.result()
 
 
 computing = ComputingThread()
@@ -157,14 +254,17 @@ def made_ahead(items: Iterator[T], most: int) -> Iterator[T]:
 
     An error comes where its item would have. Closing this iterator ends the thread after the item it is at.
     """
-    end, thread = object(), ThreadPoolExecutor(1, "made-ahead")
-    coming: deque[Future[Any]] = deque(thread.submit(next, items, end) for _ in range(most))
+    end, worker = object(), Worker("made-ahead")
+    make = partial(next, items, end)
+    coming: deque[Future[Any]] = deque(worker.submit(make) for _ in range(most))
     try:
         while (item := coming.popleft().result()) is not end:
-            coming.append(thread.submit(next, items, end))
+            coming.append(worker.submit(make))
             yield item
     finally:
-        thread.shutdown(cancel_futures=True)
+        for future in coming:
+            future.cancel()
+        worker.end()
 
 
 def _pair(request: Any) -> tuple[ImageSource, Any]:

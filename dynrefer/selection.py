@@ -93,7 +93,7 @@ def choose_regions(
     """
     if generator is not None and not isinstance(generator, torch.Generator):
         raise InputError(f'the generator must be a torch.Generator, not "{shown(generator)}"')
-    mode = question.mode or ("manual" if question.coefficients is not None else mode)
+    mode = question.mode_else(mode)
     steps = [0.0, *(question.coefficients[1:] if question.coefficients else CANDIDATES)]
     regions = []
     for box in check_boxes(boxes, photo.size):

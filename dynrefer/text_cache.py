@@ -22,7 +22,7 @@ from dynrefer.model.text_encoder import TextEncoder
 
 logger = logging.getLogger(__name__)
 
-KEPT_TEXTS, KEPT_LISTS = 40_000, 4
+KEPT_TEXTS = 40_000
 LONG_LIST = 512  # texts; from here on computing them takes long enough for a file
 TOGETHER = 256  # texts between two moments at which others may come in
 FILES = 8  # of different text encoders
@@ -46,16 +46,9 @@ class TextCache:
         self._encoder = encoder
         self._folder = folder or platformdirs.user_cache_path("dynrefer") / "texts"
         self._rows: LRUCache[str, Tensor] = LRUCache(KEPT_TEXTS)
-        self._lists: LRUCache[tuple[str, ...], Tensor] = LRUCache(KEPT_LISTS)
 
     def embed(self, texts: Sequence[str], give_way: GiveWay = go_on) -> Tensor:
         """Embeddings [T, E] on the encoder's device; `give_way` is called between the batches of a long list."""
-        key = tuple(texts)
-        if key not in self._lists:
-            self._lists[key] = self._stacked(key, give_way)
-        return self._lists[key]
-
-    def _stacked(self, texts: tuple[str, ...], give_way: GiveWay) -> Tensor:
         rows = {text: self._rows.get(text) for text in texts}
         missing = [text for text, row in rows.items() if row is None]
         if len(missing) >= LONG_LIST:

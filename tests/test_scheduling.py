@@ -3,11 +3,13 @@
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from traceback import walk_stack
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -123,18 +125,26 @@ def test_as_many_cores_compute_as_the_asker_set(computing: ComputingThread) -> N
         torch.set_num_threads(before)
 
 
-def test_an_interrupt_comes_when_the_job_is_over(computing: ComputingThread) -> None:
-    interrupted, ended, asker = threading.Event(), threading.Event(), threading.get_ident()
+def test_interrupts_come_when_the_job_is_over(computing: ComputingThread) -> None:
+    interrupted, ended, asker = threading.Semaphore(0), threading.Event(), threading.get_ident()
 
     def interrupt(*_signal: object) -> None:
-        interrupted.set()
+        interrupted.release()
         raise KeyboardInterrupt
 
+    def waiting() -> set[FrameType]:
+        """The asker's calls of `wait`."""
+        return {frame for frame, _ in walk_stack(sys._current_frames()[asker]) if frame.f_code is wait.__code__}
+
     def job() -> None:
-        while "result" not in {frame.f_code.co_name for frame, _ in walk_stack(sys._current_frames()[asker])}:
-            os.sched_yield()
-        os.kill(os.getpid(), signal.SIGINT)
-        assert interrupted.wait(PATIENCE)
+        seen: set[FrameType] = set()
+        for _ in range(2):
+            while not (now := waiting() - seen):
+                os.sched_yield()
+            seen |= now
+            signal.pthread_kill(asker, signal.SIGINT)
+            while not interrupted.acquire(timeout=0.1):  # it came just before the asker began to wait
+                signal.pthread_kill(asker, signal.SIGINT)
         torch.rand(500, 500) @ torch.rand(500, 500)
         ended.set()
 
@@ -147,14 +157,63 @@ def test_an_interrupt_comes_when_the_job_is_over(computing: ComputingThread) -> 
         signal.signal(signal.SIGINT, before)
 
 
+ENDING = """
+import atexit, threading
+from dynrefer.scheduling import computing, made_ahead
+
+def asked(name):
+    threading.main_thread().join()
+    print(name, computing.run(lambda: 5), *made_ahead(iter("ab"), 1))
+
+def under_way():
+    begun.set()
+    threading.main_thread().join()  # which has ended, but for the handlers and Python itself
+    print("a job under way ends", sum(range(10**6)))
+
+begun = threading.Event()
+atexit.register(lambda: print("a handler", computing.run(lambda: 6)))
+threading.Thread(target=asked, args=["a thread"]).start()
+threading.Thread(target=computing.run, args=[under_way], daemon=True).start()
+begun.wait()
+"""
+
+
+@pytest.mark.slow
+def test_threads_and_handlers_that_outlive_the_main_thread_are_answered() -> None:
+    ended = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=300)
+    assert ended.stderr == "" and ended.returncode == 0
+    assert sorted(ended.stdout.splitlines()) == ["a handler 6", "a job under way ends 499999500000", "a thread 5 a b"]
+
+
+def in_fork(ask: Callable[[], object]) -> object:
+    """What a forked process is answered."""
+    answers, answer = multiprocessing.Pipe(duplex=False)
+    forked = multiprocessing.get_context("fork").Process(target=lambda: answer.send(ask()))
+    forked.start()
+    try:
+        assert answers.poll(PATIENCE)
+        return answers.recv()
+    finally:
+        forked.kill()
+        forked.join(PATIENCE)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
 def test_a_forked_process_has_a_thread_of_its_own(computing: ComputingThread) -> None:
     assert computing.run(os.getpid) == os.getpid()
-    answers, answer = multiprocessing.Pipe(duplex=False)
-    forked = multiprocessing.get_context("fork").Process(target=lambda: answer.send(computing.run(os.getpid)))
-    forked.start()
-    assert answers.poll(PATIENCE) and answers.recv() == forked.pid
-    forked.join(PATIENCE)
+    assert in_fork(lambda: computing.run(os.getpid)) != os.getpid()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
+def test_a_forked_process_does_not_wait_for_who_had_the_turn(queue: Queue, computing: ComputingThread) -> None:
+    def ask() -> str:
+        with queue.turns:
+            return computing.run(lambda: "its own turn")
+
+    with queue.turns:
+        queue.join("waits")
+        assert computing.run(lambda: in_fork(ask)) == "its own turn"
+    assert queue.finish() == ["waits"]
 
 
 def test_items_made_ahead_come_in_order_and_their_error_where_it_was() -> None:

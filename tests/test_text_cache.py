@@ -56,7 +56,6 @@ def test_the_text_used_least_recently_goes_first(
     encoder: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(text_cache, "KEPT_TEXTS", 3)
-    monkeypatch.setattr(text_cache, "KEPT_LISTS", 1)
     cache = TextCache(encoder, tmp_path)
     for texts in (["dog", "cat", "cup"], ["dog"], ["car"]):
         cache.embed(texts)

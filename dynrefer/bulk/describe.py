@@ -119,8 +119,7 @@ def task_of(
         least = FOUND if what == "find" else Task.least
     if not 0 <= least <= 1:
         raise InputError(f"--min-score must be from 0 to 1, not {least:g}")
-    question = Question.typed(**options).model_dump(mode="json", exclude_defaults=True)
-    return Task(what, words, check_limit(most), least, question)
+    return Task(what, words, check_limit(most), least, Question.typed(**options))
 
 
 def _asked(job: Job, boxes: BoxFile | None, shard_size: int | None) -> dict[str, Any]:
@@ -129,7 +128,7 @@ def _asked(job: Job, boxes: BoxFile | None, shard_size: int | None) -> dict[str,
     return {
         "model": job.fingerprint,
         "dtype": job.dtype,
-        "question": task.question,
+        "question": task.question.model_dump(mode="json", exclude_defaults=True),
         "what": {"kind": task.what, "words": list(task.words), "most": task.most, "least": task.least},
         "boxes": None if boxes is None else _digest(boxes),
         "format": job.form,

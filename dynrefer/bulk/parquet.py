@@ -12,7 +12,7 @@ from typing import IO, Any
 from dynrefer.errors import InputError, shown
 from dynrefer.files.photo_files import PHOTO_ENDINGS
 from dynrefer.files.tables import ALIASES, column_key
-from dynrefer.formats.own import SHAPES
+from dynrefer.formats.own import SHAPES, named
 
 BOX_LISTS = ("boxes", "box", "bbox")  # in a cell: a list of boxes, or one
 
@@ -53,8 +53,8 @@ class Columns:
     def of(cls, schema: Any, file: str, needs_boxes: bool) -> Columns:
         """Of an Arrow schema. Raises InputError, naming what is there, where a needed column is not."""
         types = pyarrow("pyarrow.types")
-        keys = {column_key(name): name for name in schema.names}
-        known = [keys[key] for alias in ALIASES["image"] if (key := column_key(alias)) in keys]
+        columns = named({name: name for name in schema.names})
+        known = [columns[key] for key in map(column_key, ALIASES["image"]) if key in columns]
         photo = next((name for name in known if _holds_bytes(types, schema.field(name).type)), None)
         label = next((name for name in known if name != photo and not _is_nested(types, schema, name)), None)
         listed = shown(", ".join(schema.names), 200)
@@ -62,15 +62,15 @@ class Columns:
             raise InputError(
                 f'{file} has no column of photographs: call it "image" (bytes) or "path"; its columns are {listed}'
             )
-        listed_in = next((keys[name] for name in BOX_LISTS if name in keys), None)
+        listed_in = next((columns[name] for name in BOX_LISTS if name in columns), None)
         if listed_in is not None:
             kind = schema.field(listed_in).type
             is_list = types.is_nested(kind) and not types.is_struct(kind)
             return cls(photo, label, (listed_in,), not (is_list and types.is_nested(kind.value_type)))
-        shape = next((shape for shape in SHAPES if all(_alias(side, keys) for side in shape)), None)
+        shape = next((shape for shape in SHAPES if columns.keys() >= set(shape)), None)
         if shape is not None:
-            others = ("image_width", "image_height", "id")
-            return cls(photo, label, tuple(filter(None, (_alias(side, keys) for side in (*shape, *others)))), True)
+            asked = (*shape, "image_width", "image_height", "id")
+            return cls(photo, label, tuple(columns[name] for name in asked if name in columns), True)
         if needs_boxes:
             raise InputError(
                 f'{file} has no column of boxes: call it "boxes" (lists of x1, y1, x2, y2) or have x1, y1, x2, y2; its '
@@ -125,7 +125,3 @@ def _holds_bytes(types: ModuleType, kind: Any) -> bool:
 
 def _is_nested(types: ModuleType, schema: Any, name: str) -> bool:
     return bool(types.is_nested(schema.field(name).type)) or _holds_bytes(types, schema.field(name).type)
-
-
-def _alias(column: str, keys: Mapping[str, str]) -> str | None:
-    return next((keys[key] for alias in ALIASES.get(column, ()) if (key := column_key(alias)) in keys), None)

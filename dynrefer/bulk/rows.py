@@ -39,8 +39,7 @@ class Task:
     """Things a photograph, where they are looked for."""
     least: float = 0.0
     """Score of a thing, from which it is described."""
-    question: Mapping[str, Any] = field(default_factory=dict)
-    """The options of `Question` that differ from the defaults."""
+    question: Question = Question()
 
 
 @dataclass(frozen=True)
@@ -97,9 +96,8 @@ def rows(predictor: Predictor, entries: Iterable[Entry], task: Task, tally: Tall
 
     Photographs are read, decoded and their views chosen by another thread while the network answers those before.
     """
-    question = Question.checked(task.question)
     asking = (part for entry in entries for part in _looked_at(predictor, entry, task))
-    for part, results in answers(predictor, asking, batch_size=BATCH, ahead=AHEAD, question=question):
+    for part, results in answers(predictor, asking, batch_size=BATCH, ahead=AHEAD, question=task.question):
         tally.photographs += not part.places
         yield from map(tally.count, (*part.rows, *_answered(part, results)))
 

@@ -136,7 +136,7 @@ def _add_describe(commands: Commands) -> None:
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write, also behind an address")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--boxes", metavar="FILE", help="box file: COCO, JSON or CSV")
+    where.add_argument("--boxes", metavar="FILE", help="file, folder or .zip of boxes, see docs/files.md")
     where.add_argument("--whole", action="store_true", help="each photograph as one region")
     where.add_argument("--everything", action="store_true", help="the things that the model finds")
     where.add_argument(
@@ -274,7 +274,7 @@ def _add_teach(commands: Commands) -> None:
 
 def _teach(out: Path, **given: Any) -> None:
     try:
-        from dynrefer.teaching import teach
+        from dynrefer.teaching.teach import teach
     except ModuleNotFoundError as error:
         raise InputError(f"Teaching needs the package {error.name}: pip install -r requirements-dev.txt.") from error
     taught = teach(out=out, **given)
@@ -347,7 +347,8 @@ def _add_evaluate(commands: Commands) -> None:
 
 
 def _evaluate(benchmark: str, runs: list[Path], data: Path | None, out: Path | None, **given: Any) -> int:
-    from dynrefer.evaluation import BenchmarkOptions, report, run_benchmark
+    from dynrefer.evaluation.report import report
+    from dynrefer.evaluation.runner import BenchmarkOptions, run_benchmark
     from dynrefer.files.tables import read_words
 
     if benchmark == "report":

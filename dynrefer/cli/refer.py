@@ -48,7 +48,7 @@ def refer(
     Args:
         photo: a photograph, or a folder with photographs at any depth; None where it follows a box or point.
         box, point: as typed, in words.
-        boxes: a COCO, JSON or CSV file.
+        boxes: a file, folder or .zip of boxes in any format of `dynrefer.formats`.
         json_out: file for the JSON list, "-" for the screen, None to print text.
         out, format: file or folder for the answers in a format of `dynrefer.formats`.
         options: what is pointed with, see `Pointing.typed`, and what is asked, see `Question.typed`.

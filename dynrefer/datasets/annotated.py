@@ -1,41 +1,50 @@
-"""Files in COCO's format as real tools write them: what is missing is filled in where it can be, the rest is named.
+"""Photographs with annotated regions, of whatever data set, and the samples that most of them become."""
 
-Filled in: ids by order, file names by id, sizes from the photograph, boxes from the segmentation. Ids may be numbers or
-texts. A box is fitted to the photograph where its file states another size.
-"""
-
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from dynrefer.boxes import Box, are_shares
-from dynrefer.datasets.records import AnnotatedRegion, Photograph, Photographs, Problems, fitted, records
-from dynrefer.errors import InputError, reason, shown
-from dynrefer.files.coco import (
-    CocoImages,
-    annotation_box,
-    category_names,
-    class_of,
-    entry,
-    id_key,
-    stated_size,
-    texts_of,
-)
-from dynrefer.files.text import read_json
+from dynrefer.boxes import Box, share_inside, whole
+from dynrefer.datasets.records import Photograph
+from dynrefer.datasets.sample import RegionText, Sample, Source
+from dynrefer.datasets.words import class_text, clean_caption, has_letters, said_tags
 
-SplitOf = Callable[[Mapping[str, Any], str], str]
+MIN_SIDE = 4.0  # pixels
+_OVERLAP = 0.3
+
+
+@dataclass
+class AnnotatedRegion:
+    """A box with what people wrote about it, and its class and everyday name; "" where the data set tells none.
+
+    `captions` are of this region alone, by `source`; `phrases` what it is called within longer sentences. `attributes`
+    are OVAD's values, 1 has, 0 has not, -1 unknown.
+    """
+
+    id: str
+    box: Box
+    captions: tuple[str, ...] = ()
+    class_name: str = ""
+    phrases: tuple[str, ...] = ()
+    name: str = ""
+    source: Source = "human"
+    crowd: bool = False
+    attributes: tuple[int, ...] | None = None
+
+    @property
+    def is_large(self) -> bool:
+        """Whether each side is long enough to see anything."""
+        return min(self.box[2] - self.box[0], self.box[3] - self.box[1]) >= MIN_SIDE
 
 
 @dataclass
 class AnnotatedImage:
-    """A photograph, its record in the file, its boxes, and captions of the whole of it."""
+    """A photograph with its boxes, captions of the whole of it, and its record where it is of COCO's files."""
 
     photograph: Photograph
-    record: Mapping[str, Any]
     regions: list[AnnotatedRegion] = field(default_factory=list)
     captions: list[str] = field(default_factory=list)
+    record: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -43,108 +52,50 @@ class AnnotatedImage:
         return bool(self.record.get("boxes_complete_80", True))
 
 
-@dataclass
-class CocoFile:
-    """Photographs by the id that annotations use, as text. `total` counts the records of the file."""
+def described_samples(image: AnnotatedImage) -> Iterator[Sample]:
+    """One sample a region that has a text or a class.
 
-    images: dict[str, AnnotatedImage]
-    total: int
-
-
-def read_coco_file(
-    file: Path, photographs: Photographs, split_of: SplitOf, only: Collection[str] | None = None
-) -> CocoFile:
-    """Read a file; `split_of` tells the split of an image's record and id, `only` the ids that are wanted (all).
-
-    What cannot be used is counted in `photographs.problems`. Raises InputError where the file has another format.
+    Tags are the words of its texts and its class. What the texts of overlapping regions say may be true of it as well
+    and is ignored.
     """
-    problems = photographs.problems
-    content = read_json(file, "images", "annotations")
-    images, annotations = records(content, file, "images"), records(content, file, "annotations")
-    if only is not None:
-        images = [record for record in images if isinstance(record, Mapping) and id_key(record.get("id")) in only]
-        annotations = [r for r in annotations if isinstance(r, Mapping) and id_key(r.get("image_id")) in only]
-    images_of = CocoImages(images, annotations)
-    found = _opened(images_of, file, photographs, split_of)
-    if are_shares(_boxes(annotations)):
-        problems.note("boxes from 0 to 1, read as shares of their photograph", f"all of {file.name}")
-        found = {key: replace(image, photograph=replace(image.photograph, shares=True)) for key, image in found.items()}
-    names = category_names(records(content, file, "categories") if content.get("categories") else [])
-    seen: set[str] = set()
-    for place, record in enumerate(annotations, start=1):
-        if not isinstance(record, Mapping):
-            problems.skip("annotations that are no records", f"number {place} of {file.name}")
+    texts = [_texts(region) for region in image.regions]
+    words = [set().union(*(said_tags(text.text) for text in found)) for found in texts]
+    for region, found, said in zip(image.regions, texts, words, strict=True):
+        if not found:
             continue
-        known = record.get("id")
-        what = f"annotation {f'number {place}' if known is None else shown(known)} of {file.name}"
-        try:
-            meant = images_of.of(record)
-        except InputError as error:
-            named = f"image {shown(record.get('image_id'))}"
-            problems.skip("annotations of photographs that cannot be used", what, named, reason(error))
-            continue
-        image = found.get(meant.key)
-        if image is None:
-            problems.skip("annotations of photographs that cannot be used", what, str(meant.name))
-            continue
-        region = _region(record, image.photograph, names, _unique_id(record, place, seen), problems, what)
-        if region:
-            image.regions.append(region)
-    return CocoFile(found, len(images) + len(annotations))
+        around = (
+            near
+            for other, near in zip(image.regions, words, strict=True)
+            if other is not region and share_inside(other.box, region.box) >= _OVERLAP
+        )
+        ignored: set[str] = set().union(*around) - said
+        yield image.photograph.sample(
+            region.id,
+            region.box,
+            found,
+            tags=tuple(sorted(said)),
+            ignored_tags=tuple(sorted(ignored)),
+            class_name=region.class_name or None,
+            name=region.name or region.class_name or None,
+        )
 
 
-def _boxes(annotations: Iterable[Any]) -> Iterator[Box]:
-    """Those of the boxes that can be read."""
-    for record in annotations:
-        if isinstance(record, Mapping):
-            with suppress(InputError):
-                yield annotation_box(record)
+def whole_image(image: AnnotatedImage, sample_id: str) -> list[Sample]:
+    """A sample of the whole photograph with its captions, or nothing where there are none."""
+    photograph, texts = image.photograph, dict.fromkeys(clean_caption(caption) for caption in image.captions)
+    kept = [RegionText(text, "whole") for text in texts if has_letters(text)]
+    tags = set().union(*(said_tags(text.text) for text in kept))
+    return [photograph.sample(sample_id, whole(photograph.size), kept, tags=tuple(sorted(tags)))] if kept else []
 
 
-def _opened(images: CocoImages, file: Path, photographs: Photographs, split_of: SplitOf) -> dict[str, AnnotatedImage]:
-    """The photographs that can be used, by their ids."""
-    for place in images.odd:
-        photographs.problems.skip("images that are no records", f"number {place} of {file.name}")
-    for key, both in images.doubles.items():
-        photographs.problems.skip("ids of two photographs", f"image {key} of {file.name} is {both}")
-    photographs.expect(image.name for image in images.known.values())
-    found: dict[str, AnnotatedImage] = {}
-    for key, image in images.known.items():
-        size = stated_size(image.record)
-        photograph = photographs.open(image.name, key, split_of(image.record, key), size)
-        if photograph is not None:
-            found[key] = AnnotatedImage(photograph, image.record)
-    return found
-
-
-def _region(
-    record: Mapping[str, Any],
-    photograph: Photograph,
-    names: Mapping[str, str],
-    name: str,
-    problems: Problems,
-    what: str,
-) -> AnnotatedRegion | None:
-    box = fitted(lambda: annotation_box(record), photograph, problems, what)
-    if box is None:
-        return None
-    captions = texts_of(entry(record, "caption", "captions"))
-    if captions is None:
-        problems.note("captions that are no text, and not used", what, photograph.name)
-    class_name = class_of(record, names)
-    if not captions and class_name is None:
-        problems.skip("annotations with neither a caption nor a category that has a name", what, photograph.name)
-        return None
-    if class_name is None and entry(record, "category_id", "category", "category_name") is not None:
-        problems.note("categories without a name, so that only the caption is used", what, photograph.name)
-    crowd = str(record.get("iscrowd")).lower() in ("1", "1.0", "true")
-    return AnnotatedRegion(name, box, captions or (), class_name or "", crowd=crowd)
-
-
-def _unique_id(record: Mapping[str, Any], place: int, seen: set[str]) -> str:
-    """The annotation's id, or its place where it has none; a second one of the same id gets its place too."""
-    own = record.get("id")
-    name = str(place if own is None else own)
-    name = f"{name}-{place}" if name in seen else name
-    seen.add(name)
-    return name
+def _texts(region: AnnotatedRegion) -> list[RegionText]:
+    named = class_text(region.class_name) if region.class_name else ""
+    found: dict[str, Source] = {}
+    for text, source in (
+        *((clean_caption(text), region.source) for text in region.captions),
+        *((clean_caption(text), "phrase") for text in region.phrases),
+        (named, "class"),
+    ):
+        if has_letters(text):
+            found.setdefault(text, source)
+    return [RegionText(text, source) for text, source in found.items()]

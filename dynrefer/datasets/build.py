@@ -84,8 +84,6 @@ class Summary:
     """Counts samples while they pass, keeping `examples` texts of each source, drawn evenly."""
 
     def __init__(self, examples: int) -> None:
-        self.tags: Counter[str] = Counter()  # training samples that have the tag
-        self.held_out: set[str] = set()  # texts of samples outside "train"
         self.described = self.foreign = 0
         self.foreign_example = ""
         self._examples = examples
@@ -106,10 +104,6 @@ class Summary:
         self._samples[sample.split] += 1
         self._labelled[sample.split] += sample.attributes is not None
         self._images[sample.split].add(sample.photo_id)
-        if sample.split == "train":
-            self.tags.update(sample.tags)
-        else:
-            self.held_out.update(text.text for text in sample.texts)
         for text in sample.texts:
             self._texts[sample.split][text.source] += 1
             self._show(text.source, f"{sample.photo_id} {[round(value) for value in sample.box]}: {text.text}")

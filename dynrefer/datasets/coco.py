@@ -2,6 +2,7 @@
 
 Layouts read: `annotations/instances.json`, `captions.json`, `ovad.json`, `splits.json` and `images/`; or the official
 `annotations/instances_train2017.json`, `captions_train2017.json`, `train2017/`, the same of `val2017`, `ovad2000.json`.
+The official photographs may also lie in `images/train2017/`, or all in `images/`; one part's alone are enough.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dynrefer.boxes import Box, share_inside
-from dynrefer.datasets.annotated import AnnotatedImage, read_coco_file
-from dynrefer.datasets.described import whole_image
-from dynrefer.datasets.records import AnnotatedRegion, Photographs, Problems, read_splits, records
+from dynrefer.datasets.annotated import AnnotatedImage, AnnotatedRegion, whole_image
+from dynrefer.datasets.coco_file import read_coco_file
+from dynrefer.datasets.records import Photographs, Problems, read_splits, records
 from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.datasets.words import class_text, said_tags
 from dynrefer.errors import InputError, reason
@@ -29,6 +30,7 @@ CLASS_NAMES: tuple[str, ...] = tuple(
     "refrigerator,book,clock,vase,scissors,teddy bear,hair drier,toothbrush".split(",")
 )
 EVERYDAY_NAMES = {"dining table": "table", "sports ball": "ball", "potted plant": "plant", "hair drier": "hair dryer"}
+OFFICIAL = {"train2017": "train", "val2017": "val"}  # parts and their splits
 _OVERLAP = 0.3
 _NEAR = 2.0  # pixels by which OVAD's corners may differ from COCO's
 
@@ -61,7 +63,7 @@ def read_images(root: Path, problems: Problems) -> CocoData:
     """Everything that the files tell of each photograph. Raises InputError as `read` does."""
     images: dict[str, AnnotatedImage] = {}
     total = 0
-    for part in _parts(root):
+    for part in _parts(root, problems):
         splits = read_splits(_split_file(root)) if part.split is None else {}
         photographs = Photographs(root, problems, part.folder)
         found = read_coco_file(part.instances, photographs, partial(_split, split=part.split, splits=splits))
@@ -95,7 +97,7 @@ def sample_of(image: AnnotatedImage, region: AnnotatedRegion, texts: Sequence[Re
 
 def whole_sample(image: AnnotatedImage) -> list[Sample]:
     """The sample of the whole photograph, where it has captions."""
-    return whole_image(image.photograph, image.captions, f"coco-image-{image.photograph.image_id}")
+    return whole_image(image, f"coco-image-{image.photograph.image_id}")
 
 
 def overlapping(region: AnnotatedRegion, others: Sequence[AnnotatedRegion]) -> set[str]:
@@ -115,18 +117,30 @@ def _region_samples(image: AnnotatedImage) -> Iterator[Sample]:
         yield sample_of(image, region, texts, tags=tuple(sorted(tags)), ignored_tags=tuple(sorted(ignored)))
 
 
-def _parts(root: Path) -> list[_Part]:
+def _parts(root: Path, problems: Problems) -> list[_Part]:
     annotations = root / "annotations"
     if (annotations / "instances.json").exists():
         return [_Part(annotations / "instances.json", annotations / "captions.json", root / "images", None)]
-    found = [
-        _Part(annotations / f"instances_{name}.json", annotations / f"captions_{name}.json", root / name, split)
-        for split, name in (("train", "train2017"), ("val", "val2017"))
-        if (annotations / f"instances_{name}.json").exists()
+    parts = [
+        _Part(file, annotations / f"captions_{name}.json", _official_folder(root, name), split)
+        for name, split in OFFICIAL.items()
+        if (file := annotations / f"instances_{name}.json").exists()
     ]
-    if not found:
+    if not parts:
         raise InputError(f"{annotations} has no instances.json or instances_train2017.json: is {root} a COCO folder?")
-    return found
+    there = [part for part in parts if part.folder.is_dir()]
+    for part in parts:
+        if there and part not in there:
+            problems.note("annotations of photographs that were not downloaded, passed over", part.instances.name)
+    return there or parts
+
+
+def _official_folder(root: Path, name: str) -> Path:
+    """Where the photographs of a part lie: beside the annotations, in `images`, or there with those of all parts."""
+    images = root / "images"
+    if not (root / name).is_dir() and images.is_dir():
+        return images / name if any((images / part).is_dir() for part in OFFICIAL) else images
+    return root / name
 
 
 def _split(_record: Mapping[str, Any], key: str, split: str | None, splits: Mapping[str, str]) -> str:

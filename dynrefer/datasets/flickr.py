@@ -8,15 +8,15 @@ the ids of each split; the photographs lie in any folder of it. Packed are `anno
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from dynrefer.datasets.described import described_samples, whole_image
-from dynrefer.datasets.records import AnnotatedRegion, Photograph, Photographs, Problems, fitted, read_splits, records
+from dynrefer.datasets.annotated import AnnotatedImage, AnnotatedRegion, described_samples, whole_image
+from dynrefer.datasets.records import Photograph, Photographs, Problems, fitted, read_splits, records
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError, reason
 from dynrefer.files.coco import annotation_box, box_numbers, id_key, stated_size, texts_of
@@ -48,7 +48,7 @@ def read_entities(root: Path, problems: Problems) -> Iterator[Sample]:
     splits = _splits(root)
     photographs = Photographs(root, problems)
     files = sorted((root / "Annotations").glob("*.xml"))
-    found: list[tuple[Photograph, list[AnnotatedRegion], list[str]]] = []
+    found: list[AnnotatedImage] = []
     things = 0
     for file in files:
         try:
@@ -60,9 +60,10 @@ def read_entities(root: Path, problems: Problems) -> Iterator[Sample]:
             continue
         photograph = photographs.open(f"{file.stem}.jpg", file.stem, splits.get(file.stem, "none"), boxes.size)
         if photograph is not None:
-            found.append((photograph, _regions(photograph, boxes, sentences, problems), sentences))
+            regions = _regions(photograph, boxes, sentences, problems)
+            found.append(AnnotatedImage(photograph, regions, [plain(sentence) for sentence in sentences]))
     problems.check(len(files) + things)
-    return (s for photo, regions, said in found for s in _samples("flickr30k", photo, regions, map(plain, said)))
+    return (sample for image in found for sample in _samples("flickr30k", image))
 
 
 def plain(sentence: str) -> str:
@@ -70,11 +71,9 @@ def plain(sentence: str) -> str:
     return " ".join(_MARK.sub(r"\3", sentence).split())
 
 
-def _samples(
-    name: str, photograph: Photograph, regions: list[AnnotatedRegion], captions: Iterable[str]
-) -> Iterator[Sample]:
-    yield from described_samples(photograph, regions)
-    yield from whole_image(photograph, captions, f"{name}-image-{photograph.image_id}")
+def _samples(name: str, image: AnnotatedImage) -> Iterator[Sample]:
+    yield from described_samples(image)
+    yield from whole_image(image, f"{name}-image-{image.photograph.image_id}")
 
 
 def _splits(root: Path) -> dict[str, str]:
@@ -132,39 +131,36 @@ def read_packed(root: Path, problems: Problems) -> Iterator[Sample]:
     content = read_json(file, "images", "regions")
     splits = read_splits(root / "annotations" / "splits.json")
     photographs = Photographs(root, problems)
-    opened: dict[str, Photograph] = {}
+    found: dict[str, AnnotatedImage] = {}
     images, listed = records(content, file, "images"), records(content, file, "regions")
     photographs.expect(record.get("file_name") for record in images)
     for record in images:
         key = id_key(record.get("id"))
         photograph = photographs.open(record.get("file_name"), key, splits.get(key, "none"), stated_size(record))
         if photograph is not None:
-            opened[key] = photograph
-    regions: dict[str, list[AnnotatedRegion]] = defaultdict(list)
+            found[key] = AnnotatedImage(photograph)
     for place, record in enumerate(listed, start=1):
-        region = _packed_region(
-            record, opened, f"region {record.get('id', f'number {place}')} of {file.name}", problems
-        )
-        if region is not None:
-            regions[id_key(record.get("image_id"))].append(region)
+        image = found.get(id_key(record.get("image_id")))
+        what = f"region {record.get('id', f'number {place}')} of {file.name}"
+        if image is None:
+            problems.skip("regions of photographs that cannot be used", what)
+        elif region := _packed_region(record, image.photograph, what, problems):
+            image.regions.append(region)
     problems.check(len(images) + len(listed))
-    captions: dict[str, list[str]] = defaultdict(list)
     for record in content.get("captions", ()):
-        captions[id_key(record.get("image_id"))] += texts_of(record.get("caption")) or ()
-    return (s for key, found in opened.items() for s in _samples("flickr", found, regions[key], captions[key]))
+        if image := found.get(id_key(record.get("image_id"))):
+            image.captions += texts_of(record.get("caption")) or ()
+    return (sample for image in found.values() for sample in _samples("flickr", image))
 
 
 def _packed_region(
-    record: Mapping[str, Any], opened: Mapping[str, Photograph], what: str, problems: Problems
+    record: Mapping[str, Any], photograph: Photograph, what: str, problems: Problems
 ) -> AnnotatedRegion | None:
-    photograph = opened.get(id_key(record.get("image_id")))
     phrases, sentences = texts_of(record.get("phrases")), texts_of(record.get("sentences"))
-    if photograph is None:
-        problems.skip("regions of photographs that cannot be used", what)
-    elif not phrases and not sentences:
+    if not phrases and not sentences:
         problems.skip("regions without words", what, photograph.name)
-    else:
-        box = fitted(lambda: annotation_box(record), photograph, problems, what)
-        if box is not None:
-            return AnnotatedRegion(f"flickr-{record.get('id', what)}", box, sentences or (), phrases=phrases or ())
-    return None
+        return None
+    box = fitted(lambda: annotation_box(record), photograph, problems, what)
+    if box is None:
+        return None
+    return AnnotatedRegion(f"flickr-{record.get('id', what)}", box, sentences or (), phrases=phrases or ())

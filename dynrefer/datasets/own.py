@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dynrefer.datasets.annotated import AnnotatedImage, read_coco_file
-from dynrefer.datasets.described import described_samples
+from dynrefer.datasets.annotated import AnnotatedImage, described_samples
+from dynrefer.datasets.coco_file import read_coco_file
 from dynrefer.datasets.records import Photographs, Problems
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
@@ -25,18 +25,16 @@ _HELD_OUT = 10
 def read(root: Path, problems: Problems) -> Iterator[Sample]:
     """One sample an annotation with a caption or a category. Raises InputError on files of another format."""
     photographs = Photographs(root.parent if root.is_file() else root, problems)
-    found: list[tuple[str, AnnotatedImage]] = []
+    found: list[AnnotatedImage] = []
     total = 0
     for file, split in _files(root):
         content = read_coco_file(file, photographs, partial(_split, split=split))
-        found += [(file.stem, image) for image in content.images.values()]
         total += content.total
+        for image in content.images.values():
+            image.regions = [replace(region, id=f"{file.stem}-{region.id}") for region in image.regions]
+        found += content.images.values()
     problems.check(total)
-    return (sample for stem, image in found for sample in _samples(stem, image))
-
-
-def _samples(stem: str, image: AnnotatedImage) -> Iterator[Sample]:
-    return described_samples(image.photograph, [replace(region, id=f"{stem}-{region.id}") for region in image.regions])
+    return (sample for image in found for sample in described_samples(image))
 
 
 def _split(record: Mapping[str, Any], key: str, split: str | None) -> str:

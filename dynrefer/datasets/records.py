@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.boxes import Box, clip, in_pixels, reach_out
-from dynrefer.datasets.sample import RegionText, Sample, Source
+from dynrefer.datasets.sample import RegionText, Sample
 from dynrefer.errors import InputError, LeftOut, reason
 from dynrefer.files.coco import id_key, listed
 from dynrefer.files.photo_files import PhotoFinder, PhotoHeader
@@ -15,7 +15,6 @@ from dynrefer.files.text import read_json
 from dynrefer.formats.box_files import fit_boxes
 
 MAX_BAD_SHARE = 0.01
-MIN_SIDE = 4.0  # pixels
 _EXAMPLES = 5
 OTHER_SIZES = "photographs turned or of another size than the file says"
 
@@ -103,30 +102,6 @@ def read_splits(file: Path) -> dict[str, str]:
     if not isinstance(content, dict) or not all(isinstance(ids, list) for ids in content.values()):
         raise InputError(f"{file} does not list image ids by split, such as 'train' and 'val'.")
     return {id_key(image_id): str(split) for split, ids in content.items() for image_id in ids}
-
-
-@dataclass
-class AnnotatedRegion:
-    """A box with what people wrote about it, and its class and everyday name; "" where the data set tells none.
-
-    `captions` are of this region alone, by `source`; `phrases` what it is called within longer sentences. `attributes`
-    are OVAD's values, 1 has, 0 has not, -1 unknown.
-    """
-
-    id: str
-    box: Box
-    captions: tuple[str, ...] = ()
-    class_name: str = ""
-    phrases: tuple[str, ...] = ()
-    name: str = ""
-    source: Source = "human"
-    crowd: bool = False
-    attributes: tuple[int, ...] | None = None
-
-    @property
-    def is_large(self) -> bool:
-        """Whether each side is long enough to see anything."""
-        return min(self.box[2] - self.box[0], self.box[3] - self.box[1]) >= MIN_SIDE
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dynrefer.datasets.annotated import AnnotatedImage, read_coco_file
-from dynrefer.datasets.described import described_samples
-from dynrefer.datasets.records import AnnotatedRegion, Photograph, Photographs, Problems, records
+from dynrefer.datasets.annotated import AnnotatedImage, AnnotatedRegion, described_samples
+from dynrefer.datasets.coco_file import read_coco_file
+from dynrefer.datasets.records import Photographs, Problems, records
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.files.coco import id_key
@@ -46,7 +46,7 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
     refs = _references(root)
     wanted = {id_key(ref["image_id"]) for ref in refs}
     content = read_coco_file(root / "instances.json", Photographs(root, problems), lambda *_: "none", wanted)
-    grouped: dict[str, tuple[Photograph, list[AnnotatedRegion]]] = {}
+    found: dict[str, AnnotatedImage] = {}
     for place, ref in enumerate(refs, start=1):
         what = f"reference {ref.get('ref_id', f'number {place}')}"
         image = content.images.get(id_key(ref["image_id"]))
@@ -57,9 +57,9 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
             problems.skip("references without an annotation or a sentence", what, image.photograph.name)
         else:
             photograph = replace(image.photograph, split=str(ref["split"]))
-            grouped.setdefault(f"{photograph.split}/{photograph.name}", (photograph, []))[1].append(region)
+            found.setdefault(f"{photograph.split}/{photograph.name}", AnnotatedImage(photograph)).regions.append(region)
     problems.check(content.total + len(refs))
-    return (sample for photograph, regions in grouped.values() for sample in described_samples(photograph, regions))
+    return (sample for image in found.values() for sample in described_samples(image))
 
 
 def _region(ref: Mapping[str, Any], image: AnnotatedImage, place: int) -> AnnotatedRegion | None:

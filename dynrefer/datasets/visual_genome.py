@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dynrefer.datasets.described import described_samples
-from dynrefer.datasets.records import AnnotatedRegion, Photograph, Photographs, Problems, fitted, read_splits, records
+from dynrefer.datasets.annotated import AnnotatedImage, AnnotatedRegion, described_samples
+from dynrefer.datasets.records import Photograph, Photographs, Problems, fitted, read_splits, records
 from dynrefer.datasets.sample import Sample
 from dynrefer.errors import InputError
 from dynrefer.files.coco import entry, id_key, sized_box, stated_size
@@ -25,7 +25,7 @@ def read(root: Path, problems: Problems, coco_only: bool = False) -> Iterator[Sa
     images = {_id(record, "image_id"): record for record in _read_list(root / "image_data.json", problems)}
     splits = _splits(root, coco_only)
     photographs = Photographs(root, problems)
-    pairs: list[tuple[Photograph, list[AnnotatedRegion]]] = []
+    found: list[AnnotatedImage] = []
     total = len(images)
     for listed in _read_list(root / "region_descriptions.json", problems):
         total += 1
@@ -38,9 +38,9 @@ def read(root: Path, problems: Problems, coco_only: bool = False) -> Iterator[Sa
             photograph = photographs.open(f"{image_id}.jpg", image_id, splits[image_id], stated_size(record))
             total += len(regions)
             if photograph is not None:
-                pairs.append((photograph, _regions(regions, photograph, problems)))
+                found.append(AnnotatedImage(photograph, _regions(regions, photograph, problems)))
     problems.check(total)
-    return (sample for photograph, regions in pairs for sample in described_samples(photograph, regions))
+    return (sample for image in found for sample in described_samples(image))
 
 
 def _read_list(file: Path, problems: Problems) -> list[Mapping[str, Any]]:
@@ -60,8 +60,15 @@ def _id(record: Mapping[str, Any], name: str) -> str:
 
 
 def _splits(root: Path, coco_only: bool) -> dict[str, str]:
-    names = ["vgcoco_splits.json"] if coco_only and (root / "vgcoco_splits.json").exists() else []
-    return read_splits(root / [*names, "densecap_splits.json"][0])
+    of_coco, file = root / "vgcoco_splits.json", root / "densecap_splits.json"
+    if coco_only and of_coco.exists():
+        return read_splits(of_coco)
+    if not file.exists():
+        raise InputError(
+            f"{file} is missing: it tells which photographs are for 'train', 'val' and 'test'; it is no part of Visual "
+            "Genome, take it from the folder info of DenseCap (github.com/jcjohnson/densecap)."
+        )
+    return read_splits(file)
 
 
 def _regions(listed: list[Mapping[str, Any]], photograph: Photograph, problems: Problems) -> list[AnnotatedRegion]:

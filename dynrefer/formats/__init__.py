@@ -32,7 +32,7 @@ class Format:
     write: Callable[[Sequence[Record]], Mapping[str, str]]
     """Texts by file name. Raises InputError where something that it needs is not known."""
     loses: tuple[str, ...] = ()
-    """What of LOSSES it cannot hold."""
+    """What it cannot hold: keys of _HAS."""
 
 
 def _each(read: Callable[[File], Found]) -> Callable[[Sequence[File]], Found]:

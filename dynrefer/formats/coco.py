@@ -20,7 +20,7 @@ from dynrefer.files.coco import (
     texts_of,
 )
 from dynrefer.formats.file import File
-from dynrefer.formats.grouping import pages
+from dynrefer.formats.grouping import by_photograph
 from dynrefer.formats.record import UNNAMED, Record, said
 
 
@@ -80,7 +80,7 @@ def _said(annotation: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
 
 def write(records: Sequence[Record]) -> dict[str, str]:
     """One data set. An annotation's score is there where the model gave one: then it is a COCO result, too."""
-    photographs = pages(records)
+    photographs = by_photograph(records)
     names = sorted({record.named for record in records})
     categories = {name: number for number, name in enumerate(names, start=1)}
     images: list[dict[str, Any]] = []

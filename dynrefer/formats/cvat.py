@@ -10,7 +10,7 @@ from dynrefer.boxes import Box
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.files.coco import shape_box
 from dynrefer.formats.file import File, add_element, numbers_of, xml_text
-from dynrefer.formats.grouping import pages
+from dynrefer.formats.grouping import by_photograph
 from dynrefer.formats.record import MODEL, PERSON, Record, as_pairs, from_pairs
 
 CORNERS = ("xtl", "ytl", "xbr", "ybr")
@@ -76,7 +76,7 @@ def write(records: Sequence[Record]) -> dict[str, str]:
     root = Element("annotations")
     add_element(root, "version", "1.1")
     _declare(add_element(add_element(add_element(root, "meta"), "job"), "labels"), records)
-    for number, photograph in enumerate(pages(records)):
+    for number, photograph in enumerate(by_photograph(records)):
         width, height = photograph.sized("CVAT")
         image = add_element(root, "image", id=number, name=photograph.name, width=width, height=height)
         for record in photograph.records:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from dynrefer.boxes import Box
+from dynrefer.boxes import Box, in_pixels
 from dynrefer.errors import InputError, shown
 from dynrefer.files.photo_files import readings
 from dynrefer.formats.file import File
@@ -17,7 +17,7 @@ FOLDERS = frozenset("annotations annotation labels xml xmls json jsons ann anns 
 
 
 @dataclass(frozen=True)
-class Page:
+class PhotoRegions:
     """A photograph's name and path in a data set, its (width, height) if that is known, and its regions, to write."""
 
     name: str
@@ -37,18 +37,16 @@ class Page:
         """A record's box in pixels."""
         if not record.shares:
             return record.box
-        width, height = self.sized("a box from 0 to 1")
-        x1, y1, x2, y2 = record.box
-        return x1 * width, y1 * height, x2 * width, y2 * height
+        return in_pixels(record.box, self.sized("a box from 0 to 1"))
 
 
-def pages(records: Iterable[Record]) -> list[Page]:
+def by_photograph(records: Iterable[Record]) -> list[PhotoRegions]:
     """The records by photograph, in their order."""
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(str(record.image), []).append(record)
     return [
-        Page(name, _path(name), next((r.pixel_size for r in group if r.pixel_size), None), group)
+        PhotoRegions(name, _path(name), next((r.pixel_size for r in group if r.pixel_size), None), group)
         for name, group in groups.items()
     ]
 
@@ -59,7 +57,7 @@ def _path(name: str) -> PurePosixPath:
     return PurePosixPath(*(part.replace(":", "") or "_" for part in parts))
 
 
-def side_files(photographs: Sequence[Page], ending: str) -> list[tuple[str, Page]]:
+def side_files(photographs: Sequence[PhotoRegions], ending: str) -> list[tuple[str, PhotoRegions]]:
     """Each with the name of the file beside it, `cat.xml`, or `cat.png.xml` where another photograph has its stem."""
     stems = [photograph.path.with_suffix("").as_posix() for photograph in photographs]
     alike = Counter(map(str.casefold, stems))

@@ -10,7 +10,7 @@ from dynrefer.boxes import area, xyxy_to_xywh
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.files.coco import sized_box
 from dynrefer.formats.file import File
-from dynrefer.formats.grouping import beside, pages
+from dynrefer.formats.grouping import beside, by_photograph
 from dynrefer.formats.record import Record, said, typed
 
 BOXES = ("bbox", "bboxes", "box", "boxes")
@@ -84,7 +84,7 @@ def _first(found: Mapping[str, Any], keys: Sequence[str]) -> Any:
 def write(records: Sequence[Record]) -> dict[str, str]:
     """metadata.jsonl, to lie in the folder of the photographs; every line has the same keys, as its readers want it."""
     lines = []
-    for photograph in pages(records):
+    for photograph in by_photograph(records):
         width, height = photograph.size or (None, None)
         boxes = [photograph.box(record) for record in photograph.records]
         objects = {

@@ -15,7 +15,7 @@ from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.files.coco import SIDES, box_numbers, corners, point_pairs, shape_box
 from dynrefer.files.photo_files import PHOTO_ENDINGS
 from dynrefer.formats.file import File
-from dynrefer.formats.grouping import pages
+from dynrefer.formats.grouping import by_photograph
 from dynrefer.formats.record import MODEL, PERSON, UNNAMED, Record, said
 
 LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "labels")
@@ -166,7 +166,7 @@ def write(records: Sequence[Record]) -> dict[str, str]:
     Where a person said anything of a photograph, its regions are an annotation, and "origin" tells whose each is.
     """
     tasks = []
-    for photo in pages(records):
+    for photo in by_photograph(records):
         size = photo.sized("Label Studio")
         given = [replace(record, box=photo.box(record)) for record in photo.records]
         found = prediction(given, size, Controls())

@@ -10,7 +10,7 @@ from dynrefer.boxes import Box
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.files.coco import point_pairs, shape_box
 from dynrefer.formats.file import File
-from dynrefer.formats.grouping import Page, beside, pages, side_files
+from dynrefer.formats.grouping import PhotoRegions, beside, by_photograph, side_files
 from dynrefer.formats.record import UNNAMED, Record, said, typed
 
 VERSION = "5.5.0"  # of the form that is written; later ones read it
@@ -68,11 +68,11 @@ def write(records: Sequence[Record]) -> dict[str, str]:
     """A file a photograph, to lie beside it."""
     return {
         name: json.dumps(_content(photograph), indent=2, ensure_ascii=False, allow_nan=False)
-        for name, photograph in side_files(pages(records), ".json")
+        for name, photograph in side_files(by_photograph(records), ".json")
     }
 
 
-def _content(photograph: Page) -> dict[str, Any]:
+def _content(photograph: PhotoRegions) -> dict[str, Any]:
     width, height = photograph.sized("LabelMe")
     return {
         "version": VERSION,

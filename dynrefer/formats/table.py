@@ -15,7 +15,7 @@ from dynrefer.files.coco import box_numbers
 from dynrefer.files.photo_files import PHOTO_ENDINGS
 from dynrefer.files.tables import ALIASES, Row, column_key, parse_table
 from dynrefer.formats.file import File
-from dynrefer.formats.grouping import pages
+from dynrefer.formats.grouping import by_photograph
 from dynrefer.formats.own import CAPTIONS, CORNERS, SHAPES, from_shape, shape_of
 from dynrefer.formats.record import Record, said, typed
 
@@ -108,10 +108,10 @@ def write(records: Sequence[Record]) -> dict[str, str]:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS)
     writer.writeheader()
-    for page in pages(records):
-        for record in page.records:
-            cells = _cells(record, page.box(record)) | dict(
-                zip(("image_width", "image_height"), page.size or (), strict=False)
+    for photograph in by_photograph(records):
+        for record in photograph.records:
+            cells = _cells(record, photograph.box(record)) | dict(
+                zip(("image_width", "image_height"), photograph.size or (), strict=False)
             )
             writer.writerow({name: _safe(cell) if isinstance(cell, str) else cell for name, cell in cells.items()})
     return {"regions.csv": "\ufeff" + text.getvalue()}

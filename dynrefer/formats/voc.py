@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.formats.file import File, add_element, numbers_of, xml_text
-from dynrefer.formats.grouping import Page, beside, pages, side_files
+from dynrefer.formats.grouping import PhotoRegions, beside, by_photograph, side_files
 from dynrefer.formats.record import Record, as_pairs, from_pairs
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -55,10 +55,10 @@ def _said(element: Element) -> dict[str, object]:
 
 def write(records: Sequence[Record]) -> dict[str, str]:
     """A file a photograph. Caption, tags and attributes stand where CVAT puts attributes, which others pass over."""
-    return {name: xml_text(_annotation(photograph)) for name, photograph in side_files(pages(records), ".xml")}
+    return {name: xml_text(_annotation(photograph)) for name, photograph in side_files(by_photograph(records), ".xml")}
 
 
-def _annotation(photograph: Page) -> Element:
+def _annotation(photograph: PhotoRegions) -> Element:
     root = Element("annotation")
     add_element(root, "folder", photograph.path.parent.name)
     add_element(root, "filename", photograph.path.name)

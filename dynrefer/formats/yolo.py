@@ -13,7 +13,7 @@ from dynrefer.boxes import Box
 from dynrefer.errors import InputError, LeftOut, reason, shown
 from dynrefer.files.coco import SIDES, box_numbers, corners, shape_box
 from dynrefer.formats.file import File
-from dynrefer.formats.grouping import beside, pages, side_files
+from dynrefer.formats.grouping import beside, by_photograph, side_files
 from dynrefer.formats.record import UNNAMED, Record, said
 
 ROOM = 0.01  # by which rounding may lead outside the photograph
@@ -95,7 +95,7 @@ def _names(names: object, file: File) -> dict[int, str]:
 
 def write(records: Sequence[Record]) -> dict[str, str]:
     """data.yaml and, in `labels`, a text file a photograph; the photographs belong beside them into `images`."""
-    photographs = pages(records)
+    photographs = by_photograph(records)
     names = sorted({record.named for record in records})
     files = {
         "data.yaml": yaml.safe_dump(

@@ -63,7 +63,7 @@ class Fields:
 
 
 async def read_fields(request: Request, regions: bool = True) -> Fields:
-    """Read the body of POST /v1/regions, or of /v1/propose, which has none.
+    """Read the body of POST /v1/regions, or of /v1/propose, which asks about no `regions` and so has no boxes.
 
     Raises RefusedError (400, 408, 413, 415) or InputError (422).
     """

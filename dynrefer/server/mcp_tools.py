@@ -108,35 +108,35 @@ async def _answer(programs: Programs, name: str, given: dict[str, Any], limiter:
     if name not in TOOLS:
         raise InputError(f"there is no such tool; the tools are {', '.join(TOOLS)}")
     boxes, options = given.get("boxes"), given.get("options")
-    if name == "refer":
+    if name in ("refer", "propose"):
         content = await _fetched(given.get("image"))
         return await anyio.to_thread.run_sync(
-            lambda: programs.answer(_content(content), boxes, options), limiter=limiter
+            lambda: programs.answer(content, boxes, options) if name == "refer" else programs.propose(content, options),
+            limiter=limiter,
         )
-    if name == "propose":
-        content = await _fetched(given.get("image"))
-        return await anyio.to_thread.run_sync(lambda: programs.propose(_content(content), options), limiter=limiter)
     images = given.get("images")
     contents: list[bytes | InputError] = []
     for image in images[:MAX_IMAGES] if isinstance(images, list) else []:
         room = MAX_REQUEST_BYTES - sum(len(content) for content in contents if isinstance(content, bytes))
-        contents.append(await _fetched(image) if room >= MAX_FILE_BYTES else InputError(TOO_LARGE))
+        try:
+            if room < MAX_FILE_BYTES:
+                raise InputError(TOO_LARGE)
+            contents.append(await _fetched(image))
+        except InputError as error:
+            contents.append(error)
     asked = contents if isinstance(images, list) and len(images) <= MAX_IMAGES else images
     return await anyio.to_thread.run_sync(
         lambda: programs.answer_many(asked, boxes, options, _content), limiter=limiter
     )
 
 
-async def _fetched(image: Any) -> bytes | InputError:
-    """The content of a data URL or https URL, or what is wrong with it."""
-    try:
-        if isinstance(image, str) and image.startswith("data:"):
-            return read_data_url(image)
-        if isinstance(image, str) and "://" in image[:10]:
-            return await fetch(image)
-        raise InputError("a photograph must be an https URL, or a data URL like data:image/jpeg;base64,...")
-    except InputError as error:
-        return error
+async def _fetched(image: Any) -> bytes:
+    """The content of a data URL or https URL. Raises InputError where there is none."""
+    if isinstance(image, str) and image.startswith("data:"):
+        return read_data_url(image)
+    if isinstance(image, str) and "://" in image[:10]:
+        return await fetch(image)
+    raise InputError("a photograph must be an https URL, or a data URL like data:image/jpeg;base64,...")
 
 
 def _content(found: bytes | InputError) -> bytes:

@@ -10,9 +10,11 @@ from dynrefer.errors import InputError
 from dynrefer.server.fetching import download, within_limit
 from dynrefer.server.programs import Programs
 
+from .components import sent_file
 from .events import in_words
 
 ENDPOINT: dict[str, Any] = {"concurrency_id": "endpoint", "concurrency_limit": 8}
+NO_FILE = "an image must be a file that was uploaded, or a URL, as gradio_client's handle_file gives it"
 MANY: dict[str, Any] = {"concurrency_id": "many", "concurrency_limit": 4}
 
 
@@ -29,12 +31,14 @@ class Endpoints:
         """Describe regions of a photograph: caption, classes, tags and attributes of each box, and the views looked at.
 
         Options may hold any of: mode ("dynamic", "prior:caption", "prior:attributes", "manual" or "random"), num_views,
-        coefficients (0 to 1, one a view), classes and controls (lists of words), tag_threshold (0 to 1), top_classes,
-        captions (false leaves them out), num_beams and max_new_tokens. Instead of boxes they may point at one thing:
+        hash_method ("dct_mean" or "imagehash"), coefficients (0 to 1, one a view), classes and controls (lists of
+        words), tag_threshold (0 to 1), top_classes, top_tags, captions (false leaves them out), num_beams and
+        max_new_tokens. Instead of boxes they may point at one thing:
         point [x, y], points [[x, y, inside], ...], scribble [[x, y], ...] or mask (polygon or COCO's run lengths).
 
         Args:
-            image: The photograph (JPEG, PNG, WebP, GIF, TIFF or BMP) of at most 20 MB, as a file or an https URL.
+            image: The photograph (JPEG, PNG, WebP, HEIC, AVIF, GIF, TIFF or BMP) of at most 20 MB, as a file or
+                an https URL.
             boxes: One box or more, each [x1, y1, x2, y2] in pixels of the upright photograph; at most 256; null where
                 the options point.
             options: An object of options as said above; null leaves all to the model.
@@ -96,8 +100,5 @@ async def _download(url: str, cache_dir: str) -> str:
 
 
 def _uploaded(image: Any) -> Path:
-    """The file that a client uploaded; Gradio has checked that its path lies in the upload folder."""
-    path = image.get("path") if isinstance(image, dict) else None
-    if not isinstance(path, str) or image.get("meta") != {"_type": "gradio.FileData"}:
-        raise InputError("an image must be a file that was uploaded, or a URL, as gradio_client's handle_file gives it")
-    return within_limit(Path(path))
+    """The file that a client uploaded. Raises InputError where there is none, or it is too large."""
+    return within_limit(sent_file(image, NO_FILE))

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from dynrefer.errors import InputError
+
 FOLDER = Path(__file__).parent
 # Read as one function, in this order; "main" comes last, for it begins.
 SCRIPTS = ("geometry", "viewport", "pointing", "history", "overlay", "gestures", "controls", "main")
@@ -108,6 +110,17 @@ class Upload(NamedTuple):
 
     path: str
     name: str
+
+
+def sent_file(photo: Any, otherwise: str) -> Path:
+    """The file that a client sent with an event; Gradio has checked that its path lies in the upload folder.
+
+    Raises InputError, in the words of `otherwise`, where it is none.
+    """
+    path = photo.get("path") if isinstance(photo, dict) else None
+    if not isinstance(path, str) or photo.get("meta") != {"_type": "gradio.FileData"}:
+        raise InputError(otherwise)
+    return Path(path)
 
 
 class PhotoInput(gr.Image):

@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -19,9 +18,9 @@ from dynrefer.server.programs import on_gpu, sentence
 
 from . import panels
 from .album import Album, Entry
-from .components import Upload
+from .components import Upload, sent_file
 from .events import in_words, told
-from .handlers import Values, open_upload
+from .handlers import NOT_KEPT, Values, open_upload
 from .layout import Updates
 from .links import folder_of
 from .panels import Panel
@@ -183,7 +182,7 @@ class FindHandlers:
             path = project.photographs[name]
         else:
             key, name = str(given["record"]["key"]), str(given["record"]["image"])
-            path = Path(self.main.sent_again(given["photo"]))
+            path = sent_file(given["photo"], NOT_KEPT)
         answered: dict[str, Any] = {"key": key, "kept": False}
         try:
             photo = Photo.open(path) if project else open_upload(Upload(str(path), name))

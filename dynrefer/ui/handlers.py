@@ -20,7 +20,7 @@ from dynrefer.server.programs import on_gpu
 
 from . import panels
 from .album import Album, Entry, few_tags, opened
-from .components import Upload
+from .components import Upload, sent_file
 from .events import in_words, told
 from .layout import Choices, Display, Stage, Updates
 from .links import EXAMPLES, Example, file_url, find_example, folder_of, name_of, read_link, read_record
@@ -28,6 +28,7 @@ from .pictures import display_url, thumbnails
 from .session import Session
 
 Values = dict[Any, Any]
+NOT_KEPT = "this browser kept no photograph that can be brought back; please choose it again"
 SAME_BOX = 0.9  # overlap from which the bounds of a mask are the box that a press took
 
 
@@ -71,7 +72,7 @@ class Handlers:
         """Show what the visitor's browser kept: the photograph with its regions, the choices and the box."""
         record = read_record(kept.get("record") if isinstance(kept, dict) else None, self.predictor.num_views)
         name, example = record.photo.image, record.example
-        path = str(EXAMPLES / example["file"]) if example else self.sent_again(kept.get("photo"))
+        path = str(EXAMPLES / example["file"] if example else sent_file(kept.get("photo"), NOT_KEPT))
         photo = open_upload(Upload(path, name))
         album = opened(photo, record.photo.regions, session.least_sure_first, record.selected)
         called, source = (name_of(example), None) if example else (None, file_url(path))
@@ -213,12 +214,6 @@ class Handlers:
         return [
             Entry(question, few_tags(result), thumbnail=look) for result, look in zip(results, pictures, strict=True)
         ]
-
-    def sent_again(self, photo: Any) -> str:
-        """The path of the file that the browser sent; Gradio has checked that it lies in its upload folder."""
-        if not isinstance(photo, dict) or photo.get("meta") != {"_type": "gradio.FileData"}:
-            raise InputError("this browser kept no photograph that can be brought back; please choose it again")
-        return str(photo["path"])
 
     def shown(self, session: Session, photo: Photo | None, tag_threshold: object, **picker: Any) -> Updates:
         """The table's current entry on all panels."""

@@ -182,7 +182,7 @@ class Display:
         """Updates that show the table's current entry on `photo`; `picker` are further properties of the box picker."""
         entry = session.album.current
         result = entry.result if entry else None
-        mode = panels.mode_of(entry.question, predictor) if entry else ""
+        mode = entry.question.mode_else(predictor.default_mode) if entry else ""
         regions = panels.outlines(session.album)
         views = panels.rectangles(result) if result else []
         return {

@@ -102,7 +102,7 @@ class Comparison:
             views = {"coefficients": (0.0,)}
         question = looking(self.main.choices.question(values), **views)
         result = self.main.refer(photo, box, question=question)
-        mode = panels.mode_of(question, self.main.predictor)
+        mode = question.mode_else(self.main.predictor.default_mode)
         return {
             "title": "Box alone" if mode == "manual" else MODE_NAMES[mode],
             "result": result,

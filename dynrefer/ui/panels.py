@@ -12,7 +12,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
-from dynrefer.question import Question
 from dynrefer.results import Attribute, RegionResult
 
 from .album import Album, Entry
@@ -162,11 +161,6 @@ def by_type(attributes: Iterable[Attribute]) -> list[tuple[str, list[Attribute]]
     return list(groups.items())
 
 
-def mode_of(question: Question, predictor: Predictor) -> str:
-    """The selection mode by which a question was answered."""
-    return "manual" if question.coefficients else question.mode or predictor.default_mode
-
-
 def views(photo: Photo, result: RegionResult, mode: str) -> str:
     """The strip of nested views, each squeezed to a square as the model sees it, and why some were taken."""
     ordered = sorted(result.views, key=lambda view: view.t)
@@ -201,7 +195,7 @@ def outlines(album: Album) -> list[dict[str, Any]]:
 def table(session: Session, predictor: Predictor) -> str:
     """The regions of the table, with buttons to show and delete them, and to bring back what was deleted last."""
     entries = session.album.entries
-    modes = [MODE_NAMES[mode_of(entry.question, predictor)].partition(":")[0] for entry in entries]
+    modes = [MODE_NAMES[entry.question.mode_else(predictor.default_mode)].partition(":")[0] for entry in entries]
     rows = [(place, entries[place], modes[place]) for place in session.album.order(session.least_sure_first)]
     reviewed = sum(entry.reviewed for entry in entries)
     return render("table", session=session, rows=rows, reviewed=reviewed, removed=session.removed)

@@ -10,7 +10,7 @@ Photographs of the other data sets are told apart by their folders.
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,21 +66,33 @@ def build(
     problems, summary = Problems(), Summary(examples)
     folder = claim(out)
     everything = folder / "all-tags.jsonl"
-    write_samples(summary.watch(_samples(coco, flickr, named, descriptions, problems)), everything)
+    tags, held_out = Counter[str](), set[str]()
+    samples = _noted(_samples(coco, flickr, named, descriptions, problems), tags, held_out)
+    write_samples(summary.watch(samples), everything)
     if not summary.total:
         everything.unlink()
         raise InputError("There is no sample: name at least one of --coco, --flickr and --named.")
-    vocabulary = build_tag_vocabulary(summary.tags, min_count)
+    vocabulary = build_tag_vocabulary(tags, min_count)
     known = frozenset(vocabulary)
     write_samples((restrict_tags(sample, known) for sample in iter_samples(everything)), folder / "samples.jsonl")
     everything.unlink()
     write_json(folder / "tags.json", vocabulary)
     stats: dict[str, Any] = {"dataset": "mini"} | summary.statistics() | {"tags": len(vocabulary)}
     if texts is not None:
-        sentences = read_texts(texts, problems, summary.held_out)
+        sentences = read_texts(texts, problems, held_out)
         write_texts(sentences, folder / "corpus.jsonl")
         stats["sentences"] = dict(Counter(sentence.kind for sentence in sentences))
     return finish(folder, stats, summary, problems, print)
+
+
+def _noted(samples: Iterable[Sample], tags: Counter[str], held_out: set[str]) -> Iterator[Sample]:
+    """The same samples; counts in `tags` those of training that have each, and takes the texts of the others."""
+    for sample in samples:
+        if sample.split == "train":
+            tags.update(sample.tags)
+        else:
+            held_out.update(text.text for text in sample.texts)
+        yield sample
 
 
 def _samples(

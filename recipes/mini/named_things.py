@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dynrefer.boxes import whole
-from dynrefer.datasets.described import described_samples
+from dynrefer.datasets.annotated import AnnotatedImage, AnnotatedRegion, described_samples
 from dynrefer.datasets.records import (
-    AnnotatedRegion,
     Photograph,
     Photographs,
     Problems,
@@ -30,7 +29,7 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
     listed = records(read_json(file), file)
     photographs = Photographs(root, problems)
     photographs.expect(record.get("file_name") for record in listed if isinstance(record, Mapping))
-    found: list[tuple[Photograph, AnnotatedRegion]] = []
+    found: list[AnnotatedImage] = []
     for place, record in enumerate(listed, start=1):
         if not isinstance(record, Mapping) or not isinstance(record.get("name"), str) or not record["name"].strip():
             problems.skip("things without a name", f"number {place} of {file.name}")
@@ -39,9 +38,9 @@ def read(root: Path, problems: Problems) -> Iterator[Sample]:
         photograph = photographs.open(name, Path(str(name)).stem, "train", stated_size(record))
         region = photograph and _region(record, photograph, problems)
         if photograph and region:
-            found.append((photograph, region))
+            found.append(AnnotatedImage(photograph, [region]))
     problems.check(len(listed))
-    return (sample for photograph, region in found for sample in described_samples(photograph, [region]))
+    return (sample for image in found for sample in described_samples(image))
 
 
 def _region(record: Mapping[str, Any], photograph: Photograph, problems: Problems) -> AnnotatedRegion | None:

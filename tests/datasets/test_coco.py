@@ -41,16 +41,33 @@ def test_attributes_attach_by_instance_id_or_by_place(coco_root: Path) -> None:
     assert samples["coco-3"].attributes is None
 
 
-def test_the_official_layout_is_read(tmp_path: Path) -> None:
-    for name, image in (("train2017", 1), ("val2017", 2)):
-        boxes = [box for box in BOXES if box[0] == image]
-        write_json(tmp_path / "annotations" / f"instances_{name}.json", coco_content([image], boxes, NAMES))
-        write_photograph(tmp_path / name / f"{image}.png")
+@pytest.mark.parametrize("folder", ["{part}", "images/{part}", "images"])
+def test_the_official_layouts_are_read(tmp_path: Path, folder: str) -> None:
+    official(tmp_path)
+    for part, image in (("train2017", 1), ("val2017", 2)):
+        write_photograph(tmp_path / folder.format(part=part) / f"{image}.png")
 
-    assert {(s.image.parent.name, s.split) for s in read(tmp_path, Problems())} == {
-        ("train2017", "train"),
-        ("val2017", "val"),
+    assert {(s.image.name, s.split) for s in read(tmp_path, Problems())} == {("1.png", "train"), ("2.png", "val")}
+
+
+@pytest.mark.parametrize("folder", ["val2017", "images/val2017"])
+def test_who_downloaded_the_photographs_of_val_alone_has_val_with_nothing_left_out(tmp_path: Path, folder: str) -> None:
+    official(tmp_path)
+    write_photograph(tmp_path / folder / "2.png")
+    problems = Problems()
+
+    assert {(s.image.name, s.split) for s in read(tmp_path, problems)} == {("2.png", "val")}
+    assert problems.left_out == []
+    assert problems.examples == {
+        "annotations of photographs that were not downloaded, passed over": ["instances_train2017.json"]
     }
+
+
+def official(root: Path) -> None:
+    """The annotations as they are downloaded, of one photograph in each part."""
+    for part, image in (("train2017", 1), ("val2017", 2)):
+        boxes = [box for box in BOXES if box[0] == image]
+        write_json(root / "annotations" / f"instances_{part}.json", coco_content([image], boxes, NAMES))
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 
 from dynrefer import InputError, Proposal
 from dynrefer.datasets.sample import RegionText
-from dynrefer.evaluation import BenchmarkOptions, run_benchmark
 from dynrefer.evaluation.benchmark import load_data
 from dynrefer.evaluation.pointing import click, pointing, proposals, write_proposals
+from dynrefer.evaluation.runner import BenchmarkOptions, run_benchmark
 from tests.evaluation.conftest import BOXES
 
 

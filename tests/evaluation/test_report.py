@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dynrefer import InputError
-from dynrefer.evaluation import report
 from dynrefer.evaluation.benchmark import Figure
+from dynrefer.evaluation.report import report
 
 
 def finished_run(folder: Path, benchmark: str, figure: Figure) -> Path:

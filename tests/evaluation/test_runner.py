@@ -16,9 +16,11 @@ from sklearn.metrics import average_precision_score
 
 from dynrefer import InputError, Predictor
 from dynrefer.datasets.sample import RegionText, Sample, write_samples
-from dynrefer.evaluation import BenchmarkOptions, report, run_benchmark, runner
+from dynrefer.evaluation import runner
 from dynrefer.evaluation.meteor import Meteor
 from dynrefer.evaluation.predictions import PredictionStore
+from dynrefer.evaluation.report import report
+from dynrefer.evaluation.runner import BenchmarkOptions, run_benchmark
 
 CLASSES = ["dog", "cat", "car", "cup"]
 Run = Callable[..., dict[str, Any]]
