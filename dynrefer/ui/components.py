@@ -91,6 +91,20 @@ class Keeper(gr.HTML):
         super().__init__(**{**files, **none, "apply_default_css": False, **kwargs})
 
 
+class Slider(gr.Slider):
+    """`gr.Slider` that takes what is typed beyond its ends as the end, and nothing as the lower one.
+
+    So the browser shows it a moment later. Gradio's own refuses it, and the answer to something else stays beside it.
+    """
+
+    is_template = True  # the browser shows it as a plain slider
+
+    def preprocess(self, payload: Any) -> float:
+        """The number within both ends."""
+        number = payload if isinstance(payload, int | float) else self.minimum
+        return super().preprocess(min(max(number, self.minimum), self.maximum))
+
+
 class Upload(NamedTuple):
     """An uploaded file: where it lies on the server, and what its owner calls it."""
 

@@ -16,7 +16,7 @@ from dynrefer.results import RegionResult
 from dynrefer.server.programs import MOST_NAMES
 
 from . import panels
-from .components import BoxPicker, Keeper, PhotoInput
+from .components import BoxPicker, Keeper, PhotoInput, Slider
 from .links import folder_of, record_of
 from .panels import MODE_NAMES, Panel
 from .session import Session
@@ -211,11 +211,11 @@ def usual_search(predictor: Predictor) -> Generation:
     return Generation(**predictor.model.config.language.generation)
 
 
-def _slider(low: float, high: float, value: float, label: str, name: str, step: float = 1, **more: Any) -> gr.Slider:
-    return gr.Slider(low, high, value, step=step, label=label, buttons=[], elem_id=name, **more)
+def _slider(low: float, high: float, value: float, label: str, name: str, step: float = 1, **more: Any) -> Slider:
+    return Slider(low, high, value, step=step, label=label, buttons=[], elem_id=name, **more)
 
 
-def _view_slider(place: int, count: int) -> gr.Slider:
+def _view_slider(place: int, count: int) -> Slider:
     """The coefficient of one view of `count`; the first is the box itself."""
     label, start = f"t of view {place + 1}" if place else "Box: t", round(place / max(count, 2), 2)
     return _slider(0, 1, start, label, f"slider-{place}", step=0.01, interactive=place > 0, min_width=150)

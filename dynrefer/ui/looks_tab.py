@@ -12,6 +12,7 @@ from dynrefer.question import MODES, Question
 from dynrefer.results import Attribute, RegionResult
 
 from . import panels
+from .components import Slider
 from .events import in_words
 from .handlers import Handlers, Values
 from .layout import Updates
@@ -72,14 +73,14 @@ class Comparison:
         self.start = gr.Button("Compare", size="sm", elem_id="compare")
         self.result = Panel(panels.hint(COMPARISON_HINT), elem_id="comparison")
 
-    def _side(self, name: str, mode: str, num_views: int) -> tuple[gr.Dropdown, gr.Slider]:
+    def _side(self, name: str, mode: str, num_views: int) -> tuple[gr.Dropdown, Slider]:
         """The mode and the number of views."""
         choices = [("Box alone" if mode == "manual" else MODE_NAMES[mode], mode) for mode in MODES]
         most, label = max(self.main.predictor.num_views, 2), f"{name}: how many"
         with gr.Column(min_width=200):
             return (
                 gr.Dropdown(choices, value=mode, label=f"{name}: which views", elem_id=f"{name.lower()}-mode"),
-                gr.Slider(1, most, num_views, step=1, label=label, buttons=[], elem_id=f"{name.lower()}-views"),
+                Slider(1, most, num_views, step=1, label=label, buttons=[], elem_id=f"{name.lower()}-views"),
             )
 
     @in_words
@@ -93,7 +94,7 @@ class Comparison:
         """Show nothing of the photograph before."""
         return {self.result: panels.hint(COMPARISON_HINT)}
 
-    def _ask_side(self, values: Values, side: tuple[gr.Dropdown, gr.Slider], photo: Photo, box: Box) -> dict[str, Any]:
+    def _ask_side(self, values: Values, side: tuple[gr.Dropdown, Slider], photo: Photo, box: Box) -> dict[str, Any]:
         """What one side says and the views it looked at; words come with what they are called."""
         mode, num_views = (values[choice] for choice in side)
         views: dict[str, Any] = {"mode": mode, "num_views": num_views}

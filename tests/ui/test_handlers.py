@@ -11,6 +11,7 @@ from dynrefer import Predictor
 from dynrefer.boxes import MAX_BOXES
 from dynrefer.pointing import read_mask
 from dynrefer.question import Question
+from dynrefer.ui import panels
 from dynrefer.ui.album import KEPT_TAGS, Entry
 from dynrefer.ui.components import Upload
 from dynrefer.ui.layout import Choices, usual_search
@@ -160,6 +161,7 @@ def test_an_answer_does_not_come_under_the_next_photograph(visitor: Visitor, mon
 def test_what_was_cleared_comes_back_beside_what_came_since(visitor: Visitor) -> None:
     list(visitor.paste(*EIGHT[:3]))
     visitor.regions.clear(visitor.values())
+    assert 'data-key="u"' in panels.answer(visitor.session)
     list(visitor.paste(EIGHT[5]))
     press(visitor, undo="")
     assert visitor.boxes == [*EIGHT[:3], EIGHT[5]]
@@ -284,6 +286,13 @@ def test_a_box_typed_beyond_the_edge_with_its_corners_swapped_is_shown_as_it_was
     shown = visitor.main.describe(visitor.values([-50, 120, 90, 20]))
     assert shown[visitor.main.stage.picker]["value"] == [0, 20, 90, 120]
     assert "value" not in visitor.main.describe(visitor.values(BOX))[visitor.main.stage.picker]
+
+
+def test_a_number_typed_beyond_a_sliders_ends_is_the_end_that_it_shows_then(visitor: Visitor) -> None:
+    choices = visitor.main.choices
+    most = choices.num_views.maximum
+    assert [choices.num_views.preprocess(typed) for typed in (9, 0, None, 2)] == [most, 1, 1, 2]
+    assert [choices.sliders[1].preprocess(typed) for typed in (-3, 2, 0.5)] == [0, 1, 0.5]
 
 
 def test_the_first_slider_says_where_the_model_looks_first(visitor: Visitor) -> None:

@@ -68,6 +68,7 @@ def test_before_a_region_is_chosen_the_answer_leads_to_the_first_that_is_open(re
     press(reviewer, review="accepted")
     reviewer.session.edit(Album.unselect)
     assert 'data-select="1" data-key="a"' in panels.answer(reviewer.session)
+    assert 'data-key="u"' in panels.answer(reviewer.session)
 
 
 def test_a_caption_that_a_person_wrote_is_in_no_doubt(reviewer: Visitor) -> None:
