@@ -1,13 +1,14 @@
 """What the shipped weights say, asked as a user would, about every example of the page."""
 
 import re
+from collections.abc import Sequence
 
 import pytest
 
 from dynrefer import Predictor
 from dynrefer.checkpoint import shipped
+from dynrefer.examples import Example, read_examples
 from dynrefer.results import RegionResult
-from dynrefer.ui.links import EXAMPLES, Example, read_examples
 
 # Where a caption turns from the thing itself to what is around it: "cup | on a saucer", "man | riding a horse".
 TURN = re.compile(
@@ -17,7 +18,7 @@ TURN = re.compile(
 Said = list[tuple[Example, RegionResult]]
 
 
-def names_it(caption: str, names: list[str]) -> bool:
+def names_it(caption: str, names: Sequence[str]) -> bool:
     """Whether the caption's own thing, not one that it mentions beside it, has one of these names."""
     thing = TURN.split(caption.lower(), maxsplit=1)[0]
     return re.search(rf"\b(?:{'|'.join(map(re.escape, names))})(?:e?s)?\b", thing) is not None
@@ -28,7 +29,7 @@ def said() -> Said:
     """Every example with what the model says of it: no option given, the class list the model's own."""
     predictor = Predictor.from_pretrained(shipped("checkpoints/dynrefer-mini"), device="cpu")
     examples = read_examples()
-    answers = predictor.refer_many((EXAMPLES / example["file"], [example["box"]]) for example in examples)
+    answers = predictor.refer_many((example.path, [example.box]) for example in examples)
     return [(example, result) for example, (result,) in zip(examples, answers, strict=True)]
 
 
@@ -38,23 +39,21 @@ def told(said: Said) -> str:
     for example, result in said:
         assert result.caption
         classes = ", ".join(f"{one.name} {one.score:.2f}" for one in result.classes[:3])
-        right = "class " if result.classes[0].name in example["names"] else "      "
-        right += "caption" if names_it(result.caption.text, example["names"]) else "       "
-        lines.append(f'{example["title"]:13}right: {right}  {classes}; "{result.caption.text}"')
+        right = "class " if result.classes[0].name in example.names else "      "
+        right += "caption" if names_it(result.caption.text, example.names) else "       "
+        lines.append(f'{example.title:13}right: {right}  {classes}; "{result.caption.text}"')
     return "\n" + "\n".join(lines)
 
 
 def test_the_best_class_is_right_for_16_of_18_examples(said: Said) -> None:
-    right = [example["title"] for example, result in said if result.classes[0].name in example["names"]]
+    right = [example.title for example, result in said if result.classes[0].name in example.names]
     assert len(said) == 18
     assert len(right) >= 16, told(said)
 
 
 def test_the_caption_names_the_right_thing_for_12_of_18_examples(said: Said) -> None:
     right = [
-        example["title"]
-        for example, result in said
-        if result.caption and names_it(result.caption.text, example["names"])
+        example.title for example, result in said if result.caption and names_it(result.caption.text, example.names)
     ]
     assert len(said) == 18
     assert len(right) >= 12, told(said)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from dynrefer.boxes import Box
-from dynrefer.checkpoint import shipped
 from dynrefer.datasets.sample import RegionText, Sample, iter_samples
 from dynrefer.datasets.words import class_text, clean_caption, has_letters, said_tags
 from dynrefer.errors import InputError
+from dynrefer.examples import Example, read_examples
 from dynrefer.files.photo_files import PhotoFinder
 from dynrefer.project import PhotoRecord, Region, photo_folder, project_file, read_project
 from dynrefer.vocabulary import Vocabulary
@@ -76,15 +74,11 @@ def read_lessons(project: Path, photos: Path | None, vocabulary: Vocabulary, thr
 
 def gallery(vocabulary: Vocabulary) -> list[Sample]:
     """The example photographs with the name of each box, as samples of the split "val"."""
-    folder = shipped("assets/examples")
-    index = folder / "examples.json"
-    entries = json.loads(index.read_text(encoding="utf-8")) if index.exists() else []
     samples = []
-    for number, entry in enumerate(entries):
-        name = next((name for name in entry["names"] if name in vocabulary.classes), None)
+    for number, example in enumerate(read_examples()):
+        name = next((name for name in example.names if name in vocabulary.classes), None)
         if name is not None:
-            box = tuple(map(float, entry["box"]))
-            samples.append(_named(folder / entry["file"], f"gallery-{number}", box, name))
+            samples.append(_named(example, f"gallery-{number}", name))
     return samples
 
 
@@ -166,10 +160,8 @@ def _label(said: bool | None, score: float) -> int:
     return 1 if score >= 0.5 else -1
 
 
-def _named(image: Path, sample_id: str, box: Iterable[float], name: str) -> Sample:
-    x1, y1, x2, y2 = box
-    corners: Box = (x1, y1, x2, y2)
-    texts = (RegionText(class_text(name), "class"),)
+def _named(example: Example, sample_id: str, name: str) -> Sample:
+    file, texts = example.file, (RegionText(class_text(name), "class"),)
     return Sample(
-        image, image.name, None, corners, texts, sample_id, "val", class_name=name, name=name, photo=image.name
+        example.path, file, None, example.box, texts, sample_id, "val", class_name=name, name=name, photo=file
     )

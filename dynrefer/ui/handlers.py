@@ -11,6 +11,7 @@ import numpy as np
 
 from dynrefer.boxes import Box, check_box, overlaps
 from dynrefer.errors import InputError
+from dynrefer.examples import Example, find_example
 from dynrefer.photo import Photo
 from dynrefer.pointing import encode_mask, read_prompt
 from dynrefer.predictor import Predictor
@@ -23,7 +24,7 @@ from .album import Album, Entry, few_tags, opened
 from .components import Upload, sent_file
 from .events import in_words, told
 from .layout import Choices, Display, Stage, Updates
-from .links import EXAMPLES, Example, file_url, find_example, folder_of, name_of, read_link, read_record
+from .links import file_url, folder_of, read_link, read_record
 from .pictures import display_url, thumbnails
 from .session import Session
 
@@ -72,10 +73,10 @@ class Handlers:
         """Show what the visitor's browser kept: the photograph with its regions, the choices and the box."""
         record = read_record(kept.get("record") if isinstance(kept, dict) else None, self.predictor.num_views)
         name, example = record.photo.image, record.example
-        path = str(EXAMPLES / example["file"] if example else sent_file(kept.get("photo"), NOT_KEPT))
+        path = str(example.path if example else sent_file(kept.get("photo"), NOT_KEPT))
         photo = open_upload(Upload(path, name))
         album = opened(photo, record.photo.regions, session.least_sure_first, record.selected)
-        called, source = (name_of(example), None) if example else (None, file_url(path))
+        called, source = (example.name, None) if example else (None, file_url(path))
         file = Path(path) if example else None
         session.begin(name, called, source, record.key, photo.size, album, file=file)
         session.choices = record.choices
@@ -220,10 +221,10 @@ class Handlers:
         return self.display.show(self.predictor, photo, session, self.choices.threshold(tag_threshold), **picker)
 
     def _take_example(self, session: Session, example: Example, box: list[float] | None = None) -> Updates:
-        path = EXAMPLES / example["file"]
+        path = example.path
         photo = Photo.open(path)
-        checked = check_box(box or example["box"], photo.size)
-        session.begin(path.name, name_of(example), size=photo.size, file=path)  # no upload, which would be forgotten
+        checked = check_box(box or example.box, photo.size)
+        session.begin(path.name, example.name, size=photo.size, file=path)  # no upload, which would be forgotten
         return {**self._begun(session, photo, checked), self.stage.photo: str(path)}
 
     def _begun(self, session: Session, photo: Photo | None, box: Box | None = None) -> Updates:

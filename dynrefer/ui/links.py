@@ -1,21 +1,19 @@
-"""The example photographs, a question as a link, and what the visitor's browser keeps."""
+"""A question as a link, and what the visitor's browser keeps."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict
+from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 from dynrefer.boxes import MAX_BOXES, parse_box
-from dynrefer.checkpoint import shipped
 from dynrefer.errors import InputError, shown
+from dynrefer.examples import Example, find_example
 from dynrefer.project import PhotoRecord
 from dynrefer.question import Question
 from dynrefer.server.programs import MOST_NAMES
 
 from .session import Session
 
-EXAMPLES = shipped("assets/examples")
 MOST_KEY = 100  # characters of the name by which a browser keeps a photograph: a project's, and the photograph's place
 LONGEST_QUERY = 2000  # characters that every browser, proxy and mail program leaves whole
 LONGEST = 1_000_000
@@ -31,16 +29,6 @@ FIELDS = {
     "length": "max_new_tokens",
 }
 NUMBERS = ("views", "tags", "beams", "length")
-
-
-class Example(TypedDict):
-    """An example photograph in `EXAMPLES` and a box on it, in pixels."""
-
-    file: str
-    box: list[float]
-    title: str
-    about: str
-    names: list[str]  # right for it, best first
 
 
 @dataclass(frozen=True)
@@ -61,25 +49,6 @@ class Kept:
     example: Example | None
     choices: Question
     selected: int | None
-
-
-def read_examples() -> list[Example]:
-    """The examples in the order of their index; none where the photographs were not installed."""
-    index = EXAMPLES / "examples.json"
-    return json.loads(index.read_text(encoding="utf-8")) if index.exists() else []
-
-
-def name_of(example: Example) -> str:
-    """What an example is called in a link."""
-    return example["title"].lower().replace(" ", "-")
-
-
-def find_example(name: object) -> Example:
-    """The example of that name; InputError where there is none."""
-    named = {name_of(example): example for example in read_examples()}
-    if not isinstance(name, str) or name not in named:
-        raise InputError(f'there is no example "{shown(name)}"; they are {", ".join(named)}')
-    return named[name]
 
 
 def write_link(example: str, box: Sequence[float], question: Question) -> str:

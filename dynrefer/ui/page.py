@@ -10,6 +10,7 @@ from gradio import http_server
 
 from dynrefer.devices import freed_memory_returned
 from dynrefer.errors import InputError
+from dynrefer.examples import EXAMPLES
 from dynrefer.files.atomic import claim
 from dynrefer.predictor import Predictor
 from dynrefer.project import Project
@@ -24,7 +25,6 @@ from .components import THEME, read
 from .finding import REGIONS_TAB, FindHandlers, Finding
 from .handlers import Handlers
 from .layout import HOUR, Choices, Display, Stage
-from .links import EXAMPLES
 from .looks_tab import Comparison, Sweep
 from .panels import Panel
 from .regions_tab import RegionsTab

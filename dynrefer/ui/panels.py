@@ -10,13 +10,14 @@ import gradio as gr
 import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from dynrefer.examples import read_examples
 from dynrefer.photo import Photo
 from dynrefer.predictor import Predictor
 from dynrefer.results import Attribute, RegionResult
 
 from .album import Album, Entry
 from .components import read
-from .links import EXAMPLES, name_of, read_examples, write_link
+from .links import write_link
 from .pictures import thumbnails, view_colour
 from .session import Session
 
@@ -223,9 +224,9 @@ def example_gallery() -> str:
     """Buttons of the example photographs, cut around their boxes."""
     entries = []
     for example in read_examples():
-        photo = Photo.open(EXAMPLES / example["file"])
-        (picture,) = thumbnails(photo, [_around(example["box"], photo.size)])
-        entries.append((example["title"], example["about"], name_of(example), picture))
+        photo = Photo.open(example.path)
+        (picture,) = thumbnails(photo, [_around(example.box, photo.size)])
+        entries.append((example.title, example.about, example.name, picture))
     return render("examples", examples=entries)
 
 

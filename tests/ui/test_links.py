@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynrefer.errors import InputError
+from dynrefer.examples import read_examples
 from dynrefer.question import Question
 from dynrefer.server.programs import MOST_NAMES
-from dynrefer.ui.links import name_of, read_examples, read_link, write_link
+from dynrefer.ui.links import read_link, write_link
 
 BOX = [258.0, 148.0, 594.0, 658.0]
 LINK_START = re.compile("^[?#]")
@@ -35,7 +36,7 @@ def query(question: Question, example: str = "teddy-bear") -> str:
 def test_a_link_asks_what_it_was_made_from(options: dict[str, Any]) -> None:
     question = Question.checked(options)
     link = read_link(query(question), 3)
-    assert name_of(link.example) == "teddy-bear"
+    assert link.example.name == "teddy-bear"
     assert link.box == BOX
     assert link.question == question
 
@@ -55,7 +56,7 @@ def test_manual_views_are_written_by_their_coefficients_alone() -> None:
 
 
 def test_every_example_has_a_name_of_its_own() -> None:
-    names = [name_of(example) for example in read_examples()]
+    names = [example.name for example in read_examples()]
     assert len(set(names)) == len(names)
     assert all(quote(name) == name for name in names)
 
