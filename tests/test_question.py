@@ -45,6 +45,21 @@ def test_words_may_be_typed_with_the_separators_of_any_script() -> None:
     assert question.controls == ()
 
 
+@pytest.mark.parametrize(
+    ("typed", "names"),
+    [
+        ("dog, cat.", ("dog", "cat")),
+        ("犬、猫。\n", ("犬", "猫")),
+        ("USA, U.S.", ("USA", "U.S.")),
+        (["dog."], ("dog.",)),
+    ],
+)
+def test_the_full_stop_of_a_list_typed_as_a_sentence_is_no_part_of_a_name(
+    typed: object, names: tuple[str, ...]
+) -> None:
+    assert Question.checked(classes=typed).classes == names
+
+
 def test_a_name_of_a_list_keeps_its_commas() -> None:
     assert Question.checked(classes=["bat, animal", "bat"]).classes == ("bat, animal", "bat")
 

@@ -171,6 +171,9 @@ LIST_ENDINGS = {*".txt .csv .tsv .tab .json .names .list .lst .md .xlsx .yaml .y
 SLASHES = re.compile(r"[/\\]")
 PATH_START = re.compile(r"[~.]{0,2}[/\\]|[A-Za-z]:[/\\]")
 NUMBERED = re.compile(r"\s*\d+\s*[:.)]\s*(?=\S)")
+FULL_STOP = re.compile(
+    r"(?<=[^\W\d])(?<!\.\w)[.。]\s*\Z"
+)  # ends a list written as a sentence; an abbreviation has more
 
 
 def read_words(source: str | PathLike[str]) -> list[str]:
@@ -200,7 +203,8 @@ def split_words(text: str) -> list[str]:
     lines = [line for line in text.splitlines() if line.strip()]
     if len(lines) > 1 and all(NUMBERED.match(line) for line in lines):
         text = "\n".join(NUMBERED.sub("", line, count=1) for line in lines)
-    return _tidy(WORD_SEPARATORS.split("\n".join(line for line in text.splitlines() if not line.startswith("# "))))
+    text = "\n".join(line for line in text.splitlines() if not line.startswith("# "))
+    return _tidy(WORD_SEPARATORS.split(FULL_STOP.sub("", text)))
 
 
 def _json_words(content: Any) -> list[str]:
