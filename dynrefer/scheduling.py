@@ -26,7 +26,7 @@ from dynrefer.photo import ImageSource, Photo
 from dynrefer.selection import Region
 
 BoxLike = Sequence[float] | np.ndarray | torch.Tensor
-HAS_A_CORE = 0.85  # share of the time for which a thread that computes has a core where no other program wants it
+HAS_A_CORE = 0.75  # share of the time for which a thread that computes has a core where no other program wants it
 MODEST_JOBS = 8  # that take one core, from the last one on that had to wait for it
 BATCH_MEGAPIXELS = 24  # of a batch's photographs, each pixel 8 bytes: two of a camera
 Request = tuple[ImageSource, Sequence[BoxLike]]
