@@ -10,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from dynrefer.predictor import Predictor
+from dynrefer.question import MAX_CLASSES, MOST_NAMES
 from dynrefer.results import RegionResult
 from dynrefer.server.app import HEALTH, METRICS, MODELS, PATHS, PROPOSE, READY, REGIONS, build_service
 from dynrefer.server.fetching import MAX_FILE_BYTES
@@ -243,6 +244,18 @@ def test_the_openapi_document_has_every_route_with_examples(client: TestClient) 
     region = document["components"]["schemas"]["RegionResult"]["properties"]
     assert region["none_of_these"]["description"] == "Probability that no name of the class list fits."
     assert set(document["paths"]["/metrics"]["get"]["responses"]["200"]["content"]) == {"text/plain"}
+
+
+def test_as_many_class_names_are_taken_as_the_document_says(client: TestClient) -> None:
+    schemas = json.dumps(client.get("/v1/openapi.json").json())
+    assert f"at most {MAX_CLASSES} ({MOST_NAMES} over HTTP and MCP)" in schemas
+    names = [f"kind {number}" for number in range(MOST_NAMES + 1)]
+    assert ask(client, [BOX], {"classes": names[1:]}).status_code == 200
+    refused = ask(client, [BOX], {"classes": names})
+    assert (refused.status_code, refused.json()["error"]) == (
+        422,
+        "The class list may hold at most 1000 words; 1001 were given.",
+    )
 
 
 @pytest.mark.parametrize(("token", "ways"), [("secret", [{"HTTPBearer": []}]), ("", [{"HTTPBearer": []}, {}])])
