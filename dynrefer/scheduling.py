@@ -282,8 +282,9 @@ def made_ahead(items: Iterator[T], most: int) -> Iterator[T]:
     """
     end, worker = object(), Worker("made-ahead")
     make = partial(next, items, end)
-    coming: deque[Future[Any]] = deque(worker.submit(make) for _ in range(most))
+    coming: deque[Future[Any]] = deque()
     try:
+        coming.extend(worker.submit(make) for _ in range(most))
         while (item := coming.popleft().result()) is not end:
             coming.append(worker.submit(make))
             yield item
