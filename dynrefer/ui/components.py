@@ -47,17 +47,16 @@ def _files(name: str, scripts: Iterable[str]) -> dict[str, str]:
 class BoxPicker(gr.HTML):
     """Shows a photograph and holds one box `[x1, y1, x2, y2]` in the original photograph's pixels, or None.
 
-    Properties besides the value: `image` (URL of a display copy), `opened` (another text for every photograph, even if
-    it is the same one again), `width` and `height` (of the original, in pixels), `views` (`{"key", "box", "colour",
-    "label", "chosen"}` each), `regions` and `found` (`{"box", "label"}` each), drawn over the photograph in the same
-    coordinates; `shape` (`{"box", "outline"}`), the mask of what was described in that box; `grid` and `pointed`, see
-    `finding.py`.
+    Properties besides the value: `image` (URL of a display copy, another one whenever a photograph is opened), `width`
+    and `height` (of the original, in pixels), `views` (`{"key", "box", "colour", "label", "chosen"}` each), `regions`
+    and `found` (`{"box", "label"}` each), drawn over the photograph in the same coordinates; `shape` (`{"box",
+    "outline"}`), the mask of what was described in that box; `grid` and `pointed`, see `finding.py`.
     Events: `box_drawn`, `box_cleared`, `box_recalled`, `pointed` and `photo_changed`.
     """
 
     def __init__(self, value: list[float] | None = None, **kwargs: Any) -> None:
         files = _files("picker/picker", [f"picker/{script}.js" for script in SCRIPTS])
-        photo = {"image": "", "opened": "", "width": 0, "height": 0, "grid": {}, "pointed": {}, "shape": {}}
+        photo = {"image": "", "width": 0, "height": 0, "grid": {}, "pointed": {}, "shape": {}}
         drawn: dict[str, Any] = {"views": [], "regions": [], "found": []}
         super().__init__(value, **{**files, **photo, **drawn, "apply_default_css": False, **kwargs})
 

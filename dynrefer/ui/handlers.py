@@ -233,8 +233,8 @@ class Handlers:
         box = box or (current.result.box if current else None)
         picker: dict[str, Any] = {  # nothing is {}, since `gr.update` passes on no None but the value's
             "value": list(box) if box else None,
-            "image": display_url(photo) if photo else "",
-            "opened": secrets.token_hex(4),  # for the next photograph may look the same
+            # Another address for each, for the picker begins anew with it, and the next photograph may look the same.
+            "image": f"{display_url(photo)}#{secrets.token_hex(4)}" if photo else "",
             "width": width,
             "height": height,
             "grid": {},

@@ -132,7 +132,7 @@ def show_picker(page: Page) -> Picker:
     picker = BoxPicker(
         image="data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode(), width=SIZE[0], height=SIZE[1]
     )
-    names = ("image", "opened", "width", "height", "views", "regions", "found", "grid", "pointed", "shape")
+    names = ("image", "width", "height", "views", "regions", "found", "grid", "pointed", "shape")
     props = {"value": None, **{name: picker.props[name] for name in names}}
     scripts = {"props": props, "html": picker.html_template, "js": picker.js_on_load}
     page.set_content(WINDOW % {"css": picker.css_template, **{key: json.dumps(v) for key, v in scripts.items()}})

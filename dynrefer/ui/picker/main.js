@@ -1,7 +1,8 @@
 // The box picker's state, and what it tells and hears. `element`, `props`, `trigger` and `watch` are given by gr.HTML.
-// props: image (URL), opened (another text for every photograph, even if it is the same one again), width and height
-// (the original photograph's pixels), grid (see pointing.js; {} where the model cannot point), views, regions and found (rectangles to show), pointed (`points`, and as `found` what is there),
-// shape (`box` and `outline` of what was described), value (the box as [x1, y1, x2, y2] in original pixels, or null).
+// props: image (URL, another one whenever a photograph is opened), width and height (the original photograph's pixels),
+// grid (see pointing.js; {} where the model cannot point), views, regions and found (rectangles to show), pointed
+// (`points`, and as `found` what is there), shape (`box` and `outline` of what was described), value (the box as
+// [x1, y1, x2, y2] in original pixels, or null).
 // Events: "box_drawn" with the points of a press, "box_cleared", "box_recalled" (one that was described before),
 // "pointed" with its points, "photo_changed".
 
@@ -11,7 +12,7 @@ let told = null; // the box that Python was told last
 let outdated = false; // whether views and answer still are those of the box before
 let adding = ""; // what presses add by the buttons: "inside" or "outside" points; or "freehand", by which drags are lines
 let keyTimer = 0; // of a box moved by the keyboard that was not told yet
-let followed = null; // what was opened, and what all this belongs to
+let followed = ""; // the photograph that all this belongs to
 
 const hasPhoto = () => Boolean(props.image && props.width && props.height);
 /** Whether the box was taken by a press, and not described yet. */
@@ -122,9 +123,9 @@ function go(steps) {
 /** Takes over what Python or an example has set; a box under way stays, unless its photograph has gone. */
 function follow() {
   const value = Array.isArray(props.value) && props.value.length === 4 ? [...props.value] : null;
-  if (props.opened !== followed) {
+  if (props.image !== followed) {
     cancelLater();
-    [followed, drag, pointedAt, taken, adding, outdated] = [props.opened, null, null, null, "", false];
+    [followed, drag, pointedAt, taken, adding, outdated] = [props.image, null, null, null, "", false];
     [box, told] = [value, whole(value)];
     begin(state());
     show(1, 0, 0);
@@ -137,7 +138,7 @@ function follow() {
   draw();
 }
 
-watch(["value", "views", "regions", "found", "shape", "image", "opened", "width", "height"], follow);
+watch(["value", "views", "regions", "found", "shape", "image", "width", "height"], follow);
 watch("views", () => {
   outdated = false;
   draw();
