@@ -8,6 +8,7 @@ import numbers
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
 import cv2
 import numpy as np
@@ -220,11 +221,11 @@ def finite_number(value: object, subject: str) -> float:
         value = value.item()
     if value is None:
         raise InputError(f"{subject} must be a number, and one is missing")
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if isinstance(value, bool) or not isinstance(value, (numbers.Real, Decimal)):
         raise InputError(f'{subject} must be a number, and "{shown(value)}" is not')
     try:
         number = float(value)
-    except OverflowError:
+    except (OverflowError, ValueError):  # too large, or a decimal number that signals
         number = math.inf
     if not math.isfinite(number):
         raise InputError(f"{subject} must be finite, and {number} is not")

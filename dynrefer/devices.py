@@ -140,24 +140,6 @@ def freed_memory_returned() -> Iterator[None]:
         return_freed_memory()
 
 
-@contextmanager
-def one_thread(where: bool) -> Iterator[None]:
-    """Compute on one core inside, where `where`: a second would wait for the first more than it helps, at many small
-    products, and take what others on this machine could use."""
-    count = torch.get_num_threads()
-    if where:
-        torch.set_num_threads(1)
-        # A thread that computes for the first time takes, for good, the number that was set last by any.
-        other = threading.Thread(target=torch.set_num_threads, args=(count,))
-        other.start()
-        other.join()
-    try:
-        yield
-    finally:
-        if where:
-            torch.set_num_threads(count)
-
-
 class Clock:
     """Milliseconds a stage took; a GPU's own clock is read at the end, so that no stage waits for the one before."""
 

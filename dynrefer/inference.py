@@ -17,13 +17,14 @@ from cachetools import LRUCache
 from torch import Tensor
 
 from dynrefer.checkpoint import Checkpoint
-from dynrefer.devices import Clock, one_thread
+from dynrefer.devices import Clock
 from dynrefer.model.config import Calibrated, Generation
 from dynrefer.model.language import control_text
 from dynrefer.model.query_decoder import QueryDecoder, TextQueries
 from dynrefer.model.recording import Recorded
 from dynrefer.question import Question
 from dynrefer.results import Attribute, Caption, RegionResult, Scored
+from dynrefer.scheduling import computing
 from dynrefer.selection import Region
 from dynrefer.text_cache import GiveWay, TextCache, go_on
 from dynrefer.views import pixel_boxes
@@ -32,7 +33,6 @@ from dynrefer.vocabulary import best_of_groups
 KEPT_VIEWS, KEPT_LISTS = 256, 4  # a view of the small model takes a third of a megabyte
 ALTERNATIVES = 8  # names among which one that is said may be
 ENCODED_TOGETHER = {"cpu": 3, "cuda": 32}  # views between two moments at which others may come in
-FEW_CAPTIONS = 4  # whose search is no faster on two cores than on one
 RECORDED_REGIONS = 4  # up to which a GPU waits for kernels to be started more than for them
 PAIRS_TOGETHER = 32_768  # of region and text; bounds the memory of long class lists
 IDENTITY = (1.0, 0.0)
@@ -93,8 +93,7 @@ class Inference:
         captions: list[Caption] | list[None] = [None] * len(regions)
         if question.captions:
             between()
-            with one_thread(self.device.type == "cpu" and len(regions) <= FEW_CAPTIONS):
-                captions = self._captions(region, own, tags, question)
+            captions = self._captions(region, own, tags, question)
             clock.lap("caption")
         notes = (*question.notes, *self._cut_controls(question))
         surest = own.amax(1).sigmoid().tolist()
@@ -195,7 +194,8 @@ class Inference:
                 give_way()
             part = list(missing.items())[start : start + together]
             crops = np.stack([region.photo.crop(box, self._view_size) for _, (region, box) in part])
-            encoded = self._look(self.model.normalize(torch.from_numpy(crops)))
+            with computing.watched():
+                encoded = self._look(self.model.normalize(torch.from_numpy(crops)))
             # cloned, so that no view keeps its whole batch in memory
             found |= {key: tokens.clone() for (key, _), tokens in zip(part, encoded, strict=True)}
         self._views.update(found)

@@ -87,6 +87,11 @@ class Predictor:
         return_freed_memory()
         return predictor
 
+    def __reduce__(self) -> tuple[Callable[..., Predictor], tuple[Any, ...]]:
+        """What is pickled is where it came from: another process, which cannot share the network, loads its own."""
+        segmenter = None if self.segmenter is None else self.segmenter.folder
+        return type(self).from_pretrained, (self.checkpoint.folder, str(self.device), self.arithmetic, segmenter)
+
     def use(self, checkpoint: Checkpoint) -> None:
         """Answer with another checkpoint on the same device from now on; what is being answered is finished before."""
         openvino = self.model.openvino is not None

@@ -25,6 +25,7 @@ HASH_METHODS: tuple[str, ...] = get_args(HashMethod)
 
 MAX_VIEWS = 1 + len(CANDIDATES)
 MAX_CLASSES, MAX_CLASS_LENGTH = 20_000, 200
+MOST_NAMES = 1000  # class names that a stranger may give, over HTTP or on the page
 MAX_CONTROLS, MAX_CONTROL_LENGTH = 20, 200
 MAX_TAGS = 20_000
 MAX_BEAMS, MAX_NEW_TOKENS = 10, 64
@@ -130,7 +131,9 @@ class Question(BaseModel):
     )
 
     classes: Annotated[tuple[str, ...] | None, BeforeValidator(_classes)] = Field(
-        None, description=f"names to choose the class from, at most {MAX_CLASSES}; the model's own list when null"
+        None,
+        description=f"names to choose the class from, at most {MAX_CLASSES} "
+        f"({MOST_NAMES} over HTTP and MCP); the model's own list when null",
     )
     controls: Annotated[tuple[str, ...], BeforeValidator(_controls)] = Field(
         (), description=f"words that the caption should mention, at most {MAX_CONTROLS}"

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -25,6 +26,8 @@ from dynrefer.photo import ImageSource, Photo
 from dynrefer.selection import Region
 
 BoxLike = Sequence[float] | np.ndarray | torch.Tensor
+HAS_A_CORE = 0.75  # share of the time for which a thread that computes has a core where no other program wants it
+MODEST_JOBS = 8  # that take one core, from the last one on that had to wait for it
 BATCH_MEGAPIXELS = 24  # of a batch's photographs, each pixel 8 bytes: two of a camera
 Request = tuple[ImageSource, Sequence[BoxLike]]
 T = TypeVar("T")
@@ -152,11 +155,14 @@ if hasattr(os, "register_at_fork"):
 
 
 class ComputingThread(_OfOneProcess):
-    """A thread in which PyTorch computes for all others, so that no other does.
+    """A thread in which PyTorch computes for all others, so that no other does; on one core while programs share them.
 
     OpenMP's threads wait for the next product busily only as long as it knows of no more of them than there are cores,
-    and every thread that ever computed counts with its own until it ends. On two cores, a region answered in the
+    and every thread that ever computed counts with its own until it ends. On two idle cores, a region answered in the
     asker's own thread takes 111 in place of 91 ms.
+
+    While other programs take the cores, waiting busily is a waste: each of a region's 400 products is over when its
+    slowest part is, which may be without a core for milliseconds. One core then is faster than several.
     """
 
     def __init__(self) -> None:
@@ -165,9 +171,10 @@ class ComputingThread(_OfOneProcess):
 
     def _begin(self) -> None:
         self._is_free = threading.Lock()
+        self._modest = 0
 
     def run(self, job: Callable[[], T]) -> T:
-        """What `job` gives or raises, computed on as many cores as PyTorch takes in the caller's thread.
+        """What `job` gives or raises, computed on as many cores as PyTorch takes in the caller's thread, or on one.
 
         While another job is in the thread, this one gets a thread that ends with it. An interrupt comes to the caller
         when the job is over.
@@ -175,8 +182,7 @@ class ComputingThread(_OfOneProcess):
         cores = torch.get_num_threads()
 
         def run() -> T:
-            if torch.get_num_threads() != cores:
-                torch.set_num_threads(cores)
+            _take_cores(1 if self._modest else cores, cores)
             return job()
 
         if not self._is_free.acquire(blocking=False):
@@ -189,6 +195,26 @@ class ComputingThread(_OfOneProcess):
             return _outcome(self._worker.submit(run))
         finally:
             self._is_free.release()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Notice whether this thread has a core all the time while it computes inside; else the next jobs take one."""
+        began, computed = time.perf_counter(), time.thread_time()
+        yield
+        if time.thread_time() - computed < HAS_A_CORE * (time.perf_counter() - began):
+            self._modest = MODEST_JOBS
+        elif self._modest:
+            self._modest -= 1
+
+
+def _take_cores(cores: int, others: int) -> None:
+    """Let this thread compute on `cores`, and threads that have not computed yet on `others`."""
+    if torch.get_num_threads() != cores:
+        torch.set_num_threads(cores)
+        # A thread that computes for the first time takes, for good, the number that was set last by any.
+        other = threading.Thread(target=torch.set_num_threads, args=(others,))
+        other.start()
+        other.join()
 
 
 def _outcome(done: Future[T]) -> T:

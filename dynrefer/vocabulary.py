@@ -215,7 +215,7 @@ def ovad_attributes(entries: Sequence[Mapping[str, Any]], *, object_forms: bool)
         kind, synonyms = entry["name"].split(":")
         kind = kind.replace(" tone", "")
         names = (*synonyms.split("/"), *_MORE_SYNONYMS.get(synonyms, ()))
-        has = entry["is_has_att"] == "has"
+        has = {"is": False, "has": True}[entry["is_has_att"]]
         templates = [text for name in names for text in _templates(name, kind, has)[: 2 if object_forms else 1]]
         words.append(AttributeWord(names[0], kind, tuple(dict.fromkeys(templates))))
     return tuple(words)

@@ -1,5 +1,8 @@
 """Boxes as people, programs and annotation files give them."""
 
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -35,6 +38,7 @@ SIZE = (640, 480)
         np.float32([10, 20, 30, 40]),
         torch.tensor([10, 20, 30, 40]),
         [np.int64(10), torch.tensor(20.0), 30, np.float64(40)],
+        [Decimal(10), Fraction(20), 30, Decimal("40.0")],
     ],
 )
 def test_a_box_of_any_kind_of_number_is_sorted(box: object) -> None:

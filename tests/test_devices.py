@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 
 from dynrefer import Predictor
-from dynrefer.devices import choose_device, freed_memory_returned, one_thread, usable_cores
+from dynrefer.devices import choose_device, freed_memory_returned, usable_cores
 from dynrefer.errors import InputError
 
 
@@ -72,22 +70,6 @@ def test_a_model_takes_no_more_threads_than_there_are_cores(
         torch.set_num_threads(2)
         Predictor.from_pretrained(tiny_checkpoint, "cpu")
         assert torch.get_num_threads() == 1
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_one_core_computes_inside_and_as_many_as_before_afterwards() -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        with one_thread(False):
-            assert torch.get_num_threads() == 2
-        with one_thread(True), ThreadPoolExecutor(1) as beside:
-            assert beside.submit(torch.get_num_threads).result() == 2  # of those that begin meanwhile
-        with suppress(ValueError), one_thread(True):
-            assert torch.get_num_threads() == 1
-            raise ValueError
-        assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
 

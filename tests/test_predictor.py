@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import pickle
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -485,6 +486,16 @@ def test_a_refused_question_leaves_the_next_one_unharmed(predictor: Predictor, p
     with pytest.raises(InputError):
         predictor.refer(photo, (0, 0, 0, 0))
     assert scores(ask(predictor, photo, BOX)) == before
+
+
+def test_a_pickled_predictor_is_loaded_where_it_arrives(predictor: Predictor, photo: np.ndarray) -> None:
+    arrived = pickle.loads(pickle.dumps(predictor))
+    assert arrived.checkpoint is not predictor.checkpoint
+    assert (arrived.device, arrived.dtype, arrived.arithmetic) == (torch.device("cpu"), torch.float32, torch.float32)
+    answer = arrived.refer(photo, BOX)
+    expected = predictor.refer(photo, BOX)
+    assert pickle.loads(pickle.dumps(answer)) == answer
+    assert dataclasses.replace(answer, timing_ms={}) == dataclasses.replace(expected, timing_ms={})
 
 
 def test_an_unknown_device_is_refused(tiny_checkpoint: Path) -> None:

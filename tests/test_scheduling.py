@@ -8,15 +8,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import count
 from traceback import walk_stack
-from types import FrameType
+from types import FrameType, SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from dynrefer.photo import Photo
-from dynrefer.scheduling import ComputingThread, Turns, batches, made_ahead
+from dynrefer.scheduling import MODEST_JOBS, ComputingThread, Turns, batches, made_ahead
 from dynrefer.selection import Region
 
 PATIENCE = 30
@@ -214,6 +215,27 @@ def test_a_forked_process_does_not_wait_for_who_had_the_turn(queue: Queue, compu
         queue.join("waits")
         assert computing.run(lambda: in_fork(ask)) == "its own turn"
     assert queue.finish() == ["waits"]
+
+
+def test_a_thread_that_has_to_wait_for_its_core_takes_one_for_the_next_jobs(
+    computing: ComputingThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, clocks = torch.get_num_threads(), SimpleNamespace(perf_counter=count().__next__, thread_time=lambda: 0)
+    monkeypatch.setattr("dynrefer.scheduling.time", clocks)
+    torch.set_num_threads(2)
+    try:
+        with computing.watched():
+            pass
+        clocks.thread_time = count().__next__
+        for _ in range(MODEST_JOBS):
+            assert computing.run(torch.get_num_threads) == 1
+            with ThreadPoolExecutor(1) as beside:
+                assert beside.submit(torch.get_num_threads).result() == 2
+            with computing.watched():
+                pass
+        assert computing.run(torch.get_num_threads) == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_items_made_ahead_come_in_order_and_their_error_where_it_was() -> None:

@@ -66,13 +66,16 @@ class Describer:
         if self.predictor.checkpoint.fingerprint != job.fingerprint:
             raise InputError("the model here is another than the one that the run began with; install the same")
 
-    def describe(self, number: int, shard: Shard, tell: Tell) -> Tally:
-        """Write the shard's part. Raises UnreadableError, or InputError where nothing can be done at all."""
+    def describe(self, number: int, shard: Shard, tell: Tell) -> Outcome:
+        """Write the shard's part, if it can be described. Raises InputError where nothing can be done at all."""
         tally = Tally()
         tell(number, tally)
-        with freed_memory_returned(), closing(rows(self.predictor, _read(shard), self._task, tally)) as made:
-            self._output.write(number, _telling(made, partial(tell, number, tally)))
-        return tally
+        try:
+            with freed_memory_returned(), closing(rows(self.predictor, _read(shard), self._task, tally)) as made:
+                self._output.write(number, _telling(made, partial(tell, number, tally)))
+        except UnreadableError as error:
+            return number, error
+        return number, tally
 
 
 def _telling(made: Iterator[Row], tell: Callable[[], None]) -> Iterator[Row]:
@@ -98,10 +101,7 @@ def run_here(job: Job, shards: Sequence[Numbered], tell: Tell) -> Iterator[Outco
         return
     describer = Describer(job)
     for number, shard in shards:
-        try:
-            yield number, describer.describe(number, shard, tell)
-        except UnreadableError as error:
-            yield number, error
+        yield describer.describe(number, shard, tell)
 
 
 def run_processes(job: Job, shards: Sequence[Numbered], count: int, tell: Tell) -> Iterator[Outcome]:
@@ -198,7 +198,7 @@ def _work(job: Job, threads: int, connection: Connection) -> None:
             said: Tally | InputError
             try:
                 describer = describer or Describer(job, threads)
-                said = describer.describe(number, shard, tell)
+                _, said = describer.describe(number, shard, tell)
             except InputError as error:
                 said = error
             connection.send((number, said, True))

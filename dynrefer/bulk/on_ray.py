@@ -13,7 +13,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from dynrefer.bulk.engine import Describer, Job, Numbered, Outcome, UnreadableError
+from dynrefer.bulk.engine import Describer, Job, Numbered, Outcome
 from dynrefer.errors import InputError, shown
 
 CONNECT_SECONDS = 10
@@ -29,11 +29,7 @@ class _Actor:
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """A batch of one pickled shard -> what became of it."""
         number, shard = pickle.loads(batch["shard"][0])
-        try:
-            said: Any = self._describer.describe(number, shard, lambda *_: None)
-        except UnreadableError as error:
-            said = error
-        return {"outcome": [pickle.dumps((number, said))]}
+        return {"outcome": [pickle.dumps(self._describer.describe(number, shard, lambda *_: None))]}
 
 
 def check_actors(typed: str) -> tuple[int, int]:

@@ -39,7 +39,7 @@ class Task:
     """Things a photograph, where they are looked for."""
     least: float = 0.0
     """Score of a thing, from which it is described."""
-    question: Question = Question()
+    question: Question = Question.checked()
 
 
 @dataclass(frozen=True)

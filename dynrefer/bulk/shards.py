@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -140,7 +141,9 @@ class ParquetShard:
     def _entry(self, number: int, rows: Sequence[Mapping[str, Any]]) -> Entry:
         name = self._name(number, rows[0])
         boxes = [box for row in rows for box in self.columns.boxes(row)]
-        given = partial(BoxFile.parse, json.dumps(boxes), f"row {number} of {self.file}") if boxes else None
+        given = (
+            partial(BoxFile.parse, json.dumps(boxes, default=_plain), f"row {number} of {self.file}") if boxes else None
+        )
         content = self.columns.content(rows[0])
         if content is None:
             content = _content(joined(self.root, name))
@@ -182,6 +185,11 @@ class TarShard:
                     assert content is not None
                     sample.files.append((ending, content.read(MOST_BYTES + 1)))
             yield from sample.entries(self.file, seen)
+
+
+def _plain(value: object) -> float | str:
+    """A cell of a kind that JSON does not have: decimal numbers as such, days and all else as text."""
+    return float(value) if isinstance(value, Decimal) else str(value)
 
 
 class _Member(tarfile.TarInfo):

@@ -42,8 +42,8 @@ def in_words(path: str) -> Iterator[None]:
         raise InputError(f"there is nothing at {shown(path, 200)}") from error
     except Exception as error:  # every file system has its own
         words = f"{type(error).__name__} {error}"
-        if isinstance(error, OSError) and error.strerror and not is_remote(path):
-            words = error.strerror
+        if not is_remote(path):
+            words = getattr(error, "strerror", None) or str(error) or words
         if is_remote(path) and (isinstance(error, PermissionError) or any(w in words.lower() for w in CREDENTIALS)):
             raise InputError(
                 f"{shown(path, 200)} cannot be read without credentials, or not with those that are set "

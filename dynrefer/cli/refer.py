@@ -14,7 +14,7 @@ from typing import Any
 from dynrefer.boxes import parse_box
 from dynrefer.cli.output import Journal, check_apart, journal, json_list, show
 from dynrefer.cli.pointing import PROMPTS, Pointing
-from dynrefer.errors import InputError, LeftOut, reason, shown
+from dynrefer.errors import InputError, LeftOut, counted, reason, shown
 from dynrefer.files.photo_files import PhotoFinder, absent
 from dynrefer.formats import format_of, own, write
 from dynrefer.formats.box_files import BoxFile, PhotoBoxes, places
@@ -65,7 +65,7 @@ def refer(
     work = _Work.gathered(photo, [parse_box(" ".join(words)) for words in box], boxes, pointing)
     question = Question.typed(**options)
     work.remarks += question.notes
-    stopped = False
+    stopped, kept = False, 0
     records: list[Record] = []
     with json_list(json_out) as add, journal(out) as notes:
         predictor = Predictor.from_pretrained(model, device, dtype, segmenter)
@@ -79,6 +79,7 @@ def refer(
                     if asked not in notes.known:
                         notes.note(own.entry(record), asked)
                     records.append(record)
+                kept += 1
         except KeyboardInterrupt:
             stopped = True  # what was answered is kept
             if notes is not None:
@@ -89,6 +90,8 @@ def refer(
         if out is not None and format is not None and (note := write(records, out, format)):
             print(note, file=sys.stderr)
     if stopped:
+        further = "" if out is None else "; the same command goes on"
+        print(f"Stopped, with {counted(kept, 'region')} answered{further}.", file=sys.stderr)
         raise KeyboardInterrupt
     return SOME_LEFT_OUT if work.left_out else ALL_ANSWERED
 

@@ -112,7 +112,7 @@ def take_regions(folder: Path, path: Path) -> list[LeftOut]:
             raise InputError(f"{shown(path.name)} has no region on a photograph of {folder.name}: {left_out[0]}")
         for name, header, boxes in fitted:
             work.keeping(name, header.size)(_joined(work.regions(name), boxes))
-        taken = sum(len(boxes) for _, _, boxes in fitted)
+        taken = sum(len({record.box for record in boxes}) for _, _, boxes in fitted)
         logger.warning("%s taken from %s into the project of %s", counted(taken, "region"), path.name, folder.name)
         return left_out
     finally:

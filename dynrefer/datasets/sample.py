@@ -14,6 +14,7 @@ from dynrefer.files.text import json_text
 
 Source = Literal["human", "phrase", "described", "grounded", "attributes", "class", "whole"]
 SOURCES: tuple[Source, ...] = get_args(Source)
+UNKNOWN = -1  # whether a region has an attribute (1) or not (0)
 DESCRIBED = frozenset({"human", "phrase", "described", "grounded"})  # texts that say more of a region than a label
 
 

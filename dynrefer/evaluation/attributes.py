@@ -25,10 +25,18 @@ class Attributes(Benchmark):
     def load(cls, data: EvaluationData, limit: int | None = None) -> "Attributes":
         """The boxes with attribute labels, and OVAD's own list of attributes.
 
-        Raises InputError: the data set has none.
+        Raises InputError: the data set has none, or a list that is not OVAD's.
         """
         labelled = [sample for sample in data.samples if sample.attributes is not None]
-        return cls(data, first(labelled, limit, "boxes with attribute labels"), data.attribute_entries())
+        chosen, entries = first(labelled, limit, "boxes with attribute labels"), data.attribute_entries()
+        try:
+            ovad_attributes(entries, object_forms=False)
+        except (KeyError, ValueError, AttributeError) as error:
+            raise InputError(
+                'The file of OVAD must list every attribute with its name, such as "color:red", and is_has_att, which '
+                'is "is" or "has": take OVAD\'s own file.'
+            ) from error
+        return cls(data, chosen, entries)
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -59,7 +67,7 @@ class Attributes(Benchmark):
     def score(self, predictions: Mapping[str, Prediction]) -> Scores:
         """MAP over all attributes and over the head, medium and tail ones, with chance beside it."""
         scores = np.array([predictions[region.key]["attributes"] for region in self.regions])
-        groups = [entry["freq_set"] for entry in self.entries]
+        groups = [entry.get("freq_set", "") for entry in self.entries]
         precisions, chances = metrics.attribute_precisions(self.labels, scores), metrics.chance_precisions(self.labels)
         protocol = f"{self.data.title}, box oracle"
         means = {"": metrics.group_means(precisions, groups), "chance ": metrics.group_means(chances, groups)}

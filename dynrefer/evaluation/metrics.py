@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import average_precision_score, recall_score
 
-UNKNOWN = -1
+from dynrefer.datasets.sample import UNKNOWN
+
 ATTRIBUTE_GROUPS = ("all", "head", "medium", "tail")
 CALIBRATION_BINS = 15
 RECALL_POINTS = 100

@@ -90,8 +90,11 @@ def parse_json(text: str | bytes, name: str) -> Any:
     except json.JSONDecodeError as error:
         where = "it is empty" if not text.strip() else f"line {error.lineno}, column {error.colno}: {error.msg}"
         raise InputError(f"{name} is not JSON ({where})") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{name} is not JSON that can be read ({shown(error, 200)})") from error
+    except RecursionError as error:
+        raise InputError(f"{name} is not JSON that can be read (it is nested too deeply)") from error
+    except ValueError as error:
+        why = "a number has thousands of digits" if "integer string conversion" in str(error) else shown(error, 200)
+        raise InputError(f"{name} is not JSON that can be read ({why})") from error
 
 
 def utf8(text: str) -> bytes:

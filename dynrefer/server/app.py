@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import Depends, FastAPI
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
@@ -45,12 +45,13 @@ def build_service(predictor: Predictor, token: str | None = None) -> FastAPI:
     app.add_exception_handler(InputError, service.refuse)
     app.add_exception_handler(HTTPException, service.refuse)
     known: dict[str, Any] = {"dependencies": [Depends(service.authorise)], "response_class": JSONResponse}
-    extra = {"requestBody": BODY}
-    app.add_api_route(REGIONS, service.regions, methods=["POST"], responses=RESPONSES, openapi_extra=extra, **known)
-    extra = {"requestBody": PROPOSE_BODY}
-    app.add_api_route(PROPOSE, service.propose, methods=["POST"], responses=PROPOSED, openapi_extra=extra, **known)
-    app.add_api_route(MODELS, service.models, responses={401: RESPONSES[401]}, **known)
-    app.add_api_route(METRICS, service.counters, **known)
+    extra: dict[str, Any] = {} if service.guarded else {"security": [{}]}  # beside the token: nothing
+    asked, proposed = ({"requestBody": body, **extra} for body in (BODY, PROPOSE_BODY))
+    app.add_api_route(REGIONS, service.regions, methods=["POST"], responses=RESPONSES, openapi_extra=asked, **known)
+    app.add_api_route(PROPOSE, service.propose, methods=["POST"], responses=PROPOSED, openapi_extra=proposed, **known)
+    known |= {"responses": {401: RESPONSES[401]}, "openapi_extra": extra}
+    app.add_api_route(MODELS, service.models, **known)
+    app.add_api_route(METRICS, service.counters, **known | {"response_class": PlainTextResponse})
     for path, answer in ((HEALTH, service.health), (READY, service.readiness)):
         app.add_api_route(path, answer)
         app.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)  # as many monitors ask

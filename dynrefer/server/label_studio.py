@@ -131,7 +131,10 @@ class Backend:
         return {"model_version": self.predictor.model_name}
 
     async def predict(self, request: Request) -> dict[str, Any]:
-        """POST /predict: an answer a task, about the rectangles that are drawn, or that it has already."""
+        """POST /predict: an answer a task, about the rectangles that are drawn, or that it has already.
+
+        Of several tasks, one that cannot be answered has an empty answer.
+        """
         given = await _body(request)
         labelling = Labelling.read(str(given.get("label_config") or ""))
         tasks = given.get("tasks")
@@ -140,7 +143,17 @@ class Backend:
         params = given.get("params")
         context = params.get("context") if isinstance(params, dict) else None
         drawn = context.get("result") if isinstance(context, dict) else None
-        results = [await self._answer(task, drawn if isinstance(drawn, list) else None, labelling) for task in tasks]
+        results: list[dict[str, Any]] = []
+        errors: list[InputError] = []
+        for task in tasks:
+            try:
+                results.append(await self._answer(task, drawn if isinstance(drawn, list) else None, labelling))
+            except InputError as error:
+                logger.warning("task %s: %s", shown(task.get("id")), error)
+                errors.append(error)
+                results.append(self._nothing())
+        if errors and len(errors) == len(tasks):
+            raise errors[0]
         return {"results": results, "model_version": self.predictor.model_name}
 
     async def train(self) -> JSONResponse:
@@ -161,8 +174,11 @@ class Backend:
         if not found and drawn is None:
             found = await asyncio.to_thread(self._proposed, photo)
         if not found:
-            return {"result": [], "score": 0.0, "model_version": self.predictor.model_name}
+            return self._nothing()
         return await asyncio.to_thread(self._described, photo, found, labelling)
+
+    def _nothing(self) -> dict[str, Any]:
+        return {"result": [], "score": 0.0, "model_version": self.predictor.model_name}
 
     def _proposed(self, photo: Photo) -> list[Record | LeftOut]:
         """Regions worth describing; none where the model cannot point them out."""

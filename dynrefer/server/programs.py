@@ -13,14 +13,13 @@ from dynrefer.photo import ImageSource, Photo
 from dynrefer.pointing import take_prompt
 from dynrefer.predictor import Predictor
 from dynrefer.proposals import PROPOSE_SCHEMA
-from dynrefer.question import Question
+from dynrefer.question import MOST_NAMES, Question
 
 # Has to be imported before CUDA is first used; only ZeroGPU Spaces have it.
 spaces = importlib.import_module("spaces") if importlib.util.find_spec("spaces") else None
 
 MAX_IMAGES = 16
 MAX_REQUEST_MEGAPIXELS = 128
-MOST_NAMES = 1000  # class names that a stranger may give; Python and the command line take more
 UNEXPECTED = "Something went wrong here, which is not your fault. Please try again, or with another photograph."
 
 logger = logging.getLogger(__name__)

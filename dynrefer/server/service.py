@@ -57,6 +57,11 @@ class Service:
         self._token = token
         self._requests = 0
 
+    @property
+    def guarded(self) -> bool:
+        """Whether a token is asked for."""
+        return bool(self._token)
+
     def warm_up(self) -> None:
         """Answer a first question, after which the service is ready."""
         try:

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dynrefer.datasets.sample import UNKNOWN
 from dynrefer.model import DynRefer
 from dynrefer.training.config import LossWeights
-from dynrefer.training.regions import UNKNOWN
 from dynrefer.vocabulary import TextBank, best_of_groups
 
 

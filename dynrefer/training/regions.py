@@ -17,14 +17,13 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from dynrefer.boxes import Box
-from dynrefer.datasets.sample import SOURCES, Sample, Source
+from dynrefer.datasets.sample import SOURCES, UNKNOWN, Sample, Source
 from dynrefer.datasets.words import content_words
 from dynrefer.errors import InputError
 from dynrefer.training.config import TextConfig
 from dynrefer.vocabulary import Vocabulary
 
 STYLE_OF = {"whole": "scene", "class": "class"}  # all other sources describe a region
-UNKNOWN = -1
 Embed = Callable[[Sequence[str]], Tensor]
 _SIDES = re.compile(r"\b(?:left|right)\b", re.IGNORECASE)
 _CHUNK = 4096  # texts that are tokenised or embedded at a time

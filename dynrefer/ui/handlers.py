@@ -233,7 +233,7 @@ class Handlers:
         box = box or (current.result.box if current else None)
         picker: dict[str, Any] = {  # nothing is {}, since `gr.update` passes on no None but the value's
             "value": list(box) if box else None,
-            # Another address for each, for the picker begins anew with it, and the next photograph may look the same.
+            # a fragment of its own, for the next photograph may look the same
             "image": f"{display_url(photo)}#{secrets.token_hex(4)}" if photo else "",
             "width": width,
             "height": height,

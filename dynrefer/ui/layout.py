@@ -11,9 +11,8 @@ from dynrefer.photo import Photo
 from dynrefer.pointing import mask_outline, read_mask
 from dynrefer.predictor import Predictor
 from dynrefer.project import Project
-from dynrefer.question import MAX_BEAMS, MAX_CONTROLS, MAX_NEW_TOKENS, MODES, Question
+from dynrefer.question import MAX_BEAMS, MAX_CONTROLS, MAX_NEW_TOKENS, MODES, MOST_NAMES, Question
 from dynrefer.results import RegionResult
-from dynrefer.server.programs import MOST_NAMES
 
 from . import panels
 from .components import BoxPicker, Keeper, PhotoInput, Slider

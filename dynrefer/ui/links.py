@@ -9,8 +9,7 @@ from dynrefer.boxes import MAX_BOXES, parse_box
 from dynrefer.errors import InputError, shown
 from dynrefer.examples import Example, find_example
 from dynrefer.project import PhotoRecord
-from dynrefer.question import Question
-from dynrefer.server.programs import MOST_NAMES
+from dynrefer.question import MOST_NAMES, Question
 
 from .session import Session
 

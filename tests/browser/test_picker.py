@@ -303,11 +303,12 @@ def test_a_box_taken_can_be_given_back_by_escape(pointing: Picker) -> None:
     assert len(pointing.told) == 2
 
 
-def test_another_photograph_begins_whole_and_without_a_past(pointing: Picker) -> None:
+def test_another_photograph_begins_whole_and_without_a_past_even_if_it_looks_the_same(pointing: Picker) -> None:
     pointing.press(100, 100)
     pointing.page.keyboard.press("+")
     other = pointing.page.evaluate("props.image + '#other'")
     pointing.change(image=other, value=None, grid=None, pointed=None)
+    assert pointing.page.evaluate("told.at(-1)[0]") == "photo_changed"
     assert pointing.drawn(".box") == []
     assert pointing.status == "640 × 480 px. Drag a box around something."
     for name in ("Undo", "Zoom out"):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Callable, Iterable
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -47,7 +50,7 @@ def expected(describe: Describe, photographs: Path, tmp_path: Path) -> list[dict
     return by_photo(tmp_path / "expected")
 
 
-def nameless(made: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def nameless(made: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**row, "photo": None, "region": None} for row in made]
 
 
@@ -87,15 +90,18 @@ def test_parquet_with_hugging_faces_images_and_coco_boxes(
     assert nameless(rows(tmp_path / "out")) == nameless(expected)
 
 
+@pytest.mark.parametrize("number", [float, Decimal])  # DuckDB writes 1.5 as a decimal number
 def test_parquet_with_paths_and_a_box_a_row(
-    describe: Describe, photographs: Path, tmp_path: Path, expected: list[dict[str, Any]]
+    describe: Describe, photographs: Path, tmp_path: Path, expected: list[dict[str, Any]], number: Callable[[int], Any]
 ) -> None:
     corners = zip(*([BOX, OTHER] * 4), strict=True)
-    columns = dict(zip(("x1", "y1", "x2", "y2"), map(list, corners), strict=True))
-    file = parquet(photographs / "x.parquet", path=[name for name in PHOTOS for _ in "ab"], **columns)
+    columns = {name: list(map(number, side)) for name, side in zip(("x1", "y1", "x2", "y2"), corners, strict=True)}
+    days = [date(2026, 11, day) for day in range(1, 9)]
+    file = parquet(photographs / "x.parquet", path=[name for name in PHOTOS for _ in "ab"], id=days, **columns)
     assert describe(file, "--out", tmp_path / "out") == 0
     assert [row["region"] for row in rows(tmp_path / "out")] == list(range(8))
-    assert nameless(rows(tmp_path / "out")) == nameless(expected)
+    assert [row["id"] for row in rows(tmp_path / "out")] == list(map(str, days))
+    assert nameless(row | {"id": None} for row in rows(tmp_path / "out")) == nameless(expected)
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,13 @@ def test_what_was_asked_otherwise_or_of_another_photograph_is_asked_again(
 
 
 def test_a_run_that_was_interrupted_is_gone_on_with(
-    refer: Refer, photographs: Path, boxes: Path, tmp_path: Path, asked: Counted, monkeypatch: pytest.MonkeyPatch
+    refer: Refer,
+    photographs: Path,
+    boxes: Path,
+    tmp_path: Path,
+    asked: Counted,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = (photographs, "--boxes", boxes, *QUICKLY, "--out", tmp_path / "out.json")
     take_down = json.dumps
@@ -131,6 +137,7 @@ def test_a_run_that_was_interrupted_is_gone_on_with(
     with monkeypatch.context() as patch:
         patch.setattr("dynrefer.cli.output.json.dumps", interrupt)
         assert refer(*run) == 130
+    assert f"Stopped, with {3 * BOXES} regions answered; the same command goes on.\n" in capsys.readouterr().err
     asked.clear()
     assert refer(*run) == 0
     assert sum(asked) == (PHOTOGRAPHS - 3) * BOXES

@@ -92,6 +92,30 @@ def test_attributes_ignore_unknown_labels_and_use_the_predictors_scores(
     assert {"mAP all", "mAP head", "mAP medium", "mAP tail", "chance mAP all"} == values(metrics).keys()
 
 
+def listed_attributes(coco_folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change each entry of the data set's list of attributes."""
+    file = coco_folder / "annotations/ovad.json"
+    content = json.loads(file.read_text())
+    for entry in content["attributes"]:
+        change(entry)
+    file.write_text(json.dumps(content))
+
+
+def test_attributes_of_no_stated_frequency_are_measured_together(run: Run, coco_folder: Path) -> None:
+    listed_attributes(coco_folder, lambda entry: entry.pop("freq_set"))
+    assert values(run("attributes")).keys() == {"mAP all", "chance mAP all"}
+
+
+@pytest.mark.parametrize("change", [{"name": "red"}, {"name": 5}, {"is_has_att": None}])
+def test_a_list_that_is_not_ovads_is_refused_before_anything_is_asked(
+    run: Run, coco_folder: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    listed_attributes(coco_folder, lambda entry: entry.update(change))
+    with pytest.raises(InputError, match="take OVAD's own file"):
+        run("attributes")
+    assert not (tmp_path / "attributes").exists()
+
+
 def test_a_run_leaves_predictions_metrics_and_a_report_that_say_how_they_came_to_be(run: Run, tmp_path: Path) -> None:
     metrics = run("attributes", views="random 2 views", seed=3)
     predictions = stored(tmp_path / "attributes")

@@ -98,6 +98,14 @@ def test_a_drawn_rectangle_comes_back_with_all_that_the_configuration_asks(
     assert values["attributes"]["choices"] == ["color: red", "state: wet"]
 
 
+def test_of_several_tasks_one_that_cannot_be_answered_costs_itself_alone(client: TestClient) -> None:
+    several = request([rectangle()])
+    several["tasks"].insert(0, {"id": 4, "data": {"image": "/data/upload/1/missing.png"}})
+    missing, found = client.post("/predict", json=several).json()["results"]
+    assert (missing["result"], missing["score"]) == ([], 0.0)
+    assert found["score"] == 0.75
+
+
 def test_what_it_answers_reads_as_a_prediction(client: TestClient) -> None:
     answer = client.post("/predict", json=request([rectangle()])).json()
     tasks = [{"data": {"image": "cat.png"}, "predictions": answer["results"]}]

@@ -10,8 +10,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from dynrefer.predictor import Predictor
+from dynrefer.question import MAX_CLASSES, MOST_NAMES
 from dynrefer.results import RegionResult
-from dynrefer.server.app import PATHS, build_service
+from dynrefer.server.app import HEALTH, METRICS, MODELS, PATHS, PROPOSE, READY, REGIONS, build_service
 from dynrefer.server.fetching import MAX_FILE_BYTES
 from dynrefer.server.schema import EXAMPLE_REGION, Refusal
 from tests.server.conftest import BOX, FakePredictor, ask, form, picture
@@ -123,10 +124,11 @@ def test_urls_that_are_not_https_or_not_public_are_refused(client: TestClient, u
     [
         (b'{"boxes": [[1, 2', "The body is not JSON (line 1"),
         (b'{"boxes": [], "boxes": [[1, 2, 3, 4]]}', '"boxes" stands twice in one object'),
-        (b"[" * 100_000, "The body is not JSON that can be read"),
+        (b"[" * 100_000, "The body is not JSON that can be read (it is nested too deeply)"),
+        (b"9" * 5000, "The body is not JSON that can be read (a number has thousands of digits)"),
         (b'{"\\ud800": 1}', 'There is no field "\\ud800"'),
     ],
-    ids=["cut", "twice", "deep", "half a letter"],
+    ids=["cut", "twice", "deep", "long number", "half a letter"],
 )
 def test_a_body_that_is_no_json_is_answered_with_a_sentence(client: TestClient, body: bytes, told: str) -> None:
     answer = client.post("/v1/regions", content=body, headers={"Content-Type": "application/json"})
@@ -241,7 +243,29 @@ def test_the_openapi_document_has_every_route_with_examples(client: TestClient) 
     assert set(EXAMPLE_REGION) - set(example) == {"prompt", "mask"}  # FastAPI leaves nulls out of its document
     region = document["components"]["schemas"]["RegionResult"]["properties"]
     assert region["none_of_these"]["description"] == "Probability that no name of the class list fits."
-    assert post["security"] == [{"HTTPBearer": []}]
+    assert set(document["paths"]["/metrics"]["get"]["responses"]["200"]["content"]) == {"text/plain"}
+
+
+def test_as_many_class_names_are_taken_as_the_document_says(client: TestClient) -> None:
+    schemas = json.dumps(client.get("/v1/openapi.json").json())
+    assert f"at most {MAX_CLASSES} ({MOST_NAMES} over HTTP and MCP)" in schemas
+    names = [f"kind {number}" for number in range(MOST_NAMES + 1)]
+    assert ask(client, [BOX], {"classes": names[1:]}).status_code == 200
+    refused = ask(client, [BOX], {"classes": names})
+    assert (refused.status_code, refused.json()["error"]) == (
+        422,
+        "The class list may hold at most 1000 words; 1001 were given.",
+    )
+
+
+@pytest.mark.parametrize(("token", "ways"), [("secret", [{"HTTPBearer": []}]), ("", [{"HTTPBearer": []}, {}])])
+def test_the_openapi_document_asks_for_the_token_where_there_is_one(
+    fake: FakePredictor, token: str, ways: list[dict[str, list[str]]]
+) -> None:
+    with TestClient(build_service(fake, token=token)) as client:  # type: ignore[arg-type]
+        paths = client.get("/v1/openapi.json").json()["paths"]
+    told = {path: asked.get("security") for path, methods in paths.items() for asked in methods.values()}
+    assert told == dict.fromkeys((REGIONS, PROPOSE, MODELS, METRICS), ways) | dict.fromkeys((HEALTH, READY))
 
 
 def test_paths_and_methods_that_do_not_exist_are_answered_in_json(client: TestClient) -> None:

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from dynrefer.errors import InputError
 from dynrefer.examples import read_examples
-from dynrefer.question import Question
-from dynrefer.server.programs import MOST_NAMES
+from dynrefer.question import MOST_NAMES, Question
 from dynrefer.ui.links import read_link, write_link
 
 BOX = [258.0, 148.0, 594.0, 658.0]

@@ -1,8 +1,8 @@
 // The box picker's state, and what it tells and hears. `element`, `props`, `trigger` and `watch` are given by gr.HTML.
-// props: image (URL, another one whenever a photograph is opened), width and height (the original photograph's pixels),
-// grid (see pointing.js; {} where the model cannot point), views, regions and found (rectangles to show), pointed
-// (`points`, and as `found` what is there), shape (`box` and `outline` of what was described), value (the box as
-// [x1, y1, x2, y2] in original pixels, or null).
+// props: image (URL, another one even if the same photograph comes again), width and height (the original photograph's
+// pixels), grid (see pointing.js; {} where the model cannot point), views, regions and found (rectangles to show),
+// pointed (`points`, and as `found` what is there),
+// shape (`box` and `outline` of what was described), value (the box as [x1, y1, x2, y2] in original pixels, or null).
 // Events: "box_drawn" with the points of a press, "box_cleared", "box_recalled" (one that was described before),
 // "pointed" with its points, "photo_changed".
 
