@@ -288,6 +288,13 @@ def test_a_box_typed_beyond_the_edge_with_its_corners_swapped_is_shown_as_it_was
     assert "value" not in visitor.main.describe(visitor.values(BOX))[visitor.main.stage.picker]
 
 
+def test_the_picker_sees_that_a_photograph_was_opened_again(visitor: Visitor) -> None:
+    """Or the box taken by a press and all that was drawn would stay, and what presses take would not be asked for."""
+    opened = [visitor.main.take_example(visitor.session, Said(example="puppy")) for _ in range(2)]
+    images = [updates[visitor.main.stage.picker]["image"] for updates in opened]
+    assert images[0] != images[1]
+
+
 def test_a_number_typed_beyond_a_sliders_ends_is_the_end_that_it_shows_then(visitor: Visitor) -> None:
     choices = visitor.main.choices
     most = choices.num_views.maximum
