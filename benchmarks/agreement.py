@@ -1,13 +1,12 @@
-"""Two number formats or engines on the same regions, in turn: what they cost, and whether they answer alike.
+"""Two number formats on the same regions, in turn: what they cost, and whether they answer alike.
 
-`python -m benchmarks.agreement DATA [--first float32/torch] [--second float32/openvino]`: DATA is a data set that
-`dynrefer evaluate` reads; Ctrl-C ends early. The processor's time counts beside the wall's, which says little while
+`python -m benchmarks.agreement DATA [--first float32] [--second bfloat16]`: DATA is a data set that `dynrefer evaluate`
+reads; Ctrl-C ends early. The processor's time counts beside the wall's, which says little while
 others use the machine. Views that one of them encoded are not used by the other.
 """
 
 import argparse
 import contextlib
-import os
 import statistics
 import time
 from collections.abc import Sequence
@@ -20,7 +19,6 @@ from benchmarks.page import farthest, processor
 from dynrefer import Predictor
 from dynrefer.datasets.coco import CLASS_NAMES
 from dynrefer.datasets.sample import Sample
-from dynrefer.devices import ENGINE
 from dynrefer.evaluation.benchmark import load_data
 from dynrefer.results import RegionResult
 
@@ -42,12 +40,6 @@ def asked(predictor: Predictor, sample: Sample, captions: bool) -> Answer:
         sample.image, sample.box, classes=CLASS_NAMES, top_classes=None, tag_threshold=0, captions=captions
     )
     return Answer(result, 1000 * (time.perf_counter() - wall), 1000 * (time.process_time() - used))
-
-
-def loaded(name: str) -> Predictor:
-    """The default model in the number format and, behind a slash, the engine that are named."""
-    dtype, _, os.environ[ENGINE] = name.partition("/")
-    return Predictor.from_pretrained(dtype=dtype)
 
 
 def right(samples: Sequence[Sample], answers: Sequence[Answer]) -> str:
@@ -84,8 +76,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--split", default="val")
-    parser.add_argument("--first", default="float32/torch", metavar="FORMAT[/ENGINE]")
-    parser.add_argument("--second", default="bfloat16/torch", metavar="FORMAT[/ENGINE]")
+    parser.add_argument("--first", default="float32", metavar="FORMAT")
+    parser.add_argument("--second", default="bfloat16", metavar="FORMAT")
     parser.add_argument("--regions", type=int, default=300)
     parser.add_argument("--no-captions", action="store_true")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -93,7 +85,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     samples = [s for s in load_data(arguments.data, arguments.split).samples if s.class_name in CLASS_NAMES]
     samples = samples[:: max(1, len(samples) // arguments.regions)][: arguments.regions]
-    one, two = loaded(arguments.first), loaded(arguments.second)
+    one, two = (Predictor.from_pretrained(dtype=name) for name in (arguments.first, arguments.second))
     print(
         f"{one.device_reason}\n{two.device_reason}\n{processor()}, {arguments.threads} threads, {len(samples)} regions"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import math
 import os
 import sys
@@ -11,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ import torch
 from dynrefer.errors import InputError
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-ENGINE, OPENVINO, TORCH = "DYNREFER_ENGINE", "openvino", "torch"  # the variable, and what it may say
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 SECONDS_BETWEEN_RETURNS = 10.0
 _UNFINISHED, _PAUSED = "unfinished", "paused"  # marks of a clock that end no stage
@@ -33,23 +31,21 @@ class DeviceChoice:
 
     Attributes:
         arithmetic: of convolutions and linear layers; None for `dtype`.
-        openvino: let OpenVINO compute a small model's image encoder.
     """
 
     device: torch.device
     dtype: torch.dtype
     reason: str
     arithmetic: torch.dtype | None = None
-    openvino: bool = False
 
 
 def choose_device(device: str | torch.device | None = None, dtype: str | torch.dtype | None = None) -> DeviceChoice:
     """What was asked for, else a GPU if there is one (bfloat16 where it computes in it), else the CPU in float32.
 
     A CPU that is asked for bfloat16 and has instructions for it multiplies in that format; weights stay float32, and so
-    does all that is added up. There, OpenVINO takes the small model's image encoder where DYNREFER_ENGINE is openvino.
+    does all that is added up.
 
-    Raises InputError when the device or format, or the engine that DYNREFER_ENGINE names, does not exist here.
+    Raises InputError when the device or format does not exist here.
     """
     if device is None:
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -68,24 +64,12 @@ def choose_device(device: str | torch.device | None = None, dtype: str | torch.d
     if dtype is not None:
         why, asked = f"{chosen} because {reason}, {dtype} because it was asked for", _as_dtype(dtype)
         if chosen.type == "cpu" and asked == torch.bfloat16 and _computes_in_bfloat16():
-            return _with_engine(DeviceChoice(chosen, torch.float32, why, torch.bfloat16))
-        return _with_engine(DeviceChoice(chosen, asked, why))
+            return DeviceChoice(chosen, torch.float32, why, torch.bfloat16)
+        return DeviceChoice(chosen, asked, why)
     fast = torch.bfloat16 if chosen.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     why = "a GPU computes fast in it" if fast is torch.bfloat16 else "it is exact and fits"
     name = str(fast).removeprefix("torch.")
-    return _with_engine(DeviceChoice(chosen, fast, f"{chosen} because {reason}, {name} because {why}"))
-
-
-def _with_engine(choice: DeviceChoice) -> DeviceChoice:
-    """The choice with OpenVINO where it was asked for: in float32 it says what PyTorch says, in a little less time."""
-    asked = os.environ.get(ENGINE, "")
-    if asked not in ("", OPENVINO, TORCH):
-        raise InputError(f"There is no engine {asked!r}; let {ENGINE} be {OPENVINO} or {TORCH}, or leave it out.")
-    if asked != OPENVINO or choice.device.type != "cpu" or choice.dtype != torch.float32:
-        return choice
-    if importlib.util.find_spec(OPENVINO) is None:
-        raise InputError(f"{ENGINE} is {OPENVINO}, which is not installed: pip install openvino, or leave it out.")
-    return replace(choice, openvino=True, reason=f"{choice.reason}, the image encoder in OpenVINO")
+    return DeviceChoice(chosen, fast, f"{chosen} because {reason}, {name} because {why}")
 
 
 def too_little_memory(device: torch.device) -> InputError:

@@ -82,7 +82,7 @@ class Predictor:
             checkpoint = computing.run(partial(load_checkpoint, source, choice.device, choice.dtype))
         except torch.OutOfMemoryError as error:
             raise too_little_memory(choice.device) from error
-        computing.run(partial(checkpoint.model.prepare_inference, choice.arithmetic, choice.openvino))
+        computing.run(partial(checkpoint.model.prepare_inference, choice.arithmetic))
         predictor = cls(checkpoint, choice.reason, masks)
         return_freed_memory()
         return predictor
@@ -94,8 +94,7 @@ class Predictor:
 
     def use(self, checkpoint: Checkpoint) -> None:
         """Answer with another checkpoint on the same device from now on; what is being answered is finished before."""
-        openvino = self.model.openvino is not None
-        computing.run(partial(checkpoint.model.prepare_inference, self.model.arithmetic, openvino))
+        computing.run(partial(checkpoint.model.prepare_inference, self.model.arithmetic))
         inference = computing.run(partial(Inference, checkpoint))
         with self._turns:
             self.checkpoint, self.model, self.vocabulary = checkpoint, checkpoint.model, checkpoint.vocabulary

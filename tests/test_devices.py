@@ -11,7 +11,6 @@ import torch
 
 from dynrefer import Predictor
 from dynrefer.devices import choose_device, freed_memory_returned, usable_cores
-from dynrefer.errors import InputError
 
 
 @pytest.mark.parametrize("instructions", ["avx512_bf16", "amx_bf16"])
@@ -72,23 +71,3 @@ def test_a_model_takes_no_more_threads_than_there_are_cores(
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
-
-
-def test_openvino_takes_the_encoder_on_a_processor_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DYNREFER_ENGINE", "openvino")
-    assert choose_device("cpu").openvino
-    assert choose_device("cpu").reason.endswith("the image encoder in OpenVINO")
-    assert not choose_device("cpu", "float16").openvino
-    for other in ("torch", ""):
-        monkeypatch.setenv("DYNREFER_ENGINE", other)
-        assert not choose_device("cpu").openvino
-
-
-def test_an_engine_that_is_not_here_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DYNREFER_ENGINE", "onnx")
-    with pytest.raises(InputError, match="There is no engine 'onnx'"):
-        choose_device("cpu")
-    monkeypatch.setenv("DYNREFER_ENGINE", "openvino")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match="pip install openvino"):
-        choose_device("cpu")

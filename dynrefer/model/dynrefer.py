@@ -13,10 +13,8 @@ from torch import Tensor, nn
 
 from dynrefer.model.align import RegionAlign
 from dynrefer.model.config import CLASSES, ModelConfig
-from dynrefer.model.efficientnet import SCALES
 from dynrefer.model.encoder import EfficientNetEncoder, build_encoder
 from dynrefer.model.language import LanguageDecoder
-from dynrefer.model.openvino_encoder import OpenVINOEncoder, openvino_encoder
 from dynrefer.model.packed import can_pack, pack
 from dynrefer.model.pointing import PointingHead
 from dynrefer.model.query_decoder import ClassifierNames, QueryDecoder, TextQueries
@@ -38,7 +36,6 @@ class DynRefer(nn.Module):
         self.config = config
         self.is_prepared = False  # for inference
         self.arithmetic: torch.dtype | None = None  # number format of products where it is not the parameters' own
-        self.openvino: OpenVINOEncoder | None = None  # in place of the encoder
         width, text = config.resampler.width, config.text_encoder.width
         self.encoder = build_encoder(config.encoder, text) if backbones else None
         self.text_encoder = TextEncoder(config.text_encoder) if backbones else None
@@ -75,13 +72,12 @@ class DynRefer(nn.Module):
         """Names and parameters that training changes: exactly those that receive gradients."""
         return ((name, p) for name, p in self.named_parameters() if p.requires_grad)
 
-    def prepare_inference(self, arithmetic: torch.dtype | None = None, openvino: bool = False) -> None:
+    def prepare_inference(self, arithmetic: torch.dtype | None = None) -> None:
         """Make the loaded network faster, once; it can then neither be trained nor saved.
 
         Args:
             arithmetic: number format of convolutions and linear layers on a processor, torch.bfloat16 or None for
                 float32, which changes nothing in the answers.
-            openvino: let OpenVINO encode views; where it cannot, a warning is given and PyTorch goes on doing so.
         """
         if self.is_prepared:
             return
@@ -92,10 +88,6 @@ class DynRefer(nn.Module):
             self.text_encoder.prepare_inference()
         if isinstance(self.encoder, EfficientNetEncoder):
             self.encoder.fold_batch_norm()
-            if openvino and self.config.encoder.name in SCALES:
-                self.openvino = openvino_encoder(
-                    self.encoder, self.config.encoder.image_size, arithmetic or torch.float32
-                )
             self.encoder.to(memory_format=torch.channels_last)
         if can_pack(self.log_temperature):
             encoder = self.encoder if isinstance(self.encoder, EfficientNetEncoder) else None
@@ -118,7 +110,7 @@ class DynRefer(nn.Module):
     def encode(self, pixels: Tensor) -> Tensor:
         """Normalised views [N, 3, 224, 224] -> tokens [N, T, C]."""
         assert self.encoder is not None
-        return self.encoder(pixels) if self.openvino is None else self.openvino(pixels)
+        return self.encoder(pixels)
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Views as uint8 [N, 224, 224, 3] -> normalised float [N, 3, 224, 224] in the model's type and device."""
