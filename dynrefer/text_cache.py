@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 KEPT_TEXTS = 40_000
 LONG_LIST = 512  # texts; from here on computing them takes long enough for a file
+VERY_LONG_LIST = 4_000  # from here on so long that whoever waits is told
 TOGETHER = 256  # texts between two moments at which others may come in
 FILES = 8  # of different text encoders
 SAMPLES = 64  # numbers of every weight that tell one text encoder from another
@@ -65,7 +66,8 @@ class TextCache:
 
     def _computed(self, texts: Sequence[str], give_way: GiveWay) -> dict[str, Tensor]:
         if len(texts) >= LONG_LIST:
-            logger.info("embedding %d names; they are kept for the next time", len(texts))
+            level = logging.WARNING if len(texts) >= VERY_LONG_LIST else logging.INFO
+            logger.log(level, "embedding %d names, which takes a while; they are kept for the next time", len(texts))
         rows: dict[str, Tensor] = {}
         for start in range(0, len(texts), TOGETHER):
             part = texts[start : start + TOGETHER]

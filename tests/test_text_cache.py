@@ -45,6 +45,17 @@ def test_embeddings_are_the_encoders_in_the_order_asked(encoder: Counting, tmp_p
     torch.testing.assert_close(found, encoder.encoder(["red dog", "cat", "red dog", "big car", "cup"]))
 
 
+def test_who_waits_for_a_very_long_list_is_told_once(
+    encoder: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(text_cache, "VERY_LONG_LIST", 5)
+    for _ in range(2):
+        TextCache(encoder, tmp_path).embed(list("abcd"))
+        TextCache(encoder, tmp_path).embed(list("efghi"))
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == ["embedding 5 names, which takes a while; they are kept for the next time"]
+
+
 def test_a_text_is_embedded_once(encoder: Counting, tmp_path: Path) -> None:
     cache = TextCache(encoder, tmp_path)
     for texts in (["dog", "cat"], ["cat", "dog", "dog"], ["dog", "cup"]):
