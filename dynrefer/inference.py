@@ -24,9 +24,9 @@ from dynrefer.model.query_decoder import QueryDecoder, TextQueries
 from dynrefer.model.recording import Recorded
 from dynrefer.question import Question
 from dynrefer.results import Attribute, Caption, RegionResult, Scored
-from dynrefer.scheduling import computing
 from dynrefer.selection import Region
 from dynrefer.text_cache import GiveWay, TextCache, go_on
+from dynrefer.threads import computing
 from dynrefer.views import pixel_boxes
 from dynrefer.vocabulary import best_of_groups
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from cachetools import LRUCache
 
+from dynrefer.batches import BoxLike, Ready, Request, batches
 from dynrefer.boxes import Box, check_box
 from dynrefer.checkpoint import Checkpoint, load_checkpoint
 from dynrefer.devices import Clock, choose_device, return_freed_memory, too_little_memory, usable_cores
@@ -24,9 +25,9 @@ from dynrefer.pointing import Prompt, encode_mask, read_prompt
 from dynrefer.proposals import BoxGrid, Proposal, Surroundings, check_limit, check_words, look_around, named
 from dynrefer.question import Question
 from dynrefer.results import RegionResult
-from dynrefer.scheduling import BoxLike, Ready, Request, T, Turns, batches, computing, made_ahead
 from dynrefer.segmenter import Embedding, Segmenter
 from dynrefer.selection import Region, choose_regions
+from dynrefer.threads import T, Turns, computing, made_ahead
 
 NAMED_AMONG = 32  # proposals of a photograph that words are looked for among
 KEPT_SURROUNDINGS = 64  # photographs whose things are known

@@ -20,7 +20,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from dynrefer import InputError, Predictor, RegionResult, inference
 from dynrefer.model.pointing import Refiner
 from dynrefer.question import Question
-from dynrefer.scheduling import computing
+from dynrefer.threads import computing
 
 BOX = (20, 15, 80, 60)
 OTHER = (5, 40, 50, 88)

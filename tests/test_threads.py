@@ -12,13 +12,10 @@ from itertools import count
 from traceback import walk_stack
 from types import FrameType, SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 
-from dynrefer.photo import Photo
-from dynrefer.scheduling import MODEST_JOBS, ComputingThread, Turns, batches, made_ahead
-from dynrefer.selection import Region
+from dynrefer.threads import MODEST_JOBS, ComputingThread, Turns, made_ahead
 
 PATIENCE = 30
 
@@ -160,7 +157,7 @@ def test_interrupts_come_when_the_job_is_over(computing: ComputingThread) -> Non
 
 ENDING = """
 import atexit, threading
-from dynrefer.scheduling import computing, made_ahead
+from dynrefer.threads import computing, made_ahead
 
 def asked(name):
     threading.main_thread().join()
@@ -221,7 +218,7 @@ def test_a_thread_that_has_to_wait_for_its_core_takes_one_for_the_next_jobs(
     computing: ComputingThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, clocks = torch.get_num_threads(), SimpleNamespace(perf_counter=count().__next__, thread_time=lambda: 0)
-    monkeypatch.setattr("dynrefer.scheduling.time", clocks)
+    monkeypatch.setattr("dynrefer.threads.time", clocks)
     torch.set_num_threads(2)
     try:
         with computing.watched():
@@ -273,13 +270,3 @@ def test_closing_ends_the_thread() -> None:
     next(made)
     made.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
-
-
-def test_a_batch_ends_where_its_photographs_have_many_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dynrefer.scheduling.BATCH_MEGAPIXELS", 0.02)
-    sent = [np.zeros((100, 100, 3), np.uint8) for _ in range(5)]
-
-    def choose(photo: Photo, _boxes: object) -> list[Region]:
-        return [Region(photo, (0, 0, 9, 9), ())]
-
-    assert [len(batch) for batch in batches([(one, None) for one in sent], choose, 32)] == [2, 2, 1]
