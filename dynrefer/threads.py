@@ -19,7 +19,7 @@ from weakref import WeakSet
 import torch
 
 HAS_A_CORE = 0.75  # share of the time for which a thread that computes has a core where no other program wants it
-MODEST_JOBS = 8  # that take one core, from the last one on that had to wait for it
+MODEST_JOBS = 16  # at most, that take one core after one that had to wait for it; at first 2, then twice as many
 T = TypeVar("T")
 
 
@@ -161,7 +161,7 @@ class ComputingThread(_OfOneProcess):
 
     def _begin(self) -> None:
         self._is_free = threading.Lock()
-        self._modest = 0
+        self._modest, self._next_modest = 0, 2
 
     def run(self, job: Callable[[], T]) -> T:
         """What `job` gives or raises, computed on as many cores as PyTorch takes in the caller's thread, or on one.
@@ -192,9 +192,11 @@ class ComputingThread(_OfOneProcess):
         began, computed = time.perf_counter(), time.thread_time()
         yield
         if time.thread_time() - computed < HAS_A_CORE * (time.perf_counter() - began):
-            self._modest = MODEST_JOBS
+            self._modest, self._next_modest = self._next_modest, min(2 * self._next_modest, MODEST_JOBS)
         elif self._modest:
             self._modest -= 1
+        else:
+            self._next_modest = 2
 
 
 def _take_cores(cores: int, others: int) -> None:

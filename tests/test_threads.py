@@ -15,7 +15,7 @@ from types import FrameType, SimpleNamespace
 import pytest
 import torch
 
-from dynrefer.threads import MODEST_JOBS, ComputingThread, Turns, made_ahead
+from dynrefer.threads import ComputingThread, Turns, made_ahead
 
 PATIENCE = 30
 
@@ -214,23 +214,25 @@ def test_a_forked_process_does_not_wait_for_who_had_the_turn(queue: Queue, compu
     assert queue.finish() == ["waits"]
 
 
-def test_a_thread_that_has_to_wait_for_its_core_takes_one_for_the_next_jobs(
+def test_a_thread_that_has_to_wait_for_its_core_takes_one_for_more_and_more_of_the_next_jobs(
     computing: ComputingThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, clocks = torch.get_num_threads(), SimpleNamespace(perf_counter=count().__next__, thread_time=lambda: 0)
+    before, clocks = torch.get_num_threads(), SimpleNamespace(perf_counter=count().__next__)
     monkeypatch.setattr("dynrefer.threads.time", clocks)
+
+    def job(is_alone: bool) -> int:
+        clocks.thread_time = count().__next__ if is_alone else lambda: 0
+        cores = computing.run(torch.get_num_threads)
+        with computing.watched(), ThreadPoolExecutor(1) as beside:
+            assert beside.submit(torch.get_num_threads).result() == 2
+        return cores
+
     torch.set_num_threads(2)
     try:
-        with computing.watched():
-            pass
-        clocks.thread_time = count().__next__
-        for _ in range(MODEST_JOBS):
-            assert computing.run(torch.get_num_threads) == 1
-            with ThreadPoolExecutor(1) as beside:
-                assert beside.submit(torch.get_num_threads).result() == 2
-            with computing.watched():
-                pass
-        assert computing.run(torch.get_num_threads) == 2
+        assert [job(is_alone) for is_alone in (True, False, True, True, True)] == [2, 2, 1, 1, 2]
+        for most in (2, 4, 8, 16, 16, 16):
+            assert [job(False), *(job(True) for _ in range(most))][1:] == most * [1]
+        assert [job(True), job(False), job(True), job(True), job(True)] == [2, 2, 1, 1, 2]
     finally:
         torch.set_num_threads(before)
 
