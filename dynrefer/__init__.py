@@ -22,8 +22,8 @@ _MODULES = {
 
 # How often an idle thread of the processor's looks for more to do before it sleeps; GNU's OpenMP, which torch brings,
 # reads it once. By default it looks 300,000 times, for milliseconds, so that two programs on the same cores keep each
-# other from working and take 5 to 20 times as long; with this they take some four times as long, and with fewer looks a
-# single program loses a tenth of its speed.
+# other from working and take 5 to 20 times as long; with this they take some four times as long (and half as long again
+# where each then computes on one core, see `ComputingThread`), and with fewer looks a single program loses a tenth.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
