@@ -6,6 +6,7 @@ import atexit
 import os
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
@@ -19,19 +20,20 @@ from weakref import WeakSet
 import torch
 
 HAS_A_CORE = 0.75  # share of the time for which a thread that computes has a core where no other program wants it
-MODEST_JOBS = 16  # at most, that take one core after one that had to wait for it; at first 2, then twice as many
+MODEST_LOOKS = 16  # at most, on one core after one that had to wait for it; at first 2, then twice as many
 T = TypeVar("T")
 
 
-class _OfOneProcess:
+class _OfOneProcess(ABC):
     """What threads share: begun anew in a forked process, where the threads that held it are not."""
 
     def __init__(self) -> None:
         self._begin()
         _of_this_process.add(self)
 
+    @abstractmethod
     def _begin(self) -> None:
-        raise NotImplementedError
+        """Take nothing over from before."""
 
 
 _of_this_process: WeakSet[_OfOneProcess] = WeakSet()
@@ -148,8 +150,8 @@ class ComputingThread(_OfOneProcess):
     """A thread in which PyTorch computes for all others, so that no other does; on one core while programs share them.
 
     OpenMP's threads wait for the next product busily only as long as it knows of no more of them than there are cores,
-    and every thread that ever computed counts with its own until it ends. On two idle cores, a region answered in the
-    asker's own thread takes 111 in place of 91 ms.
+    and every thread that ever computed counts with its own until it ends, so that products in the askers' own threads
+    wait for threads that sleep.
 
     While other programs take the cores, waiting busily is a waste: each of a region's 400 products is over when its
     slowest part is, which may be without a core for milliseconds. One core then is faster than several.
@@ -188,11 +190,11 @@ class ComputingThread(_OfOneProcess):
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Notice whether this thread has a core all the time while it computes inside; else the next jobs take one."""
+        """Look whether this thread has a core all the time it computes inside; else the next jobs take only one."""
         began, computed = time.perf_counter(), time.thread_time()
         yield
         if time.thread_time() - computed < HAS_A_CORE * (time.perf_counter() - began):
-            self._modest, self._next_modest = self._next_modest, min(2 * self._next_modest, MODEST_JOBS)
+            self._modest, self._next_modest = self._next_modest, min(2 * self._next_modest, MODEST_LOOKS)
         elif self._modest:
             self._modest -= 1
         else:

@@ -48,10 +48,9 @@ class BoxPicker(gr.HTML):
     """Shows a photograph and holds one box `[x1, y1, x2, y2]` in the original photograph's pixels, or None.
 
     Properties besides the value: `image` (URL of a display copy, another one even if the same photograph comes again),
-    `width` and `height` (of the original, in pixels), `views` (`{"key", "box", "colour",
-    "label", "chosen"}` each), `regions` and `found` (`{"box", "label"}` each), drawn over the photograph in the same
-    coordinates; `shape` (`{"box", "outline"}`), the mask of what was described in that box; `grid` and `pointed`, see
-    `finding.py`.
+    `width` and `height` (of the original, in pixels), `views` (`{"key", "box", "colour", "label", "chosen"}` each),
+    `regions` and `found` (`{"box", "label"}` each), drawn over the photograph in the same coordinates; `shape`
+    (`{"box", "outline"}`), the mask of what was described in that box; `grid` and `pointed`, see `finding.py`.
     Events: `box_drawn`, `box_cleared`, `box_recalled`, `pointed` and `photo_changed`.
     """
 
